@@ -1,0 +1,63 @@
+"""A role that keeps to every rule, for tests that break one rule each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tools import readme_tables, roles
+
+FILES = {
+    "roles/web/README.md": "# web\n",
+    "roles/web/defaults/main.yml": "---\nweb_port: 80\nweb_sites: []\n",
+    "roles/web/meta/argument_specs.yml": """---
+argument_specs:
+  main:
+    short_description: Serve pages
+    options:
+      web_port: {type: int, default: 80, description: Where it listens}
+      web_sites:
+        type: list
+        elements: dict
+        default: []
+        description: What it serves
+        options:
+          name: {type: str, required: true, description: Its name}
+""",
+    "roles/web/meta/main.yml": "---\ngalaxy_info: {}\n",
+    "roles/web/tasks/main.yml": """---
+- name: Keep the web server configured
+  vise.platform.component:
+    name: web
+    files:
+      - dest: /etc/web.conf
+        vars: {greeting: hello}
+      - dest: "/etc/web/{name}.conf"
+        src: site.conf.j2
+        each: "{{ web_sites }}"
+""",
+    "roles/web/templates/web.conf.j2": (
+        "{{ ansible_managed | comment }}\nport {{ web_port }} {{ greeting }} {{ component_generation }}\n"
+    ),
+    "roles/web/templates/site.conf.j2": "{{ ansible_managed | comment }}\nsite {{ item.name }} {{ web_port }}\n",
+    "molecule/web/molecule.yml": "---\n",
+    "tests/unit/roles/web/template_vars.yml": "---\ntwo_sites:\n  web_sites: [{name: docs}, {name: edu}]\n",
+}
+
+
+def put(root: Path, name: str, text: str) -> None:
+    """Write a file of the checkout."""
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """Lay out a checkout whose one role, web, keeps to every rule."""
+    for name, text in FILES.items():
+        put(tmp_path, name, text)
+    readme = tmp_path / "roles/web/README.md"
+    readme.write_text(readme_tables.updated(readme.read_text(), roles.options(tmp_path / "roles/web")))
+    return tmp_path

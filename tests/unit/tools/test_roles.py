@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tools import roles
+
+SPECS = "roles/web/meta/argument_specs.yml"
+DEFAULTS = "roles/web/defaults/main.yml"
+
+
+def complaints(root: Path) -> list[str]:
+    return roles.all_complaints(root / "roles/web", root)
+
+
+def test_role_that_keeps_every_rule_has_no_complaints(checkout: Path) -> None:
+    assert complaints(checkout) == []
+
+
+@pytest.mark.parametrize("name", [*roles.REQUIRED, "../../molecule/web/molecule.yml"])
+def test_missing_file_is_named(checkout: Path, name: str) -> None:
+    path = (checkout / "roles/web" / name).resolve()
+    path.unlink()
+    wanted = str(path.relative_to(checkout)).removeprefix("roles/web/")
+    assert f"web: {wanted} is missing" in complaints(checkout)
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "complaint"),
+    [
+        (DEFAULTS, "web_port: 80", "web_port: 81", "web: web_port is 80 in argument_specs but 81 in defaults/main.yml"),
+        (
+            DEFAULTS,
+            "web_port: 80",
+            "web_port: 80.0",
+            "web: web_port is 80 in argument_specs but 80.0 in defaults/main.yml",
+        ),
+        (
+            DEFAULTS,
+            "web_sites: []",
+            "web_sites: [{}]",
+            "web: web_sites is [] in argument_specs but [{}] in defaults/main.yml",
+        ),
+        (DEFAULTS, "web_port: 80\n", "", "web: web_port has a default in argument_specs but none in defaults/main.yml"),
+        (DEFAULTS, "web_port: 80", "web_port: 80\nweb_new: 1", "web: web_new is in defaults but not in argument_specs"),
+        (SPECS, "default: 80, ", "", "web: web_port is neither required nor has a default in argument_specs"),
+        (SPECS, "default: 80", "required: true", "web: web_port is required but has a default"),
+        (SPECS, ", description: Where it listens", "", "web: web_port has no description"),
+        (SPECS, "type: int, ", "", "web: web_port has no type"),
+        ("roles/web/README.md", "| `web_port`", "| `port`", "out of date; run `make docs-tables`"),
+        ("roles/web/README.md", "<!-- variables: end -->", "", "lacks the markers"),
+        ("roles/web/README.md", "# web\n", "# web\n" + "text\n" * 61, "lines beside its table, over 60"),
+        ("roles/web/tasks/main.yml", "---\n", "---\n" + "# long\n" * 40, "web: tasks/main.yml has 50 lines, over 40"),
+        (DEFAULTS, "---\n", "---\n" + "# long\n" * 80, "web: defaults/main.yml has 83 lines, over 80"),
+        (
+            "roles/web/templates/site.conf.j2",
+            "{{ ansible_managed | comment }}\n",
+            "",
+            "templates/site.conf.j2 does not begin with",
+        ),
+    ],
+)
+def test_broken_rule_is_named(checkout: Path, path: str, old: str, new: str, complaint: str) -> None:
+    file = checkout / path
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new, 1))
+    assert complaint in "\n".join(complaints(checkout))
+
+
+def test_long_tasks_file_is_named(checkout: Path) -> None:
+    (checkout / "roles/web/tasks/more.yml").write_text("# long\n" * 101)
+    assert "web: tasks/more.yml has 101 lines, over 100" in complaints(checkout)
+
+
+def test_option_with_the_name_of_another_role_is_named(checkout: Path) -> None:
+    for path in (checkout / SPECS, checkout / DEFAULTS):
+        path.write_text(path.read_text().replace("web_port", "nginx_port"))
+    assert "web: nginx_port does not begin with web_" in complaints(checkout)
+
+
+def test_template_may_begin_with_a_shebang(checkout: Path) -> None:
+    path = checkout / "roles/web/templates/site.conf.j2"
+    path.write_text("#!/bin/sh\n" + path.read_text())
+    assert complaints(checkout) == []

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tools import templates
+
+TASKS = "roles/web/tasks/main.yml"
+CASES = "tests/unit/roles/web/template_vars.yml"
+SITE = "roles/web/templates/site.conf.j2"
+WEB = "roles/web/templates/web.conf.j2"
+
+
+def complaints(root: Path) -> list[str]:
+    return templates.complaints(root / "roles/web", root)
+
+
+def test_templates_of_a_good_role_render(checkout: Path) -> None:
+    assert complaints(checkout) == []
+
+
+def test_template_gets_the_entry_the_defaults_and_the_files_own_vars(checkout: Path) -> None:
+    role = checkout / "roles/web"
+    texts = [
+        text.splitlines()[-1] for _, text in templates.rendered(role, templates.cases(role, checkout)["two_sites"])
+    ]
+    assert [text.partition(" @")[0] for text in texts] == ["port 80 hello", "site docs 80", "site edu 80"]
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "complaint"),
+    [
+        (WEB, "{{ web_port }}", "{{ web_prot }}", "case defaults: 'web_prot' is undefined"),
+        (SITE, "item.name", "item.title", "case two_sites: "),
+        (WEB, "{{ web_port }}", "{{ web_port", "case defaults: "),
+        (TASKS, "{{ web_sites }}", "{{ web_site }}", "'web_site' is undefined"),
+        (TASKS, "name: web\n", 'name: "{{ web_nme }}"\n', "'web_nme' is undefined"),
+        (TASKS, "/{name}.conf", "/{title}.conf", "case two_sites: dest /etc/web/{title}.conf"),
+        (CASES, "{name: docs}, {name: edu}", "", "templates/site.conf.j2 is rendered in no case; add a case to"),
+        (TASKS, "/etc/web.conf", "/etc/other.conf", "templates/web.conf.j2 is rendered in no case"),
+    ],
+)
+def test_template_that_would_fail_is_named(checkout: Path, path: str, old: str, new: str, complaint: str) -> None:
+    file = checkout / path
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+    assert complaint in "\n".join(complaints(checkout))
+
+
+def test_what_a_caller_must_give_lies_beneath_every_case(checkout: Path) -> None:
+    (checkout / WEB).write_text("{{ ansible_managed | comment }}\n{{ web_owner }} {{ greeting }}\n")
+    assert "'web_owner' is undefined" in complaints(checkout)[0]
+    cases = checkout / CASES
+    cases.write_text(cases.read_text() + "always: {web_owner: ops}\n")
+    assert complaints(checkout) == []
+
+
+def test_tasks_in_blocks_and_loops_and_plain_templates_are_seen(checkout: Path) -> None:
+    (checkout / TASKS).write_text(
+        """---
+- name: Block
+  vars: {greeting: hello}
+  block:
+    - name: Render
+      ansible.builtin.template: {src: web.conf.j2, dest: /etc/web.conf}
+      vars: {greeting: hello, component_generation: none}
+- name: Loop
+  vise.platform.component:
+    name: "web-{{ item.name }}"
+    files: [{dest: "/etc/{{ item.name }}", src: site.conf.j2}]
+  loop: "{{ web_sites }}"
+"""
+    )
+    assert complaints(checkout) == []

@@ -1,0 +1,137 @@
+"""What every role must keep to, as functions from a role's directory to a list of complaints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tools import readme_tables
+
+REQUIRED = (
+    "README.md",
+    "defaults/main.yml",
+    "meta/argument_specs.yml",
+    "meta/main.yml",
+    "tasks/main.yml",
+)
+LIMITS = {"tasks/main.yml": 40, "defaults/main.yml": 80}
+TASKS_LIMIT = 100
+README_LIMIT = 60
+
+# Formats without comments cannot say that Ansible manages them.
+COMMENTLESS = (".json.j2", ".html.j2")
+
+
+def role_directories(root: Path) -> list[Path]:
+    """List the roles of a checkout."""
+    return sorted(path for path in (root / "roles").glob("*") if path.is_dir())
+
+
+def load(path: Path) -> Any:
+    """Read a YAML file; an absent one is None."""
+    return yaml.safe_load(path.read_text()) if path.exists() else None
+
+
+def options(role: Path) -> dict[str, dict[str, Any]]:
+    """Return the options of a role's main entry point."""
+    specs = load(role / "meta/argument_specs.yml") or {}
+    found: dict[str, dict[str, Any]] = specs.get("argument_specs", {}).get("main", {}).get("options") or {}
+    return found
+
+
+def missing_files(role: Path) -> list[str]:
+    """Complain about files that each role has."""
+    return [f"{role.name}: {name} is missing" for name in REQUIRED if not (role / name).is_file()]
+
+
+def scenario(role: Path, root: Path) -> list[str]:
+    """Complain when no molecule scenario has the role's name."""
+    if (root / "molecule" / role.name / "molecule.yml").is_file():
+        return []
+    return [f"{role.name}: molecule/{role.name}/molecule.yml is missing"]
+
+
+def specs_and_defaults(role: Path) -> list[str]:
+    """Complain where argument_specs and defaults/main.yml differ; Ansible itself never compares them."""
+    defaults = load(role / "defaults/main.yml") or {}
+    described = options(role)
+    complaints = [
+        f"{role.name}: {name} is in defaults but not in argument_specs" for name in defaults.keys() - described
+    ]
+    for name, option in described.items():
+        complaints += [f"{role.name}: {text}" for text in option_and_default(name, option, defaults)]
+    return sorted(complaints)
+
+
+def option_and_default(name: str, option: dict[str, Any], defaults: dict[str, Any]) -> list[str]:
+    """Complain about one option: either it is required, or its default is the one in defaults/main.yml."""
+    if option.get("required"):
+        return [f"{name} is required but has a default"] if name in defaults or "default" in option else []
+    if "default" not in option:
+        return [f"{name} is neither required nor has a default in argument_specs"]
+    if name not in defaults:
+        return [f"{name} has a default in argument_specs but none in defaults/main.yml"]
+    described, actual = option["default"], defaults[name]
+    # 1 == True and 1 == 1.0 in Python, but not in YAML.
+    if described != actual or type(described) is not type(actual):
+        return [f"{name} is {described!r} in argument_specs but {actual!r} in defaults/main.yml"]
+    return []
+
+
+def option_texts(role: Path) -> list[str]:
+    """Complain about options without a type or a description, and about names of another role."""
+    complaints = []
+    for name, option in options(role).items():
+        complaints += [f"{role.name}: {name} has no {key}" for key in ("type", "description") if not option.get(key)]
+        if not name.startswith(f"{role.name}_"):
+            complaints.append(f"{role.name}: {name} does not begin with {role.name}_")
+    return complaints
+
+
+def lengths(role: Path) -> list[str]:
+    """Complain about files that are longer than the house style allows."""
+    limits = dict.fromkeys((str(path.relative_to(role)) for path in role.glob("tasks/**/*.yml")), TASKS_LIMIT)
+    complaints = []
+    for name, limit in {**limits, **LIMITS}.items():
+        path = role / name
+        count = len(path.read_text().splitlines()) if path.exists() else 0
+        if count > limit:
+            complaints.append(f"{role.name}: {name} has {count} lines, over {limit}")
+    return complaints
+
+
+def readme(role: Path) -> list[str]:
+    """Complain about a README that is too long or whose table of variables is not the generated one."""
+    path = role / "README.md"
+    if not path.exists():
+        return []
+    text = path.read_text()
+    complaints = []
+    written = len(readme_tables.without_table(text).splitlines())
+    if written > README_LIMIT:
+        complaints.append(f"{role.name}: README.md has {written} lines beside its table, over {README_LIMIT}")
+    if readme_tables.BEGIN not in text or readme_tables.END not in text:
+        complaints.append(f"{role.name}: README.md lacks the markers {readme_tables.BEGIN} and {readme_tables.END}")
+    elif readme_tables.updated(text, options(role)) != text:
+        complaints.append(f"{role.name}: README.md's table of variables is out of date; run `make docs-tables`")
+    return complaints
+
+
+def template_headers(role: Path) -> list[str]:
+    """Complain about templates that do not say that Ansible manages the file; a shebang may stand above."""
+    complaints = []
+    for path in sorted(role.glob("templates/**/*.j2")):
+        first = path.read_text().splitlines()[:2]
+        if not path.name.endswith(COMMENTLESS) and not any("ansible_managed" in line for line in first):
+            complaints.append(
+                f"{role.name}: {path.relative_to(role)} does not begin with {{{{ ansible_managed | comment }}}}"
+            )
+    return complaints
+
+
+def all_complaints(role: Path, root: Path) -> list[str]:
+    """Run every check on one role."""
+    checks = (missing_files, specs_and_defaults, option_texts, lengths, readme, template_headers)
+    return [complaint for check in checks for complaint in check(role)] + scenario(role, root)
