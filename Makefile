@@ -6,13 +6,43 @@ SHELL := /bin/bash
 PYTHONS := 3.14 3.13 3.12 3.11
 PYTHONS_2_19 := 3.13 3.12 3.11
 VENV := .venv
+VENV_2_19 := .cache/venv-2.19
 LINK := .cache/collections/ansible_collections/vise/platform
+UV := .cache/uv/bin/uv
+SITE := docs/.vitepress/dist/index.html
+INVENTORY := inventories/development
+# What `make test` runs, cheap first; each is a target of its own.
+GATES := lint unit gates artifact core-2.19 sanity molecule e2e
+# The scenario that core-2.19 converges as well.
+SCENARIO_2_19 := base
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# What Ansible and Python leave beside their sources would end in the artifact.
+export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help
 help: ## List the targets
 	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9.-]+):.*## /\1\t/' | expand -t 16
+
+##### The platform in the sandbox
+
+.PHONY: up
+up: ## Bring up the sandbox and the platform in it, from nothing
+	python3 tools/up.py
+
+.PHONY: down
+down: setup ## Remove everything that `make up` and the tests made
+	python sandbox/sandbox.py down
+
+.PHONY: status
+status: setup ## Show what runs in the sandbox
+	python sandbox/sandbox.py status
+
+.PHONY: converge
+converge: setup docs ## Run site.yml on the hosts of INVENTORY (ARGS='--check --diff', ...)
+	ansible-playbook -i $(INVENTORY) playbooks/site.yml $(ARGS)
+
+##### What they stand on
 
 .PHONY: setup
 setup: $(VENV)/ready $(LINK) ## Install the locked controller environment (.venv)
@@ -21,11 +51,107 @@ $(VENV)/ready: requirements/controller.txt requirements/uv.txt scripts/environme
 	scripts/environment.sh $(VENV) requirements/controller.txt $(PYTHONS)
 	touch $@
 
-.cache/venv-2.19/ready: requirements/core-2.19.txt requirements/uv.txt scripts/environment.sh
-	scripts/environment.sh .cache/venv-2.19 requirements/core-2.19.txt $(PYTHONS_2_19)
+$(VENV_2_19)/ready: requirements/core-2.19.txt requirements/uv.txt scripts/environment.sh
+	scripts/environment.sh $(VENV_2_19) requirements/core-2.19.txt $(PYTHONS_2_19)
 	touch $@
 
 # Ansible finds the checkout as an installed collection, so that playbooks and roles are named alike in both.
 $(LINK):
 	mkdir -p $(@D)
 	ln -sfn $(CURDIR) $@
+
+.PHONY: lock
+lock: setup ## Lock the newest versions that requirements/*.in allow
+	for name in uv core-2.19 controller; do $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	  --output-file requirements/$$name.txt requirements/$$name.in; done
+
+.PHONY: docker
+docker: setup ## Install and start Docker where it is missing
+	python sandbox/sandbox.py docker
+
+.PHONY: image
+image: docker ## Build the sandbox's images
+	python sandbox/sandbox.py image
+
+.PHONY: world
+world: image ## Start the sandbox's world outside: DNS, ACME, APIs
+	python sandbox/sandbox.py world
+
+.PHONY: hosts
+hosts: world ## Create the sandbox's platform host
+	molecule create --scenario-name default
+
+.PHONY: docs
+docs: $(SITE) ## Build the manual (docs/.vitepress/dist)
+
+.PHONY: docs-tables
+docs-tables: setup ## Renew the tables of variables in the roles' READMEs
+	python -m tools.readme_tables
+
+docs/node_modules/.package-lock.json: docs/package.json docs/package-lock.json
+	scripts/node.sh
+	cd docs && npm ci --no-audit --no-fund
+	touch $@
+
+$(SITE): $(VENV)/ready $(LINK) docs/node_modules/.package-lock.json $(shell git ls-files -- docs roles/*/README.md \
+    roles/*/meta group_vars inventories plugins tools/docs_pages.py 2>/dev/null)
+	python tools/docs_pages.py
+	cd docs && npm run docs:build
+	touch $@
+
+##### Tests
+
+.PHONY: test
+test: setup ## Run every gate, then say how each went
+	python -m tools.run_gates $(GATES)
+
+.PHONY: lint
+lint: setup ## Check style and types: ansible-lint, yamllint, ruff, mypy, changelog, workflows
+	ruff check .
+	ruff format --check .
+	mypy --package ansible_collections.vise.platform.plugins
+	mypy tools tests sandbox
+	yamllint --strict .
+	ansible-lint
+	antsibull-changelog lint
+	zizmor --offline --quiet --pedantic .github/workflows
+	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+.PHONY: unit
+unit: setup ## Run the unit tests
+	pytest tests/unit
+
+.PHONY: gates
+gates: setup ## Check what every role and plugin must keep to
+	pytest tests/gates
+
+.PHONY: sanity
+sanity: setup ## Run ansible-test sanity on what the collection ships
+	python -m tools.sanity
+
+.PHONY: artifact
+artifact: setup ## Build the collection, install it and run its playbooks by name from elsewhere
+	pytest tests/artifact
+
+.PHONY: core-2.19
+core-2.19: $(VENV_2_19)/ready setup world ## Test with the oldest supported ansible-core
+	$(VENV_2_19)/bin/python -m pytest tests/unit/plugins tests/gates
+	PATH=$(CURDIR)/$(VENV_2_19)/bin:$$PATH ansible-playbook -i $(INVENTORY) --syntax-check playbooks/*.yml
+	PATH=$(CURDIR)/$(VENV_2_19)/bin:$$PATH python -m tools.run_scenarios $(SCENARIO_2_19)
+
+.PHONY: molecule
+molecule: world ## Run every role's scenario, two at a time
+	python -m tools.run_scenarios
+
+.PHONY: test-role
+test-role: world ## Run one role's scenario (ROLE=nginx)
+	molecule test --scenario-name $(ROLE)
+
+.PHONY: e2e
+e2e: world docs ## Test a converged platform from outside
+	pytest tests/e2e
+
+.PHONY: bench
+bench: hosts docs ## Measure no-change runs and count module executions
+	python -m tools.bench

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Install Node.js and npm from the system's packages where they are missing; the manual is built with them.
+set -euo pipefail
+
+command -v node >/dev/null && command -v npm >/dev/null && exit 0
+echo "node: installing the packages nodejs and npm" >&2
+as_root=$([ "$(id -u)" -eq 0 ] || echo sudo)
+$as_root apt-get update -qq
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends nodejs npm >&2

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tools import run_scenarios
+
+# Stands in for molecule: notes who ran what, prints, and fails for the scenario "broken".
+MOLECULE = """#!/bin/sh
+echo "$VISE_WORKER $4" >> "$NOTES"
+echo "output of $4"
+[ "$4" != broken ]
+"""
+
+
+@pytest.fixture
+def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    program = tmp_path / "bin/molecule"
+    program.parent.mkdir()
+    program.write_text(MOLECULE)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    monkeypatch.setenv("NOTES", str(tmp_path / "notes"))
+    monkeypatch.setattr(run_scenarios, "LOGS", tmp_path / "logs")
+    monkeypatch.setattr(run_scenarios, "SECONDS", tmp_path / "seconds.json")
+    return tmp_path / "notes"
+
+
+def test_every_scenario_runs_once_on_one_of_the_workers(notes: Path) -> None:
+    assert run_scenarios.main(["a", "b", "c"]) == 0
+    ran = [line.split() for line in notes.read_text().splitlines()]
+    assert sorted(name for _, name in ran) == ["a", "b", "c"]
+    assert {worker for worker, _ in ran} <= {"1", "2"}
+
+
+def test_failure_shows_the_end_of_its_log_and_fails_the_run(notes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_scenarios.main(["a", "broken"]) == 1
+    output = capsys.readouterr().out
+    assert "output of broken" in output
+    assert "output of a" not in output
+    assert output.splitlines()[-1] == "1 passed, 1 failed"
+    assert len(notes.read_text().splitlines()) == 2
+
+
+def test_only_passed_scenarios_are_remembered_with_their_seconds(notes: Path) -> None:
+    run_scenarios.main(["a", "broken"])
+    assert list(run_scenarios.known_seconds()) == ["a"]
+    assert notes.exists()
+
+
+def test_longest_scenario_comes_first_and_unknown_ones_before_it() -> None:
+    assert run_scenarios.longest_first(["a", "b", "new"], {"a": 5, "b": 50}) == ["new", "b", "a"]
+
+
+def test_hosts_of_make_up_are_no_test(tmp_path: Path) -> None:
+    for name in ("default", "nginx"):
+        (tmp_path / "molecule" / name).mkdir(parents=True)
+        (tmp_path / "molecule" / name / "molecule.yml").touch()
+    assert run_scenarios.found_scenarios(tmp_path) == ["nginx"]

@@ -1,0 +1,137 @@
+"""Run molecule scenarios on two workers, the longest first.
+
+Usage: python -m tools.run_scenarios [SCENARIO...]      all role scenarios when none is named
+
+Each worker has a host of its own (VISE_WORKER), so two scenarios never meet on one. Logs are kept in .cache/logs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.collection import ROOT
+
+WORKERS = 2
+LIMIT = 1200
+LOGS = ROOT / ".cache/logs"
+SECONDS = ROOT / ".cache/scenario-seconds.json"
+# The hosts of `make up`, no test.
+NO_TEST = {"default"}
+TAIL = 80
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one scenario went."""
+
+    name: str
+    passed: bool
+    seconds: float
+    log: Path
+
+
+def found_scenarios(root: Path) -> list[str]:
+    """List the scenarios of a checkout."""
+    names = {path.parent.name for path in root.glob("molecule/*/molecule.yml")}
+    return sorted(names - NO_TEST)
+
+
+def longest_first(names: list[str], seconds: dict[str, float]) -> list[str]:
+    """Order scenarios so that the last to end is a short one; what was never timed comes first."""
+    return sorted(names, key=lambda name: (-seconds.get(name, float("inf")), name))
+
+
+def known_seconds() -> dict[str, float]:
+    """Return how long each scenario took last time."""
+    known: dict[str, float] = json.loads(SECONDS.read_text()) if SECONDS.exists() else {}
+    return known
+
+
+def run(name: str, worker: int) -> Outcome:
+    """Run one scenario with its output in a log."""
+    log = LOGS / f"molecule-{name}.log"
+    begun = time.monotonic()
+    environment = {**os.environ, "VISE_WORKER": str(worker), "NO_COLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
+    with log.open("w") as output:
+        try:
+            code = subprocess.run(
+                ["molecule", "test", "--scenario-name", name],
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=LIMIT,
+                check=False,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            output.write(f"\nnot finished after {LIMIT} s\n")
+            code = 1
+    return Outcome(name, code == 0, time.monotonic() - begun, log)
+
+
+def work(worker: int, waiting: queue.SimpleQueue[str], outcomes: list[Outcome], total: int) -> None:
+    """Run scenarios until none waits."""
+    while True:
+        try:
+            name = waiting.get_nowait()
+        except queue.Empty:
+            return
+        print(f"molecule: {name} starts on worker {worker}", flush=True)
+        outcome = run(name, worker)
+        outcomes.append(outcome)
+        word = "passed" if outcome.passed else "FAILED"
+        print(f"molecule: [{len(outcomes)}/{total}] {name} {word} in {outcome.seconds:.0f} s", flush=True)
+
+
+def run_all(names: list[str]) -> list[Outcome]:
+    """Run scenarios on all workers."""
+    waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for name in longest_first(names, known_seconds()):
+        waiting.put(name)
+    outcomes: list[Outcome] = []
+    workers = [
+        threading.Thread(target=work, args=(number, waiting, outcomes, len(names)), daemon=True)
+        for number in range(1, min(WORKERS, len(names)) + 1)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return outcomes
+
+
+def summary(outcomes: list[Outcome]) -> str:
+    """Show the end of each failed log, then the counts."""
+    failed = [outcome for outcome in outcomes if not outcome.passed]
+    parts = []
+    for outcome in failed:
+        tail = outcome.log.read_text(errors="replace").splitlines()[-TAIL:]
+        parts.append(f"--- {outcome.name}: end of {outcome.log}\n" + "\n".join(tail))
+    return "\n".join([*parts, f"{len(outcomes) - len(failed)} passed, {len(failed)} failed"])
+
+
+def main(names: list[str]) -> int:
+    """Run the named scenarios, or all."""
+    names = names or found_scenarios(ROOT)
+    if not names:
+        print("molecule: no scenario found")
+        return 1
+    LOGS.mkdir(parents=True, exist_ok=True)
+    outcomes = run_all(names)
+    seconds = known_seconds() | {one.name: round(one.seconds, 1) for one in outcomes if one.passed}
+    SECONDS.write_text(json.dumps(seconds, indent=1, sort_keys=True))
+    print(summary(outcomes), flush=True)
+    return 0 if all(outcome.passed for outcome in outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
