@@ -1,0 +1,171 @@
+# Copyright: vise.platform contributors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a component is made of: plain values that the planner compares and the host layer reads and writes."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+
+@dataclasses.dataclass(frozen=True)
+class Node:
+    """What lies, or should lie, at a path: nothing, a file, a symbolic link or a directory."""
+
+    kind: str = "absent"  # absent | file | link | directory
+    content: str = ""  # a file's text (undecodable bytes as surrogates), a link's target
+    owner: str = ""
+    group: str = ""
+    mode: str = ""  # four octal digits; links have none
+    secret: bool = dataclasses.field(default=False, compare=False)
+
+    def to_json(self) -> dict[str, t.Any]:
+        """Return the mapping that ``from_json`` reads."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, t.Any]) -> Node:
+        """Build a node from the mapping that ``to_json`` wrote."""
+        return cls(**data)
+
+
+ABSENT = Node()
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """A path whose state differs from what is wanted."""
+
+    path: str
+    before: Node
+    after: Node
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """A systemd unit and what a change of the component's files asks of it."""
+
+    name: str
+    state: str | None = "started"  # started | stopped | None: leave as it is
+    enabled: bool | None = True
+    activation: str = "restart"  # restart | reload | none
+    watch: tuple[str, ...] = ("*",)
+    restart_on: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class UnitState:
+    """What systemd says of a unit."""
+
+    load: str = "not-found"
+    active: str = "inactive"
+    file_state: str = ""
+    needs_reload: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A command that makes changed files take effect."""
+
+    argv: tuple[str, ...]
+    watch: tuple[str, ...] = ("*",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+    """A command that tells whether the wanted configuration is live."""
+
+    argv: tuple[str, ...]
+    expect: str = ""
+    timeout: int = 10  # seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """Everything that a component should be, rendered."""
+
+    name: str
+    generation: str
+    packages: tuple[str, ...] = ()
+    absent_packages: tuple[str, ...] = ()
+    groups: tuple[dict[str, t.Any], ...] = ()
+    users: tuple[dict[str, t.Any], ...] = ()
+    nodes: t.Mapping[str, Node] = dataclasses.field(default_factory=dict)
+    purge: tuple[str, ...] = ()
+    checks: tuple[tuple[str, ...], ...] = ()
+    commands: tuple[Command, ...] = ()
+    units: tuple[Unit, ...] = ()
+    probes: tuple[Probe, ...] = ()
+
+    @classmethod
+    def from_params(cls, params: dict[str, t.Any]) -> Wanted:
+        """Build it from the module's validated parameters."""
+        return cls(
+            name=params["name"],
+            generation=params["generation"],
+            packages=tuple(params["packages"]),
+            absent_packages=tuple(params["absent_packages"]),
+            groups=tuple(params["groups"]),
+            users=tuple(params["users"]),
+            nodes=_nodes(params),
+            purge=tuple(params["purge"]),
+            checks=argvs(params["check"]),
+            commands=tuple(Command(tuple(c["argv"]), tuple(c["watch"])) for c in params["commands"]),
+            units=tuple(_unit(u) for u in params["units"]),
+            probes=tuple(_probe(p, params["generation"]) for p in params["probe"]),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What a component has made on a host, so that what it no longer wants can be taken away."""
+
+    generation: str = ""
+    paths: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+
+    def joined(self, other: Manifest) -> Manifest:
+        """Return what either of the two owns."""
+        return Manifest(
+            self.generation,
+            tuple(sorted({*self.paths, *other.paths})),
+            tuple(sorted({*self.users, *other.users})),
+        )
+
+
+def argvs(check: list[t.Any]) -> tuple[tuple[str, ...], ...]:
+    """Return a list of argument vectors from one vector or a list of them."""
+    if not check:
+        return ()
+    if all(isinstance(part, str) for part in check):
+        return (tuple(check),)
+    return tuple(tuple(str(part) for part in argv) for argv in check)
+
+
+def _nodes(params: dict[str, t.Any]) -> dict[str, Node]:
+    nodes = {
+        d["path"]: Node("directory", owner=d["owner"], group=d["group"], mode=d["mode"]) for d in params["directories"]
+    }
+    for file in params["files"]:
+        mode = file["mode"] or ("0600" if file["secret"] else "0644")
+        nodes[file["dest"]] = Node("file", file["content"], file["owner"], file["group"], mode, file["secret"])
+    for link in params["links"]:
+        nodes[link["path"]] = Node("link", link["target"])
+    for path in params["absent"]:
+        nodes[path] = ABSENT
+    return nodes
+
+
+def _unit(data: dict[str, t.Any]) -> Unit:
+    return Unit(
+        name=data["name"] if "." in data["name"] else data["name"] + ".service",
+        state=None if data["state"] == "any" else data["state"],
+        enabled=data["enabled"],
+        activation=data["activation"],
+        watch=tuple(data["watch"]),
+        restart_on=tuple(data["restart_on"]),
+    )
+
+
+def _probe(data: dict[str, t.Any], generation: str) -> Probe:
+    return Probe(tuple(data["argv"]), (data["expect"] or "").replace("{generation}", generation), data["timeout"])
