@@ -144,7 +144,8 @@ def topology(environment: str, variables: Spec, inventory: Spec) -> Topology:
 # The diagram
 
 
-WIDTH, GAP, LINE, PAD = 230, 70, 18, 10
+# Three columns are as wide as a page of the manual.
+WIDTH, GAP, LINE, PAD = 196, 48, 18, 10
 LINE_COLOUR = "var(--vp-c-border, #c2c2c4)"
 TEXT_COLOUR = "var(--vp-c-text-1, #3c3c43)"
 
@@ -174,7 +175,7 @@ def column(number: int, contents: list[tuple[str, list[str]]]) -> dict[str, Box]
     boxes: dict[str, Box] = {}
     y = 2 * LINE
     for title, paragraphs in contents:
-        lines = tuple(line for text in paragraphs for line in textwrap.wrap(text, 33))
+        lines = tuple(line for text in paragraphs for line in textwrap.wrap(text, 28))
         boxes[title] = Box(title, lines, number * (WIDTH + GAP) + 1, y)
         y += boxes[title].height + LINE
     return boxes

@@ -49,8 +49,10 @@ export default defineConfig({
   markdown: {
     config(md) {
       // Pages quote Jinja; none of them uses Vue's own braces.
-      const text = md.renderer.rules.text
-      md.renderer.rules.text = (...args) => text(...args).replaceAll('{{', '&#123;&#123;')
+      for (const kind of ['text', 'code_inline']) {
+        const rule = md.renderer.rules[kind]
+        md.renderer.rules[kind] = (...args) => rule(...args).replaceAll('{{', '&#123;&#123;')
+      }
     },
   },
   themeConfig: {

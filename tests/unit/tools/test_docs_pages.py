@@ -74,7 +74,7 @@ def test_one_host_in_every_group_stands_at_the_edge_alone() -> None:
     assert drawn(plan) == [
         *("Sites", "Edge"),
         "docs.vln.test",
-        *("host-1", "172.30.0.10", "docs, edge", "open: 22/tcp, 443/tcp, 443/udp"),
+        *("host-1", "172.30.0.10", "docs, edge", "open: 22/tcp, 443/tcp,", "443/udp"),
     ]
     assert docs_pages.connections(plan) == [("docs.vln.test", "host-1")]
 
