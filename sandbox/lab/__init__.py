@@ -1,0 +1,1 @@
+"""The sandbox: platform hosts and the world outside them, on one machine."""

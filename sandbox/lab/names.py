@@ -1,0 +1,38 @@
+"""What the sandbox is called and where it lies; nothing here does anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SANDBOX = ROOT / "sandbox"
+CACHE = ROOT / ".cache" / "sandbox"
+
+SSH_KEY = CACHE / "id_ed25519"
+CA_KEY = CACHE / "ca.key"
+CA_CERT = CACHE / "ca.crt"
+
+SUITE = "trixie"
+BASE_IMAGE = f"vise/base:{SUITE}"
+HOST_IMAGE = f"vise/host:{SUITE}"
+WORLD_IMAGE = f"vise/world:{SUITE}"
+
+NETWORK = "vise"
+BRIDGE = "br-vise"
+SUBNET4 = "172.30.0.0/24"
+SUBNET6 = "fd30::/64"
+GATEWAY4 = "172.30.0.1"
+GATEWAY6 = "fd30::1"
+
+WORLD = "world"
+WORLD4 = "172.30.0.2"
+WORLD6 = "fd30::2"
+# Further addresses of world, for tests that must come from somebody else.
+STRANGERS = ("172.30.0.3/24", "fd30::3/64", "172.30.0.4/24", "fd30::4/64")
+
+APT_VOLUME = "vise-apt"
+WORLD_VOLUME = "vise-world"
+ZONE = "vln.test"
+
+# Every container and volume of the sandbox carries it, so that `down` finds them.
+LABEL = "vise.sandbox=true"

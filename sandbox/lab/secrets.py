@@ -1,0 +1,30 @@
+"""The sandbox's own secrets, made at the first start and kept until `down`."""
+
+from __future__ import annotations
+
+from . import names
+from .shell import run
+
+
+def ssh_key() -> None:
+    """The key by which Ansible logs in as root."""
+    if not names.SSH_KEY.exists():
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "vise-sandbox", "-f", str(names.SSH_KEY))
+
+
+def authority() -> None:
+    """The CA that plays the public authorities for the doubles in world."""
+    if names.CA_CERT.exists():
+        return
+    run(
+        *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+        *("-days", "3650", "-subj", "/CN=vise sandbox CA", "-keyout", str(names.CA_KEY), "-out", str(names.CA_CERT)),
+        *("-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"),
+    )
+
+
+def make() -> None:
+    """Everything that images and world are built with."""
+    names.CACHE.mkdir(parents=True, exist_ok=True)
+    ssh_key()
+    authority()
