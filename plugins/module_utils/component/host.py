@@ -208,24 +208,22 @@ def systemctl(verb: str, *units: str) -> None:
         raise HostError(f"`systemctl {verb} {' '.join(units)}` failed: {text}\n{journal}".strip())
 
 
-def probe_answer(probe: Probe) -> str:
+def probe_answer(probe: Probe, generation: str) -> str:
     """Return an empty string when a probe finds what it expects, else what it found."""
+    expect = probe.expect.replace("{generation}", generation)
     status, text = run(probe.argv, timeout=max(1, probe.timeout))
-    if status == 0 and probe.expect in text:
+    if status == 0 and expect in text:
         return ""
-    wanted = f", expected {probe.expect!r}" if probe.expect and status == 0 else ""
+    wanted = f", expected {expect!r}" if status == 0 else ""
     return f"`{' '.join(probe.argv)}` said (exit {status}){wanted}: {text[-500:]}"
 
 
-def await_probes(probes: t.Iterable[Probe]) -> str:
+def await_probes(probes: t.Iterable[Probe], generation: str) -> str:
     """Ask each probe until it is content or its time is over; return what the first failing one said."""
     for probe in probes:
         deadline = time.monotonic() + probe.timeout
         pause = 0.02
-        while True:
-            answer = probe_answer(probe)
-            if not answer:
-                break
+        while answer := probe_answer(probe, generation):
             if time.monotonic() > deadline:
                 return answer
             time.sleep(pause)

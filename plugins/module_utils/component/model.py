@@ -76,7 +76,7 @@ class Probe:
     """A command that tells whether the wanted configuration is live."""
 
     argv: tuple[str, ...]
-    expect: str = ""
+    expect: str = ""  # {generation} stands for the generation that should be live
     timeout: int = 10  # seconds
 
 
@@ -112,7 +112,7 @@ class Wanted:
             checks=argvs(params["check"]),
             commands=tuple(Command(tuple(c["argv"]), tuple(c["watch"])) for c in params["commands"]),
             units=tuple(_unit(u) for u in params["units"]),
-            probes=tuple(_probe(p, params["generation"]) for p in params["probe"]),
+            probes=tuple(Probe(tuple(p["argv"]), p["expect"] or "", p["timeout"]) for p in params["probe"]),
         )
 
 
@@ -165,7 +165,3 @@ def _unit(data: dict[str, t.Any]) -> Unit:
         watch=tuple(data["watch"]),
         restart_on=tuple(data["restart_on"]),
     )
-
-
-def _probe(data: dict[str, t.Any], generation: str) -> Probe:
-    return Probe(tuple(data["argv"]), (data["expect"] or "").replace("{generation}", generation), data["timeout"])

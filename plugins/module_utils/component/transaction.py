@@ -93,7 +93,9 @@ def inspect(wanted: Wanted, store: Store) -> Plan:
     states = host.unit_states([unit.name for unit in wanted.units])
     # Before the programs are there, and while files differ, a probe can say nothing new.
     ask = not (paths or needs.packages)
-    stale = next(filter(None, (host.probe_answer(probe) for probe in wanted.probes)), "") if ask else ""
+    stale = (
+        next(filter(None, (host.probe_answer(probe, wanted.generation) for probe in wanted.probes)), "") if ask else ""
+    )
     return Plan(
         needs,
         changes,
@@ -135,7 +137,7 @@ def apply(wanted: Wanted, found: Plan, store: Store) -> None:
         for change in found.changes:
             host.write_node(change.path, change.after)
         _activate(found.daemon_reload, found.commands, found.verbs)
-        answer = host.await_probes(wanted.probes)
+        answer = host.await_probes(wanted.probes, wanted.generation)
         if answer:
             raise HostError(f"not live: {answer}")
     except HostError as error:
@@ -164,7 +166,7 @@ def _activate(daemon_reload: bool, commands: t.Iterable[Command], verbs: t.Itera
         if status:
             raise HostError(f"`{' '.join(command.argv)}` failed (exit {status}): {text[-1000:]}")
     for verb, unit in verbs:
-        if verb in ("start", "restart"):
+        if verb not in ("stop", "disable"):
             # A unit that crashed too often would refuse to start with the configuration that mends it.
             host.run(["systemctl", "reset-failed", unit])
         host.systemctl(verb, unit)
@@ -184,7 +186,10 @@ def _put_back(wanted: Wanted, found: Plan, journal: Journal, store: Store) -> st
         return f"The previous files are on disk, but could not be made live again: {error}"
     store.write_manifest(journal.manifest)
     store.remove_journal()
-    return "The previous configuration was put back and activated; nothing else was changed."
+    # Without a generation the component is new here, and there is nothing that a probe could find.
+    answer = host.await_probes(wanted.probes, journal.manifest.generation) if journal.manifest.generation else ""
+    proof = f"but not proven live: {answer}" if answer else "and is live"
+    return f"The previous configuration was put back {proof}."
 
 
 def _way_back(wanted: Wanted, found: Plan, journal: Journal) -> list[tuple[str, str]]:
@@ -201,7 +206,8 @@ def _way_back(wanted: Wanted, found: Plan, journal: Journal) -> list[tuple[str, 
         if "disable" in done and before.file_state.startswith("enabled"):
             verbs.append(("enable", unit.name))
         if before.active == "active" and {"reload", "restart", "start", "stop"} & set(done):
-            verbs.append(("reload" if done[-1] == "reload" else "restart", unit.name))
+            # Not a plain reload: the refused configuration may have ended the process.
+            verbs.append(("reload-or-restart" if done[-1] == "reload" else "restart", unit.name))
         elif before.active != "active" and {"start", "restart"} & set(done):
             verbs.append(("stop", unit.name))
     return verbs

@@ -1,0 +1,108 @@
+"""One run of the module on a directory tree: no change, create, update, remove, check mode, diff, refusal, put back."""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import pathlib
+import pwd
+import typing as t
+
+import pytest
+from ansible_collections.vise.platform.plugins.module_utils.component import host, transaction
+from ansible_collections.vise.platform.plugins.module_utils.component.model import Node, Probe, Wanted
+from ansible_collections.vise.platform.plugins.module_utils.component.store import Store
+from ansible_collections.vise.platform.plugins.modules import component
+
+ME = pwd.getpwuid(os.getuid()).pw_name
+GROUP = grp.getgrgid(os.getgid()).gr_name
+
+
+@pytest.fixture
+def store(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A component's store in a directory of the test's; what it remembers belongs to whoever runs the test."""
+
+    def write(self: Store, name: str, data: dict[str, t.Any]) -> None:
+        path = pathlib.Path(self.directory)
+        path.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text(json.dumps(data))
+
+    monkeypatch.setattr(Store, "_write", write)
+    return Store("demo", str(tmp_path / "state"))
+
+
+def wanted(folder: pathlib.Path, *, probe: str = "true", **contents: str) -> Wanted:
+    nodes = {str(folder / name): Node("file", text, ME, GROUP, "0644") for name, text in contents.items()}
+    return Wanted("demo", "g", nodes=nodes, probes=(Probe(("sh", "-c", probe), timeout=0),))
+
+
+def run(state: Wanted, store: Store, check_mode: bool = False) -> dict[str, t.Any]:
+    found, incomplete = component.converge(state, store, check_mode)
+    return component.result(found, incomplete, True)
+
+
+def test_create_then_no_change_then_update_then_remove(tmp_path: pathlib.Path, store: Store) -> None:
+    assert run(wanted(tmp_path, a="1", b="1"), store)["actions"] == [f"create {tmp_path}/a", f"create {tmp_path}/b"]
+    assert run(wanted(tmp_path, a="1", b="1"), store) == {"changed": False, "actions": [], "diff": []}
+    assert run(wanted(tmp_path, a="2", b="1"), store)["actions"] == [f"write {tmp_path}/a"]
+    assert run(wanted(tmp_path, a="2"), store)["actions"] == [f"remove {tmp_path}/b"]
+    assert store.manifest().paths == (f"{tmp_path}/a",)
+    assert store.journal() is None
+
+
+def test_check_mode_says_the_same_and_changes_nothing(tmp_path: pathlib.Path, store: Store) -> None:
+    planned = run(wanted(tmp_path, a="1"), store, check_mode=True)
+    assert list(tmp_path.iterdir()) == []
+    assert run(wanted(tmp_path, a="1"), store) == planned
+    assert planned["diff"][0]["after"].endswith("1")
+
+
+def test_what_cannot_be_proven_live_is_put_back(tmp_path: pathlib.Path, store: Store) -> None:
+    run(wanted(tmp_path, a="1"), store)
+    with pytest.raises(host.HostError, match=r"not live.*\nThe previous configuration was put back and is live"):
+        run(wanted(tmp_path, probe=f"! grep 2 {tmp_path}/a", a="2", b="new"), store)
+    assert (tmp_path / "a").read_text() == "1"
+    assert not (tmp_path / "b").exists()
+    assert store.journal() is None
+
+
+def test_a_probe_that_fails_without_any_difference_is_an_error(tmp_path: pathlib.Path, store: Store) -> None:
+    run(wanted(tmp_path, a="1"), store)
+    with pytest.raises(host.HostError, match=r"demo: `sh -c false` said \(exit 1\)"):
+        run(wanted(tmp_path, probe="false", a="1"), store)
+
+
+def test_a_refused_change_is_never_started(tmp_path: pathlib.Path, store: Store) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(host.HostError, match=f"refused, nothing was changed: {tmp_path}/a is a directory"):
+        run(wanted(tmp_path, a="1", b="1"), store)
+    assert not (tmp_path / "b").exists()
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing in the program catches it."""
+
+
+def test_a_killed_run_is_finished_and_its_oldest_state_is_what_is_put_back(
+    tmp_path: pathlib.Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(wanted(tmp_path, a="1"), store)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(transaction, "_activate", lambda *_: (_ for _ in ()).throw(Killed()))
+        run(wanted(tmp_path, a="2"), store)
+    assert store.journal() is not None
+    with pytest.raises(host.HostError, match="was put back"):
+        run(wanted(tmp_path, probe=f"! grep 3 {tmp_path}/a", a="3"), store)
+    assert (tmp_path / "a").read_text() == "1"
+
+
+def test_missing_packages_are_asked_for_before_anything_else(
+    tmp_path: pathlib.Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "installed_packages", lambda _names: set())
+    state = Wanted("demo", "g", packages=("nginx",), nodes={str(tmp_path / "a"): Node("file", "1", ME, GROUP, "0644")})
+    answer = run(state, store)
+    assert answer["needs"]["packages"] == ["nginx"]
+    assert not (tmp_path / "a").exists()
+    assert run(state, store, check_mode=True)["actions"] == ["install nginx", f"create {tmp_path}/a"]
