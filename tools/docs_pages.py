@@ -274,8 +274,9 @@ def topology_page(plans: list[Topology]) -> str:
 
 
 def markup(text: str) -> str:
-    """Return Ansible's documentation markup (C(), O(), M() and so on) as Markdown."""
-    return to_md(parse(text, Context(), errors="message"))
+    """Return Ansible's documentation markup (C(), O(), M() and so on, or code in backticks) as Markdown."""
+    escaped = to_md(parse(text, Context(), errors="message"))
+    return re.sub(r"\\`(.+?)\\`", r"<code>\1</code>", escaped)
 
 
 def paragraphs(text: str | list[str] | None) -> list[str]:

@@ -137,6 +137,19 @@ def test_an_environment_overrides_the_description_and_secrets_are_not_read(tmp_p
     assert docs_pages.description(tmp_path, "production")["domain"] == "vln.gg"
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("C(a)", "<code>a</code>"),
+        ("as in `5000:5010` or `a`", r"as in <code>5000\:5010</code> or <code>a</code>"),
+        ("<name>", r"\<name\>"),
+        ("one ` alone", r"one \` alone"),
+    ],
+)
+def test_markup_becomes_markdown(text: str, expected: str) -> None:
+    assert docs_pages.markup(text) == expected
+
+
 def test_only_the_collections_own_entries_have_a_page() -> None:
     assert set(docs_pages.reference_pages(DUMP, {})) == {"roles/nginx.md", "plugins/thing.md", "index.md"}
 
