@@ -1,0 +1,97 @@
+"""The program that compares live rules with wanted ones, as tables of rules."""
+
+from __future__ import annotations
+
+import types
+from pathlib import Path
+
+import pytest
+
+TEMPLATE = Path(__file__).parents[4] / "roles/firewall/templates/vise-firewall.j2"
+
+
+@pytest.fixture(scope="module", name="program")
+def fixture_program() -> types.ModuleType:
+    module = types.ModuleType("vise_firewall")
+    text = TEMPLATE.read_text().replace("{{ ansible_managed | comment }}", "")
+    exec(compile(text, str(TEMPLATE), "exec"), module.__dict__)  # noqa: S102  # a template is no importable module
+    return module
+
+
+WANTED = """\
+*filter
+:INPUT DROP [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+:DOCKER-USER - [0:0]
+:ufw-user-input - [0:0]
+-A INPUT -j ufw-before-input
+-A INPUT -j ufw-after-input
+-A FORWARD -j ufw-before-forward
+-A DOCKER-USER -j DROP
+-A ufw-user-input -p tcp -m tcp --dport 22 -j ACCEPT
+COMMIT
+"""
+DOCKER = "-A FORWARD -j DOCKER-USER\n-A FORWARD -o docker0 -j DOCKER\n-A FORWARD -i docker0 -j ACCEPT\n"
+WITH_DOCKER = WANTED.replace("-A FORWARD -j ufw", DOCKER + "-A FORWARD -j ufw")
+BAN = "-A INPUT -p tcp -j f2b-sshd\n"
+OPEN = "-A INPUT -p tcp -m tcp --dport 8080 -j ACCEPT\n"
+EMPTY = ":INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+
+
+@pytest.mark.parametrize(
+    ("live", "expected"),
+    [
+        pytest.param(WANTED, [], id="as wanted"),
+        pytest.param(WANTED.replace("[0:0]", "[7:420]"), [], id="counters do not matter"),
+        pytest.param(WITH_DOCKER, [], id="beside Docker's rules"),
+        pytest.param(WANTED.replace("-A INPUT -j ufw-before", BAN + "-A INPUT -j ufw-before"), [], id="a ban is left"),
+        pytest.param(
+            EMPTY,
+            [
+                ":DOCKER-USER - [0:0]",
+                ":ufw-user-input - [0:0]",
+                "-A DOCKER-USER -j DROP",
+                "-A ufw-user-input -p tcp -m tcp --dport 22 -j ACCEPT",
+                ":INPUT DROP [0:0]",
+                "-A INPUT -j ufw-before-input",
+                "-A INPUT -j ufw-after-input",
+                ":FORWARD DROP [0:0]",
+                "-A FORWARD -j ufw-before-forward",
+            ],
+            id="everything, chains before the rules that jump to them",
+        ),
+        pytest.param(
+            WANTED.replace("-A DOCKER-USER -j DROP\n", ""),
+            [":DOCKER-USER - [0:0]", "-A DOCKER-USER -j DROP"],
+            id="a chain that was flushed",
+        ),
+        pytest.param(WANTED.replace("INPUT DROP", "INPUT ACCEPT"), [":INPUT DROP [0:0]"], id="a policy"),
+        pytest.param(
+            WANTED.replace("-A INPUT -j ufw-before-input\n", ""),
+            ["-D INPUT -j ufw-after-input", "-A INPUT -j ufw-before-input", "-A INPUT -j ufw-after-input"],
+            id="a lost jump, all in order again",
+        ),
+        pytest.param(
+            WANTED.replace("-A INPUT -j ufw-before", OPEN + "-A INPUT -j ufw-before"),
+            ["-D INPUT -p tcp -m tcp --dport 8080 -j ACCEPT"],
+            id="a port opened past the list",
+        ),
+        pytest.param(
+            WITH_DOCKER.replace("-A FORWARD -j DOCKER-USER\n", ""),
+            ["-I FORWARD 1 -j DOCKER-USER"],
+            id="Docker's jump lost",
+        ),
+        pytest.param(
+            WITH_DOCKER.replace("-A FORWARD -j DOCKER-USER", "-A FORWARD -j ACCEPT\n-A FORWARD -j DOCKER-USER"),
+            ["-D FORWARD -j DOCKER-USER", "-I FORWARD 1 -j DOCKER-USER"],
+            id="something accepted before Docker's jump",
+        ),
+    ],
+)
+def test_plan_holds_only_what_differs(program: types.ModuleType, live: str, expected: list[str]) -> None:
+    assert program.plan(program.parse(WANTED), program.parse(live)) == expected
+
+
+def test_kernel_without_an_ip_version_needs_nothing(program: types.ModuleType) -> None:
+    assert program.plan({}, program.parse(EMPTY)) == []
