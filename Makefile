@@ -107,14 +107,28 @@ test: setup ## Run every gate, then say how each went
 	python -m tools.run_gates $(GATES)
 
 .PHONY: lint
-lint: setup ## Check style and types: ansible-lint, yamllint, ruff, mypy, changelog, workflows
+lint: ruff mypy yamllint ansible-lint changelog workflows ## Check style and types; each check is a target of its name
+
+.PHONY: ruff mypy yamllint ansible-lint changelog workflows
+ruff: setup
 	ruff check .
 	ruff format --check .
+
+# The plugins by the name that Ansible imports them under, everything else as files.
+mypy: setup
 	mypy --package ansible_collections.vise.platform.plugins
 	mypy tools tests sandbox
+
+yamllint: setup
 	yamllint --strict .
+
+ansible-lint: setup
 	ansible-lint
+
+changelog: setup
 	antsibull-changelog lint
+
+workflows: setup
 	zizmor --offline --quiet --pedantic .github/workflows
 	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 

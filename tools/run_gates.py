@@ -24,7 +24,7 @@ def run(name: str) -> Outcome:
     """Run one make target."""
     print(f"\n=== make {name}", flush=True)
     begun = time.monotonic()
-    code = subprocess.run(["make", "--no-print-directory", name], check=False).returncode
+    code = subprocess.run(["make", "--no-print-directory", "--keep-going", name], check=False).returncode
     return Outcome(name, code == 0, time.monotonic() - begun)
 
 

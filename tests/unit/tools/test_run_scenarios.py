@@ -9,9 +9,9 @@ from tools import run_scenarios
 
 # Stands in for molecule: notes who ran what, prints, and fails for the scenario "broken".
 MOLECULE = """#!/bin/sh
-echo "$VISE_WORKER $4" >> "$NOTES"
-echo "output of $4"
-[ "$4" != broken ]
+echo "$VISE_WORKER $3" >> "$NOTES"
+echo "output of $3"
+[ "$3" != broken ]
 """
 
 

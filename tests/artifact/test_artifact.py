@@ -1,0 +1,80 @@
+"""The collection as somebody installs it: built, installed, and run by name from a directory that is no clone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tools import collection
+
+SHIPPED = {
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "COPYING",
+    "FILES.json",
+    "MANIFEST.json",
+    "README.md",
+    "changelogs",
+    "meta",
+    "playbooks",
+    "plugins",
+    "requirements.yml",
+    "roles",
+}
+PLAYBOOKS = sorted(path.stem for path in (collection.ROOT / "playbooks").glob("*.yml"))
+
+
+@pytest.fixture(scope="session")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return collection.build(tmp_path_factory.mktemp("artifact"))
+
+
+@pytest.fixture(scope="session")
+def elsewhere(artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of a company's own, with the collection installed into it and nothing of the clone in reach."""
+    place = tmp_path_factory.mktemp("elsewhere")
+    run(place, "ansible-galaxy", "collection", "install", "--offline", "-p", str(place / "collections"), str(artifact))
+    return place
+
+
+def run(place: Path, *command: str) -> str:
+    """Run a command in a place; what it prints on both streams is the answer."""
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(place / "collections")}
+    environment.pop("ANSIBLE_CONFIG", None)
+    done = subprocess.run(
+        command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_only_what_a_user_needs_is_shipped(artifact: Path) -> None:
+    names = collection.members(artifact)
+    assert {name.partition("/")[0] for name in names} <= SHIPPED
+    assert {"README.md", "meta/runtime.yml", "playbooks/site.yml", "plugins/modules/component.py"} <= set(names)
+    assert [name for name in names if "__pycache__" in name or name.startswith("playbooks/group_vars")] == []
+
+
+def test_collection_is_installed_with_its_version(elsewhere: Path) -> None:
+    assert "vise.platform 0.1.0" in " ".join(run(elsewhere, "ansible-galaxy", "collection", "list").split())
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
+def test_playbook_runs_by_name_from_another_directory(elsewhere: Path, playbook: str) -> None:
+    run(elsewhere, "ansible-playbook", "-i", "localhost,", f"vise.platform.{playbook}", "--syntax-check")
+
+
+def test_site_lists_tasks_of_the_installed_roles(elsewhere: Path) -> None:
+    listing = run(elsewhere, "ansible-playbook", "-i", "localhost,", "vise.platform.site", "--list-tasks")
+    for role in ("base", "ssh", "firewall", "nginx"):
+        assert f"vise.platform.{role} : " in listing
+
+
+def test_installed_component_runs(elsewhere: Path) -> None:
+    wanted = f'{{"name": "trial", "directories": [{{"path": "{elsewhere}/made"}}]}}'
+    output = run(elsewhere, "ansible", "localhost", "-m", "vise.platform.component", "-a", wanted, "--check")
+    assert "CHANGED" in output
+    assert not (elsewhere / "made").exists()
