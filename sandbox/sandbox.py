@@ -6,20 +6,55 @@ from __future__ import annotations
 import argparse
 import sys
 
-from lab import engine, image, network
+from lab import down, engine, image, network, world
 from lab.shell import Failed
+
+PLAIN = {
+    "docker": (engine.up, "install and start Docker where it is missing"),
+    "image": (image.up, "build the images whose inputs changed"),
+    "network": (network.up, "make the sandbox's network"),
+    "world": (world.up, "start world and prove that its services answer"),
+    "status": (world.status, "show what runs"),
+    "down": (down.everything, "remove everything that the sandbox made"),
+}
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="sandbox.py", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, (_act, text) in PLAIN.items():
+        commands.add_parser(name, help=text)
+    dns = commands.add_parser("dns", help="make a name of the zone have just these values; none removes it")
+    dns.add_argument("name", help="below vln.test, or @")
+    dns.add_argument("type")
+    dns.add_argument("values", nargs="*")
+    point = commands.add_parser("point", help="point names of the zone at a host")
+    point.add_argument("address4")
+    point.add_argument("address6")
+    point.add_argument("names", nargs="+")
+    for verb, does in (("stop", "refuse connections"), ("start", "answer again")):
+        commands.add_parser(verb, help=f"make a service of world {does}").add_argument("service")
+    return parser.parse_args()
+
+
+def act(arguments: argparse.Namespace) -> None:
+    """Do what one subcommand says."""
+    match arguments.command:
+        case "dns":
+            world.dns_set(arguments.name, arguments.type, arguments.values)
+        case "point":
+            world.point(arguments.address4, arguments.address6, arguments.names)
+        case "start" | "stop":
+            world.fault(arguments.command, arguments.service)
+        case plain:
+            PLAIN[plain][0]()
 
 
 def main() -> int:
     """Run one subcommand."""
-    parser = argparse.ArgumentParser(prog="sandbox.py", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("docker", help="install and start Docker where it is missing")
-    commands.add_parser("image", help="build the images whose inputs changed")
-    commands.add_parser("network", help="make the sandbox's network")
-    arguments = parser.parse_args()
     try:
-        {"docker": engine.up, "image": image.up, "network": network.up}[arguments.command]()
+        act(parse())
     except Failed as problem:
         print(f"sandbox: {problem}", file=sys.stderr)
         return 1

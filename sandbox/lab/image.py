@@ -10,13 +10,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import names, secrets
+from . import names, secrets, services
 from .shell import Failed, progress, run, say, stage, succeeds
 
 MIRROR = os.environ.get("VISE_DEBIAN_MIRROR", "http://deb.debian.org/debian")
-INCLUDE = (
-    "systemd,systemd-sysv,dbus,python3,python3-apt,sudo,iproute2,ca-certificates,procps,openssh-server,debian-archive-keyring"
-)
+INCLUDE = "systemd,systemd-sysv,dbus,python3,python3-apt,sudo,iproute2,ca-certificates,procps,openssh-server,debian-archive-keyring"
 
 
 def label_of(image: str) -> str:
@@ -83,7 +81,7 @@ def base() -> None:
         _debootstrap()
 
 
-def build(image: str, folder: Path, inputs: str, extra: dict[str, Path]) -> None:
+def build(image: str, folder: Path, inputs: str, extra: dict[str, Path], packages: str = "") -> None:
     """Build an image from a folder and a few files of .cache, with the hash of its inputs as a label."""
     with tempfile.TemporaryDirectory(prefix="vise-image-") as scratch:
         context = Path(scratch) / "context"
@@ -92,7 +90,11 @@ def build(image: str, folder: Path, inputs: str, extra: dict[str, Path]) -> None
             shutil.copy(source, context / name)
         progress(
             f"building {image}",
-            ["docker", "build", "--force-rm", "--label", f"vise.inputs={inputs}", "-t", image, str(context)],
+            [
+                *("docker", "build", "--force-rm", "--label", f"vise.inputs={inputs}", "-t", image),
+                *(["--build-arg", f"PACKAGES={packages}"] if packages else []),
+                str(context),
+            ],
         )
 
 
@@ -107,7 +109,15 @@ def host() -> str:
     return inputs
 
 
+def world(below: str) -> None:
+    """The image of world, from the packages that its services name."""
+    packages = " ".join(sorted({package for service in services.every() for package in service.packages}))
+    inputs = fingerprint([below.encode(), *tree(names.SANDBOX / "world")])
+    if label_of(names.WORLD_IMAGE) != inputs:
+        build(names.WORLD_IMAGE, names.SANDBOX / "world", inputs, {}, packages)
+
+
 def up() -> None:
     """All images."""
     secrets.make()
-    host()
+    world(host())

@@ -11,6 +11,7 @@ CACHE = ROOT / ".cache" / "sandbox"
 SSH_KEY = CACHE / "id_ed25519"
 CA_KEY = CACHE / "ca.key"
 CA_CERT = CACHE / "ca.crt"
+CLOUDFLARE_TOKEN = CACHE / "cloudflare.token"
 
 SUITE = "trixie"
 BASE_IMAGE = f"vise/base:{SUITE}"
@@ -21,17 +22,15 @@ NETWORK = "vise"
 BRIDGE = "br-vise"
 SUBNET4 = "172.30.0.0/24"
 SUBNET6 = "fd30::/64"
+# Containers without an address of their own get one from here, out of the way of those that have.
+DYNAMIC4 = "172.30.0.128/25"
 GATEWAY4 = "172.30.0.1"
 GATEWAY6 = "fd30::1"
 
 WORLD = "world"
 WORLD4 = "172.30.0.2"
 WORLD6 = "fd30::2"
-# Further addresses of world, for tests that must come from somebody else.
-STRANGERS = ("172.30.0.3/24", "fd30::3/64", "172.30.0.4/24", "fd30::4/64")
-
 APT_VOLUME = "vise-apt"
-WORLD_VOLUME = "vise-world"
 ZONE = "vln.test"
 
 # Every container and volume of the sandbox carries it, so that `down` finds them.

@@ -12,7 +12,7 @@ def up() -> None:
         return
     run(
         *("docker", "network", "create", "--label", names.LABEL, "--ipv6"),
-        *("--subnet", names.SUBNET4, "--gateway", names.GATEWAY4),
+        *("--subnet", names.SUBNET4, "--ip-range", names.DYNAMIC4, "--gateway", names.GATEWAY4),
         *("--subnet", names.SUBNET6, "--gateway", names.GATEWAY6),
         *("-o", f"com.docker.network.bridge.name={names.BRIDGE}", names.NETWORK),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets as randomness
+
 from . import names
 from .shell import run
 
@@ -23,8 +25,16 @@ def authority() -> None:
     )
 
 
+def cloudflare_token() -> None:
+    """What the double of Cloudflare's API accepts, in the shape of a real token."""
+    if not names.CLOUDFLARE_TOKEN.exists():
+        names.CLOUDFLARE_TOKEN.touch(mode=0o600)
+        names.CLOUDFLARE_TOKEN.write_text(randomness.token_urlsafe(30) + "\n")
+
+
 def make() -> None:
     """Everything that images and world are built with."""
     names.CACHE.mkdir(parents=True, exist_ok=True)
     ssh_key()
     authority()
+    cloudflare_token()

@@ -1,0 +1,30 @@
+"""Remove everything that the sandbox made."""
+
+from __future__ import annotations
+
+import shutil
+
+from . import engine, names
+from .shell import run, say, stage, succeeds
+
+
+def _ids(*argv: str) -> list[str]:
+    return run("docker", *argv, "--quiet", "--filter", f"label={names.LABEL}").split()
+
+
+def everything() -> None:
+    """Containers, volumes, network, images and secrets; Docker itself stays."""
+    if engine.answers():
+        with stage("removing containers, network, volumes and images"):
+            for argv, remove in (
+                (("ps", "--all"), ("rm", "--force", "--volumes")),
+                (("volume", "ls"), ("volume", "rm", "--force")),
+                (("network", "ls"), ("network", "rm")),
+            ):
+                if found := _ids(*argv):
+                    run("docker", *remove, *found)
+            for image in (names.WORLD_IMAGE, names.HOST_IMAGE, names.BASE_IMAGE):
+                if succeeds("docker", "image", "inspect", image):
+                    run("docker", "image", "rm", "--force", image)
+    shutil.rmtree(names.CACHE, ignore_errors=True)
+    say("nothing is left; Docker itself stays")

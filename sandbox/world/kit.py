@@ -1,0 +1,108 @@
+"""What the services of world share: certificates of the sandbox's CA, dynamic DNS, an HTTPS server."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import socket
+import ssl
+import subprocess
+import tempfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any, NoReturn
+
+# .cache/sandbox of the checkout, mounted read-only.
+SHARED = Path("/opt/shared")
+STATE = Path("/var/lib/world")
+ZONE = "vln.test"
+WORLD4, WORLD6 = "172.30.0.2", "fd30::2"
+
+
+def run(*argv: str, text: str | None = None) -> str:
+    """Run a command; raise with what it said when it fails."""
+    done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(argv)}: exit {done.returncode}: {done.stderr or done.stdout}")
+    return done.stdout
+
+
+def become(*argv: str, **environment: str) -> NoReturn:
+    """Turn into the program that is the service."""
+    os.execvpe(argv[0], argv, {**os.environ, **environment})
+
+
+def certificate(*names: str) -> tuple[Path, Path]:
+    """A certificate of the sandbox's CA for these names or addresses; returns certificate and key."""
+    STATE.mkdir(parents=True, exist_ok=True)
+    cert, key, request = (STATE / f"{names[0]}.{kind}" for kind in ("crt", "key", "csr"))
+    alternatives = ",".join(f"{'IP' if _is_address(name) else 'DNS'}:{name}" for name in names)
+    run(
+        *("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+        *("-subj", f"/CN={names[0]}", "-keyout", str(key), "-out", str(request)),
+    )
+    with tempfile.NamedTemporaryFile("w", suffix=".ext") as extensions:
+        extensions.write(f"subjectAltName={alternatives}\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n")
+        extensions.flush()
+        run(
+            *("openssl", "x509", "-req", "-in", str(request), "-out", str(cert), "-days", "365"),
+            *("-CA", str(SHARED / "ca.crt"), "-CAkey", str(SHARED / "ca.key"), "-CAserial", str(STATE / "ca.srl")),
+            *("-CAcreateserial", "-extfile", extensions.name),
+        )
+    return cert, key
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def update_dns(*lines: str) -> None:
+    """A dynamic update of the zone, in nsupdate's words, by the key that named itself made."""
+    run("nsupdate", "-l", text="\n".join([f"zone {ZONE}", *lines, "send", ""]))
+
+
+class JsonHandler(BaseHTTPRequestHandler):
+    """A request handler that reads and answers JSON."""
+
+    protocol_version = "HTTP/1.1"
+
+    def body(self) -> Any:
+        """The request's JSON; None when there is none."""
+        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        return json.loads(raw) if raw else None
+
+    def answer(self, status: int, content: Any) -> None:
+        """Send JSON."""
+        raw = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+
+class _DualStack(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+    daemon_threads = True
+
+
+def serve_https(handler: type[BaseHTTPRequestHandler], address: str, names: tuple[str, ...]) -> NoReturn:
+    """Serve on port 443 of one address, so that many APIs can each have theirs; `address` is the last octet."""
+    for prefix, family in ((f"172.30.0.{address}/24", "-4"), (f"fd30::{address}/64", "-6")):
+        run("ip", family, "address", "replace", prefix, "dev", "eth0", *(["nodad"] if family == "-6" else []))
+    cert, key = certificate(*names)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    servers = [_DualStack((f"{prefix}{address}", 443), handler) for prefix in ("::ffff:172.30.0.", "fd30::")]
+    for server in servers:
+        # The handshake happens in the request's own thread: a client that only connects holds nobody up.
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    Thread(target=servers[0].serve_forever, daemon=True).start()
+    servers[1].serve_forever()
+    raise SystemExit(1)

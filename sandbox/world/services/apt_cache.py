@@ -1,0 +1,151 @@
+"""A caching proxy for packages, its cache kept in a volume.
+
+names: apt.vln.test
+ports: 3142
+ready: curl -fsS -o /dev/null --proxy http://172.30.0.2:3142 http://deb.debian.org/debian/dists/trixie/Release
+"""
+
+# Ours, because apt-cacher-ng finds no addresses behind a resolver that answers AAAA with nothing at all, and because
+# a package never changes under its name: what is to be kept is decided by one line.
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import select
+import shutil
+import socket
+import tempfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+CACHE = Path("/var/cache/world-apt")
+# A package's name holds its version, an index by hash its content; everything else is asked for anew.
+LASTING = re.compile(r"\.(deb|udeb|dsc)$|/by-hash/SHA256/[0-9a-f]{64}$|/pool/.*\.tar\.[a-z0-9]+$")
+PASSED = ("If-Modified-Since", "If-None-Match", "Range", "User-Agent", "Accept")
+DROPPED = {"connection", "keep-alive", "transfer-encoding", "proxy-connection"}
+LOCKS: dict[str, threading.Lock] = {}
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """GET and HEAD by absolute address; CONNECT for HTTPS sources, unread."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        """From the cache, or from its origin into the cache."""
+        url = urlsplit(self.path)
+        if url.scheme != "http" or not url.hostname:
+            self.send_error(400, "An absolute http address is wanted")
+        elif self.command == "GET" and LASTING.search(url.path) and "Range" not in self.headers:
+            self.cached(CACHE / url.hostname / url.path.lstrip("/"))
+        else:
+            self.fetch(None)
+
+    do_HEAD = do_GET  # noqa: N815 (http.server's name)
+
+    def cached(self, file: Path) -> None:
+        """Send a kept file; two who want the same one at once fetch it once."""
+        with LOCKS.setdefault(str(file), threading.Lock()):
+            if not file.exists():
+                self.fetch(file)
+                return
+        with file.open("rb") as content:
+            self.send_response(200)
+            self.send_header("Content-Length", str(file.stat().st_size))
+            self.send_header("X-Cache", "HIT")
+            self.end_headers()
+            shutil.copyfileobj(content, self.wfile, 1 << 16)
+
+    def fetch(self, file: Path | None) -> None:
+        """Ask the origin and pass its answer on; keep it when it is whole and there is a file for it."""
+        url = urlsplit(self.path)
+        origin = http.client.HTTPConnection(url.hostname or "", url.port or 80, timeout=60)
+        try:
+            headers = {key: self.headers[key] for key in PASSED if key in self.headers and (file is None or key[:2] != "If")}
+            origin.request(self.command, url._replace(scheme="", netloc="").geturl(), headers=headers)
+            answer = origin.getresponse()
+        except OSError as problem:
+            self.send_error(502, f"{url.hostname}: {problem}")
+            return
+        self.send_response(answer.status)
+        for key, value in answer.getheaders():
+            if key.lower() not in DROPPED:
+                self.send_header(key, value)
+        if answer.length is None and self.command == "GET" and answer.status not in (204, 304):
+            self.close_connection = True
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command == "GET":
+            self.relay(answer, file if answer.status == 200 else None)
+        origin.close()
+
+    def relay(self, answer: http.client.HTTPResponse, file: Path | None) -> None:
+        """Body to the client, and to a file that appears under its name only when it is complete."""
+        if file is None:
+            shutil.copyfileobj(answer, self.wfile, 1 << 16)
+            return
+        file.parent.mkdir(parents=True, exist_ok=True)
+        expected = answer.length
+        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as part:
+            size = self.copy(answer, part.file)
+        if expected is None or size == expected:
+            os.replace(part.name, file)
+        else:
+            os.unlink(part.name)
+
+    def copy(self, answer: http.client.HTTPResponse, part: BinaryIO) -> int:
+        """Copy to client and file; a client that went away does not lose the download."""
+        size, gone = 0, False
+        while chunk := answer.read(1 << 16):
+            size += part.write(chunk)
+            try:
+                if not gone:
+                    self.wfile.write(chunk)
+            except OSError:
+                gone = self.close_connection = True
+        return size
+
+    def do_CONNECT(self) -> None:
+        """A tunnel to an HTTPS source."""
+        host, _, port = self.path.rpartition(":")
+        try:
+            origin = socket.create_connection((host.strip("[]"), int(port)), timeout=30)
+        except OSError as problem:
+            self.send_error(502, f"{self.path}: {problem}")
+            return
+        self.send_response(200)
+        self.end_headers()
+        ends = {self.connection: origin, origin: self.connection}
+        with origin:
+            while True:
+                ready, _, _ = select.select(list(ends), [], [], 300)
+                for end in ready:
+                    data = end.recv(1 << 16)
+                    if not data:
+                        self.close_connection = True
+                        return
+                    ends[end].sendall(data)
+                if not ready:
+                    return
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Only errors are worth the journal."""
+        if args and str(args[1] if len(args) > 1 else "").startswith(("4", "5")) and "404" not in map(str, args):
+            super().log_message(format, *args)
+
+
+class Server(ThreadingHTTPServer):
+    """Over IPv6 and IPv4."""
+
+    address_family = socket.AF_INET6
+    daemon_threads = True
+
+
+if __name__ == "__main__":
+    CACHE.mkdir(parents=True, exist_ok=True)
+    Server(("::", 3142), Proxy).serve_forever()
