@@ -63,11 +63,14 @@ def fault(verb: str, name: str) -> None:
     if verb == "start":
         prove([known[name]])
         return
-    rules = (
-        f"table inet {table} {{ chain input {{ type filter hook input priority -10; "
-        f"ip daddr 172.30.0.{octet} tcp dport {{ {ports} }} reject with tcp reset; "
-        f"ip6 daddr fd30::{octet} tcp dport {{ {ports} }} reject with tcp reset; }} }}"
-    )
+    rules = f"""table inet {table} {{
+      chain input {{
+        type filter hook input priority -10
+        ip daddr 172.30.0.{octet} tcp dport {{ {ports} }} reject with tcp reset
+        ip6 daddr fd30::{octet} tcp dport {{ {ports} }} reject with tcp reset
+      }}
+    }}
+    """
     run("docker", "exec", "--interactive", names.WORLD, "nft", "-f", "-", text=rules)
 
 
