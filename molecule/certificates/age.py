@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, "/usr/local/lib/vise")
-from tls import acme, store, x509  # noqa: E402
+from tls import acme, store, x509
 
 live = Path("/etc/letsencrypt/live/web")
 names = sorted(x509.facts((live / "fullchain.pem").read_text()).names)

@@ -23,7 +23,7 @@ def load(*_signal: object) -> None:
 class Count(http.server.BaseHTTPRequestHandler):
     """Answers with the number of loads."""
 
-    def do_GET(self) -> None:  # noqa: N802 - the library's name
+    def do_GET(self) -> None:
         """Answer."""
         self.send_response(200)
         self.end_headers()

@@ -1,0 +1,64 @@
+"""The controller's half: it signs what the host asks for, and the CA's key goes nowhere."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible.plugins.action import ActionBase
+from ansible_collections.vise.platform.plugins.action import internal_certificate
+from ansible_collections.vise.platform.plugins.module_utils.tls import x509
+
+CA, CA_KEY = x509.make_ca("ours")
+OPTIONS = {"ca": CA, "ca_key": CA_KEY, "names": ["db-1"], "days": 30, "version": None, "certificate": None}
+
+
+class Action(internal_certificate.ActionModule):  # type: ignore[misc,unused-ignore]
+    """The action without Ansible around it: keeps what the host would get, and answers from a list."""
+
+    def __init__(self, answers: list[dict[str, t.Any]], **options: t.Any) -> None:
+        self.answers, self.options, self.sent = answers, {**OPTIONS, **options}, list[dict[str, t.Any]]()
+
+    def validate_argument_spec(self, *_args: t.Any, **_more: t.Any) -> tuple[None, dict[str, t.Any]]:
+        return None, self.options
+
+    def _call(self, options: dict[str, t.Any], _task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+        self.sent.append(options)
+        return self.answers.pop(0)
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ActionBase, "run", lambda *_args, **_more: {})
+
+
+def test_nothing_differs_is_one_execution() -> None:
+    action = Action([{"changed": False, "actions": []}])
+    assert action.run() == {"changed": False, "actions": []}
+    assert len(action.sent) == 1
+
+
+def test_request_is_signed_and_the_ca_key_is_not_sent() -> None:
+    request = x509.request(x509.make_key(), ["db-1"])
+    first = {"actions": ["make"], "request": request, "version": "v", "diff": {"prepared": "> make\n"}}
+    action = Action([first, {"changed": False, "actions": ["reload x"], "diff": {"prepared": "> reload x\n"}}])
+    result = action.run()
+    assert result == {"changed": True, "actions": ["make", "reload x"], "diff": {"prepared": "> make\n> reload x\n"}}
+    assert x509.issued_by(action.sent[1]["certificate"], CA)
+    assert action.sent[1]["version"] == "v"
+    assert not any("PRIVATE" in str(sent) for sent in action.sent)
+
+
+@pytest.mark.parametrize("key", ["", "nonsense", x509.make_key()])
+def test_ca_that_cannot_sign_is_refused_before_the_host_is_asked(key: str) -> None:
+    action = Action([], ca_key=key)
+    result = action.run()
+    assert result["failed"]
+    assert result["msg"].startswith("internal CA: its key")
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_failure_of_either_execution_is_the_result(failing: int) -> None:
+    request = x509.request(x509.make_key(), ["db-1"])
+    answers: list[dict[str, t.Any]] = [{"actions": [], "request": request, "version": "v"}] * failing
+    assert Action([*answers, {"failed": True, "msg": "no"}]).run() == {"failed": True, "msg": "no"}

@@ -1,0 +1,259 @@
+"""What is decided about a certificate, as tables; and whole runs with a certbot that is played."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.vise.platform.plugins.module_utils.tls import acme, store, x509
+
+NOW = datetime.datetime(2030, 1, 31, tzinfo=datetime.UTC)
+DIRECTORY = "https://acme.example.com/dir"
+DOCS = acme.Wanted("docs", ("docs.example.com", "www.example.com"))
+SETTINGS = acme.Settings(DIRECTORY, (DOCS,), reload_units=("nginx.service",))
+
+
+def held(
+    left: float, lifetime: float = 90, names: tuple[str, ...] = DOCS.domains, placeholder: bool = False
+) -> x509.Facts:
+    end = NOW + datetime.timedelta(days=left)
+    return x509.Facts(frozenset(names), end - datetime.timedelta(days=lifetime), end, placeholder)
+
+
+@pytest.mark.parametrize(
+    ("lineage", "directory", "expected"),
+    [
+        (None, "", "there is none"),
+        (held(60), DIRECTORY, ""),
+        (held(31), DIRECTORY, ""),
+        (held(29), DIRECTORY, "it ends 2030-03-01 00:00 UTC"),
+        (held(-1), DIRECTORY, "it ends 2030-01-30 00:00 UTC"),
+        (held(3, lifetime=6), DIRECTORY, ""),
+        (held(1.9, lifetime=6), DIRECTORY, "it ends 2030-02-01 21:36 UTC"),
+        (held(60, names=("docs.example.com",)), DIRECTORY, "the domains differ"),
+        (held(60, names=(*DOCS.domains, "old.example.com")), DIRECTORY, "the domains differ"),
+        (held(60), "https://staging.example.com/dir", "it came from https://staging.example.com/dir"),
+    ],
+)
+def test_reason_to_issue(lineage: x509.Facts | None, directory: str, expected: str) -> None:
+    assert acme.reason(DOCS, SETTINGS, acme.Found(lineage, directory), NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("served", "good", "text"),
+    [
+        (None, False, "nothing is served"),
+        (held(60, placeholder=True), False, "only a self-signed placeholder is served"),
+        (held(-1), False, "the certificate that is served ended 2030-01-30 00:00 UTC"),
+        (held(5, names=("docs.example.com",)), False, "the certificate that is served lacks www.example.com"),
+        (held(5), True, "the certificate that is served stays valid until 2030-02-05 00:00 UTC"),
+        (
+            held(5, names=(*DOCS.domains, "x.org")),
+            True,
+            "the certificate that is served stays valid until 2030-02-05 00:00 UTC",
+        ),
+    ],
+)
+def test_what_is_served_while_acme_is_down(served: x509.Facts | None, good: bool, text: str) -> None:
+    assert (acme.good(served, DOCS, NOW), acme.standing(served, DOCS, NOW)) == (good, text)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "text"),
+    [
+        (acme.Wanted("docs", ("docs.example.com",)), None),
+        (acme.Wanted("docs", ("*.example.com",), "dns-01"), None),
+        (acme.Wanted("docs", ("*.example.com",)), "wildcard"),
+        (acme.Wanted("internal", ("docs.example.com",)), "is not 'internal'"),
+        (acme.Wanted("../docs", ("docs.example.com",)), "a name is made of"),
+        (acme.Wanted("", ("docs.example.com",)), "(no name)"),
+        (acme.Wanted("docs", ()), "has no domains"),
+        (acme.Wanted("docs", ("Docs.example.com",)), "lower case"),
+        (acme.Wanted("docs", ("-x.example.com",)), "is not a domain"),
+        (acme.Wanted("docs", ("a.example.com",), "tls-01"), "neither"),
+    ],
+)
+def test_problems_are_named(wanted: acme.Wanted, text: str | None) -> None:
+    found = acme.problems(acme.Settings(DIRECTORY, (wanted,)))
+    assert found == [] if text is None else text in "\n".join(found)
+
+
+def test_a_name_wanted_twice_and_a_plain_directory_are_refused() -> None:
+    found = acme.problems(acme.Settings("http://acme.example.com", (DOCS, DOCS)))
+    assert [text.partition(":")[0] for text in found] == ["ACME directory 'http", "docs"]
+
+
+def test_settings_are_read_from_the_file_of_the_timer() -> None:
+    entry = {"name": "docs", "domains": list(DOCS.domains)}
+    data = {"directory": DIRECTORY, "wanted": [entry], "reload_units": ["nginx.service"]}
+    assert acme.Settings.from_dict(data) == SETTINGS
+
+
+@pytest.mark.parametrize(
+    ("challenge", "free", "expected"),
+    [
+        ("http-01", True, ["--standalone"]),
+        ("http-01", False, ["--webroot", "--webroot-path", acme.WEBROOT]),
+        ("dns-01", False, ["--dns-cloudflare-credentials", acme.CREDENTIALS]),
+    ],
+)
+def test_certbot_proves_as_the_situation_wants(challenge: str, free: bool, expected: list[str]) -> None:
+    argv = acme.certbot(acme.Wanted("docs", DOCS.domains, challenge), SETTINGS, free)
+    assert " ".join(expected) in " ".join(argv)
+    assert "--domains docs.example.com,www.example.com" in " ".join(argv)
+
+
+def test_token_is_not_in_what_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    credentials = tmp_path / "cloudflare.ini"
+    credentials.write_text("# Managed\ndns_cloudflare_api_token = very-secret\n")
+    monkeypatch.setattr(acme, "CREDENTIALS", str(credentials))
+    said = "Saving debug log to /var/log/x\nError: token very-secret is wrong\nAsk for help or search"
+    assert acme.told(1, said) == "Error: token ******** is wrong"
+    assert acme.told(124, "") == "no answer within 300 seconds"
+
+
+class Server:
+    """Plays certbot and systemctl: answers as told, and keeps lineages as certbot does."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.down, self.reload, self.calls = root, False, 0, list[str]()
+        self.ca = x509.make_ca("issuer")
+
+    def __call__(self, argv: list[str]) -> tuple[int, str]:
+        self.calls.append("certbot" if "certbot" in argv else " ".join(argv))
+        if argv[0] == "systemctl":
+            return self.reload, "Job failed" if self.reload else ""
+        if self.down:
+            return 1, "connection refused"
+        options = dict(itertools.pairwise(argv))
+        self.issue(options["--cert-name"], options["--domains"].split(","), options["--server"], 90)
+        return 0, ""
+
+    def issue(self, name: str, names: list[str], server: str, days: int) -> None:
+        live = self.root / "live" / name
+        live.mkdir(parents=True, exist_ok=True)
+        key = x509.make_key()
+        (live / "privkey.pem").write_text(key)
+        (live / "fullchain.pem").write_text(x509.sign(x509.request(key, names), *self.ca, names, days))
+        (self.root / "renewal").mkdir(exist_ok=True)
+        (self.root / "renewal" / f"{name}.conf").write_text(f"[renewalparams]\nserver = {server}\n")
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+    monkeypatch.setattr(acme, "LINEAGES", str(tmp_path / "letsencrypt"))
+    monkeypatch.setattr(acme, "port_80_is_free", lambda: True)
+    (tmp_path / "letsencrypt").mkdir()
+    return Server(tmp_path / "letsencrypt")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> str:
+    return str(tmp_path / "tls")
+
+
+def served(root: str) -> x509.Facts:
+    kept = store.Store("docs", root)
+    assert x509.pair_fits(kept.read("fullchain.pem"), kept.read("privkey.pem"))
+    found = x509.facts(kept.read("fullchain.pem"))
+    assert found
+    return found
+
+
+FIRST = ["place a placeholder for docs", "issue docs by http-01: there is none", "deploy docs", "reload nginx.service"]
+
+
+def test_first_run_issues_and_second_does_nothing(server: Server, root: str) -> None:
+    assert acme.preview(SETTINGS, root).actions == FIRST
+    assert not Path(root).exists()
+    assert acme.run(SETTINGS, server, root) == acme.Outcome(FIRST)
+    assert not served(root).self_signed
+    server.calls.clear()
+    assert acme.run(SETTINGS, server, root) == acme.preview(SETTINGS, root) == acme.Outcome()
+    assert server.calls == []
+
+
+def test_placeholder_lies_there_and_run_fails_while_acme_is_down(server: Server, root: str) -> None:
+    server.down = True
+    outcome = acme.run(SETTINGS, server, root)
+    assert served(root).self_signed
+    assert "only a self-signed placeholder is served: connection refused" in outcome.failures[0]
+    assert acme.run(SETTINGS, server, root).actions == []
+
+
+def test_old_certificate_stays_with_a_warning_while_acme_is_down(server: Server, root: str) -> None:
+    server.issue("docs", list(DOCS.domains), DIRECTORY, 90)
+    acme.run(SETTINGS, server, root)
+    before = served(root)
+    server.down = True
+    outcome = acme.run(acme.Settings("https://other.example.com", (DOCS,)), server, root)
+    assert (outcome.actions, outcome.failures, len(outcome.warnings)) == ([], [], 1)
+    assert served(root) == before
+
+
+def test_due_certificate_is_renewed_and_reloaded(server: Server, root: str) -> None:
+    acme.run(SETTINGS, server, root)
+    server.issue("docs", list(DOCS.domains), DIRECTORY, 0)
+    actions = acme.run(SETTINGS, server, root).actions
+    assert [action.split()[0] for action in actions] == ["issue", "deploy", "reload"]
+
+
+def test_lineage_that_a_killed_run_did_not_deploy_is_deployed_without_asking(server: Server, root: str) -> None:
+    acme.run(SETTINGS, server, root)
+    server.issue("docs", list(DOCS.domains), DIRECTORY, 90)
+    server.calls.clear()
+    assert acme.run(SETTINGS, server, root).actions == ["deploy docs", "reload nginx.service"]
+    assert "certbot" not in server.calls
+
+
+@pytest.mark.parametrize("damage", ["key", "mode", "link"])
+def test_drift_of_what_is_served_is_mended(server: Server, root: str, damage: str) -> None:
+    acme.run(SETTINGS, server, root)
+    before, key = served(root), Path(root, "docs/privkey.pem")
+    if damage == "key":
+        key.write_text("x")
+    elif damage == "mode":
+        key.chmod(0o644)
+    else:
+        Path(root, "docs").unlink()
+    assert acme.run(SETTINGS, server, root).actions == ["deploy docs", "reload nginx.service"]
+    assert served(root) == before
+    assert key.stat().st_mode & 0o777 == 0o600
+
+
+def test_failed_reload_is_told_and_tried_again(server: Server, root: str) -> None:
+    server.reload = 1
+    assert "nginx.service does not reload" in acme.run(SETTINGS, server, root).failures[0]
+    server.reload = 0
+    assert acme.run(SETTINGS, server, root).actions == ["reload nginx.service"]
+
+
+def test_unit_that_does_not_exist_yet_is_no_failure(server: Server, root: str) -> None:
+    server.reload = store.NOT_LOADED
+    assert acme.run(SETTINGS, server, root) == acme.Outcome(FIRST[:-1])
+
+
+def test_dns_without_a_token_says_which_variable(server: Server, root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acme, "CREDENTIALS", root + "/absent")
+    settings = acme.Settings(DIRECTORY, (acme.Wanted("docs", ("*.example.com",), "dns-01"),))
+    assert "certificates_cloudflare_token" in acme.run(settings, server, root).failures[0]
+
+
+def test_half_made_versions_go_away(server: Server, root: str) -> None:
+    acme.run(SETTINGS, server, root)
+    versions = Path(root, ".versions/docs")
+    store.Store("docs", root).stage("half made")
+    acme.deploy(store.Store("docs", root), acme.lineage("docs"))
+    assert len(list(versions.iterdir())) == 2
+    shutil.rmtree(versions)
+    assert acme.run(SETTINGS, server, root).actions[0] == "deploy docs"
+
+
+def test_host_without_cryptography_can_preview(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(x509, "HAS_CRYPTOGRAPHY", False)
+    answers: Any = acme.preview(SETTINGS, root)
+    assert answers.actions == FIRST

@@ -1,0 +1,88 @@
+"""The two executions of the module on a directory of the test's, and its refusals."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+import typing as t
+
+import pytest
+from ansible.module_utils import basic
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.vise.platform.plugins.module_utils.tls import store, x509
+from ansible_collections.vise.platform.plugins.modules import internal_certificate
+
+CA, CA_KEY = x509.make_ca("ours")
+NAMES = ["db-1", "10.0.0.1"]
+
+
+class Host:
+    """Runs the module, and plays the controller's signature."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
+
+    def call(self, **options: t.Any) -> dict[str, t.Any]:
+        basic._ANSIBLE_ARGS = None
+        with patch_module_args({"ca": CA, "names": NAMES, **options}), contextlib.suppress(SystemExit):
+            internal_certificate.main()
+        answer: dict[str, t.Any] = json.loads(self.capsys.readouterr().out)
+        return answer
+
+    def finish(self, first: dict[str, t.Any]) -> dict[str, t.Any]:
+        return self.call(version=first["version"], certificate=x509.sign(first["request"], CA, CA_KEY, NAMES, 30))
+
+
+@pytest.fixture
+def host(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Host:
+    real = store.Store
+    monkeypatch.setattr(store, "Store", lambda name, group: real(name, str(tmp_path), group))
+    return Host(capsys)
+
+
+def test_first_execution_asks_and_second_installs(host: Host, tmp_path: pathlib.Path) -> None:
+    first = host.call()
+    assert first["actions"] == ["make an internal certificate: there is none"]
+    assert not (tmp_path / "internal").exists()
+    assert host.finish(first)["changed"] is False
+    assert (tmp_path / "internal/ca.pem").read_text() == CA
+    assert (tmp_path / "internal/privkey.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_nothing_differs_is_no_change_and_no_request(host: Host) -> None:
+    host.finish(host.call())
+    answer = host.call()
+    assert (answer["changed"], "request" in answer) == (False, False)
+
+
+def test_other_names_are_asked_for(host: Host) -> None:
+    host.finish(host.call())
+    assert host.call(names=["db-2"])["actions"] == ["make an internal certificate: the names differ"]
+
+
+def test_check_mode_says_why_and_makes_nothing(host: Host, tmp_path: pathlib.Path) -> None:
+    answer = host.call(_ansible_check_mode=True, reload_units=["postgresql.service"])
+    assert answer["actions"] == ["make an internal certificate: there is none", "reload postgresql.service"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_answer_holds_a_private_key(host: Host) -> None:
+    first = host.call(_ansible_diff=True)
+    assert "PRIVATE" not in json.dumps([first, host.finish(first)])
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"names": []}, "at least one"),
+        ({"names": ["a b"]}, "neither a host name"),
+        ({"ca_key": CA_KEY}, "must stay on the controller"),
+        ({"group": "no-such-group"}, "no-such-group"),
+        ({"version": "x", "certificate": CA}, "does not belong to the key"),
+    ],
+)
+def test_wrong_options_are_refused(host: Host, options: dict[str, t.Any], text: str) -> None:
+    answer = host.call(**options)
+    assert answer["failed"]
+    assert text in answer["msg"]
