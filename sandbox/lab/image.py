@@ -14,7 +14,7 @@ from . import names, secrets, services
 from .shell import Failed, progress, run, say, stage, succeeds
 
 MIRROR = os.environ.get("VISE_DEBIAN_MIRROR", "http://deb.debian.org/debian")
-INCLUDE = "systemd,systemd-sysv,dbus,python3,python3-apt,sudo,iproute2,ca-certificates,procps,openssh-server,debian-archive-keyring"
+INCLUDE = "ca-certificates,debian-archive-keyring,systemd,systemd-sysv"
 
 
 def label_of(image: str) -> str:

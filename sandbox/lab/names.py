@@ -12,6 +12,8 @@ SSH_KEY = CACHE / "id_ed25519"
 CA_KEY = CACHE / "ca.key"
 CA_CERT = CACHE / "ca.crt"
 CLOUDFLARE_TOKEN = CACHE / "cloudflare.token"
+# Written by tools/make_secrets.py from the above.
+SECRETS = ROOT / "inventories" / "development" / "group_vars"
 
 SUITE = "trixie"
 BASE_IMAGE = f"vise/base:{SUITE}"

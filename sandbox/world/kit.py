@@ -31,7 +31,7 @@ def run(*argv: str, text: str | None = None) -> str:
 
 def become(*argv: str, **environment: str) -> NoReturn:
     """Turn into the program that is the service."""
-    os.execvpe(argv[0], argv, {**os.environ, **environment})
+    os.execvpe(argv[0], argv, {**os.environ, **environment})  # noqa: S606 (that is the point)
 
 
 def certificate(*names: str) -> tuple[Path, Path]:

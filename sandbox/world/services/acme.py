@@ -33,8 +33,9 @@ def trust() -> None:
     database = f"sql:{BROWSER}"
     if not (BROWSER / "cert9.db").exists():
         kit.run("certutil", "-d", database, "-N", "--empty-password")
-    subprocess.run(["certutil", "-d", database, "-D", "-n", "acme"], capture_output=True, check=False)
-    kit.run("certutil", "-d", database, "-A", "-t", "C,,", "-n", "acme", "-i", str(TRUSTED))
+    for name, file in (("acme", TRUSTED), ("sandbox", kit.SHARED / "ca.crt")):
+        subprocess.run(["certutil", "-d", database, "-D", "-n", name], capture_output=True, check=False)
+        kit.run("certutil", "-d", database, "-A", "-t", "C,,", "-n", name, "-i", str(file))
     ROOT.write_text(TRUSTED.read_text())
 
 

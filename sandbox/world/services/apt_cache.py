@@ -11,7 +11,6 @@ ready: curl -fsS -o /dev/null --proxy http://172.30.0.2:3142 http://deb.debian.o
 from __future__ import annotations
 
 import http.client
-import os
 import re
 import select
 import shutil
@@ -20,7 +19,7 @@ import tempfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 from urllib.parse import urlsplit
 
 CACHE = Path("/var/cache/world-apt")
@@ -66,7 +65,8 @@ class Proxy(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         origin = http.client.HTTPConnection(url.hostname or "", url.port or 80, timeout=60)
         try:
-            headers = {key: self.headers[key] for key in PASSED if key in self.headers and (file is None or key[:2] != "If")}
+            asked = [key for key in PASSED if key in self.headers and (file is None or not key.startswith("If-"))]
+            headers = {key: self.headers[key] for key in asked}
             origin.request(self.command, url._replace(scheme="", netloc="").geturl(), headers=headers)
             answer = origin.getresponse()
         except OSError as problem:
@@ -92,13 +92,13 @@ class Proxy(BaseHTTPRequestHandler):
         file.parent.mkdir(parents=True, exist_ok=True)
         expected = answer.length
         with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as part:
-            size = self.copy(answer, part.file)
+            size = self.copy(answer, part)
         if expected is None or size == expected:
-            os.replace(part.name, file)
+            Path(part.name).replace(file)
         else:
-            os.unlink(part.name)
+            Path(part.name).unlink()
 
-    def copy(self, answer: http.client.HTTPResponse, part: BinaryIO) -> int:
+    def copy(self, answer: http.client.HTTPResponse, part: IO[bytes]) -> int:
         """Copy to client and file; a client that went away does not lose the download."""
         size, gone = 0, False
         while chunk := answer.read(1 << 16):
@@ -133,10 +133,8 @@ class Proxy(BaseHTTPRequestHandler):
                 if not ready:
                     return
 
-    def log_message(self, format: str, *args: object) -> None:
-        """Only errors are worth the journal."""
-        if args and str(args[1] if len(args) > 1 else "").startswith(("4", "5")) and "404" not in map(str, args):
-            super().log_message(format, *args)
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Not every package is worth a line in the journal; errors log themselves."""
 
 
 class Server(ThreadingHTTPServer):

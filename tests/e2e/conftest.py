@@ -1,0 +1,71 @@
+"""Ways into the sandbox: a shell in world, which is outside, and one on a host."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+KEY = ROOT / ".cache/sandbox/id_ed25519"
+
+Shell = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def run(argv: list[str], text: str | None, check: bool) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(argv, input=text, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    if check and done.returncode != 0:
+        pytest.fail(f"{' '.join(argv)}: exit {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
+    return done
+
+
+@pytest.fixture(scope="session")
+def world() -> Shell:
+    """Run a shell command in world: `world("dig +short docs.vln.test").stdout`."""
+
+    def shell(command: str, text: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return run(["docker", "exec", "-i", "world", "sh", "-c", command], text, check)
+
+    return shell
+
+
+@pytest.fixture(scope="session")
+def on_host() -> Shell:
+    """Run a shell command on a host by SSH: `on_host("172.30.0.10", "uptime")`."""
+    options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR"]
+    ssh = ["ssh", "-i", str(KEY), *(part for option in options for part in ("-o", option))]
+
+    def shell(
+        address: str, command: str, text: str | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        return run([*ssh, f"root@{address}", command], text, check)
+
+    return shell
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Shell:
+    """Run sandbox/sandbox.py: `sandbox("stop", "acme")`."""
+
+    def command(*argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return run(["python3", "sandbox/sandbox.py", *argv], None, check)
+
+    return command
+
+
+@pytest.fixture(scope="session")
+def browse() -> Callable[..., dict[str, Any]]:
+    """Have Chromium in world follow steps (tests/e2e/browser.py) and say what it saw."""
+
+    def steps(*todo: dict[str, Any]) -> dict[str, Any]:
+        script = (Path(__file__).parent / "browser.py").read_text()
+        # Through the environment, since standard input carries the script.
+        argv = ["docker", "exec", "-i", "-e", f"STEPS={json.dumps(todo)}", "world", "python3", "-"]
+        seen: dict[str, Any] = json.loads(run(argv, script, check=True).stdout)
+        return seen
+
+    return steps

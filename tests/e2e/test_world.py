@@ -1,0 +1,126 @@
+"""The sandbox's world does what roles and tests rely on."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+API = "https://api.cloudflare.com/client/v4"
+TOKEN = Path(__file__).resolve().parents[2] / ".cache/sandbox/cloudflare.token"
+
+
+@pytest.fixture
+def api(world: Any) -> Callable[..., tuple[int, Any]]:
+    """Call the double of Cloudflare: status and JSON."""
+
+    def call(method: str, path: str, token: str | None = None, body: Any = None) -> tuple[int, Any]:
+        header = "" if token == "" else f"-H 'Authorization: Bearer {token or TOKEN.read_text().strip()}'"
+        data = "" if body is None else "--data-binary @-"
+        command = f"curl -sS -X {method} {header} {data} -w '\\n%{{http_code}}' '{API}{path}'"
+        answer, status = world(command, text=None if body is None else json.dumps(body)).stdout.rsplit("\n", 1)
+        return int(status), json.loads(answer)
+
+    return call
+
+
+@pytest.fixture
+def acme_down(sandbox: Any) -> Iterator[None]:
+    sandbox("stop", "acme")
+    yield
+    sandbox("start", "acme")
+
+
+@pytest.mark.parametrize("server", ["172.30.0.2", "fd30::2"])
+@pytest.mark.parametrize(
+    ("kind", "value"), [("A", "172.30.0.77"), ("AAAA", "fd30::77"), ("TXT", '"two words"'), ("CNAME", "docs.vln.test.")]
+)
+def test_name_that_was_set_is_answered_and_gone_when_deleted(
+    world: Any, sandbox: Any, server: str, kind: str, value: str
+) -> None:
+    sandbox("dns", "try-me", kind, value)
+    assert world(f"dig +short @{server} try-me.vln.test {kind}").stdout.strip().splitlines()[0] == value
+    sandbox("dns", "try-me", kind)
+    assert world(f"dig +short @{server} try-me.vln.test {kind}").stdout.strip() == ""
+
+
+def test_names_of_the_real_world_are_forwarded(world: Any) -> None:
+    assert world("dig +short deb.debian.org").stdout.strip()
+
+
+def test_acme_directory_is_served_with_a_trusted_certificate(world: Any) -> None:
+    directory = json.loads(world("curl -fsS https://acme.vln.test:14000/dir").stdout)
+    assert directory["newOrder"].startswith("https://acme.vln.test:14000/")
+
+
+@pytest.mark.usefixtures("acme_down")
+def test_stopped_acme_server_refuses_connections(world: Any) -> None:
+    assert world("curl -sS https://acme.vln.test:14000/dir", check=False).returncode == 7
+
+
+def test_acme_server_has_its_old_root_after_a_stop(world: Any, sandbox: Any) -> None:
+    root = "curl -fsS https://acme.vln.test:15000/roots/0"
+    before = world(root).stdout
+    sandbox("stop", "acme")
+    sandbox("start", "acme")
+    assert world(root).stdout == before
+
+
+@pytest.mark.parametrize(
+    ("token", "status", "code"),
+    [("", 400, 9106), ("short", 400, 6003), ("x" * 40, 403, 9109)],
+    ids=["missing", "malformed", "wrong"],
+)
+def test_cloudflare_refuses_a_token(api: Any, token: str, status: int, code: int) -> None:
+    got, answer = api("GET", "/zones", token=token)
+    assert (got, answer["success"], answer["errors"][0]["code"]) == (status, False, code)
+
+
+def test_cloudflare_record_is_seen_in_dns_until_it_is_deleted(api: Any, world: Any) -> None:
+    zone = api("GET", "/zones?name=vln.test")[1]["result"][0]["id"]
+    record = {"type": "TXT", "name": "_acme-challenge.try.vln.test", "content": "proof", "ttl": 120}
+    status, answer = api("POST", f"/zones/{zone}/dns_records", body=record)
+    assert status == 200, answer
+    dig = "dig +short _acme-challenge.try.vln.test TXT"
+    assert world(dig).stdout.strip() == '"proof"'
+    assert api("POST", f"/zones/{zone}/dns_records", body=record)[1]["errors"][0]["code"] == 81058
+    path = f"/zones/{zone}/dns_records/{answer['result']['id']}"
+    assert api("DELETE", path)[0] == 200
+    assert world(dig).stdout.strip() == ""
+    assert api("DELETE", path)[1]["errors"][0]["code"] == 81044
+
+
+def test_cloudflare_knows_no_foreign_zone(api: Any) -> None:
+    assert api("GET", "/zones?name=example.com")[1]["result"] == []
+    assert api("GET", "/zones/0123456789abcdef/dns_records")[1]["errors"][0]["code"] == 7003
+
+
+def test_lasting_file_is_answered_from_the_cache_the_second_time(world: Any) -> None:
+    suite = "http://deb.debian.org/debian/dists/trixie"
+    known = world(f"curl -fsS {suite}/Release").stdout
+    digest = re.findall(r"^ ([0-9a-f]{64}) +\d+ main/binary-amd64/Release$", known, re.M)[0]
+    address = f"{suite}/main/binary-amd64/by-hash/SHA256/{digest}"
+    fetch = f"curl -fsS --proxy http://172.30.0.2:3142 -D /tmp/headers {address} | sha256sum; cat /tmp/headers"
+    world(fetch)
+    again = world(fetch).stdout
+    assert "X-Cache: HIT" in again
+    assert digest in again
+
+
+@pytest.mark.parametrize("address", ["172.30.0.3", "172.30.0.4", "fd30::3", "fd30::4"])
+def test_client_can_come_from_another_address(world: Any, address: str) -> None:
+    target = "[fd30::2]" if ":" in address else "172.30.0.2"
+    world(f"curl -fsS -o /dev/null --interface {address} -k https://{target}:14000/dir")
+
+
+def test_client_speaks_http3(world: Any) -> None:
+    assert "HTTP3" in world("curl --version").stdout
+
+
+def test_browser_trusts_the_sandbox(browse: Any) -> None:
+    seen = browse({"open": "https://acme.vln.test:14000/dir"}, {"text": "body", "as": "body"})
+    assert "newOrder" in seen["body"]
