@@ -33,13 +33,14 @@ up: ## Bring up the sandbox and the platform in it, from nothing
 .PHONY: down
 down: setup ## Remove everything that `make up` and the tests made
 	python sandbox/sandbox.py down
+	rm -f $(INVENTORY)/group_vars/all/vault.yml
 
 .PHONY: status
 status: setup ## Show what runs in the sandbox
 	python sandbox/sandbox.py status
 
 .PHONY: converge
-converge: setup docs ## Run site.yml on the hosts of INVENTORY (ARGS='--check --diff', ...)
+converge: secrets docs ## Run site.yml on the hosts of INVENTORY (ARGS='--check --diff', ...)
 	ansible-playbook -i $(INVENTORY) playbooks/site.yml $(ARGS)
 
 ##### What they stand on
@@ -79,8 +80,13 @@ world: image ## Start the sandbox's world outside: DNS, ACME, APIs
 	python sandbox/sandbox.py world
 
 .PHONY: hosts
-hosts: world ## Create the sandbox's platform host
+hosts: world ## Create the sandbox's platform host, and give it its name
 	molecule create --scenario-name default
+	python sandbox/sandbox.py point 172.30.0.10 fd30::10 docs
+
+.PHONY: secrets
+secrets: world ## Make the secrets of the development environment that are missing
+	python -m tools.make_secrets
 
 .PHONY: docs
 docs: $(SITE) ## Build the manual (docs/.vitepress/dist)
@@ -122,8 +128,9 @@ mypy: setup
 yamllint: setup
 	yamllint --strict .
 
+# With a home of its own: a copy of the collection that somebody once installed in ~/.ansible would be found first.
 ansible-lint: setup
-	ansible-lint
+	ANSIBLE_HOME=$(CURDIR)/.cache/ansible-lint ansible-lint
 
 changelog: setup
 	antsibull-changelog lint
