@@ -102,7 +102,7 @@ def test_cloudflare_knows_no_foreign_zone(api: Any) -> None:
 def test_lasting_file_is_answered_from_the_cache_the_second_time(world: Any) -> None:
     suite = "http://deb.debian.org/debian/dists/trixie"
     known = world(f"curl -fsS {suite}/Release").stdout
-    digest = re.findall(r"^ ([0-9a-f]{64}) +\d+ main/binary-amd64/Release$", known, re.M)[0]
+    digest = re.findall(r"^ ([0-9a-f]{64}) +\d+ main/binary-amd64/Packages.xz$", known, re.M)[0]
     address = f"{suite}/main/binary-amd64/by-hash/SHA256/{digest}"
     fetch = f"curl -fsS --proxy http://172.30.0.2:3142 -D /tmp/headers {address} | sha256sum; cat /tmp/headers"
     world(fetch)
