@@ -40,7 +40,7 @@ status: setup ## Show what runs in the sandbox
 	python sandbox/sandbox.py status
 
 .PHONY: converge
-converge: secrets docs ## Run site.yml on the hosts of INVENTORY (ARGS='--check --diff', ...)
+converge: docs $(if $(filter inventories/development,$(INVENTORY)),secrets) ## Run site.yml on the hosts of INVENTORY (ARGS='--check --diff', ...)
 	ansible-playbook -i $(INVENTORY) playbooks/site.yml $(ARGS)
 
 ##### What they stand on

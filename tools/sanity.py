@@ -1,7 +1,8 @@
 """Run ansible-test sanity on what the collection ships.
 
-ansible-test insists on a tree ansible_collections/<namespace>/<name> that git tracks, so the built artifact is unpacked
-into one. What it leaves out (tests, tools, sandbox) is checked by ruff and mypy instead.
+ansible-test insists on a tree ansible_collections/<namespace>/<name> that git tracks, so the built artifact is
+unpacked into one. What it leaves out (tests, tools, sandbox) is checked by ruff and mypy instead. Exceptions are in
+tests/sanity, each with its reason.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ def export(into: Path) -> None:
     if into.exists():
         shutil.rmtree(into)
     collection.unpack(collection.build(CACHE), into)
+    shutil.copytree(collection.ROOT / "tests/sanity", into / "tests/sanity")
     subprocess.run(["git", "init", "--quiet"], cwd=into, check=True)
     subprocess.run(["git", "add", "--all"], cwd=into, check=True)
 
