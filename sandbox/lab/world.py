@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import definition, image, names, network, services
+from . import definition, image, names, network, scenarios, services
 from .services import Service
 from .shell import Failed, run, say, stage, succeeds, wait_for
 
@@ -42,6 +42,7 @@ def prove(found: list[Service]) -> None:
 def up() -> None:
     """World as its files say, running and answering."""
     network.up()
+    scenarios.forget_lost()
     if not _current():
         with stage("starting world"):
             _create()

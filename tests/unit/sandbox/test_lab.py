@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import yaml
-from lab import definition, image, services
+from lab import definition, image, scenarios, services
 
 SOURCE = '''"""Something outside.
 
@@ -56,3 +56,10 @@ def test_fingerprint_changes_with_a_name_and_with_a_content(tmp_path: Path) -> N
     second = image.fingerprint(image.tree(tmp_path))
     (tmp_path / "b").write_text("2")
     assert len({first, second, image.fingerprint(image.tree(tmp_path))}) == 3
+
+
+def test_hosts_of_a_scenario_are_read_from_the_inventory_that_molecule_writes() -> None:
+    connection = {"ansible_connection": "ssh", "ansible_user": "root"}
+    shared = {"docs-1": connection, "edge-1": {"ansible_connection": "ssh"}}
+    inventory = yaml.safe_dump({"all": {"hosts": shared, "vars": {"a": 1}}, "ungrouped": {"hosts": shared}})
+    assert scenarios.hosts(inventory) == {"docs-1", "edge-1"}
