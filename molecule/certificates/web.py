@@ -25,9 +25,11 @@ class Count(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer."""
+        body = f"loads={loads}\n".encode()
         self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(f"loads={loads}\n".encode())
+        self.wfile.write(body)
 
 
 load()

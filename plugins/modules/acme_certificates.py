@@ -103,7 +103,7 @@ failures:
   returned: failure
   type: list
   elements: str
-  sample: ["docs: not issued, although there is none; only a self-signed placeholder is served: connection refused"]
+  sample: ["docs: not issued (there is none); only a self-signed placeholder is served: connection refused"]
 """
 
 import dataclasses

@@ -240,7 +240,7 @@ def keep(wanted: Wanted, settings: Settings, kept: store.Store, command: store.C
         outcome.actions.append(f"deploy {wanted.name}")
         found = inspect(wanted, kept)
     if failure:
-        text = f"{wanted.name}: not issued, although {why}; {standing(found.served, wanted, at)}: {failure}"
+        text = f"{wanted.name}: not issued ({why}); {standing(found.served, wanted, at)}: {failure}"
         (outcome.warnings if good(found.served, wanted, at) else outcome.failures).append(text)
 
 
