@@ -16,7 +16,7 @@ from tools import docs_pages
 ROOT = Path(__file__).resolve().parents[3]
 VARIABLES = {
     "domain": "vln.test",
-    "sites": [{"domain": "docs.{{ domain }}", "group": "docs"}],
+    "sites": {"docs": {"domain": "docs.{{ domain }}", "group": "docs"}},
     "open_ports": {"all": ["22/tcp"], "edge": ["443/tcp", "443/udp"], "mail": ["25/tcp"]},
 }
 ONE_HOST = yaml.safe_load("""

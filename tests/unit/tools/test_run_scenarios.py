@@ -54,8 +54,8 @@ def test_longest_scenario_comes_first_and_unknown_ones_before_it() -> None:
     assert run_scenarios.longest_first(["a", "b", "new"], {"a": 5, "b": 50}) == ["new", "b", "a"]
 
 
-def test_hosts_of_make_up_are_no_test(tmp_path: Path) -> None:
-    for name in ("default", "nginx"):
-        (tmp_path / "molecule" / name).mkdir(parents=True)
-        (tmp_path / "molecule" / name / "molecule.yml").touch()
+def test_scenario_that_only_defines_hosts_is_no_test(tmp_path: Path) -> None:
+    for name in ("default/molecule.yml", "nginx/molecule.yml", "nginx/converge.yml"):
+        (tmp_path / "molecule" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "molecule" / name).touch()
     assert run_scenarios.found_scenarios(tmp_path) == ["nginx"]

@@ -1,0 +1,51 @@
+"""Note every module execution, and what each component was asked for, in the file that VISE_EXECUTIONS names."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = """
+name: executions
+type: aggregate
+short_description: Note every module execution
+description: [Counts what action plugins execute as well, which no event of a callback tells.]
+"""
+
+LOCAL = {"localhost", "127.0.0.1"}
+
+
+class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core ships no type hints
+    """Wraps the one place through which every execution goes; workers are forked later and inherit it."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "executions"
+
+    def __init__(self) -> None:
+        super().__init__()
+        execute = ActionBase._execute_module
+
+        def noted(action: Any, *args: Any, **options: Any) -> Any:
+            note(action, options)
+            return execute(action, *args, **options)
+
+        ActionBase._execute_module = noted
+
+
+def note(action: Any, options: dict[str, Any]) -> None:
+    """Append one execution; a line is short enough to be written as a whole, whoever else writes."""
+    module = options.get("module_name") or action._task.action
+    host = (options.get("task_vars") or {}).get("inventory_hostname", "")
+    entry = {
+        "host": "controller" if action._task.delegate_to in LOCAL else host,
+        "module": module,
+        "component": options.get("module_args") if module == "vise.platform.component" else None,
+    }
+    descriptor = os.open(os.environ["VISE_EXECUTIONS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "a") as file:
+        file.write(json.dumps(entry, default=str) + "\n")
