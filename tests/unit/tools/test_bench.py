@@ -21,7 +21,7 @@ COMPONENT: dict[str, Any] = {
             "group": "root",
             "mode": None,
             "secret": True,
-            "content": "{{ not a template }}",
+            "content": "{{ text }}",
         }
     ],
     "links": [{"path": "/l", "target": "/a"}],
@@ -47,13 +47,13 @@ def test_component_becomes_one_builtin_task_an_item() -> None:
 
 def test_secret_file_is_copied_as_it_is_and_not_logged() -> None:
     task = list(bench.plain_tasks(COMPONENT))[4]
-    assert Path(task["ansible.builtin.copy"]["src"]).read_text() == "{{ not a template }}"
+    assert Path(task["ansible.builtin.copy"]["src"]).read_text() == "{{ text }}"
     assert task["ansible.builtin.copy"]["mode"] == "0600"
     assert task["no_log"] is True
 
 
 def test_play_of_a_host_holds_its_own_components_only() -> None:
-    executions = [{"host": host, "component": COMPONENT} for host in ("a", "b")]
+    executions: list[dict[str, Any]] = [{"host": host, "component": COMPONENT} for host in ("a", "b")]
     executions.append({"host": "a", "component": None})
     assert len(bench.plain_play("a", executions)["tasks"]) == 8
 
