@@ -100,8 +100,8 @@ docs/node_modules/.package-lock.json: docs/package.json docs/package-lock.json
 	cd docs && npm ci --no-audit --no-fund
 	touch $@
 
-$(SITE): $(VENV)/ready $(LINK) docs/node_modules/.package-lock.json $(shell git ls-files -- docs roles/*/README.md \
-    roles/*/meta group_vars inventories plugins tools/docs_pages.py 2>/dev/null)
+$(SITE): $(VENV)/ready docs/node_modules/.package-lock.json $(shell git ls-files -- docs 'roles/*/README.md' \
+    'roles/*/meta/*' group_vars inventories plugins tools/docs_pages.py 2>/dev/null) | $(LINK)
 	python tools/docs_pages.py
 	cd docs && npm run docs:build
 	touch $@
@@ -167,7 +167,7 @@ molecule: world ## Run every role's scenario, two at a time
 
 .PHONY: test-role
 test-role: world ## Run one role's scenario (ROLE=nginx)
-	molecule test --scenario-name $(ROLE)
+	molecule test --scenario-name $(or $(ROLE),$(error ROLE is missing: make test-role ROLE=nginx))
 
 .PHONY: e2e
 e2e: world docs ## Test a converged platform from outside

@@ -92,11 +92,16 @@ def inventory() -> dict[str, Any]:
     return found
 
 
+def is_function(group: dict[str, Any]) -> bool:
+    """Tell the groups that say what a host does from those that only hold other groups."""
+    return "hosts" in group and "children" not in group
+
+
 def host_lines(listing: dict[str, Any]) -> list[str]:
     """Tell each host's address, what it runs, and how to get in."""
     lines = []
     for host, variables in sorted(listing["_meta"]["hostvars"].items()):
-        groups = sorted(name for name, group in listing.items() if name != "_meta" and host in group.get("hosts", []))
+        groups = sorted(name for name, group in listing.items() if is_function(group) and host in group["hosts"])
         login = f"ssh -i .cache/sandbox/id_ed25519 -o StrictHostKeyChecking=no root@{variables['ansible_host']}"
         lines += [
             f"{host} ({variables['ansible_host']}) runs {', '.join(groups)}",

@@ -8,7 +8,8 @@ from tools import up
 
 LISTING = {
     "_meta": {"hostvars": {"host-1": {"ansible_host": "172.30.0.10", "domain": "vln.test"}}},
-    "all": {"children": ["docs", "ungrouped"]},
+    "all": {"children": ["development", "ungrouped"]},
+    "development": {"children": ["docs"], "hosts": ["host-1"]},
     "docs": {"hosts": ["host-1"]},
     "mail": {"hosts": ["host-1"]},
     "cache": {"hosts": ["host-2"]},
