@@ -12,12 +12,18 @@ def _ids(*argv: str) -> list[str]:
     return run("docker", *argv, "--quiet", "--filter", f"label={names.LABEL}").split()
 
 
+def _guests() -> list[str]:
+    """Whoever else joined the sandbox's network, which could not be removed under them."""
+    return run("docker", "ps", "--all", "--quiet", "--filter", f"network={names.NETWORK}").split()
+
+
 def everything() -> None:
     """Containers, volumes, network, images and secrets; Docker itself stays."""
     if engine.answers():
         with stage("removing containers, network, volumes and images"):
+            if containers := {*_ids("ps", "--all"), *_guests()}:
+                run("docker", "rm", "--force", "--volumes", *containers)
             for argv, remove in (
-                (("ps", "--all"), ("rm", "--force", "--volumes")),
                 (("volume", "ls"), ("volume", "rm", "--force")),
                 (("network", "ls"), ("network", "rm")),
             ):

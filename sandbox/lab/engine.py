@@ -59,5 +59,7 @@ def start() -> None:
 def up() -> None:
     """A daemon that runs is left as it is."""
     install()
+    if not answers() and _privilege() and succeeds(*_privilege(), "docker", "version"):
+        raise Failed("Docker runs, but not for you: sudo usermod -aG docker $USER, log in again, and start anew")
     if not answers():
         start()
