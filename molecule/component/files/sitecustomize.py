@@ -1,4 +1,4 @@
-"""Kill the Python process that loads this at the Nth thing that it does to the machine, seen from outside of its code."""
+"""Kill the Python process that loads this at the Nth thing that it does to the machine: a fault from outside."""
 
 import os
 import signal
@@ -16,6 +16,7 @@ EVENTS = {
     "subprocess.Popen",
 }
 remaining = int(os.environ.pop("VISE_KILL_AT", "0"))
+module = "ansible_collections.vise.platform.plugins.module_utils." + os.environ.pop("VISE_KILL_IN", "")
 os.environ.pop("PYTHONPATH", None)  # children run on undisturbed
 
 
@@ -23,7 +24,7 @@ def count(event: str, _arguments: object) -> None:
     """Count down at each event of interest."""
     global remaining
     # Ansible's own unpacking is not what is tested.
-    if event in EVENTS and "ansible_collections.vise.platform.plugins.module_utils.component.transaction" in sys.modules:
+    if event in EVENTS and module in sys.modules:
         remaining -= 1
         if remaining == 0:
             os.kill(os.getpid(), signal.SIGKILL)
