@@ -136,7 +136,7 @@ def hosts_of(inventory: Spec, environment: str) -> tuple[Host, ...]:
 def topology(environment: str, variables: Spec, inventory: Spec) -> Topology:
     """Return what the diagram of one environment shows."""
     known = rendered(variables, variables)
-    sites = tuple(Site(site["domain"], site.get("group", "")) for site in known.get("sites") or ())
+    sites = tuple(Site(site["domain"], site.get("group", "")) for site in (known.get("sites") or {}).values())
     ports = {group: tuple(str(port) for port in ports) for group, ports in (known.get("open_ports") or {}).items()}
     return Topology(environment, sites, hosts_of(inventory, environment), ports)
 

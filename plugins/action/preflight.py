@@ -1,0 +1,152 @@
+# Copyright: vise.platform contributors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Check the description on the controller and the host by one module, then tell all problems at once."""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+from pathlib import Path
+
+import yaml
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible_collections.vise.platform.plugins.module_utils import description, topology
+from ansible_collections.vise.platform.plugins.module_utils.description import Problem
+
+SUFFIXES = ("", ".yml", ".yaml", ".json")
+UNDEFINED_SECRET = re.compile(r"'(vault_\w+)' is undefined")
+
+
+class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-core ships no type hints
+    """The preflight action."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _supports_async = False
+
+    def run(self, tmp: None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Return the task's result."""
+        super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        arguments = dict(self._task.args)
+        schema = arguments.pop("schema")
+        defined = self._defined(task_vars)
+        known = {*schema, *role_options(arguments.pop("roles")), *arguments.pop("own_variables", [])}
+        values, problems = self._values(schema, task_vars)
+        problems += description.check(
+            values, {k: v for k, v in schema.items() if k not in {p.variable for p in problems}}
+        )
+        problems += description.check_names(defined, known)
+        secrets, _undefined = self._values([name for name in task_vars if name.startswith("vault_")], task_vars)
+        problems += description.check_secrets(secrets, defined)
+        if not problems:
+            duties, problems = derived(values, task_vars)
+            arguments.update(duties)
+        result: dict[str, t.Any] = self._execute_module("vise.platform.preflight", arguments, task_vars=task_vars)
+        if result.get("failed"):
+            return result
+        vault = os.path.join(short(str(task_vars.get("inventory_dir") or "")), "group_vars/all/vault.yml")
+        lines = [located(problem, defined, vault).line() for problem in dict.fromkeys(problems)] + result["problems"]
+        if lines:
+            return {**result, "failed": True, "problems": lines, "msg": message(task_vars["inventory_hostname"], lines)}
+        return result
+
+    def _values(self, names: t.Iterable[str], task_vars: dict[str, t.Any]) -> tuple[dict[str, t.Any], list[Problem]]:
+        """Return the values of these variables, and what kept others from having one."""
+        values, problems = {}, []
+        for name in names:
+            if name not in task_vars:
+                continue
+            try:
+                values[name] = self._templar.template(task_vars[name])
+            except AnsibleError as error:
+                problems.append(failure(name, str(error)))
+        return values, problems
+
+    def _defined(self, task_vars: dict[str, t.Any]) -> dict[str, str]:
+        """Return the variables of the files that Ansible reads for this host, each with the file that wins."""
+        sources = [Path(str(source)) for source in task_vars.get("ansible_inventory_sources") or []]
+        inventories = [source if source.is_dir() else source.parent for source in sources]
+        playbooks = Path(str(task_vars.get("playbook_dir") or "."))
+        host, groups = task_vars["inventory_hostname"], [g for g in task_vars["group_names"] if g != "all"]
+        found: dict[str, str] = {}
+        for kind, names in (("group_vars", ["all"]), ("group_vars", groups), ("host_vars", [host])):
+            for path in [path for base in (*inventories, playbooks) for path in files(base / kind, names)]:
+                content = self._loader.load_from_file(str(path), cache="all")
+                found |= dict.fromkeys(content or {}, short(str(path)))
+        return found
+
+
+def files(folder: Path, names: list[str]) -> t.Iterator[Path]:
+    """Yield the files of these groups or hosts, as Ansible finds them."""
+    for path in [folder / f"{name}{suffix}" for name in names for suffix in SUFFIXES]:
+        if path.is_file():
+            yield path
+        elif path.is_dir():
+            yield from sorted(
+                one
+                for one in path.rglob("*")
+                if one.is_file() and one.suffix in SUFFIXES and not one.name.startswith(".")
+            )
+
+
+def role_options(roles: str) -> set[str]:
+    """Return the public variables of the roles in a folder."""
+    names: set[str] = set()
+    for path in Path(roles).glob("*/meta/argument_specs.yml"):
+        specs = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]
+        names |= {name for entry in specs.values() for name in entry.get("options") or {}}
+    return names
+
+
+def failure(name: str, error: str) -> Problem:
+    """Return the problem of a variable that has no value; a missing secret is that secret's."""
+    secret = UNDEFINED_SECRET.search(error)
+    if secret:
+        return Problem(secret[1], f"is missing, and {name} needs it", "write it encrypted")
+    return Problem(name, " ".join(error.split()), "mend it")
+
+
+def derived(values: dict[str, t.Any], task_vars: dict[str, t.Any]) -> tuple[dict[str, t.Any], list[Problem]]:
+    """Return what this host's names must lead to, and what the description and the inventory disagree about."""
+    plan = topology.Topology(
+        values.get("sites") or {}, values.get("open_ports") or {}, task_vars["groups"], task_vars["hostvars"]
+    )
+    try:
+        duties = topology.duties(plan, task_vars["inventory_hostname"], values.get("acme_challenge", "http-01"))
+    except topology.TopologyError as error:
+        variable, _colon, text = str(error).partition(": ")
+        what, _semicolon, write = text.partition("; ")
+        return {}, [Problem(variable, what, write)]
+    by_dns = [one["name"] for one in duties["certificates_wanted"] if one["challenge"] == "dns-01"]
+    if by_dns and not values.get("cloudflare_token"):
+        return {}, [
+            Problem(
+                "vault_cloudflare_token",
+                f"is missing, and dns-01 of {', '.join(by_dns)} needs it",
+                "write it encrypted",
+            )
+        ]
+    return {"names": duties["http01_names"], "addresses": duties["edge_addresses"]}, []
+
+
+def located(problem: Problem, defined: dict[str, str], vault: str) -> Problem:
+    """Return the problem with the file in which the variable stands, or should."""
+    if problem.file:
+        return problem
+    name = re.split(r"[.\[]", problem.variable)[0]
+    otherwise = vault if name.startswith("vault_") else ""
+    return problem._replace(file=defined.get(name, otherwise))
+
+
+def short(path: str) -> str:
+    """Return a path as seen from the working directory, where that is shorter."""
+    return min(os.path.relpath(path), path, key=len) if path else ""
+
+
+def message(host: str, lines: list[str]) -> str:
+    """Return all problems of a host as one text."""
+    count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
+    return "\n".join([f"{host}: {count}; nothing was changed", *(f"- {line}" for line in lines)])

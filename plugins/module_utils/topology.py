@@ -1,0 +1,229 @@
+# Copyright: vise.platform contributors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What one host has to do, derived from the sites and from where the inventory puts their groups. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+from collections.abc import Mapping, Sequence
+
+EDGE = "edge"
+INTERNAL_PORT = 8443
+TLS = "/etc/vise/tls"
+SITES = "/srv/sites"
+
+Entry = dict[str, t.Any]
+Sites = Mapping[str, Mapping[str, t.Any]]
+Groups = Mapping[str, Sequence[str]]
+HostVars = Mapping[str, Mapping[str, t.Any]]
+
+
+class TopologyError(ValueError):
+    """The description and the inventory do not fit together; the text says what to write where."""
+
+
+class Topology(t.NamedTuple):
+    """The description and the inventory, as far as duties follow from them."""
+
+    sites: Sites
+    open_ports: Mapping[str, Sequence[str]]
+    groups: Groups
+    hostvars: HostVars
+
+    def members(self, group: str) -> Sequence[str]:
+        """Return the hosts of a group; a group that the inventory does not have has none."""
+        return self.groups.get(group) or ()
+
+    def addresses(self, host: str, kind: str) -> list[str]:
+        """Return a host's public or internal addresses; where nothing is said, Ansible's own."""
+        variables = self.hostvars[host]
+        return list(variables.get(f"{kind}_addresses") or [variables.get("ansible_host") or host])
+
+    def internal(self, host: str) -> list[str]:
+        """Return a host's internal addresses, which rules and upstreams need as numbers."""
+        found = self.addresses(host, "internal")
+        for address in found:
+            if not is_address(address):
+                raise TopologyError(
+                    f"{host}: {address} is no IP address; write `internal_addresses: [...]` for {host} "
+                    "into the inventory"
+                )
+        return found
+
+    def serving(self, site: Mapping[str, t.Any]) -> Sequence[str]:
+        """Return the hosts that have a site's content."""
+        return self.members(site["group"])
+
+    def proxying(self, site: Mapping[str, t.Any]) -> list[str]:
+        """Return the edge hosts that have to ask another host for a site."""
+        return [host for host in self.members(EDGE) if host not in self.serving(site)]
+
+
+def is_address(text: str) -> bool:
+    """Return whether a text is an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def with_port(address: str, port: int) -> str:
+    """Return address:port, an IPv6 address in brackets."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def internal_name(name: str) -> str:
+    """Return the name that the certificate of every host serving a site carries, whichever host it is."""
+    return f"{name}.internal"
+
+
+def certificate(name: str) -> dict[str, str]:
+    """Return where the certificates role keeps a certificate."""
+    return {"certificate": f"{TLS}/{name}/fullchain.pem", "key": f"{TLS}/{name}/privkey.pem"}
+
+
+def merged(entry: Mapping[str, t.Any], extra: Mapping[str, t.Any]) -> Entry:
+    """Return the entry with the extra options; mappings are joined."""
+    joined = {
+        key: {**value, **entry[key]} if isinstance(value, Mapping) and isinstance(entry.get(key), Mapping) else value
+        for key, value in extra.items()
+    }
+    return {**entry, **joined}
+
+
+def content(name: str) -> Entry:
+    """Return the part of a virtual host that serves a site's files on this host."""
+    return {"root": f"{SITES}/{name}/current", "static": {"previous": f"{SITES}/{name}/previous"}}
+
+
+def upstream(plan: Topology, name: str, site: Mapping[str, t.Any]) -> Entry:
+    """Return the part of a virtual host that asks the hosts of a site's group."""
+    servers = [with_port(plan.internal(host)[0], INTERNAL_PORT) for host in plan.serving(site)]
+    if not servers:
+        raise TopologyError(
+            f"sites.{name}: no host is in group {site['group']}; put one into that group of the inventory"
+        )
+    ca, server_name = f"{TLS}/internal/ca.pem", internal_name(name)
+    return {"upstream": {"servers": servers, "tls": True, "ca": ca, "server_name": server_name}}
+
+
+def edge_sites(plan: Topology, host: str) -> t.Iterator[Entry]:
+    """Yield the virtual hosts that visitors reach."""
+    for name, site in plan.sites.items():
+        local = host in plan.serving(site)
+        base = {"name": name, "domains": [site["domain"]], "tls": certificate(name)}
+        options = dict(site.get("nginx") or {})
+        if not local:
+            # The pages' own place is the serving host; only what names an immutable file matters to the one before it.
+            options["static"] = {
+                key: value for key, value in (options.get("static") or {}).items() if key == "immutable"
+            }
+        yield merged({**base, **(content(name) if local else upstream(plan, name, site))}, options)
+        if site.get("aliases"):
+            target = f"https://{site['domain']}"
+            yield {**base, "name": f"{name}-aliases", "domains": list(site["aliases"]), "redirect_to": target}
+
+
+def internal_sites(plan: Topology, host: str) -> t.Iterator[Entry]:
+    """Yield the virtual hosts that only the edge reaches, where an edge host has to ask this one."""
+    for name, site in plan.sites.items():
+        if host in plan.serving(site) and plan.proxying(site):
+            base = {
+                "name": f"{name}-internal",
+                "domains": [site["domain"], internal_name(name)],
+                "tls": certificate("internal"),
+                "listen": {"port": INTERNAL_PORT},
+            }
+            options = {
+                key: value for key, value in (site.get("nginx") or {}).items() if key in ("csp", "headers", "static")
+            }
+            yield merged({**base, **content(name)}, options)
+
+
+def nginx_sites(plan: Topology, host: str) -> list[Entry]:
+    """Return every virtual host of a host."""
+    public = edge_sites(plan, host) if host in plan.members(EDGE) else ()
+    return [*public, *internal_sites(plan, host)]
+
+
+def certificates(plan: Topology, host: str, challenge: str) -> list[Entry]:
+    """Return the certificates that a host needs from a public authority."""
+    if host not in plan.members(EDGE):
+        return []
+    return [
+        {
+            "name": name,
+            "domains": [site["domain"], *(site.get("aliases") or ())],
+            "challenge": site.get("challenge") or challenge,
+        }
+        for name, site in plan.sites.items()
+    ]
+
+
+def askers(plan: Topology, host: str) -> list[str]:
+    """Return the edge hosts that ask this host for a site."""
+    asking = {edge for site in plan.sites.values() if host in plan.serving(site) for edge in plan.proxying(site)}
+    return sorted(asking)
+
+
+def firewall(plan: Topology, host: str) -> list[Entry]:
+    """Return the ports that answer on a host, and to whom."""
+    groups = [group for group in plan.open_ports if group == "all" or host in plan.members(group)]
+    ports = dict.fromkeys((port, group) for group in groups for port in plan.open_ports[group])
+    seen: dict[str, Entry] = {}
+    for port, group in ports:
+        number, _slash, proto = str(port).partition("/")
+        seen.setdefault(str(port), {"port": number, "proto": proto or "tcp", "comment": group})
+    asking = askers(plan, host)
+    if asking:
+        sources = [address for edge in asking for address in plan.internal(edge)]
+        seen["internal"] = {
+            "port": str(INTERNAL_PORT),
+            "proto": "tcp",
+            "from": sources,
+            "comment": "sites for the edge",
+        }
+    return list(seen.values())
+
+
+def own_url(plan: Topology, host: str, site: Mapping[str, t.Any]) -> str:
+    """Return the address at which a host can ask itself for a site; none where only others may ask."""
+    if (site.get("nginx") or {}).get("origin_lock", "none") != "none":
+        return ""
+    if host in plan.members(EDGE):
+        return f"https://{site['domain']}/"
+    return f"https://{site['domain']}:{INTERNAL_PORT}/" if plan.proxying(site) else ""
+
+
+def static_sites(plan: Topology, host: str) -> list[Entry]:
+    """Return the built sites whose files a host has."""
+    return [
+        {
+            "name": name,
+            "url": own_url(plan, host, site),
+            **{key: site[key] for key in ("source", "release") if site.get(key)},
+        }
+        for name, site in plan.sites.items()
+        if host in plan.serving(site) and (site.get("source") or site.get("release"))
+    ]
+
+
+def duties(plan: Topology, host: str, challenge: str) -> Entry:
+    """Return all that follows for one host."""
+    asking = askers(plan, host)
+    served = [name for name, site in plan.sites.items() if host in plan.serving(site)]
+    is_edge = host in plan.members(EDGE)
+    proven = [one for one in certificates(plan, host, challenge) if one["challenge"] == "http-01"]
+    return {
+        "nginx_sites": nginx_sites(plan, host),
+        "certificates_wanted": certificates(plan, host, challenge),
+        "firewall_allow": firewall(plan, host),
+        "static_sites": static_sites(plan, host),
+        "internal_names": [host, *plan.addresses(host, "internal"), *map(internal_name, served)],
+        "trusted_proxies": [address for edge in asking for address in plan.internal(edge)],
+        "http01_names": [domain for one in proven for domain in one["domains"]],
+        "edge_addresses": [address for edge in plan.members(EDGE) for address in plan.addresses(edge, "public")],
+        "public_addresses": plan.addresses(host, "public") if is_edge else [],
+    }

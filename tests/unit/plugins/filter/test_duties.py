@@ -1,0 +1,182 @@
+"""What follows for one host, for one host in every group and for a host a group."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.vise.platform.plugins.filter.duties import FilterModule, duties
+
+SITES = {
+    "docs": {
+        "domain": "docs.vln.test",
+        "group": "docs",
+        "source": "/built",
+        "nginx": {"csp": "default-src 'self'", "static": {"immutable": ["^/assets/"]}},
+    }
+}
+PORTS = {"all": ["22/tcp"], "edge": ["80/tcp", "443/tcp", "443/udp"], "mail": ["25/tcp", "587/tcp", "993/tcp"]}
+EDGE_TLS = {"certificate": "/etc/vise/tls/docs/fullchain.pem", "key": "/etc/vise/tls/docs/privkey.pem"}
+INTERNAL_TLS = {"certificate": "/etc/vise/tls/internal/fullchain.pem", "key": "/etc/vise/tls/internal/privkey.pem"}
+
+ONE = {"edge": ["a"], "docs": ["a"], "mail": ["a"]}
+EACH = {"edge": ["e"], "docs": ["d"], "mail": ["m"]}
+SEVERAL = {"edge": ["a", "e"], "docs": ["a", "d"]}
+HOSTVARS: dict[str, dict[str, Any]] = {
+    "a": {"ansible_host": "10.0.0.1"},
+    "e": {
+        "ansible_host": "192.0.2.2",
+        "internal_addresses": ["10.0.0.2", "fd00::2"],
+        "public_addresses": ["192.0.2.2", "2001:db8::2"],
+    },
+    "d": {"ansible_host": "10.0.0.3"},
+    "m": {"ansible_host": "10.0.0.4"},
+}
+
+
+def of(host: str, groups: dict[str, list[str]], sites: Any = SITES, **more: Any) -> dict[str, Any]:
+    return duties(sites, host, groups, {**HOSTVARS, **more.pop("hostvars", {})}, open_ports=PORTS, **more)
+
+
+@pytest.mark.parametrize(
+    ("host", "groups", "expected"),
+    [
+        ("a", ONE, {"docs": "root"}),
+        ("e", EACH, {"docs": "upstream"}),
+        ("d", EACH, {"docs-internal": "root"}),
+        ("m", EACH, {}),
+        ("a", SEVERAL, {"docs": "root", "docs-internal": "root"}),
+        ("e", SEVERAL, {"docs": "upstream"}),
+        ("d", SEVERAL, {"docs-internal": "root"}),
+    ],
+)
+def test_a_host_serves_or_asks_by_where_the_groups_lie(
+    host: str, groups: dict[str, list[str]], expected: dict[str, str]
+) -> None:
+    sites = of(host, groups)["nginx_sites"]
+    assert {site["name"]: "root" if "root" in site else "upstream" for site in sites} == expected
+
+
+def test_edge_host_with_the_content_serves_it_itself() -> None:
+    assert of("a", ONE)["nginx_sites"] == [
+        {
+            "name": "docs",
+            "domains": ["docs.vln.test"],
+            "tls": EDGE_TLS,
+            "root": "/srv/sites/docs/current",
+            "static": {"immutable": ["^/assets/"], "previous": "/srv/sites/docs/previous"},
+            "csp": "default-src 'self'",
+        }
+    ]
+
+
+def test_edge_host_without_the_content_asks_every_host_that_has_it_over_tls() -> None:
+    (site,) = of("e", SEVERAL)["nginx_sites"]
+    assert site["upstream"] == {
+        "servers": ["10.0.0.1:8443", "10.0.0.3:8443"],
+        "tls": True,
+        "ca": "/etc/vise/tls/internal/ca.pem",
+        "server_name": "docs.internal",
+    }
+    assert site["static"] == {"immutable": ["^/assets/"]}
+
+
+def test_serving_host_behind_the_edge_shows_its_internal_certificate() -> None:
+    found = of("d", EACH)
+    (site,) = found["nginx_sites"]
+    assert (site["domains"], site["tls"], site["listen"]) == (
+        ["docs.vln.test", "docs.internal"],
+        INTERNAL_TLS,
+        {"port": 8443},
+    )
+    assert found["internal_names"] == ["d", "10.0.0.3", "docs.internal"]
+    assert found["trusted_proxies"] == ["10.0.0.2", "fd00::2"]
+
+
+def rules(found: dict[str, Any]) -> list[str]:
+    return [
+        f"{rule['port']}/{rule['proto']}" + "".join(f" {a}" for a in rule.get("from", []))
+        for rule in found["firewall_allow"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("host", "groups", "expected"),
+    [
+        ("a", ONE, ["22/tcp", "80/tcp", "443/tcp", "443/udp", "25/tcp", "587/tcp", "993/tcp"]),
+        ("e", EACH, ["22/tcp", "80/tcp", "443/tcp", "443/udp"]),
+        ("d", EACH, ["22/tcp", "8443/tcp 10.0.0.2 fd00::2"]),
+        ("m", EACH, ["22/tcp", "25/tcp", "587/tcp", "993/tcp"]),
+    ],
+)
+def test_ports_follow_from_the_groups_and_internal_ones_open_to_the_edge_alone(
+    host: str, groups: dict[str, list[str]], expected: list[str]
+) -> None:
+    assert rules(of(host, groups)) == expected
+
+
+def test_aliases_are_certified_and_sent_to_the_domain() -> None:
+    sites = {"docs": {"domain": "docs.vln.test", "aliases": ["www.vln.test"], "group": "docs"}}
+    found = of("a", ONE, sites)
+    assert found["certificates_wanted"] == [
+        {"name": "docs", "domains": ["docs.vln.test", "www.vln.test"], "challenge": "http-01"}
+    ]
+    assert found["nginx_sites"][1] == {
+        "name": "docs-aliases",
+        "domains": ["www.vln.test"],
+        "tls": EDGE_TLS,
+        "redirect_to": "https://docs.vln.test",
+    }
+
+
+@pytest.mark.parametrize(
+    ("host", "groups", "names"), [("e", EACH, ["docs.vln.test"]), ("d", EACH, []), ("m", EACH, [])]
+)
+def test_only_the_edge_has_public_certificates(host: str, groups: dict[str, list[str]], names: list[str]) -> None:
+    found = of(host, groups)
+    assert [name for one in found["certificates_wanted"] for name in one["domains"]] == names
+    assert found["http01_names"] == names
+    assert found["edge_addresses"] == ["192.0.2.2", "2001:db8::2"]
+
+
+def test_names_proven_by_dns_need_not_lead_to_the_edge() -> None:
+    assert of("a", ONE, challenge="dns-01")["http01_names"] == []
+
+
+@pytest.mark.parametrize(
+    ("host", "groups", "urls"),
+    [
+        ("a", ONE, ["https://docs.vln.test/"]),
+        ("d", EACH, ["https://docs.vln.test:8443/"]),
+        ("e", EACH, []),
+    ],
+)
+def test_built_sites_go_to_the_hosts_of_their_group(host: str, groups: dict[str, list[str]], urls: list[str]) -> None:
+    assert of(host, groups)["static_sites"] == [{"name": "docs", "url": url, "source": "/built"} for url in urls]
+
+
+def test_site_that_only_others_may_ask_for_has_no_url_of_its_own() -> None:
+    sites = {"docs": {**SITES["docs"], "nginx": {"origin_lock": "cloudflare"}, "release": "previous"}}
+    assert of("a", ONE, sites)["static_sites"] == [
+        {"name": "docs", "url": "", "source": "/built", "release": "previous"}
+    ]
+
+
+def test_site_without_a_host_is_refused() -> None:
+    with pytest.raises(AnsibleFilterError, match=r"sites.docs: no host is in group docs"):
+        of("e", {"edge": ["e"]})
+
+
+def test_upstream_by_name_is_refused() -> None:
+    with pytest.raises(AnsibleFilterError, match=r"d: d.example.org is no IP address; write `internal_addresses"):
+        of("e", EACH, hostvars={"d": {"ansible_host": "d.example.org"}})
+
+
+def test_ipv6_upstream_is_in_brackets() -> None:
+    (site,) = of("e", EACH, hostvars={"d": {"internal_addresses": ["fd00::3"]}})["nginx_sites"]
+    assert site["upstream"]["servers"] == ["[fd00::3]:8443"]
+
+
+def test_filter_is_named_duties() -> None:
+    assert FilterModule().filters() == {"duties": duties}

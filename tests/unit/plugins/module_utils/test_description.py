@@ -1,0 +1,108 @@
+"""The description beside its schema: what is refused, and what is said to write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.vise.platform.plugins.module_utils import description
+
+SCHEMA: dict[str, Any] = yaml.safe_load("""
+domain: {type: str, required: true, pattern: "[a-z.]+", example: example.org}
+sites:
+  type: dict
+  elements: dict
+  options:
+    group: {type: str, required: true, choices: [docs, edu]}
+    aliases: {type: list, elements: str, pattern: "[a-z.]+", example: "[www.example.org]"}
+    source: {type: str}
+    nginx: {type: dict}
+count: {type: int}
+""")
+
+
+def lines(text: str) -> list[str]:
+    return [problem.line() for problem in description.check(yaml.safe_load(text), SCHEMA)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{domain: a.b}", []),
+        ("{domain: a.b, sites: {docs: {group: docs, aliases: [w.b], nginx: {anything: [1]}}}}", []),
+        ("{}", ["domain: is missing; write `domain: example.org`"]),
+        ("{domain: [a.b]}", ["domain: is a list, not a text; write `domain: example.org`"]),
+        ("{domain: A B}", ["domain: 'A B' is not possible; write `domain: example.org`"]),
+        ("{domain: a.b, sites: []}", ["sites: is a list, not a mapping; write a mapping"]),
+        ("{domain: a.b, sites: {docs: x}}", ["sites.docs: is a text, not a mapping; write a mapping"]),
+        (
+            "{domain: a.b, sites: {docs: {gruop: docs}}}",
+            [
+                "sites.docs.gruop: nothing reads it; did you mean group?",
+                "sites.docs.group: is missing; write one of docs, edu",
+            ],
+        ),
+        (
+            "{domain: a.b, sites: {docs: {group: docs, qqq: 1}}}",
+            ["sites.docs.qqq: nothing reads it; known are aliases, group, nginx, source"],
+        ),
+        ("{domain: a.b, sites: {docs: {group: dosc}}}", ["sites.docs.group: dosc is not possible; did you mean docs?"]),
+        (
+            "{domain: a.b, sites: {docs: {group: docs, aliases: [w.b, W]}}}",
+            ["sites.docs.aliases[1]: 'W' is not possible; write `aliases: [www.example.org]`"],
+        ),
+        ("{domain: a.b, count: true}", ["count: is true or false, not a number; write a number"]),
+    ],
+)
+def test_each_fault_is_told_with_what_to_write(text: str, expected: list[str]) -> None:
+    assert lines(text) == expected
+
+
+def test_all_faults_are_told_at_once() -> None:
+    assert len(lines("{domain: 1, count: x, sites: {docs: {}, edu: {group: x}}}")) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("domain", []),
+        ("vault_anything", []),
+        ("ansible_user", []),
+        ("domian", ["did you mean domain?"]),
+        ("unheard_of", ["remove it"]),
+    ],
+)
+def test_names_that_nothing_reads_are_told_with_their_file(name: str, expected: list[str]) -> None:
+    found = description.check_names({name: "group_vars/all/x.yml"}, {"domain", "sites"})
+    assert [problem.file for problem in found] == ["group_vars/all/x.yml"] * len(expected)
+    assert all(wanted in problem.write for wanted, problem in zip(expected, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        " ",
+        "changeme",
+        "CHANGE-ME",
+        "todo",
+        "xxxx",
+        "<token>",
+        "your-token",
+        "replace this",
+        "secret",
+        "***",
+        None,
+        ["changeme"],
+        {"a": "changeme"},
+    ],
+)
+def test_placeholders_are_no_secrets(value: Any) -> None:
+    (problem,) = description.check_secrets({"vault_x": value}, {"vault_x": "vault.yml"})
+    assert problem.line() == "vault_x (vault.yml): is empty or a placeholder; write the real secret, encrypted"
+
+
+@pytest.mark.parametrize("value", ["Vq3-x", "-----BEGIN CERTIFICATE-----\nMII", "tokenring7", ["a1b2"], {"a": "b3"}])
+def test_real_secrets_pass(value: Any) -> None:
+    assert description.check_secrets({"vault_x": value}, {}) == []

@@ -1,0 +1,69 @@
+"""What a host is refused for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.vise.platform.plugins.modules import preflight
+from ansible_collections.vise.platform.plugins.modules.preflight import Found
+
+EDGE = ["192.0.2.1", "2001:db8::1"]
+PARAMS: dict[str, Any] = {"system": "debian 13", "memory_mb": 1000, "disk_mb": {"/": 500}}
+GOOD = Found("debian 13", 2000, {"/": 1000}, {"docs.vln.test": EDGE})
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, []),
+        ({"system": "debian 12"}, ["system: debian 12, not debian 13; install that system"]),
+        ({"system": ""}, ["system: unknown, not debian 13; install that system"]),
+        ({"memory_mb": 999}, ["preflight_memory_mb: 999 MiB of memory, 1000 are needed"]),
+        ({"disk_mb": {"/": 499}}, ["preflight_disk_mb: 499 MiB are free at /, 500 are needed"]),
+        (
+            {"names": {"docs.vln.test": []}},
+            ["docs.vln.test does not resolve on this host; make DNS records for 192.0.2.1"],
+        ),
+        (
+            {"names": {"docs.vln.test": ["192.0.2.1", "2001:db8::9"]}},
+            ["docs.vln.test leads to 2001:db8::9 as this host resolves it, and the edge is 192.0.2.1, 2001:db8::1"],
+        ),
+    ],
+)
+def test_host_is_refused_with_the_reason(change: dict[str, Any], expected: list[str]) -> None:
+    lines = preflight.problems(GOOD._replace(**change), PARAMS, EDGE)
+    assert len(lines) == len(expected)
+    assert all(line.startswith(start) for line, start in zip(lines, expected, strict=True))
+
+
+def test_all_reasons_are_given_at_once() -> None:
+    bad = Found("ubuntu 24.04", 1, {"/": 1}, {"a.b": [], "c.d": ["192.0.2.9"]})
+    assert len(preflight.problems(bad, PARAMS, EDGE)) == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nVERSION_ID="13"\nID=debian\n', "debian 13"),
+        ("ID=arch\n", "arch"),
+        ("", ""),
+    ],
+)
+def test_system_is_read_from_os_release(text: str, expected: str) -> None:
+    assert preflight.system(text) == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), [("MemTotal:  2048000 kB\nMemFree: 1 kB\n", 2000), ("", 0)])
+def test_memory_is_read_from_meminfo(text: str, expected: int) -> None:
+    assert preflight.memory_mb(text) == expected
+
+
+def test_space_below_a_path_that_is_not_there_yet_is_that_of_its_parent(tmp_path: Path) -> None:
+    assert preflight.free_mb(str(tmp_path / "a/b")) == pytest.approx(preflight.free_mb(str(tmp_path)), rel=0.1)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("192.0.2.1", ["192.0.2.1"]), ("does-not-exist.invalid", [])])
+def test_names_resolve_to_addresses_or_to_none(name: str, expected: list[str]) -> None:
+    assert preflight.resolved(name) == expected

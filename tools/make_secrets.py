@@ -1,0 +1,91 @@
+"""Make what the development environment keeps secret: missing values alone; what is there is never replaced.
+
+Usage: python -m tools.make_secrets
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import yaml
+
+from plugins.module_utils.tls.x509 import make_ca
+
+ROOT = Path(__file__).resolve().parents[1]
+VAULT = ROOT / "inventories/development/group_vars/all/vault.yml"
+SANDBOX = ROOT / ".cache/sandbox"
+HEAD = "---\n# Made by tools/make_secrets.py for the sandbox; not in git. Values that stand here are kept.\n"
+
+Secrets = Mapping[str, str]
+
+
+def internal_ca() -> dict[str, str]:
+    """Return a new certificate authority; its two parts belong together."""
+    certificate, key = make_ca("vise internal CA")
+    return {"vault_internal_ca": certificate, "vault_internal_ca_key": key}
+
+
+def cloudflare_token() -> dict[str, str]:
+    """Return the token that the sandbox's double of Cloudflare accepts."""
+    return {"vault_cloudflare_token": (SANDBOX / "cloudflare.token").read_text().strip()}
+
+
+MAKERS: dict[tuple[str, ...], Callable[[], Mapping[str, str]]] = {
+    ("vault_internal_ca", "vault_internal_ca_key"): internal_ca,
+    ("vault_cloudflare_token",): cloudflare_token,
+}
+
+
+def completed(present: Secrets, makers: Mapping[tuple[str, ...], Callable[[], Secrets]]) -> dict[str, str]:
+    """Return the present secrets and those that were missing; half of what belongs together is an error."""
+    found = dict(present)
+    for names, make in makers.items():
+        missing = [name for name in names if name not in present]
+        if missing and len(missing) < len(names):
+            kept = ", ".join(name for name in names if name in present)
+            raise SystemExit(
+                f"{VAULT.relative_to(ROOT)}: {', '.join(missing)} is missing, {kept} is there; mend it by hand"
+            )
+        if missing:
+            found.update(make())
+    return found
+
+
+class Dumper(yaml.SafeDumper):
+    """YAML in which PEM stays readable."""
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+
+Dumper.add_representer(str, _text)
+
+
+def write(path: Path, secrets: Secrets) -> None:
+    """Put the file in place at once, readable to its owner alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_suffix(".new")
+    staged.unlink(missing_ok=True)
+    descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(HEAD + yaml.dump(dict(secrets), Dumper=Dumper))
+    staged.replace(path)
+
+
+def main(path: Path = VAULT) -> int:
+    """Bring the vault file of the development environment."""
+    present = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.exists() else {}
+    secrets = completed(present, MAKERS)
+    if secrets != present:
+        write(path, secrets)
+        print(f"wrote {', '.join(sorted(secrets.keys() - present.keys()))} into {path.relative_to(ROOT)}")
+    path.chmod(0o600)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
