@@ -188,8 +188,8 @@ def command(text: str) -> str:
     """Return a command as sudoers writes it."""
     if not re.fullmatch(r"/[^\s]*[^\s/](?: [^\n]+)?", text):
         raise AnsibleFilterError(f"deploy's command {text!r} has to begin with a program's whole path")
-    if set(text) & set("*?[]!\n"):
-        raise AnsibleFilterError(f"deploy's command {text!r} has a wildcard, which in sudoers matches spaces as well")
+    if set(text) & set('*?[]!^$#"\n'):
+        raise AnsibleFilterError(f"deploy's command {text!r} has a character that means more than itself in sudoers")
     # Without arguments, sudoers would allow any.
     return re.sub(r"([,:=\\])", r"\\\1", text) + ("" if " " in text else ' ""')
 

@@ -91,7 +91,20 @@ def test_command_is_written_for_sudoers(text: str, expected: str) -> None:
     assert command(text) == expected
 
 
-@pytest.mark.parametrize("text", ["systemctl", "ALL", "/usr/bin/", "/bin/ls *", "/bin/a\nroot ALL=ALL", "!/bin/sh", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "systemctl",
+        "ALL",
+        "/usr/bin/",
+        "/bin/ls *",
+        "/bin/ls ^.*$",
+        "/bin/ls # x",
+        "/bin/a\nroot ALL=ALL",
+        "!/bin/sh",
+        "",
+    ],
+)
 def test_loose_command_is_refused(text: str) -> None:
     with pytest.raises(AnsibleFilterError, match="deploy's command"):
         command(text)
