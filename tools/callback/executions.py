@@ -38,7 +38,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core ships 
 
 
 def note(action: Any, options: dict[str, Any]) -> None:
-    """Append one execution; a line is short enough to be written as a whole, whoever else writes."""
+    """Append one execution, in one write: other workers append to the same file."""
     module = options.get("module_name") or action._task.action
     host = (options.get("task_vars") or {}).get("inventory_hostname", "")
     entry = {
@@ -47,5 +47,7 @@ def note(action: Any, options: dict[str, Any]) -> None:
         "component": options.get("module_args") if module == "vise.platform.component" else None,
     }
     descriptor = os.open(os.environ["VISE_EXECUTIONS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    with os.fdopen(descriptor, "a") as file:
-        file.write(json.dumps(entry, default=str) + "\n")
+    try:
+        os.write(descriptor, json.dumps(entry, default=str).encode() + b"\n")
+    finally:
+        os.close(descriptor)
