@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.e2e.converge import ADDRESS, ADDRESS6, LISTING, PHASE1, TASKS, Platform, chosen
+
 ROOT = Path(__file__).resolve().parents[2]
 KEY = ROOT / ".cache/sandbox/id_ed25519"
 
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kept", action="store_true", help="go on with the hosts that an earlier run has converged")
 
 
 def run(argv: list[str], text: str | None, check: bool) -> subprocess.CompletedProcess[str]:
@@ -69,3 +76,29 @@ def browse() -> Callable[..., dict[str, Any]]:
         return seen
 
     return steps
+
+
+@pytest.fixture(scope="session")
+def empty(request: pytest.FixtureRequest, sandbox: Shell) -> Platform:
+    """An empty host to which the site's name leads."""
+    subprocess.run([sys.executable, "-m", "tools.make_secrets"], cwd=ROOT, check=True)
+    if not request.config.getoption("--kept"):
+        PHASE1.create()
+    sandbox("point", ADDRESS, ADDRESS6, "docs")
+    return PHASE1
+
+
+@pytest.fixture(scope="session")
+def listing(on_host: Shell) -> Callable[[], str]:
+    """What is on the host: owners, modes, links, checksums."""
+    return lambda: on_host(ADDRESS, "bash -s", LISTING).stdout
+
+
+@pytest.fixture(scope="session")
+def converged(request: pytest.FixtureRequest, empty: Platform, listing: Callable[[], str]) -> str:
+    """The host after a first converge that was killed on its way; its listing."""
+    if not request.config.getoption("--kept"):
+        for task, delay in chosen(seed=3, tasks=TASKS, times=2, longest=4):
+            print("killed in", empty.kill_in(task, delay))
+    empty.converge()
+    return listing()

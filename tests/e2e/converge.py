@@ -1,0 +1,137 @@
+"""Running the playbooks as a user does, killing them as a power cut does, and comparing what is then on a host."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+LOGS = ROOT / ".cache/e2e"
+LIMIT = 900
+
+# What changes without a run: clocks, caches, journals, what packages keep for themselves, what containers hold.
+VOLATILE = (
+    "/etc/hostname /etc/hosts /etc/resolv.conf /var/lib/apt /var/lib/chrony /var/lib/containerd /var/lib/dbus "
+    "/var/lib/docker /var/lib/letsencrypt /var/lib/logrotate /var/lib/private /var/lib/systemd "
+    "/var/lib/vise/components /var/lib/ucf /var/lib/dpkg/lock /var/lib/dpkg/lock-frontend "
+    "/var/lib/dpkg/triggers/Lock /etc/.pwd.lock"
+)
+LISTING = f"""
+prune="$(for path in {VOLATILE}; do printf -- '-path %s -prune -o ' "$path"; done)"
+find /etc /usr/local /srv /var/lib $prune -printf '%M %u:%g %p %l\\n' | sort
+find /etc /usr/local /srv /var/lib $prune -type f -print0 | sort -z | xargs -0 sha256sum
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a run of ansible-playbook went."""
+
+    code: int
+    output: str
+
+    @property
+    def changed(self) -> dict[str, int]:
+        """Return how many tasks changed something, by host."""
+        return {host: int(count) for host, count in re.findall(r"^(\S+)\s+: ok=.*changed=(\d+)", self.output, re.M)}
+
+    @property
+    def tail(self) -> str:
+        """Return the end of the output."""
+        return self.output[-6000:]
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A topology of the sandbox: its inventory, and the molecule scenario that makes its hosts."""
+
+    inventory: str
+    scenario: str
+
+    def command(self, playbook: str, *arguments: str, extra: dict[str, Any] | None = None) -> list[str]:
+        """Return the command of a run."""
+        variables = ["--extra-vars", json.dumps(extra)] if extra else []
+        return ["ansible-playbook", "--inventory", self.inventory, f"playbooks/{playbook}.yml", *arguments, *variables]
+
+    def create(self) -> None:
+        """Make the hosts anew: nothing is on them."""
+        self.destroy()
+        self._molecule("create")
+
+    def destroy(self) -> None:
+        """Remove the hosts."""
+        self._molecule("destroy")
+
+    def _molecule(self, step: str) -> None:
+        command = ["molecule", step, "--scenario-name", self.scenario]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def play(self, playbook: str, *arguments: str, extra: dict[str, Any] | None = None) -> Run:
+        """Run a playbook to its end, whatever that is."""
+        done = subprocess.run(
+            self.command(playbook, *arguments, extra=extra),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            check=False,
+        )
+        LOGS.mkdir(parents=True, exist_ok=True)
+        with (LOGS / f"{self.scenario}.log").open("a") as log:
+            log.write(f"$ {playbook} {' '.join(arguments)} {extra or ''}\n{done.stdout}{done.stderr}\n")
+        return Run(done.returncode, done.stdout + done.stderr)
+
+    def converge(self, playbook: str = "site", *arguments: str, extra: dict[str, Any] | None = None) -> Run:
+        """Run a playbook that must pass."""
+        run = self.play(playbook, *arguments, extra=extra)
+        assert run.code == 0, run.tail
+        return run
+
+    def kill_in(self, task: int, delay: float, extra: dict[str, Any] | None = None) -> str:
+        """Start site.yml, and kill it some time after its n-th task on the hosts began; return that task's name."""
+        child = subprocess.Popen(
+            self.command("site", extra=extra),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        assert child.stdout is not None
+        name, seen = "", 0
+        for line in child.stdout:
+            # Checking arguments happens on the controller alone.
+            if line.startswith("TASK [") and "Validating arguments" not in line:
+                name, seen = line.strip(" *\n"), seen + 1
+                if seen == task:
+                    break
+        time.sleep(delay)
+        assert child.poll() is None, f"the run ended before {name} could be killed"
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        return name
+
+
+def chosen(seed: int, tasks: int, times: int, longest: float) -> list[tuple[int, float]]:
+    """Return at which task and after how many seconds to kill, the same for the same seed."""
+    dice = random.Random(seed)  # noqa: S311 - which task is killed is no secret
+    return [(number, dice.uniform(0, longest)) for number in sorted(dice.sample(range(1, tasks + 1), times))]
+
+
+PHASE1 = Platform("inventories/development", "default")
+PHASE2 = Platform("tests/e2e/inventories/phase2", "phase2")
+# The one host of phase 1, and the names that lead to it.
+HOST, ADDRESS, ADDRESS6 = "host-1", "172.30.0.10", "fd30::10"
+URL = "https://docs.vln.test/"
+# The tasks of site.yml that work on a host and come before the smoke test.
+TASKS = 11

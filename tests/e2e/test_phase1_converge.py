@@ -1,0 +1,76 @@
+"""One host in every group, from an empty machine on: check mode, a killed first run, a run by name."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.e2e.converge import HOST, PHASE1, ROOT, URL, Platform
+from tools import collection
+
+Shell = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_check_mode_on_an_empty_host_passes_and_changes_no_byte(empty: Platform, listing: Callable[[], str]) -> None:
+    before = listing()
+    assert len(before.splitlines()) > 500
+    run = empty.converge("site", "--check", "--diff")
+    assert run.changed[HOST] > 0
+    assert listing() == before
+
+
+def test_killed_first_converge_is_finished_by_the_next_run(converged: str, world: Shell) -> None:
+    assert "/srv/sites/docs/current" in converged
+    world(f"curl -fsS {URL}")
+
+
+def test_run_by_name_from_a_directory_of_ones_own_changes_nothing(converged: str, tmp_path: Path) -> None:
+    assert converged
+    artifact = collection.build(tmp_path / "artifact")
+    collections = tmp_path / "collections"
+    install = ["ansible-galaxy", "collection", "install", "--offline", "-p", str(collections), str(artifact)]
+    subprocess.run(install, check=True, capture_output=True, cwd=tmp_path)
+    inventory = tmp_path / "inventory"
+    own_description(inventory)
+    done = subprocess.run(
+        ["ansible-playbook", "-i", str(inventory), "vise.platform.site"],
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        check=False,
+        env=environment(collections),
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr
+    assert re.search(rf"^{HOST} .*changed=0 ", done.stdout, re.M), done.stdout[-6000:]
+
+
+def own_description(inventory: Path) -> None:
+    """An inventory and a description like a company's own, with nothing of the clone but its values."""
+    topics = inventory / "group_vars/all"
+    topics.mkdir(parents=True)
+    key = ROOT / ".cache/sandbox/id_ed25519"
+    text = (ROOT / PHASE1.inventory / "hosts.yml").read_text()
+    (inventory / "hosts.yml").write_text(text.replace("{{ inventory_dir }}/../../", f"{ROOT}/"))
+    for name in (
+        "all/domain",
+        "all/ports",
+        "all/certificates",
+        "all/cloudflare",
+        "all/sites",
+        "development/sandbox",
+        "development/people",
+    ):
+        text = (ROOT / f"group_vars/{name}.yml").read_text()
+        text = text.replace("{{ playbook_dir }}/..", str(ROOT)).replace("playbook_dir ~ '/..", f"'{ROOT}")
+        # Further down the alphabet than what it differs from.
+        (topics / f"{name.replace('development/', 'z-').replace('all/', 'a-')}.yml").write_text(text)
+    (topics / "vault.yml").write_text((ROOT / PHASE1.inventory / "group_vars/all/vault.yml").read_text())
+    assert key.exists()
+
+
+def environment(collections: Path) -> dict[str, str]:
+    """The environment of somebody who has the collection and no clone."""
+    return {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(collections), "ANSIBLE_PIPELINING": "true"}

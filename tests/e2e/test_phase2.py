@@ -1,0 +1,67 @@
+"""A host a group: the same description with another inventory."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.e2e.converge import ADDRESS, ADDRESS6, PHASE2, URL, Platform
+from tests.e2e.scan import scans
+
+Shell = Callable[..., "subprocess.CompletedProcess[str]"]
+
+HOSTS = {"docs-1": 30, "edu-1": 31, "mail-1": 32, "monitoring-1": 33, "database-1": 34, "cache-1": 35, "edge-1": 36}
+DOCS, EDGE = "172.30.0.30", "172.30.0.36"
+OPEN = {"edge-1": {"22/tcp", "80/tcp", "443/tcp"}}
+PROMISED = {"mail-1": {"25/tcp", "587/tcp", "993/tcp"}}
+
+
+@pytest.fixture(scope="module")
+def spread(sandbox: Shell) -> Iterator[Platform]:
+    """A host a group, converged at once."""
+    PHASE2.create()
+    sandbox("point", EDGE, "fd30::36", "docs")
+    PHASE2.converge()
+    yield PHASE2
+    sandbox("point", ADDRESS, ADDRESS6, "docs")
+    PHASE2.destroy()
+
+
+@pytest.mark.parametrize("version", ["1.1", "2", "3"])
+@pytest.mark.usefixtures("spread")
+def test_edge_serves_the_site_of_the_docs_host(world: Shell, on_host: Shell, version: str) -> None:
+    option = {"1.1": "--http1.1", "2": "--http2", "3": "--http3-only"}[version]
+    asked = f"curl -sS {option} -o /dev/null -w '%{{http_code}} %{{http_version}} %{{remote_ip}}' {URL}"
+    assert world(asked).stdout in (f"200 {version} {EDGE}", f"200 {version} fd30::36")
+    assert on_host(EDGE, "ls /srv/sites", check=False).stdout == ""
+    page = on_host(DOCS, "cat /srv/sites/docs/current/index.html").stdout
+    assert world(f"curl -sS {option} {URL}").stdout == page
+
+
+@pytest.mark.usefixtures("spread")
+def test_each_header_comes_once_through_both_hosts(world: Shell) -> None:
+    headers = world(f"curl -sSI {URL}").stdout.lower().splitlines()
+    for name in ("strict-transport-security", "content-security-policy", "x-content-type-options", "cache-control"):
+        assert len([line for line in headers if line.startswith(f"{name}:")]) == 1, name
+
+
+@pytest.mark.usefixtures("spread")
+def test_edge_asks_the_docs_host_only_with_its_internal_certificate(on_host: Shell) -> None:
+    verified = "openssl s_client -connect 172.30.0.30:8443 -servername docs.internal -verify_hostname docs.internal"
+    shown = on_host(EDGE, f"{verified} -CAfile /etc/vise/tls/internal/ca.pem </dev/null 2>&1").stdout
+    assert "Verify return code: 0 (ok)" in shown
+
+
+@pytest.mark.usefixtures("spread")
+def test_only_promised_ports_of_each_host_answer(world: Shell) -> None:
+    addresses = {f"{prefix}{last}": host for host, last in HOSTS.items() for prefix in ("172.30.0.", "fd30::")}
+    for address, (opened, closed) in scans(world, list(addresses)).items():
+        host = addresses[address]
+        assert opened == OPEN.get(host, {"22/tcp"}), address
+        assert closed <= PROMISED.get(host, set()), address
+
+
+def test_second_run_changes_nothing(spread: Platform) -> None:
+    assert spread.converge().changed == dict.fromkeys(HOSTS, 0)
