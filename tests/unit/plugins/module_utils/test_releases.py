@@ -157,8 +157,8 @@ def test_new_time_alone_is_no_damage(host: Host) -> None:
 
 
 def test_release_that_visitors_do_not_get_is_taken_back(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(releases.time, "sleep", lambda _: None)
-    monkeypatch.setattr(releases.time, "monotonic", iter(range(0, 1000, 3)).__next__)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr("time.monotonic", iter(range(0, 1000, 3)).__next__)
     first, second = host.release("one"), host.release("two")
     host.answer = "something else"
     with pytest.raises(releases.ReleaseError, match=f"something else\nThe release {second} is live again"):

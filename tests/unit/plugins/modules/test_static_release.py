@@ -22,7 +22,7 @@ def converge(root: Path, check_mode: bool = False) -> tuple[releases.Found, list
 def test_what_the_host_lacks_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str | None, needs: list[str]
 ) -> None:
-    monkeypatch.setattr(static_release.shutil, "which", lambda _: program)
+    monkeypatch.setattr("shutil.which", lambda _: program)
     assert converge(tmp_path)[1] == needs
     assert list(tmp_path.iterdir()) == []
 
