@@ -120,6 +120,8 @@ def derived(values: dict[str, t.Any], task_vars: dict[str, t.Any]) -> tuple[dict
         variable, _colon, text = str(error).partition(": ")
         what, _semicolon, write = text.partition("; ")
         return {}, [Problem(variable, what, write)]
+    if not values.get("people") and not task_vars.get("admin_users_allow_none"):
+        return {}, [Problem("people", "names nobody", "write `people: [{name: alice, keys: [ssh-ed25519 ...]}]`")]
     by_dns = [one["name"] for one in duties["certificates_wanted"] if one["challenge"] == "dns-01"]
     if by_dns and not values.get("cloudflare_token"):
         return {}, [

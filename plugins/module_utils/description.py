@@ -10,7 +10,7 @@ import typing as t
 from collections.abc import Collection, Iterator, Mapping
 
 # As in an argument specification: type, elements, options, choices, required; also pattern and example. A dict with
-# elements is one of named entries.
+# elements is one of named entries, whose names may be limited by keys; elements may be a whole option.
 Option = Mapping[str, t.Any]
 Schema = Mapping[str, Option]
 
@@ -95,14 +95,26 @@ def check_value(path: str, value: t.Any, option: Option) -> Iterator[Problem]:
     if not is_of(value, kind):
         yield Problem(path, f"is {name_of(value)}, not {TYPES[kind][1]}", advice(last(path), option))
     elif "elements" in option:
-        element = {**{key: option[key] for key in option if key != "elements"}, "type": option["elements"]}
-        entries = value.items() if kind == "dict" else enumerate(value)
-        for name, entry in entries:
-            yield from check_value(f"{path}.{name}" if kind == "dict" else f"{path}[{name}]", entry, element)
+        yield from check_entries(path, value, option)
     elif kind == "dict" and "options" in option:
         yield from check_keys(path, value, option["options"])
     elif kind == "str":
         yield from check_text(path, value, option)
+
+
+def check_entries(path: str, value: t.Any, option: Option) -> Iterator[Problem]:
+    """Yield what is wrong with the entries of a list, or of a mapping of named ones."""
+    element = option["elements"]
+    if isinstance(element, str):
+        element = {**{key: option[key] for key in option if key not in ("elements", "keys")}, "type": element}
+    if not isinstance(value, Mapping):
+        for number, entry in enumerate(value):
+            yield from check_value(f"{path}[{number}]", entry, element)
+        return
+    for name, entry in value.items():
+        if name not in option.get("keys", [name]):
+            yield unknown(f"{path}.{name}", str(name), option["keys"], f"known are {', '.join(sorted(option['keys']))}")
+        yield from check_value(f"{path}.{name}", entry, element)
 
 
 def check_keys(path: str, value: Mapping[str, t.Any], options: Schema) -> Iterator[Problem]:

@@ -54,7 +54,7 @@ def test_problem_names_the_file_of_its_variable(variable: str, file: str) -> Non
 
 
 def values(**more: Any) -> dict[str, Any]:
-    return {"sites": {"docs": {"domain": "docs.vln.test", "group": "docs"}}, **more}
+    return {"sites": {"docs": {"domain": "docs.vln.test", "group": "docs"}}, "people": [{"name": "alice"}], **more}
 
 
 TASK_VARS = {
@@ -76,6 +76,12 @@ def test_group_without_hosts_is_a_problem() -> None:
 @pytest.mark.parametrize(("token", "expected"), [("abc", []), ("", ["vault_cloudflare_token"])])
 def test_dns_challenge_needs_a_token(token: str, expected: list[str]) -> None:
     _duties, problems = preflight.derived(values(acme_challenge="dns-01", cloudflare_token=token), TASK_VARS)
+    assert [problem.variable for problem in problems] == expected
+
+
+@pytest.mark.parametrize(("allowed", "expected"), [({}, ["people"]), ({"admin_users_allow_none": True}, [])])
+def test_platform_without_people_is_refused_unless_that_is_wanted(allowed: dict[str, Any], expected: list[str]) -> None:
+    _duties, problems = preflight.derived(values(people=[]), {**TASK_VARS, **allowed})
     assert [problem.variable for problem in problems] == expected
 
 

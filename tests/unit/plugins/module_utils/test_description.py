@@ -19,6 +19,10 @@ sites:
     source: {type: str}
     nginx: {type: dict}
 count: {type: int}
+ports:
+  type: dict
+  keys: [all, edge]
+  elements: {type: list, elements: str, pattern: "[0-9]+/(tcp|udp)", example: "[443/tcp]"}
 """)
 
 
@@ -51,6 +55,13 @@ def lines(text: str) -> list[str]:
         (
             "{domain: a.b, sites: {docs: {group: docs, aliases: [w.b, W]}}}",
             ["sites.docs.aliases[1]: 'W' is not possible; write `aliases: [www.example.org]`"],
+        ),
+        ("{domain: a.b, ports: {edge: [443/tcp, 443/udp]}}", []),
+        ("{domain: a.b, ports: {egde: [443/tcp]}}", ["ports.egde: nothing reads it; did you mean edge?"]),
+        ("{domain: a.b, ports: {edge: 443}}", ["ports.edge: is a number, not a list; write `edge: [443/tcp]`"]),
+        (
+            "{domain: a.b, ports: {edge: [443/tpc]}}",
+            ["ports.edge[0]: '443/tpc' is not possible; write `edge: [443/tcp]`"],
         ),
         ("{domain: a.b, count: true}", ["count: is true or false, not a number; write a number"]),
     ],
