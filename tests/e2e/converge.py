@@ -25,7 +25,7 @@ VOLATILE = (
     "/var/lib/dpkg/triggers/Lock /etc/.pwd.lock"
 )
 LISTING = f"""
-prune="$(for path in {VOLATILE}; do printf -- '-path %s -prune -o ' "$path"; done)"
+prune="-name __pycache__ -prune -o $(for path in {VOLATILE}; do printf -- '-path %s -prune -o ' "$path"; done)"
 find /etc /usr/local /srv /var/lib $prune -printf '%M %u:%g %p %l\\n' | sort
 find /etc /usr/local /srv /var/lib $prune -type f -print0 | sort -z | xargs -0 sha256sum
 """
