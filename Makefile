@@ -63,7 +63,7 @@ $(LINK):
 
 .PHONY: lock
 lock: setup ## Lock the newest versions that requirements/*.in allow
-	for name in uv core-2.19 controller; do $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
+	for name in uv core-2.19 controller world; do $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	  --output-file requirements/$$name.txt requirements/$$name.in; done
 

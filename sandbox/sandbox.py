@@ -33,8 +33,10 @@ def parse() -> argparse.Namespace:
     point.add_argument("address4")
     point.add_argument("address6")
     point.add_argument("names", nargs="+")
-    for verb, does in (("stop", "refuse connections"), ("start", "answer again")):
+    for verb, does in (("stop", "refuse connections"), ("start", "answer again"), ("fault", "fail in one way")):
         commands.add_parser(verb, help=f"make a service of world {does}").add_argument("service")
+    commands.choices["fault"].add_argument("mode", help="outage, what the service's file lists, or none")
+    commands.choices["fault"].add_argument("clients", nargs="*", help="addresses that see it; everybody when left out")
     return parser.parse_args()
 
 
@@ -45,8 +47,12 @@ def act(arguments: argparse.Namespace) -> None:
             world.dns_set(arguments.name, arguments.type, arguments.values)
         case "point":
             world.point(arguments.address4, arguments.address6, arguments.names)
-        case "start" | "stop":
-            world.fault(arguments.command, arguments.service)
+        case "start":
+            world.fault(arguments.service, "none", [])
+        case "stop":
+            world.fault(arguments.service, "outage", [])
+        case "fault":
+            world.fault(arguments.service, arguments.mode, arguments.clients)
         case plain:
             PLAIN[plain][0]()
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -109,12 +110,21 @@ def host() -> str:
     return inputs
 
 
+def programs() -> dict[str, Path]:
+    """The programs that no Debian package brings, installed from their lock file."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    script = str(names.ROOT / "scripts" / "environment.sh")
+    relative = [str(path.relative_to(names.ROOT)) for path in (names.WORLD_PROGRAMS, names.WORLD_LOCK)]
+    progress(f"installing {relative[1]}", [script, *relative, version])
+    return {"rclone": names.WORLD_PROGRAMS / "bin" / "rclone"}
+
+
 def world(below: str) -> None:
     """The image of world, from the packages that its services name."""
     packages = " ".join(sorted({package for service in services.every() for package in service.packages}))
-    inputs = fingerprint([below.encode(), *tree(names.SANDBOX / "world")])
+    inputs = fingerprint([below.encode(), names.WORLD_LOCK.read_bytes(), *tree(names.SANDBOX / "world")])
     if label_of(names.WORLD_IMAGE) != inputs:
-        build(names.WORLD_IMAGE, names.SANDBOX / "world", inputs, {}, packages)
+        build(names.WORLD_IMAGE, names.SANDBOX / "world", inputs, programs(), packages)
 
 
 def up() -> None:

@@ -12,6 +12,7 @@ SSH_KEY = CACHE / "id_ed25519"
 CA_KEY = CACHE / "ca.key"
 CA_CERT = CACHE / "ca.crt"
 CLOUDFLARE_TOKEN = CACHE / "cloudflare.token"
+S3 = CACHE / "s3.json"
 # Written by tools/make_secrets.py from the above.
 SECRETS = ROOT / "inventories" / "development" / "group_vars"
 
@@ -19,6 +20,10 @@ SUITE = "trixie"
 BASE_IMAGE = f"vise/base:{SUITE}"
 HOST_IMAGE = f"vise/host:{SUITE}"
 WORLD_IMAGE = f"vise/world:{SUITE}"
+
+# What world has from PyPI, locked; an environment of its own, from which the image takes the programs.
+WORLD_LOCK = ROOT / "requirements" / "world.txt"
+WORLD_PROGRAMS = ROOT / ".cache" / "world"
 
 NETWORK = "vise"
 BRIDGE = "br-vise"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import secrets as randomness
+import string
 
 from . import names
 from .shell import run
@@ -32,9 +34,26 @@ def cloudflare_token() -> None:
         names.CLOUDFLARE_TOKEN.write_text(randomness.token_urlsafe(30) + "\n")
 
 
+def s3_credentials() -> None:
+    """What both S3 servers accept: `full` may do everything, `append` neither remove nor overwrite."""
+    if names.S3.exists():
+        return
+    letters = string.ascii_uppercase + "234567"
+    pairs = {
+        who: {
+            "key": "AKIA" + "".join(randomness.choice(letters) for _ in range(16)),
+            "secret": randomness.token_urlsafe(30),
+        }
+        for who in ("full", "append")
+    }
+    names.S3.touch(mode=0o600)
+    names.S3.write_text(json.dumps(pairs, indent=2) + "\n")
+
+
 def make() -> None:
     """Everything that images and world are built with."""
     names.CACHE.mkdir(parents=True, exist_ok=True)
     ssh_key()
     authority()
     cloudflare_token()
+    s3_credentials()

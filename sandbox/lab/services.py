@@ -21,6 +21,7 @@ class Service:
     names: tuple[str, ...]
     address: str
     ports: tuple[str, ...]
+    faults: tuple[str, ...]
     ready: tuple[str, ...]
 
 
@@ -39,6 +40,7 @@ def read(name: str, source: str) -> Service:
         names=words("names"),
         address=(words("address") or ("2",))[0],
         ports=words("ports"),
+        faults=words("faults"),
         ready=tuple(value for key, value in lines if key == "ready"),
     )
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
+
 from . import definition, image, names, network, scenarios, services
 from .services import Service
 from .shell import Failed, run, say, stage, succeeds, wait_for
@@ -51,28 +54,50 @@ def up() -> None:
     prove(services.every())
 
 
-def fault(verb: str, name: str) -> None:
-    """Make a service refuse connections (stop) and answer again (start).
+def refusal(table: str, service: Service, client: str) -> str:
+    """The packet filter's rules by which a service refuses connections, those that are open included.
 
-    It keeps running: pebble would lose its accounts, as no certificate authority does that is down for an hour.
+    The service keeps running: pebble would lose its accounts, as no authority does that is down for an hour.
     """
-    known = {each.name: each for each in services.every()}
-    if name not in known or not known[name].ports:
+    rules = [
+        f"{family} daddr {prefix}{service.address} {f'{family} saddr {client} ' if client else ''}"
+        f"tcp dport {{ {', '.join(service.ports)} }} reject with tcp reset"
+        for family, prefix in (("ip", "172.30.0."), ("ip6", "fd30::"))
+        if not client or (":" in client) == (family == "ip6")
+    ]
+    chain = "type filter hook input priority -10;"
+    return "\n".join([f"table inet {table} {{ chain input {{", chain, *rules, "}", "}", ""])
+
+
+def _switch(service: Service, mode: str, client: str) -> None:
+    """One fault for one client, or for all; first whatever was there before goes."""
+    table = re.sub(r"\W", "_", f"fault_{service.name}_{client or 'all'}")
+    file = f"/run/world/{service.name}@{client or 'all'}"
+    # By renaming, since the service reads it at any time.
+    write = f"mkdir -p /run/world && cat >{file}.new && mv {file}.new {file}"
+    script = f"nft delete table inet {table} 2>/dev/null; {f'rm -f {file}' if mode == 'none' else write}"
+    run("docker", "exec", "--interactive", names.WORLD, "sh", "-c", script, text=mode)
+    if mode == "outage":
+        rules = refusal(table, service, client)
+        run("docker", "exec", "--interactive", names.WORLD, "nft", "-f", "-", text=rules)
+
+
+def fault(name: str, mode: str, clients: list[str]) -> None:
+    """Make a service fail in one way (`outage`, or what its file lists), or work again (`none`)."""
+    known = {each.name: each for each in services.every() if each.ports}
+    if name not in known:
         raise Failed(f"no such service of world with ports: {name}; there are {', '.join(known)}")
-    table, ports, octet = f"fault_{name}", ", ".join(known[name].ports), known[name].address
-    inside(f"nft delete table inet {table}")
-    if verb == "start":
+    modes = ("none", "outage", *known[name].faults)
+    if mode not in modes:
+        raise Failed(f"{name} knows no fault {mode}; there are {', '.join(modes)}")
+    try:
+        whom = [str(ipaddress.ip_address(client)) for client in clients] or [""]
+    except ValueError as problem:
+        raise Failed(str(problem)) from problem
+    for client in whom:
+        _switch(known[name], mode, client)
+    if mode == "none":
         prove([known[name]])
-        return
-    rules = f"""table inet {table} {{
-      chain input {{
-        type filter hook input priority -10
-        ip daddr 172.30.0.{octet} tcp dport {{ {ports} }} reject with tcp reset
-        ip6 daddr fd30::{octet} tcp dport {{ {ports} }} reject with tcp reset
-      }}
-    }}
-    """
-    run("docker", "exec", "--interactive", names.WORLD, "nft", "-f", "-", text=rules)
 
 
 def dns_set(name: str, kind: str, values: list[str]) -> None:

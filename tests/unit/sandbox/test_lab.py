@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import stat
 from pathlib import Path
 
+import pytest
 import yaml
-from lab import definition, image, scenarios, services
+from lab import definition, image, names, scenarios, secrets, services, world
+from lab.shell import Failed
 
 SOURCE = '''"""Something outside.
 
@@ -13,6 +17,7 @@ packages: one two
 names: a.vln.test b.example
 address: 7
 ports: 443
+faults: slow 500
 ready: curl -fsS https://a.vln.test/ | grep -q x
 ready: true
 """
@@ -24,7 +29,7 @@ def test_head_of_a_service_is_read() -> None:
     assert service.summary == "Something outside."
     assert service.packages == ("one", "two")
     assert service.names == ("a.vln.test", "b.example")
-    assert (service.address, service.ports) == ("7", ("443",))
+    assert (service.address, service.ports, service.faults) == ("7", ("443",), ("slow", "500"))
     assert service.ready == ("curl -fsS https://a.vln.test/ | grep -q x", "true")
 
 
@@ -63,3 +68,42 @@ def test_hosts_of_a_scenario_are_read_from_the_inventory_that_molecule_writes() 
     shared = {"docs-1": connection, "edge-1": {"ansible_connection": "ssh"}}
     inventory = yaml.safe_dump({"all": {"hosts": shared, "vars": {"a": 1}}, "ungrouped": {"hosts": shared}})
     assert scenarios.hosts(inventory) == {"docs-1", "edge-1"}
+
+
+def test_outage_refuses_both_families_and_only_the_chosen_client() -> None:
+    service = services.read("thing", SOURCE)
+    everybody = world.refusal("t", service, "")
+    assert "ip daddr 172.30.0.7 tcp dport { 443 } reject" in everybody
+    assert "ip6 daddr fd30::7 tcp dport { 443 } reject" in everybody
+    one = world.refusal("t", service, "fd30::3")
+    assert "ip6 daddr fd30::7 ip6 saddr fd30::3 tcp dport { 443 } reject" in one
+    assert "ip daddr" not in one
+
+
+@pytest.mark.parametrize(
+    ("service", "mode", "clients", "said"),
+    [
+        ("s3_z", "none", [], "no such service"),
+        ("s3_a", "flood", [], "there are none, outage, slow, 403, 500"),
+        ("acme", "slow", [], "there are none, outage"),
+        ("s3_a", "slow", ["molecule-1"], "does not appear to be"),
+    ],
+)
+def test_unknown_fault_is_refused_before_anything_changes(
+    service: str, mode: str, clients: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(world, "run")
+    with pytest.raises(Failed, match=said):
+        world.fault(service, mode, clients)
+
+
+def test_s3_credentials_are_private_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "S3", tmp_path / "s3.json")
+    secrets.s3_credentials()
+    first = names.S3.read_text()
+    secrets.s3_credentials()
+    assert names.S3.read_text() == first
+    assert stat.S_IMODE(names.S3.stat().st_mode) == 0o600
+    pairs = json.loads(first)
+    assert set(pairs) == {"full", "append"}
+    assert len({pair["key"] for pair in pairs.values()} | {pair["secret"] for pair in pairs.values()}) == 4

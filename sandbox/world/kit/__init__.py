@@ -1,4 +1,4 @@
-"""What the services of world share: certificates of the sandbox's CA, dynamic DNS, an HTTPS server."""
+"""What the services of world share: certificates of the sandbox's CA, dynamic DNS, faults, an HTTPS server."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from typing import Any, NoReturn
 # .cache/sandbox of the checkout, mounted read-only.
 SHARED = Path("/opt/shared")
 STATE = Path("/var/lib/world")
+# Of this boot; sandbox.py writes here.
+FAULTS = Path("/run/world")
 ZONE = "vln.test"
 WORLD4, WORLD6 = "172.30.0.2", "fd30::2"
 
@@ -67,6 +69,16 @@ def update_dns(*lines: str) -> None:
     run("nsupdate", "-l", text="\n".join([f"zone {ZONE}", *lines, "send", ""]))
 
 
+def fault(service: str, client: str) -> str:
+    """How a service is to fail now for a client; asked for often, so that a switch holds at once."""
+    for whom in (client.removeprefix("::ffff:"), "all"):
+        try:
+            return (FAULTS / f"{service}@{whom}").read_text().strip()
+        except FileNotFoundError:
+            continue
+    return "none"
+
+
 class JsonHandler(BaseHTTPRequestHandler):
     """A request handler that reads and answers JSON."""
 
@@ -90,6 +102,8 @@ class JsonHandler(BaseHTTPRequestHandler):
 class _DualStack(ThreadingHTTPServer):
     address_family = socket.AF_INET6
     daemon_threads = True
+    # A backup opens many connections at once; 5 is the default.
+    request_queue_size = 128
 
 
 def serve_https(handler: type[BaseHTTPRequestHandler], address: str, names: tuple[str, ...]) -> NoReturn:

@@ -1,0 +1,15 @@
+"""Object storage: S3 in the region eu-west-1, objects as plain files below /var/lib/world/s3-b.
+
+names: s3-b.vln.test
+address: 7
+ports: 443
+faults: slow 403 500
+ready: curl -sS --aws-sigv4 aws:amz:eu-west-1:s3 -u nobody:x https://s3-b.vln.test/ | grep -q InvalidAccessKeyId
+"""
+
+from __future__ import annotations
+
+from kit import s3
+
+if __name__ == "__main__":
+    s3.serve("s3_b", "eu-west-1", "7")
