@@ -1,0 +1,142 @@
+# Copyright: vise.platform contributors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a drill has shown: its stages, what was recovered, and whether that is good enough. Pure.
+
+A drill is a mapping that is kept as JSON while the drill goes on: C(began) and C(ended) (seconds since the epoch),
+C(stages) (each with C(name), C(began), C(ended)), C(limits) (C(rpo) and C(rto) in seconds) and, when the last stage has
+looked at the rebuilt platform, C(found): C(newest) (seconds since the epoch of the newest row that came back),
+C(checks) (each with C(name), C(passed), C(detail)), and C(tables) and C(files) as they were counted.
+"""
+
+from __future__ import annotations
+
+import datetime
+import typing as t
+
+Drill = t.Mapping[str, t.Any]
+
+
+def clock(seconds: float) -> str:
+    """Return a moment as people and machines read it."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def begin(at: float, rpo: int, rto: int) -> dict[str, t.Any]:
+    """Return a drill that starts now: from this moment on, everything counts as lost."""
+    return {"began": at, "ended": None, "limits": {"rpo": rpo, "rto": rto}, "stages": [], "found": {}}
+
+
+def with_stage(drill: Drill, name: str, at: float) -> dict[str, t.Any]:
+    """Return the drill with one more stage under way."""
+    return {**drill, "stages": [*drill["stages"], {"name": name, "began": at, "ended": None}]}
+
+
+def with_stage_done(drill: Drill, at: float) -> dict[str, t.Any]:
+    """Return the drill with its last stage passed."""
+    *before, last = drill["stages"]
+    return {**drill, "stages": [*before, {**last, "ended": at}]}
+
+
+def finished(drill: Drill, found: t.Mapping[str, t.Any], at: float) -> dict[str, t.Any]:
+    """Return the drill as it ended."""
+    passed = [stage["ended"] for stage in drill["stages"] if stage["ended"] is not None]
+    return {**drill, "found": dict(found), "ended": max(passed, default=at)}
+
+
+def rpo(drill: Drill) -> float | None:
+    """Return how many seconds of work were lost; none where nothing came back to tell."""
+    newest = drill["found"].get("newest")
+    return None if newest is None else max(0.0, drill["began"] - newest)
+
+
+def rto(drill: Drill) -> float:
+    """Return the seconds from the loss to the last stage that passed."""
+    return float(drill["ended"] - drill["began"])
+
+
+def problems(drill: Drill) -> list[str]:
+    """Return why the drill has failed; nothing when it has passed."""
+    unfinished = [stage["name"] for stage in drill["stages"] if stage["ended"] is None]
+    if unfinished:
+        return [f"the stage `{unfinished[0]}` failed"]
+    if not drill["stages"]:
+        return ["it ended before its first stage"]
+    found = [f"{check['name']}: {check['detail']}" for check in _checks(drill) if not check["passed"]]
+    lost, took, limits = rpo(drill), rto(drill), drill["limits"]
+    if lost is None:
+        found.append("RPO: nothing came back that tells how old it is")
+    elif lost > limits["rpo"]:
+        found.append(f"RPO: {lost:.0f} s of work were lost, the limit is {limits['rpo']} s")
+    if took > limits["rto"]:
+        found.append(f"RTO: it took {took:.0f} s, the limit is {limits['rto']} s")
+    return found
+
+
+def _checks(drill: Drill) -> list[dict[str, t.Any]]:
+    return list(drill["found"].get("checks") or ())
+
+
+def verdict(drill: Drill) -> str:
+    """Return the result in one line."""
+    failed = problems(drill)
+    if failed:
+        return f"drill FAILED: {'; '.join(failed)}"
+    return f"drill passed: RPO {rpo(drill):.0f} s (limit {drill['limits']['rpo']}), " + (
+        f"RTO {rto(drill):.0f} s (limit {drill['limits']['rto']}), {len(_checks(drill))} checks"
+    )
+
+
+def metrics(drill: Drill) -> str:
+    """Return the result in node_exporter's textfile format."""
+    lost = rpo(drill)
+    values = {
+        "vise_drill_timestamp_seconds": drill["began"],
+        "vise_drill_success": 0 if problems(drill) else 1,
+        "vise_drill_rto_seconds": rto(drill),
+        **({} if lost is None else {"vise_drill_rpo_seconds": lost}),
+    }
+    return "".join(f"# TYPE {name} gauge\n{name} {value:.0f}\n" for name, value in values.items())
+
+
+def markdown(drill: Drill) -> str:
+    """Return the report for people."""
+    lost = rpo(drill)
+    head = [
+        f"# Drill of {clock(drill['began'])}",
+        "",
+        f"**{verdict(drill)}**",
+        "",
+        "| | measured | limit |",
+        "| --- | --- | --- |",
+        f"| work lost (RPO) | {'unknown' if lost is None else f'{lost:.0f} s'} | {drill['limits']['rpo']} s |",
+        f"| time to recover (RTO) | {rto(drill):.0f} s | {drill['limits']['rto']} s |",
+    ]
+    parts = [head, _stage_rows(drill), _check_rows(drill), _table_rows(drill), _file_rows(drill)]
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def _stage_rows(drill: Drill) -> list[str]:
+    rows = [
+        f"| {one['name']} | {'FAILED' if one['ended'] is None else format(one['ended'] - one['began'], '.0f')} |"
+        for one in drill["stages"]
+    ]
+    return ["| stage | seconds |", "| --- | --- |", *rows] if rows else []
+
+
+def _check_rows(drill: Drill) -> list[str]:
+    rows = [
+        f"| {one['name']} | {'passed' if one['passed'] else 'FAILED'} | {one['detail']} |" for one in _checks(drill)
+    ]
+    return ["| check | result | seen |", "| --- | --- | --- |", *rows] if rows else []
+
+
+def _table_rows(drill: Drill) -> list[str]:
+    tables = drill["found"].get("tables") or []
+    rows = [f"| {one['name']} | {one['rows']} | `{one['checksum']}` |" for one in tables]
+    return ["| table | rows | checksum over all rows |", "| --- | --- | --- |", *rows] if rows else []
+
+
+def _file_rows(drill: Drill) -> list[str]:
+    files = drill["found"].get("files") or []
+    rows = [f"| {one['name']} | {one['files']} | {one['bytes']} | {one['snapshot']} |" for one in files]
+    return ["| files of | files | bytes | as of |", "| --- | --- | --- | --- |", *rows] if rows else []

@@ -1,0 +1,87 @@
+"""What a drill has shown, as tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.vise.platform.plugins.module_utils import drill
+
+BEGAN = 1_800_000_000.0
+FOUND = {
+    "newest": BEGAN - 30,
+    "checks": [{"name": "marker chain", "passed": True, "detail": "1,440 rows"}],
+    "tables": [{"name": "edu.users", "rows": 5000, "checksum": "abc"}],
+    "files": [{"name": "configuration", "files": 12, "bytes": 3400, "snapshot": "2027-01-15T07:00:00Z"}],
+}
+
+
+def after(*stages: tuple[str, float, float | None], found: Any = FOUND, rpo: int = 3600, rto: int = 14400) -> Any:
+    """A drill that went through these stages, each with the seconds at which it began and passed."""
+    known = drill.begin(BEGAN, rpo, rto)
+    for name, begun, ended in stages:
+        known = drill.with_stage(known, name, BEGAN + begun)
+        if ended is not None:
+            known = drill.with_stage_done(known, BEGAN + ended)
+    return drill.finished(known, found, BEGAN + 500)
+
+
+WHOLE = (("build the hosts", 0.0, 20.0), ("restore the database", 20.0, 75.0))
+
+
+def test_drill_that_recovered_everything_passes() -> None:
+    passed = after(*WHOLE)
+    assert drill.problems(passed) == []
+    assert drill.verdict(passed) == "drill passed: RPO 30 s (limit 3600), RTO 75 s (limit 14400), 1 checks"
+
+
+@pytest.mark.parametrize(
+    ("failed", "problem"),
+    [
+        (after(*WHOLE[:1], ("restore the database", 20.0, None)), "the stage `restore the database` failed"),
+        (after(), "it ended before its first stage"),
+        (
+            after(*WHOLE, found={**FOUND, "newest": BEGAN - 86400}),
+            "RPO: 86400 s of work were lost, the limit is 3600 s",
+        ),
+        (after(*WHOLE, found={}), "RPO: nothing came back that tells how old it is"),
+        (after(*WHOLE, rto=60), "RTO: it took 75 s, the limit is 60 s"),
+        (
+            after(*WHOLE, found={**FOUND, "checks": [{"name": "amcheck", "passed": False, "detail": "index i"}]}),
+            "amcheck: index i",
+        ),
+    ],
+)
+def test_drill_fails_with_the_reason(failed: Any, problem: str) -> None:
+    assert drill.problems(failed) == [problem]
+    assert drill.verdict(failed) == f"drill FAILED: {problem}"
+    assert "vise_drill_success 0\n" in drill.metrics(failed)
+
+
+def test_stages_after_the_last_passed_one_do_not_count_as_recovery_time() -> None:
+    assert drill.rto(after(*WHOLE)) == 75
+
+
+def test_metrics_tell_rpo_and_rto() -> None:
+    text = drill.metrics(after(*WHOLE))
+    assert "vise_drill_success 1\n" in text
+    assert "vise_drill_rpo_seconds 30\n" in text
+    assert "vise_drill_rto_seconds 75\n" in text
+
+
+def test_report_shows_stages_checks_tables_and_files() -> None:
+    text = drill.markdown(after(*WHOLE))
+    assert text.startswith("# Drill of 2027-01-15T08:00:00Z\n\n**drill passed: ")
+    for row in (
+        "| restore the database | 55 |",
+        "| marker chain | passed | 1,440 rows |",
+        "| edu.users | 5000 | `abc` |",
+        "| configuration | 12 | 3400 | 2027-01-15T07:00:00Z |",
+    ):
+        assert row in text
+
+
+def test_report_of_a_drill_that_was_cut_off_names_the_stage() -> None:
+    text = drill.markdown(after(*WHOLE[:1], ("restore the database", 20.0, None), found={}))
+    assert "| restore the database | FAILED |" in text
+    assert "| work lost (RPO) | unknown | 3600 s |" in text

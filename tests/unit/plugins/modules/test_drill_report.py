@@ -1,0 +1,68 @@
+"""The report of a drill on disk: whole at any moment, judged at the end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils import basic
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.vise.platform.plugins.modules import drill_report
+
+
+class Ended(Exception):
+    """The module's answer."""
+
+
+@pytest.fixture
+def note(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run the module; its answer."""
+
+    def ended(_module: Any, **answer: Any) -> None:
+        raise Ended(answer)
+
+    monkeypatch.setattr(basic.AnsibleModule, "exit_json", ended)
+    monkeypatch.setattr(basic.AnsibleModule, "fail_json", lambda module, **answer: ended(module, failed=True, **answer))
+
+    def run(**arguments: Any) -> dict[str, Any]:
+        with patch_module_args(arguments), pytest.raises(Ended) as answer:
+            drill_report.main()
+        found: dict[str, Any] = answer.value.args[0]
+        return found
+
+    return run
+
+
+def test_drill_is_written_event_by_event_and_judged(note: Any, tmp_path: Path) -> None:
+    report = note(event="begin", directory=str(tmp_path / "drills"))["report"]
+    note(event="stage", stage="restore the database", report=report)
+    kept = json.loads(Path(report).read_text())
+    assert [stage["ended"] for stage in kept["stages"]] == [None]
+    note(event="passed", report=report)
+    found = tmp_path / "found.json"
+    found.write_text(json.dumps({"newest": kept["began"] - 5, "checks": []}))
+    answer = note(event="finish", report=report, found=str(found))
+    assert answer["verdict"].startswith("drill passed: RPO 5 s")
+    assert Path(report).with_suffix(".md").read_text().startswith("# Drill of ")
+    assert "vise_drill_success 1" in (tmp_path / "drills/vise_drill.prom").read_text()
+
+
+def test_drill_whose_stage_did_not_end_fails_and_leaves_its_report(note: Any, tmp_path: Path) -> None:
+    report = note(event="begin", directory=str(tmp_path))["report"]
+    note(event="stage", stage="build the hosts", report=report)
+    answer = note(event="finish", report=report)
+    assert answer["failed"] is True
+    assert "the stage `build the hosts` failed" in answer["msg"]
+    assert "FAILED" in Path(report).with_suffix(".md").read_text()
+
+
+def test_check_mode_writes_nothing(note: Any, tmp_path: Path) -> None:
+    note(event="begin", directory=str(tmp_path / "drills"), _ansible_check_mode=True)
+    assert not (tmp_path / "drills").exists()
+
+
+@pytest.mark.parametrize("event", ["begin", "stage", "passed", "finish"])
+def test_event_without_what_it_needs_is_refused(note: Any, event: str) -> None:
+    assert note(event=event)["failed"] is True
