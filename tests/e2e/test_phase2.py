@@ -15,6 +15,8 @@ Shell = Callable[..., "subprocess.CompletedProcess[str]"]
 HOSTS = {"docs-1": 30, "edu-1": 31, "mail-1": 32, "monitoring-1": 33, "database-1": 34, "cache-1": 35, "edge-1": 36}
 DOCS, EDGE = "172.30.0.30", "172.30.0.36"
 OPEN = {"edge-1": {"22/tcp", "80/tcp", "443/tcp"}}
+# In the words of h3.
+SAID = "code=%{http_code} version=%{http_version} remote=%{remote_ip}\\n"
 PROMISED = {"mail-1": {"25/tcp", "587/tcp", "993/tcp"}}
 
 
@@ -29,15 +31,22 @@ def spread(sandbox: Shell) -> Iterator[Platform]:
     PHASE2.destroy()
 
 
-@pytest.mark.parametrize("version", ["1.1", "2", "3"])
+@pytest.mark.parametrize(
+    ("version", "page", "summary"),
+    [
+        ("1.1", "curl -sS --http1.1", f"curl -sS --http1.1 -o /dev/null -w '{SAID}'"),
+        ("2", "curl -sS --http2", f"curl -sS --http2 -o /dev/null -w '{SAID}'"),
+        ("3", "h3 --only body", "h3 --only summary"),
+    ],
+)
 @pytest.mark.usefixtures("spread")
-def test_edge_serves_the_site_of_the_docs_host(world: Shell, on_host: Shell, version: str) -> None:
-    option = {"1.1": "--http1.1", "2": "--http2", "3": "--http3-only"}[version]
-    asked = f"curl -sS {option} -o /dev/null -w '%{{http_code}} %{{http_version}} %{{remote_ip}}' {URL}"
-    assert world(asked).stdout in (f"200 {version} {EDGE}", f"200 {version} fd30::36")
+def test_edge_serves_the_site_of_the_docs_host(
+    world: Shell, on_host: Shell, version: str, page: str, summary: str
+) -> None:
+    known = [f"code=200 version={version} remote={address}\n" for address in (EDGE, "fd30::36")]
+    assert world(f"{summary} {URL}").stdout in known
     assert on_host(EDGE, "ls /srv/sites", check=False).stdout == ""
-    page = on_host(DOCS, "cat /srv/sites/docs/current/index.html").stdout
-    assert world(f"curl -sS {option} {URL}").stdout == page
+    assert world(f"{page} {URL}").stdout == on_host(DOCS, "cat /srv/sites/docs/current/index.html").stdout
 
 
 @pytest.mark.usefixtures("spread")
