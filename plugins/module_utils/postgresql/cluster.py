@@ -1,0 +1,127 @@
+# Copyright: vise.platform contributors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a host holds of a PostgreSQL cluster, and what may be done to it: values and pure functions."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+# The builtin provider: what sorts text does not change with the system's libc, so no index breaks by an upgrade.
+INITDB_OPTIONS = (
+    "--data-checksums --encoding=UTF8 --locale=C.UTF-8 --locale-provider=builtin --builtin-locale=C.UTF-8 "
+    "--auth-local=peer --auth-host=reject"
+)
+CREATECLUSTER = f"""\
+# Managed by Ansible: changes made here are taken back
+# The role makes the cluster: a standby's is a copy of the primary's.
+create_main_cluster = false
+initdb_options = '{INITDB_OPTIONS}'
+"""
+
+
+class ClusterError(Exception):
+    """Something that must not or cannot be done, in words for the operator."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What a host holds of a cluster."""
+
+    installed: bool = True
+    configured: bool = False  # Debian's directory below /etc/postgresql is there
+    data: str = "none"  # none | primary | standby | damaged
+    system: str = ""  # the system identifier, the same in a primary and its standbys
+    checksums: bool = True
+    fence: str = ""  # why it must not run, as promote_standby.yml has noted it
+
+
+@dataclasses.dataclass(frozen=True)
+class Upstream:
+    """What the primary that a standby wants to follow says of itself; empty when it does not answer."""
+
+    system: str = ""
+    is_primary: bool = True
+
+
+def control(text: str) -> dict[str, str]:
+    """Return what pg_controldata has printed."""
+    pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
+    return {key.strip(): value.strip() for key, value in pairs}
+
+
+def plan_primary(found: Found) -> list[str]:
+    """Return what is to do so that the host holds a primary; raises where that would be a second one."""
+    if found.fence:
+        raise ClusterError(
+            f"this host is fenced: {found.fence}. Its data must not run as a primary again: describe it as a standby "
+            "and run rebuild_standby.yml"
+        )
+    if found.data == "standby":
+        raise ClusterError(
+            "this host holds a standby and is described as the primary: promote_standby.yml makes it one, or "
+            "describe it as a standby"
+        )
+    _refuse_damage(found)
+    if found.data == "none" and found.configured:
+        raise ClusterError(
+            "the cluster is configured, but its data directory is empty or missing: bring the data back "
+            "(a mount, or restore_database.yml), or remove the cluster with pg_dropcluster"
+        )
+    if found.data == "primary" and not found.checksums:
+        raise ClusterError("the cluster has no data checksums: stop it and run pg_checksums --enable")
+    return ["create the cluster"] if found.data == "none" else []
+
+
+def plan_standby(found: Found, upstream: Upstream, rebuild: bool) -> list[str]:
+    """Return what is to do so that the host holds a standby; raises where a primary's data would be lost unasked."""
+    if upstream.system and not upstream.is_primary:
+        raise ClusterError("the server that is named as primary is a standby itself")
+    same = not upstream.system or found.system == upstream.system
+    if found.data == "standby" and same and not rebuild:
+        return _fence_of_standby(found)
+    if found.data != "none" and not rebuild:
+        _refuse_damage(found)
+        raise ClusterError(
+            f"the data directory holds a {found.data}'s data (system {found.system}), which the primary's copy would "
+            "replace: rebuild_standby.yml does that"
+        )
+    if not upstream.system:
+        raise ClusterError("there is nothing to copy from")
+    return ["copy the primary"]
+
+
+def _fence_of_standby(found: Found) -> list[str]:
+    return ["remove the fence"] if found.fence else []
+
+
+def _refuse_damage(found: Found) -> None:
+    if found.data == "damaged":
+        raise ClusterError("the data directory is not empty and holds no cluster that pg_controldata can read")
+
+
+def lost(fenced_at: str, received: str) -> int | None:
+    """Return how many bytes of WAL the standby lacks; None when the old primary's last position is not known."""
+    if not fenced_at:
+        return None
+    return max(0, position(fenced_at) - position(received))
+
+
+def position(lsn: str) -> int:
+    """Return a log sequence number as a number of bytes."""
+    high, low = lsn.split("/")
+    return (int(high, 16) << 32) + int(low, 16)
+
+
+def conninfo(primary: t.Mapping[str, t.Any]) -> str:
+    """Return the connection to the primary without its password."""
+    fields = {
+        "host": primary["host"],
+        "port": primary["port"],
+        "user": primary["user"],
+        "application_name": primary["slot"],
+        "sslmode": "verify-full",
+        "sslrootcert": primary["ca_file"],
+        "connect_timeout": 5,
+    }
+    return " ".join(f"{key}='{value}'" for key, value in fields.items())

@@ -1,0 +1,195 @@
+# Copyright: vise.platform contributors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a PostgreSQL cluster is on a Debian host: everything here does I/O, nothing decides."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pwd
+import shutil
+import typing as t
+
+from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster import (
+    CREATECLUSTER,
+    ClusterError,
+    Found,
+    Upstream,
+    conninfo,
+    control,
+)
+
+CREATECLUSTER_FILE = "/etc/postgresql-common/createcluster.d/vise.conf"
+# (argv, environment) -> (status, stdout, stderr)
+Run = t.Callable[[t.Sequence[str], t.Mapping[str, str]], tuple[int, str, str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """Debian's places of a cluster."""
+
+    version: str
+    name: str
+    run: Run
+    root: str = "/"
+
+    @property
+    def data(self) -> str:
+        """The data directory."""
+        return os.path.join(self.root, "var/lib/postgresql", self.version, self.name)
+
+    @property
+    def config(self) -> str:
+        """The configuration directory."""
+        return os.path.join(self.root, "etc/postgresql", self.version, self.name)
+
+    @property
+    def fence(self) -> str:
+        """The marker that keeps the unit from starting."""
+        return os.path.join(self.root, "etc/vise", f"postgresql-{self.version}-{self.name}.fenced")
+
+    @property
+    def unit(self) -> str:
+        """The systemd unit."""
+        return f"postgresql@{self.version}-{self.name}.service"
+
+    def program(self, name: str) -> str:
+        """Return a program of this version."""
+        return os.path.join(self.root, "usr/lib/postgresql", self.version, "bin", name)
+
+    def call(self, argv: t.Sequence[str], **environment: str) -> str:
+        """Run a command; return what it printed, raise when it fails."""
+        status, out, err = self.run(argv, environment)
+        if status:
+            raise ClusterError(f"`{' '.join(argv)}` failed (exit {status}): {(err or out).strip()[-2000:]}")
+        return out.strip()
+
+    def call_as_postgres(self, argv: t.Sequence[str], **environment: str) -> str:
+        """Run a command as the database's user."""
+        return self.call(["runuser", "-u", "postgres", "--", *argv], **environment)
+
+
+def find(cluster: Cluster) -> Found:
+    """Return what the host holds."""
+    found = Found(
+        installed=os.path.exists(cluster.program("postgres")),
+        configured=os.path.exists(os.path.join(cluster.config, "postgresql.conf")),
+        fence=_text(cluster.fence).strip(),
+    )
+    if not _entries(cluster.data):
+        return found
+    status, out, _err = cluster.run([cluster.program("pg_controldata"), cluster.data], {"LC_ALL": "C"})
+    facts = control(out)
+    if status or "Database system identifier" not in facts:
+        return dataclasses.replace(found, data="damaged")
+    standby = os.path.exists(os.path.join(cluster.data, "standby.signal"))
+    return dataclasses.replace(
+        found,
+        data="standby" if standby else "primary",
+        system=facts["Database system identifier"],
+        checksums=facts.get("Data page checksum version", "0") != "0",
+    )
+
+
+def ask(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> tuple[Upstream, str]:
+    """Return what the named primary says of itself, and why it says nothing."""
+    argv = [cluster.program("psql"), "-XAtw", "-d", conninfo(primary) + " replication=true"]
+    argv += ["-c", "IDENTIFY_SYSTEM", "-c", "SHOW in_hot_standby"]
+    try:
+        identity, in_hot_standby = cluster.call_as_postgres(argv, PGPASSWORD=primary["password"]).splitlines()
+    except ClusterError as error:
+        return Upstream(), str(error)
+    return Upstream(identity.split("|")[0], in_hot_standby == "off"), ""
+
+
+def resources(cluster: Cluster) -> dict[str, int]:
+    """Return what the settings are derived from, in MB: memory, cores and the disk of the data directory."""
+    with open("/proc/meminfo", encoding="ascii") as handle:
+        memory = next(int(line.split()[1]) for line in handle if line.startswith("MemTotal:")) // 1024
+    place = cluster.data
+    while not os.path.isdir(place):
+        place = os.path.dirname(place)
+    disk = os.statvfs(place)
+    return {"memory_mb": memory, "cores": os.cpu_count() or 1, "disk_mb": disk.f_frsize * disk.f_blocks // 1024**2}
+
+
+def before_packages(root: str = "/") -> None:
+    """Keep Debian's package from making a cluster of its own when it is installed."""
+    path = os.path.join(root, CREATECLUSTER_FILE.lstrip("/"))
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    with open(path, "w", encoding="utf-8") as handle:
+        handle.write(CREATECLUSTER)
+    os.chmod(path, 0o644)
+
+
+def create(cluster: Cluster) -> None:
+    """Make an empty cluster, with what createcluster.d says."""
+    before_packages(cluster.root)
+    cluster.call(["pg_createcluster", cluster.version, cluster.name])
+
+
+def copy(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> None:
+    """Make the data directory a copy of the primary's. It is complete before it takes the place of what was there."""
+    fresh, old = cluster.data + ".vise-new", cluster.data + ".vise-old"
+    parent = os.path.dirname(cluster.data)
+    user = pwd.getpwnam("postgres")
+    os.makedirs(parent, mode=0o755, exist_ok=True)
+    os.chown(parent, user.pw_uid, user.pw_gid)
+    for left_over in (fresh, old):
+        shutil.rmtree(left_over, ignore_errors=True)
+    argv = [cluster.program("pg_basebackup"), "-d", conninfo(primary), "-D", fresh, "--no-password"]
+    argv += ["--wal-method=stream", f"--slot={primary['slot']}", "--checkpoint=fast"]
+    try:
+        cluster.call_as_postgres(argv, PGPASSWORD=primary["password"])
+    except ClusterError:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+    cluster.call_as_postgres(["touch", os.path.join(fresh, "standby.signal")])
+    cluster.call(["systemctl", "stop", cluster.unit])
+    if os.path.isdir(cluster.data):
+        os.rename(cluster.data, old)
+    os.rename(fresh, cluster.data)
+    if not os.path.exists(os.path.join(cluster.config, "postgresql.conf")):
+        cluster.call(["pg_createcluster", cluster.version, cluster.name])
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def fence(cluster: Cluster, why: str) -> None:
+    """Stop the cluster and keep it from starting, across reboots, by three locks of which each is enough."""
+    os.makedirs(os.path.dirname(cluster.fence), mode=0o755, exist_ok=True)
+    with open(cluster.fence, "w", encoding="utf-8") as handle:
+        handle.write(why + "\n")
+        handle.flush()
+        os.fsync(handle.fileno())
+    _start_conf(cluster, "disabled")
+    cluster.call(["systemctl", "stop", cluster.unit])
+    cluster.call(["systemctl", "mask", cluster.unit])
+
+
+def unfence(cluster: Cluster) -> None:
+    """Let the cluster start again."""
+    cluster.call(["systemctl", "unmask", cluster.unit])
+    _start_conf(cluster, "auto")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(cluster.fence)
+
+
+def _start_conf(cluster: Cluster, mode: str) -> None:
+    with open(os.path.join(cluster.config, "start.conf"), "w", encoding="utf-8") as handle:
+        handle.write(f"{mode}\n")
+
+
+def _entries(path: str) -> list[str]:
+    try:
+        return [entry for entry in os.listdir(path) if entry != "lost+found"]
+    except FileNotFoundError:
+        return []
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as handle:
+            return handle.read()
+    except FileNotFoundError:
+        return ""

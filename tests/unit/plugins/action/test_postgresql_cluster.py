@@ -1,0 +1,58 @@
+"""The controller's half: apt between two executions, and only where something is missing."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible.plugins.action import ActionBase
+from ansible_collections.vise.platform.plugins.action import postgresql_cluster
+
+LACKS = {"changed": True, "actions": ["install postgresql-17", "create the cluster"], "needs": ["postgresql-17"]}
+
+
+class Task:
+    args: t.ClassVar[dict[str, t.Any]] = {"version": "17"}
+
+
+class Action(postgresql_cluster.ActionModule):  # type: ignore[misc,unused-ignore]
+    """The action without Ansible around it: notes the modules, and answers from a list."""
+
+    def __init__(self, *answers: dict[str, t.Any]) -> None:
+        self.answers, self.called, self._task = list(answers), list[str](), Task()
+
+    def _call(self, module: str, _options: dict[str, t.Any], _vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+        self.called.append(module.rsplit(".", 1)[-1])
+        return dict(self.answers.pop(0))
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ActionBase, "run", lambda *_args, **_more: {})
+
+
+def test_nothing_lacks_is_one_execution() -> None:
+    action = Action({"changed": False, "actions": []})
+    assert action.run() == {"changed": False, "actions": []}
+    assert action.called == ["postgresql_cluster"]
+
+
+def test_packages_come_between_two_executions() -> None:
+    action = Action(LACKS, {"changed": True}, {"changed": True, "actions": ["create the cluster"]})
+    assert action.run() == {"changed": True, "actions": ["install postgresql-17", "create the cluster"]}
+    assert action.called == ["postgresql_cluster", "apt", "postgresql_cluster"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "says"),
+    [
+        ([LACKS, {"failed": True, "msg": "no such package"}], "apt: no such package"),
+        ([LACKS, {"changed": False}, LACKS], "still missing"),
+        ([LACKS, {"changed": True}, {"failed": True, "msg": "fenced"}], "fenced"),
+        ([{"failed": True, "msg": "fenced"}], "fenced"),
+    ],
+)
+def test_failure_is_told(answers: list[dict[str, t.Any]], says: str) -> None:
+    result = Action(*answers).run()
+    assert result["failed"]
+    assert says in result["msg"]

@@ -1,0 +1,94 @@
+"""What may be done to a host's data, and what never."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.vise.platform.plugins.module_utils.postgresql import cluster
+from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster import ClusterError, Found, Upstream
+
+EMPTY = Found()
+PRIMARY = Found(configured=True, data="primary", system="7")
+STANDBY = Found(configured=True, data="standby", system="7")
+THE_PRIMARY = Upstream("7")
+
+
+@pytest.mark.parametrize(
+    ("found", "steps"),
+    [(EMPTY, ["create the cluster"]), (Found(installed=False), ["create the cluster"]), (PRIMARY, [])],
+)
+def test_primary_is_made_once(found: Found, steps: list[str]) -> None:
+    assert cluster.plan_primary(found) == steps
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (Found(data="primary", fence="db-2 was promoted"), "fenced: db-2 was promoted"),
+        (Found(data="none", fence="db-2 was promoted"), "fenced"),
+        (STANDBY, "holds a standby and is described as the primary"),
+        (Found(configured=True), "empty or missing"),
+        (Found(data="damaged"), "holds no cluster"),
+        (Found(configured=True, data="primary", checksums=False), "pg_checksums --enable"),
+    ],
+)
+def test_what_is_no_primary_does_not_become_one(found: Found, says: str) -> None:
+    with pytest.raises(ClusterError, match=says):
+        cluster.plan_primary(found)
+
+
+@pytest.mark.parametrize(
+    ("found", "upstream", "rebuild", "steps"),
+    [
+        (EMPTY, THE_PRIMARY, False, ["copy the primary"]),
+        (Found(configured=True), THE_PRIMARY, False, ["copy the primary"]),
+        (STANDBY, THE_PRIMARY, False, []),
+        (STANDBY, Upstream(), False, []),
+        (Found(data="standby", system="7", fence="it"), THE_PRIMARY, False, ["remove the fence"]),
+        (PRIMARY, THE_PRIMARY, True, ["copy the primary"]),
+        (STANDBY, THE_PRIMARY, True, ["copy the primary"]),
+        (Found(data="damaged"), THE_PRIMARY, True, ["copy the primary"]),
+    ],
+)
+def test_standby_is_copied_where_there_is_none(
+    found: Found, upstream: Upstream, rebuild: bool, steps: list[str]
+) -> None:
+    assert cluster.plan_standby(found, upstream, rebuild) == steps
+
+
+@pytest.mark.parametrize(
+    ("found", "upstream", "rebuild", "says"),
+    [
+        (PRIMARY, THE_PRIMARY, False, "holds a primary's data"),
+        (Found(data="standby", system="8"), THE_PRIMARY, False, "holds a standby's data"),
+        (Found(data="damaged"), THE_PRIMARY, False, "holds no cluster"),
+        (EMPTY, Upstream(), False, "nothing to copy from"),
+        (PRIMARY, Upstream(), True, "nothing to copy from"),
+        (EMPTY, Upstream("7", is_primary=False), False, "is a standby itself"),
+    ],
+)
+def test_data_are_not_replaced_unasked(found: Found, upstream: Upstream, rebuild: bool, says: str) -> None:
+    with pytest.raises(ClusterError, match=says):
+        cluster.plan_standby(found, upstream, rebuild)
+
+
+@pytest.mark.parametrize(
+    ("fenced_at", "received", "bytes_lost"),
+    [("", "0/3000060", None), ("0/3000060", "0/3000060", 0), ("1/10", "0/FFFFFFF0", 32), ("0/10", "0/20", 0)],
+)
+def test_lost_wal_is_counted(fenced_at: str, received: str, bytes_lost: int | None) -> None:
+    assert cluster.lost(fenced_at, received) == bytes_lost
+
+
+def test_control_data_are_read() -> None:
+    text = "Database system identifier:           77\nTime of latest checkpoint:            Tue Nov 24 21:37:28 2026\n"
+    assert cluster.control(text) == {
+        "Database system identifier": "77",
+        "Time of latest checkpoint": "Tue Nov 24 21:37:28 2026",
+    }
+
+
+def test_connection_verifies_the_primary_and_names_no_password() -> None:
+    primary = {"host": "db-1", "port": 5432, "user": "r", "password": "x y", "slot": "s", "ca_file": "/ca.pem"}
+    text = cluster.conninfo(primary)
+    assert "sslmode='verify-full' sslrootcert='/ca.pem'" in text
+    assert "x y" not in text

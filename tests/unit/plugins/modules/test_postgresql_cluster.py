@@ -1,0 +1,113 @@
+"""One execution on a host of the test's: what is asked, done and left alone."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from ansible_collections.vise.platform.plugins.module_utils.postgresql import host
+from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster import ClusterError
+from ansible_collections.vise.platform.plugins.modules import postgresql_cluster
+
+PRIMARY = {"host": "db-1", "port": 5432, "user": "follow", "password": "word", "slot": "b", "ca_file": "/ca.pem"}
+
+
+class Host:
+    """A host's file system below a directory, and programs that answer from a table."""
+
+    def __init__(self, root: pathlib.Path) -> None:
+        self.root, self.calls, self.environments = root, list[str](), list[dict[str, str]]()
+        self.answers: dict[str, tuple[int, str, str]] = {
+            "pg_controldata": (0, "Database system identifier: 7\nData page checksum version: 1\n", ""),
+            "psql": (0, "7|1|0/3000060|\noff\n", ""),
+        }
+        self.cluster = host.Cluster("17", "main", self.run, str(root))
+
+    def run(self, argv: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
+        words = [word.rsplit("/", 1)[-1] for word in argv if word not in ("runuser", "-u", "postgres", "--")]
+        self.calls.append(words[0])
+        self.environments.append(dict(environment))
+        if words[0] == "pg_createcluster":
+            self.write("etc/postgresql/17/main/postgresql.conf")
+        return self.answers.get(words[0], (0, "", ""))
+
+    def write(self, path: str, text: str = "") -> pathlib.Path:
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return file
+
+    def install(self) -> None:
+        self.write("usr/lib/postgresql/17/bin/postgres")
+
+    def converge(self, check_mode: bool = False, **options: Any) -> dict[str, Any]:
+        given = {"state": "primary", "packages": ["postgresql-17"], "primary": None, "rebuild": False, **options}
+        result: dict[str, Any] = postgresql_cluster.converge(self.cluster, given, check_mode)
+        return result
+
+
+@pytest.fixture
+def machine(tmp_path: pathlib.Path) -> Host:
+    return Host(tmp_path)
+
+
+def test_check_mode_on_an_empty_host_changes_nothing(machine: Host) -> None:
+    result = machine.converge(check_mode=True)
+    assert result["actions"] == ["install postgresql-17", "create the cluster"]
+    assert list(machine.root.iterdir()) == []
+
+
+def test_packages_are_asked_for_and_make_no_cluster_of_their_own(machine: Host) -> None:
+    assert machine.converge()["needs"] == ["postgresql-17"]
+    text = (machine.root / host.CREATECLUSTER_FILE.lstrip("/")).read_text()
+    assert "create_main_cluster = false" in text
+    assert "--data-checksums" in text
+
+
+def test_cluster_is_created_once(machine: Host) -> None:
+    machine.install()
+    assert machine.converge()["actions"] == ["create the cluster"]
+    machine.write("var/lib/postgresql/17/main/PG_VERSION")
+    assert machine.converge()["changed"] is False
+    assert machine.calls.count("pg_createcluster") == 1
+
+
+def test_resources_of_the_host_are_told(machine: Host) -> None:
+    resources = machine.converge()["resources"]
+    assert all(resources[name] > 0 for name in ("memory_mb", "cores", "disk_mb"))
+
+
+def test_standby_that_follows_is_left_alone(machine: Host) -> None:
+    machine.install()
+    machine.write("var/lib/postgresql/17/main/standby.signal")
+    assert machine.converge(state="standby", primary=PRIMARY)["actions"] == []
+    assert machine.environments[machine.calls.index("psql")] == {"PGPASSWORD": "word"}
+
+
+def test_why_the_primary_does_not_answer_is_told(machine: Host) -> None:
+    machine.install()
+    machine.answers["psql"] = (2, "", "connection refused")
+    with pytest.raises(ClusterError, match="connection refused"):
+        machine.converge(state="standby", primary=PRIMARY)
+    assert "pg_basebackup" not in machine.calls
+
+
+def test_data_that_nobody_can_read_are_left_alone(machine: Host) -> None:
+    machine.install()
+    machine.write("var/lib/postgresql/17/main/precious")
+    machine.answers["pg_controldata"] = (1, "", "could not open file")
+    with pytest.raises(ClusterError, match="not empty"):
+        machine.converge()
+    assert machine.calls == ["pg_controldata"]
+
+
+def test_fence_outlives_and_keeps_from_starting(machine: Host) -> None:
+    machine.write("etc/postgresql/17/main/start.conf", "auto\n")
+    host.fence(machine.cluster, "db-2 was promoted")
+    assert (machine.root / "etc/postgresql/17/main/start.conf").read_text() == "disabled\n"
+    assert host.find(machine.cluster).fence == "db-2 was promoted"
+    host.unfence(machine.cluster)
+    assert (machine.root / "etc/postgresql/17/main/start.conf").read_text() == "auto\n"
+    assert host.find(machine.cluster).fence == ""
