@@ -12,6 +12,8 @@ EDGE = "edge"
 INTERNAL_PORT = 8443
 TLS = "/etc/vise/tls"
 SITES = "/srv/sites"
+# Groups that others reach by the group's name, whichever host has it.
+NAMED = ("database", "database_standby", "cache")
 
 Entry = dict[str, t.Any]
 Sites = Mapping[str, Mapping[str, t.Any]]
@@ -214,6 +216,7 @@ def duties(plan: Topology, host: str, challenge: str) -> Entry:
     """Return all that follows for one host."""
     asking = askers(plan, host)
     served = [name for name, site in plan.sites.items() if host in plan.serving(site)]
+    named = [group for group in NAMED if host in plan.members(group)]
     is_edge = host in plan.members(EDGE)
     proven = [one for one in certificates(plan, host, challenge) if one["challenge"] == "http-01"]
     return {
@@ -221,7 +224,7 @@ def duties(plan: Topology, host: str, challenge: str) -> Entry:
         "certificates_wanted": certificates(plan, host, challenge),
         "firewall_allow": firewall(plan, host),
         "static_sites": static_sites(plan, host),
-        "internal_names": [host, *plan.addresses(host, "internal"), *map(internal_name, served)],
+        "internal_names": [host, *plan.addresses(host, "internal"), *map(internal_name, [*served, *named])],
         "trusted_proxies": [address for edge in asking for address in plan.internal(edge)],
         "http01_names": [domain for one in proven for domain in one["domains"]],
         "edge_addresses": [address for edge in plan.members(EDGE) for address in plan.addresses(edge, "public")],

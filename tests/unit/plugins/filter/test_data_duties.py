@@ -1,0 +1,106 @@
+"""What follows for one host from databases, caches and the inventory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.vise.platform.plugins.filter.data_duties import FilterModule, data_duties
+
+DATABASES = {"edu": {"clients": "edu", "password": "of edu", "extensions": ["pg_trgm"]}}
+CACHES = {"edu": {"clients": "edu", "password": "of the cache"}}
+REPLICATION = "of standbys"
+ONE = {"database": ["a"], "cache": ["a"], "edu": ["a"]}
+EACH = {"database": ["d"], "cache": ["c"], "edu": ["e"]}
+SCALED = {**EACH, "database_standby": ["s-1"], "edu": ["e", "f"]}
+HOSTVARS: dict[str, dict[str, Any]] = {
+    "a": {"ansible_host": "10.0.0.1"},
+    "c": {"ansible_host": "10.0.0.2"},
+    "d": {"ansible_host": "192.0.2.3", "internal_addresses": ["10.0.0.3", "fd00::3"]},
+    "e": {"ansible_host": "10.0.0.4"},
+    "f": {"ansible_host": "10.0.0.5"},
+    "s-1": {"ansible_host": "10.0.0.6"},
+}
+
+
+def of(host: str, groups: dict[str, list[str]]) -> dict[str, Any]:
+    return data_duties(DATABASES, host, groups, HOSTVARS, caches=CACHES, replication_password=REPLICATION)
+
+
+@pytest.mark.parametrize(
+    ("host", "groups", "database", "cache"),
+    [
+        ("a", ONE, "primary", True),
+        ("d", EACH, "primary", False),
+        ("c", EACH, "", True),
+        ("e", EACH, "", False),
+        ("s-1", SCALED, "standby", False),
+    ],
+)
+def test_host_holds_what_its_groups_say(host: str, groups: dict[str, list[str]], database: str, cache: bool) -> None:
+    found = of(host, groups)
+    assert (found["database"], found["cache"]) == (database, cache)
+
+
+@pytest.mark.parametrize(
+    ("host", "groups", "rules"),
+    [
+        ("a", ONE, {}),
+        ("d", EACH, {"5432": ["10.0.0.4"], "6432": ["10.0.0.4"]}),
+        ("c", EACH, {"6379": ["10.0.0.4"]}),
+        ("e", EACH, {}),
+        ("d", SCALED, {"5432": ["10.0.0.4", "10.0.0.5", "10.0.0.6"], "6432": ["10.0.0.4", "10.0.0.5"]}),
+        (
+            "s-1",
+            SCALED,
+            {"5432": ["10.0.0.4", "10.0.0.5", "10.0.0.3", "fd00::3"], "6432": ["10.0.0.4", "10.0.0.5"]},
+        ),
+    ],
+)
+def test_ports_open_to_clients_and_peers_alone(
+    host: str, groups: dict[str, list[str]], rules: dict[str, list[str]]
+) -> None:
+    assert {rule["port"]: rule["from"] for rule in of(host, groups)["firewall_allow"]} == rules
+
+
+def test_database_is_owned_by_the_user_of_its_name_who_comes_from_its_clients() -> None:
+    found = of("d", EACH)
+    assert found["databases"] == [{"name": "edu", "owner": "edu", "extensions": ["pg_trgm"]}]
+    assert found["users"] == [{"name": "edu", "password": "of edu", "addresses": ["10.0.0.4/32"]}]
+    assert (found["slots"], found["follows"]) == ([], {})
+
+
+def test_standby_follows_the_primary_through_a_slot_of_its_own() -> None:
+    assert of("d", SCALED)["slots"] == ["s_1"]
+    assert of("s-1", SCALED)["follows"] == {
+        "host": "10.0.0.3",
+        "user": "replication",
+        "password": REPLICATION,
+        "slot": "s_1",
+    }
+    (user,) = [user for user in of("d", SCALED)["users"] if user["name"] == "replication"]
+    assert user["replication"] is True
+    assert user["addresses"] == ["10.0.0.6/32", "10.0.0.3/32", "fd00::3/128"]
+
+
+def test_cache_user_has_the_password_of_the_description() -> None:
+    assert of("c", EACH)["cache_users"] == [{"name": "edu", "passwords": ["of the cache"]}]
+
+
+@pytest.mark.parametrize(
+    ("groups", "reason"),
+    [
+        ({"database": ["a", "d"]}, "a, d are in group database, and there is one primary"),
+        ({"database": ["a"], "database_standby": ["a"]}, "a is in database and in database_standby"),
+        ({"database_standby": ["a"]}, "no host is in group database"),
+    ],
+)
+def test_inventory_that_cannot_work_is_refused(groups: dict[str, list[str]], reason: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=reason):
+        of("a", groups)
+
+
+def test_platform_without_databases_has_no_such_duties() -> None:
+    found = FilterModule().filters()["data_duties"]({}, "e", {"edu": ["e"]}, HOSTVARS)
+    assert (found["database"], found["cache"], found["firewall_allow"]) == ("", False, [])
