@@ -5,7 +5,9 @@ Usage: python -m tools.make_secrets
 
 from __future__ import annotations
 
+import json
 import os
+import secrets as randomness
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,9 +35,30 @@ def cloudflare_token() -> dict[str, str]:
     return {"vault_cloudflare_token": (SANDBOX / "cloudflare.token").read_text().strip()}
 
 
+def storage_keys() -> dict[str, str]:
+    """Return the credentials that the sandbox's S3 servers accept: those that can delete, and those that cannot."""
+    known = json.loads((SANDBOX / "s3.json").read_text())
+    kinds = {"vault_backup": known["full"], "vault_backup_append": known["append"]}
+    return {f"{name}_{part}": pair[part] for name, pair in kinds.items() for part in ("key", "secret")}
+
+
+def password(name: str) -> Callable[[], dict[str, str]]:
+    """Return a maker of a password that nobody has to type."""
+    return lambda: {name: randomness.token_urlsafe(24)}
+
+
+PASSWORDS = (
+    "vault_database_edu",
+    "vault_database_replication",
+    "vault_cache_edu",
+    "vault_backup_database_passphrase",
+    "vault_backup_files_passphrase",
+)
 MAKERS: dict[tuple[str, ...], Callable[[], Mapping[str, str]]] = {
     ("vault_internal_ca", "vault_internal_ca_key"): internal_ca,
     ("vault_cloudflare_token",): cloudflare_token,
+    ("vault_backup_key", "vault_backup_secret", "vault_backup_append_key", "vault_backup_append_secret"): storage_keys,
+    **{(name,): password(name) for name in PASSWORDS},
 }
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible_collections.vise.platform.plugins.module_utils import description, topology
+from ansible_collections.vise.platform.plugins.module_utils import datastores, description, topology
 from ansible_collections.vise.platform.plugins.module_utils.description import Problem
 
 SUFFIXES = ("", ".yml", ".yaml", ".json")
@@ -114,8 +114,10 @@ def derived(values: dict[str, t.Any], task_vars: dict[str, t.Any]) -> tuple[dict
     plan = topology.Topology(
         values.get("sites") or {}, values.get("open_ports") or {}, task_vars["groups"], task_vars["hostvars"]
     )
+    stores = datastores.Description(values.get("databases") or {}, values.get("caches") or {}, "")
     try:
         duties = topology.duties(plan, task_vars["inventory_hostname"], values.get("acme_challenge", "http-01"))
+        datastores.data_duties(plan, task_vars["inventory_hostname"], stores)
     except topology.TopologyError as error:
         variable, _colon, text = str(error).partition(": ")
         what, _semicolon, write = text.partition("; ")

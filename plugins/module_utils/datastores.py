@@ -29,11 +29,11 @@ def primary(plan: Topology) -> str:
     hosts = plan.members(PRIMARY)
     if len(hosts) > 1:
         raise TopologyError(
-            f"{', '.join(hosts)} are in group {PRIMARY}, and there is one primary; put the others into group {STANDBY}"
+            f"group {PRIMARY}: it has {', '.join(hosts)}, and there is one primary; put the others into {STANDBY}"
         )
     both = sorted(set(hosts) & set(plan.members(STANDBY)))
     if both:
-        raise TopologyError(f"{both[0]} is in {PRIMARY} and in {STANDBY}; take it out of one of the two groups")
+        raise TopologyError(f"group {STANDBY}: {both[0]} is in it and in {PRIMARY}; take it out of one of the two")
     return hosts[0] if hosts else ""
 
 
@@ -115,7 +115,7 @@ def state(plan: Topology, host: str) -> str:
     if host not in plan.members(STANDBY):
         return ""
     if not primary(plan):
-        raise TopologyError(f"{host} is in group {STANDBY} and no host is in group {PRIMARY}; put one into it")
+        raise TopologyError(f"group {PRIMARY}: it has no host, and {host} is in {STANDBY}; put one into it")
     return "standby"
 
 

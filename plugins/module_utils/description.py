@@ -9,8 +9,9 @@ import re
 import typing as t
 from collections.abc import Collection, Iterator, Mapping
 
-# As in an argument specification: type, elements, options, choices, required; also pattern and example. A dict with
-# elements is one of named entries, whose names may be limited by keys; elements may be a whole option.
+# As in an argument specification: type, elements, options, choices, required; also pattern, example, and secret for a
+# text that is not repeated. A dict with elements is one of named entries, whose names may be limited by keys; elements
+# may be a whole option.
 Option = Mapping[str, t.Any]
 Schema = Mapping[str, Option]
 
@@ -86,7 +87,8 @@ def check_text(path: str, value: str, option: Option) -> Iterator[Problem]:
             path, f"{value} is not possible", f"did you mean {meant}?" if meant else advice(last(path), option)
         )
     if "pattern" in option and not re.fullmatch(option["pattern"], value):
-        yield Problem(path, f"{value!r} is not possible", advice(last(path), option))
+        what = "the secret" if option.get("secret") else repr(value)
+        yield Problem(path, f"{what} is not possible", advice(last(path), option))
 
 
 def check_value(path: str, value: t.Any, option: Option) -> Iterator[Problem]:

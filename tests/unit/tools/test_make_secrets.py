@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from pathlib import Path
 
@@ -32,3 +33,24 @@ def test_file_is_readable_to_its_owner_alone(tmp_path: Path) -> None:
     make_secrets.write(path, {"vault_a": "1\n2\n"})
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert yaml.safe_load(path.read_text()) == {"vault_a": "1\n2\n"}
+
+
+def test_each_password_is_made_apart_from_the_others() -> None:
+    makers = {names: maker for names, maker in make_secrets.MAKERS.items() if names[0] in make_secrets.PASSWORDS}
+    made = make_secrets.completed({}, makers)
+    assert len(set(made.values())) == len(make_secrets.PASSWORDS)
+    assert min(map(len, made.values())) >= 32
+
+
+def test_credentials_of_the_sandbox_that_cannot_delete_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = {kind: {"key": f"key of {kind}", "secret": f"secret of {kind}"} for kind in ("full", "append")}
+    (tmp_path / "s3.json").write_text(json.dumps(pair))
+    monkeypatch.setattr(make_secrets, "SANDBOX", tmp_path)
+    assert make_secrets.storage_keys() == {
+        "vault_backup_key": "key of full",
+        "vault_backup_secret": "secret of full",
+        "vault_backup_append_key": "key of append",
+        "vault_backup_append_secret": "secret of append",
+    }

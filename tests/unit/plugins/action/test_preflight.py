@@ -73,6 +73,14 @@ def test_group_without_hosts_is_a_problem() -> None:
     assert problem.line() == "sites.docs: no host is in group docs; put one into that group of the inventory"
 
 
+def test_two_primaries_are_a_problem() -> None:
+    groups = {**TASK_VARS["groups"], "database": ["a", "b"]}
+    _duties, (problem,) = preflight.derived(values(), {**TASK_VARS, "groups": groups})
+    assert problem.line() == (
+        "group database: it has a, b, and there is one primary; put the others into database_standby"
+    )
+
+
 @pytest.mark.parametrize(("token", "expected"), [("abc", []), ("", ["vault_cloudflare_token"])])
 def test_dns_challenge_needs_a_token(token: str, expected: list[str]) -> None:
     _duties, problems = preflight.derived(values(acme_challenge="dns-01", cloudflare_token=token), TASK_VARS)

@@ -91,9 +91,9 @@ def test_cache_user_has_the_password_of_the_description() -> None:
 @pytest.mark.parametrize(
     ("groups", "reason"),
     [
-        ({"database": ["a", "d"]}, "a, d are in group database, and there is one primary"),
-        ({"database": ["a"], "database_standby": ["a"]}, "a is in database and in database_standby"),
-        ({"database_standby": ["a"]}, "no host is in group database"),
+        ({"database": ["a", "d"]}, "group database: it has a, d, and there is one primary"),
+        ({"database": ["a"], "database_standby": ["a"]}, "group database_standby: a is in it and in database"),
+        ({"database_standby": ["a"]}, "group database: it has no host"),
     ],
 )
 def test_inventory_that_cannot_work_is_refused(groups: dict[str, list[str]], reason: str) -> None:

@@ -19,6 +19,7 @@ sites:
     source: {type: str}
     nginx: {type: dict}
 count: {type: int}
+key: {type: str, secret: true, pattern: "[a-z]{4,}", example: "'{{ vault_key }}'"}
 ports:
   type: dict
   keys: [all, edge]
@@ -63,6 +64,7 @@ def lines(text: str) -> list[str]:
             "{domain: a.b, ports: {edge: [443/tpc]}}",
             ["ports.edge[0]: '443/tpc' is not possible; write `edge: [443/tcp]`"],
         ),
+        ("{domain: a.b, key: ab1}", ["key: the secret is not possible; write `key: '{{ vault_key }}'`"]),
         ("{domain: a.b, count: true}", ["count: is true or false, not a number; write a number"]),
     ],
 )
