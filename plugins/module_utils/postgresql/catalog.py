@@ -1,0 +1,193 @@
+# Copyright: vise.platform contributors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a running cluster holds, and the statements that change it: everything here talks to the server."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import pwd
+import traceback
+import typing as t
+
+from ansible_collections.vise.platform.plugins.module_utils.postgresql.objects import (
+    MAINTENANCE,
+    PRIVILEGES,
+    Database,
+    Found,
+    Inside,
+    Role,
+    Slot,
+    Step,
+    Wanted,
+)
+
+try:
+    import psycopg2  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+    IMPORT_ERROR = ""
+except ImportError:
+    psycopg2 = None
+    IMPORT_ERROR = traceback.format_exc()
+
+Connect = t.Callable[[str], t.Any]
+
+# A verifier is no password, but it is nobody's business either.
+OPTIONS = (
+    "-c log_statement=none -c log_min_duration_statement=-1 -c log_min_error_statement=panic "
+    "-c pg_stat_statements.track_utility=off -c search_path=pg_catalog"
+)
+ROLES = """
+    SELECT rolname, rolcanlogin, rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls, rolconnlimit,
+      coalesce(rolpassword, ''), coalesce(shobj_description(oid, 'pg_authid'), '')
+    FROM pg_authid
+"""
+MEMBERS = """
+    SELECT role.rolname, member.rolname FROM pg_auth_members AS m
+    JOIN pg_roles AS role ON role.oid = m.roleid JOIN pg_roles AS member ON member.oid = m.member
+"""
+DATABASES = """
+    SELECT d.datname, d.datdba::regrole::text, d.datconnlimit, coalesce(grantee.rolname, ''), acl.privilege_type
+    FROM pg_database AS d
+    LEFT JOIN aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) AS acl ON acl.grantee <> d.datdba
+    LEFT JOIN pg_roles AS grantee ON grantee.oid = acl.grantee
+"""
+SLOTS = """
+    SELECT slot_name, wal_status IS NOT DISTINCT FROM 'lost' FROM pg_replication_slots
+    WHERE slot_type = 'physical' AND NOT temporary
+"""
+SCHEMAS = """
+    SELECT nspname FROM pg_namespace
+    WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+      AND NOT EXISTS (SELECT FROM pg_depend AS d
+        WHERE d.classid = 'pg_namespace'::regclass AND d.objid = pg_namespace.oid AND d.deptype = 'e')
+"""
+# What belongs to an extension is the extension's own.
+OBJECTS = f"""
+    SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, nspname, relname, g.rolname, acl.privilege_type
+    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    LEFT JOIN aclexplode(c.relacl) AS acl ON true
+    LEFT JOIN pg_roles AS g ON g.oid = acl.grantee
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname IN ({SCHEMAS})
+      AND NOT EXISTS (SELECT FROM pg_depend AS d
+        WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+"""  # noqa: S608  # a constant of this file
+SCHEMA_GRANTS = """
+    SELECT nspname, g.rolname, acl.privilege_type
+    FROM pg_namespace AS n CROSS JOIN aclexplode(n.nspacl) AS acl JOIN pg_roles AS g ON g.oid = acl.grantee
+"""
+DEFAULTS = """
+    SELECT CASE defaclobjtype WHEN 'r' THEN 'TABLE' WHEN 'S' THEN 'SEQUENCE' ELSE 'SCHEMA' END, g.rolname,
+      acl.privilege_type
+    FROM pg_default_acl CROSS JOIN aclexplode(defaclacl) AS acl JOIN pg_roles AS g ON g.oid = acl.grantee
+    WHERE defaclnamespace = 0 AND defaclobjtype IN ('r', 'S', 'n') AND defaclrole = %s::regrole
+"""
+
+
+class CatalogError(Exception):
+    """Something that the server did not answer or did not do, in words for the operator."""
+
+
+def connector(socket: str, port: int, stack: contextlib.ExitStack) -> Connect:
+    """Return a function that gives the one connection to a database, as user postgres through the socket."""
+    opened: dict[str, t.Any] = {}
+
+    def connect(database: str) -> t.Any:
+        if database not in opened:
+            try:
+                with _as_postgres():
+                    connection = psycopg2.connect(
+                        host=socket, port=port, dbname=database, user="postgres", options=OPTIONS, connect_timeout=10
+                    )
+            except (psycopg2.Error, KeyError) as error:
+                raise CatalogError(f"database {database}: {error}".strip()) from error
+            stack.callback(connection.close)
+            opened[database] = connection
+        return opened[database]
+
+    return connect
+
+
+@contextlib.contextmanager
+def _as_postgres() -> t.Iterator[None]:
+    """Be the user whom the server knows by the socket (peer), for as long as it takes to connect."""
+    before = os.geteuid()
+    os.seteuid(pwd.getpwnam("postgres").pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+def find(connect: Connect, wanted: Wanted) -> Found:
+    """Return what the cluster holds of what is described."""
+    rows = _rows(connect(MAINTENANCE), ROLES)
+    outside = _rows(connect(MAINTENANCE), DATABASES)
+    present = {row[0] for row in outside}
+    owners = {MAINTENANCE: "postgres", **{d["name"]: d["owner"] for d in wanted.databases if d["name"] in present}}
+    roles = {row[0]: Role(*row[1:]) for row in rows}
+    return Found(
+        roles,
+        frozenset((role, member) for role, member in _rows(connect(MAINTENANCE), MEMBERS)),
+        {
+            name: _database(name, outside, _inside(connect(name), name, owner if owner in roles else ""))
+            for name, owner in owners.items()
+        },
+        {name: Slot(lost) for name, lost in _rows(connect(MAINTENANCE), SLOTS)},
+        frozenset(name for (name,) in _rows(connect(MAINTENANCE), "SELECT name FROM pg_available_extensions")),
+    )
+
+
+def _database(name: str, rows: t.Iterable[t.Sequence[t.Any]], inside: Inside) -> Database:
+    mine = [row for row in rows if row[0] == name]
+    grants = _sets((row[3], row[4]) for row in mine if row[4])
+    return Database(mine[0][1].strip('"'), mine[0][2], grants, inside)
+
+
+def _inside(connection: t.Any, name: str, owner: str) -> Inside:
+    extensions = frozenset(row[0] for row in _rows(connection, "SELECT extname FROM pg_extension"))
+    if name == MAINTENANCE:
+        return Inside(extensions)
+    groups = {name + suffix for suffix in PRIVILEGES}
+    objects = _rows(connection, OBJECTS)
+    grants = [((row[3], *row[:3]), row[4]) for row in objects if row[3] in groups]
+    grants += [((g, "SCHEMA", n, n), p) for n, g, p in _rows(connection, SCHEMA_GRANTS) if g in groups]
+    defaults = _rows(connection, DEFAULTS, f'"{owner}"') if owner else []
+    return Inside(
+        extensions,
+        tuple(sorted(row[0] for row in _rows(connection, SCHEMAS))),
+        tuple(sorted({tuple(row[:3]) for row in objects})),
+        _sets(grants),
+        _sets(((group, kind), privilege) for kind, group, privilege in defaults if group in groups),
+    )
+
+
+def _sets(pairs: t.Iterable[tuple[t.Any, str]]) -> dict[t.Any, frozenset[str]]:
+    found: dict[t.Any, set[str]] = {}
+    for key, value in pairs:
+        found.setdefault(key, set()).add(value)
+    return {key: frozenset(values) for key, values in found.items()}
+
+
+def _rows(connection: t.Any, query: str, *parameters: str) -> list[t.Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, parameters or None)
+        return list(cursor.fetchall())
+
+
+def execute(connect: Connect, steps: t.Iterable[Step]) -> None:
+    """Carry the steps out: neighbours in one database together or not at all."""
+    for (database, alone), group in itertools.groupby(steps, key=lambda step: (step.database, step.alone)):
+        connection = connect(database)
+        connection.rollback()
+        connection.autocommit = alone
+        for step in group:
+            try:
+                with connection.cursor() as cursor:
+                    cursor.execute(step.sql)
+            except psycopg2.Error as error:
+                raise CatalogError(f"{step.text}: {error.diag.message_primary}") from error
+        if not alone:
+            connection.commit()
+        connection.autocommit = False
