@@ -1,0 +1,34 @@
+#!/bin/bash
+# What the platform's other roles do on a database host, with the bare tools.
+set -eux
+systemctl stop postgresql@17-main
+su postgres -c '/usr/lib/postgresql/17/bin/pg_checksums --enable -D /var/lib/postgresql/17/main'
+cat >/etc/postgresql/17/main/conf.d/archive.conf <<'CONF'
+archive_mode = on
+archive_command = 'pgbackrest --stanza=main archive-push %p'
+archive_timeout = 60
+CONF
+systemctl start postgresql@17-main
+su postgres -c 'psql --set=ON_ERROR_STOP=1' <<'SQL'
+CREATE DATABASE app;
+\connect app
+CREATE TABLE lesson (id bigint PRIMARY KEY, title text, body text);
+INSERT INTO lesson SELECT i, 'lesson ' || i, repeat(md5(i::text), 20) FROM generate_series(1, 5000) AS i;
+CREATE INDEX ON lesson (title);
+SQL
+su postgres -c 'pgbackrest --stanza=main stanza-create'
+for repo in 1 2; do su postgres -c "pgbackrest --stanza=main --type=full --repo=$repo backup"; done
+
+for number in $(seq 300); do echo "set key:$number value-$number"; done | redis-cli --pipe
+redis-cli save
+cp /var/lib/redis/dump.rdb /srv/redis/
+echo '300 keys' >/srv/redis/dump.keys
+for number in 1 2 3; do head -c 400000 /dev/urandom >/srv/files/upload-$number; done
+ln -s upload-1 /srv/files/latest
+for name in a b; do
+  set -a
+  . /etc/vise/restic/$name.env
+  restic init
+  restic backup --tag files /srv/files
+  restic backup --tag redis /srv/redis
+done

@@ -1,0 +1,105 @@
+"""What is proven, what is refused, and what counts as a secret."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.vise.platform.plugins.module_utils.restore_proof import settings
+from ansible_collections.vise.platform.plugins.module_utils.restore_proof.settings import Settings
+
+DUMP = {"name": "redis", "tag": "redis", "redis_dump": "/srv/dump.rdb"}
+PLAIN = {
+    "user": "verify",
+    "scratch": "/var/lib/vise/backup-verify",
+    "reports": "/var/lib/vise/reports/restores",
+    "metrics": "/var/lib/prometheus/node-exporter",
+    "keep_reports": 26,
+    "rpo_seconds": 3600,
+    "pgbackrest_config": "/etc/pgbackrest/pgbackrest.conf",
+    "pgbackrest_stanza": "main",
+    "pgbackrest_repositories": [],
+    "postgresql_settings": {},
+    "restic": [
+        {"name": "a", "environment_file": "/etc/vise/restic/a.env", "sets": [{"name": "files"}, DUMP]},
+        {"name": "b", "environment_file": "/etc/vise/restic/b.env", "sets": [{"name": "files"}]},
+    ],
+    "restic_age_seconds": 129600,
+    "restic_parts": 4,
+}
+CONFIG = """
+[global]
+repo1-path=/pgbackrest
+repo1-s3-key=first-access-key
+repo1-s3-key-secret=first-secret
+repo1-s3-key-type=shared
+repo3-cipher-pass = third-pass
+compress-type=zst
+"""
+
+
+def given(**further: Any) -> Settings:
+    return Settings.from_dict({**PLAIN, **further})
+
+
+def test_what_the_role_writes_is_right() -> None:
+    assert settings.problems(given()) == []
+
+
+@pytest.mark.parametrize(
+    ("further", "expected"),
+    [
+        ({"scratch": "/var/lib/postgresql/17/scratch"}, "where live data lies"),
+        ({"scratch": "/var/lib/postgresql"}, "where live data lies"),
+        ({"scratch": "/etc/vise/scratch"}, "where live data lies"),
+        ({"scratch": "/srv"}, "three levels deep"),
+        ({"scratch": "var/lib/vise/scratch"}, "absolute path"),
+        ({"scratch": "/var/lib/vise/../postgresql"}, "absolute path"),
+        ({"restic_parts": 0}, "1 or more"),
+        ({"keep_reports": 0}, "1 or more"),
+        ({"restic": [PLAIN["restic"][0], PLAIN["restic"][0]]}, "a is there twice"),  # type: ignore[index]
+        ({"restic": [{"name": "a", "environment_file": "/a", "sets": []}]}, "has no sets"),
+        ({"restic": [{"name": 'a"b', "environment_file": "/a", "sets": [{"name": "x"}]}]}, "letters, digits"),
+        ({"restic": [{"name": "a", "environment_file": "/a", "sets": [{"name": "../x"}]}]}, "letters, digits"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(further: dict[str, Any], expected: str) -> None:
+    (problem,) = settings.problems(given(**further))
+    assert expected in problem
+
+
+def test_a_neighbour_of_live_data_is_no_live_data() -> None:
+    assert settings.problems(given(scratch="/var/lib/postgresql-scratch")) == []
+
+
+@pytest.mark.parametrize(
+    ("further", "only", "expected"),
+    [
+        ({}, "", ["postgresql 1", "postgresql 3", "restic a", "restic b", "redis a"]),
+        ({}, "redis", ["redis a"]),
+        ({"pgbackrest_repositories": [3]}, "postgresql", ["postgresql 3"]),
+        ({"pgbackrest_config": ""}, "postgresql", []),
+        ({"restic": []}, "", ["postgresql 1", "postgresql 3"]),
+    ],
+)
+def test_targets_are_all_that_is_configured(further: dict[str, Any], only: str, expected: list[str]) -> None:
+    assert [f"{proof} {name}" for proof, name in settings.targets(given(**further), CONFIG, only)] == expected
+
+
+def test_a_configuration_without_numbers_has_the_first_repository() -> None:
+    assert settings.pgbackrest_keys(given(), "[global]\n") == [1]
+
+
+def test_an_environment_file_is_read_as_systemd_does() -> None:
+    text = "# A=b\n; C=d\n\nPLAIN=one two\nexport QUOTED='it is'\nDOUBLE=\"x=y\"\nEMPTY=\nnothing\n"
+    assert settings.environment(text) == {"PLAIN": "one two", "QUOTED": "it is", "DOUBLE": "x=y", "EMPTY": ""}
+
+
+def test_secrets_are_found_and_hidden() -> None:
+    words = settings.secrets(CONFIG) | settings.secrets("RESTIC_PASSWORD=pass-word\nRESTIC_PASSWORD_FILE=/etc/file\n")
+    assert words == {"first-access-key", "first-secret", "third-pass", "pass-word"}
+    assert settings.hidden("key first-secret of pass-word", words) == "key (secret) of (secret)"
+
+
+def test_a_secret_that_begins_as_another_one_is_hidden_whole() -> None:
+    assert settings.hidden("abcdef", {"abc", "abcdef"}) == "(secret)"
