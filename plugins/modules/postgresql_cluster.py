@@ -162,7 +162,9 @@ def apply(cluster: host.Cluster, steps: list[str], options: dict[str, t.Any]) ->
         host.create(cluster)
     if "copy the primary" in steps:
         host.copy(cluster, options["primary"])
-    if options["state"] == "standby" and steps:
+    if "configure the cluster" in steps:
+        host.configure(cluster)
+    if "remove the fence" in steps:
         host.unfence(cluster)
 
 

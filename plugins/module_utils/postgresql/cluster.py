@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing as t
 
 # The builtin provider: what sorts text does not change with the system's libc, so no index breaks by an upgrade.
@@ -70,7 +71,7 @@ def plan_primary(found: Found) -> list[str]:
         )
     if found.data == "primary" and not found.checksums:
         raise ClusterError("the cluster has no data checksums: stop it and run pg_checksums --enable")
-    return ["create the cluster"] if found.data == "none" else []
+    return ["create the cluster"] if found.data == "none" else _configuration(found)
 
 
 def plan_standby(found: Found, upstream: Upstream, rebuild: bool) -> list[str]:
@@ -79,7 +80,7 @@ def plan_standby(found: Found, upstream: Upstream, rebuild: bool) -> list[str]:
         raise ClusterError("the server that is named as primary is a standby itself")
     same = not upstream.system or found.system == upstream.system
     if found.data == "standby" and same and not rebuild:
-        return _fence_of_standby(found)
+        return [*_configuration(found), *(["remove the fence"] if found.fence else [])]
     if found.data != "none" and not rebuild:
         _refuse_damage(found)
         raise ClusterError(
@@ -88,11 +89,11 @@ def plan_standby(found: Found, upstream: Upstream, rebuild: bool) -> list[str]:
         )
     if not upstream.system:
         raise ClusterError("there is nothing to copy from")
-    return ["copy the primary"]
+    return ["copy the primary", *_configuration(found), *(["remove the fence"] if found.fence else [])]
 
 
-def _fence_of_standby(found: Found) -> list[str]:
-    return ["remove the fence"] if found.fence else []
+def _configuration(found: Found) -> list[str]:
+    return [] if found.configured else ["configure the cluster"]
 
 
 def _refuse_damage(found: Found) -> None:
@@ -113,6 +114,12 @@ def position(lsn: str) -> int:
     return (int(high, 16) << 32) + int(low, 16)
 
 
+def last_position(text: str) -> str:
+    """Return the last log sequence number that pg_waldump's complaint about the end of WAL names."""
+    found = re.findall(r"\b[0-9A-F]{1,8}/[0-9A-F]{1,8}\b", text)
+    return found[-1] if found else ""
+
+
 def conninfo(primary: t.Mapping[str, t.Any]) -> str:
     """Return the connection to the primary without its password."""
     fields = {
@@ -125,3 +132,35 @@ def conninfo(primary: t.Mapping[str, t.Any]) -> str:
         "connect_timeout": 5,
     }
     return " ".join(f"{key}='{value}'" for key, value in fields.items())
+
+
+@dataclasses.dataclass(frozen=True)
+class Standby:
+    """What a running standby says of itself and of whom it follows."""
+
+    host: str
+    port: int
+    received: str  # how far it has the primary's WAL
+    seconds: int | None  # since the last commit that it has; None when it has seen none
+
+
+def followed(conninfo_text: str) -> tuple[str, int]:
+    """Return host and port that a standby's primary_conninfo names."""
+    fields = dict(word.split("=", 1) for word in conninfo_text.split() if "=" in word)
+    return fields.get("host", ""), int(fields.get("port", "5432"))
+
+
+def refusal_to_promote(
+    standby: Standby, answers: bool, fenced_at: str, gone: bool, lost_bytes: int | None, accepted: int
+) -> str:
+    """Return why the standby must not be promoted, or nothing."""
+    if answers:
+        return f"the old primary still answers at {standby.host} port {standby.port}: fence it first"
+    if not fenced_at and not gone:
+        return "the old primary was not fenced: fence it, or say that its host is gone and stays away"
+    if lost_bytes is not None and lost_bytes > accepted:
+        return (
+            f"the fenced primary has {lost_bytes} bytes of WAL that this standby lacks: it ends at {fenced_at}, here "
+            f"it is known up to {standby.received}. Bring the old primary back, or accept that loss"
+        )
+    return ""

@@ -15,9 +15,12 @@ from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster i
     CREATECLUSTER,
     ClusterError,
     Found,
+    Standby,
     Upstream,
     conninfo,
     control,
+    followed,
+    last_position,
 )
 
 CREATECLUSTER_FILE = "/etc/postgresql-common/createcluster.d/vise.conf"
@@ -150,9 +153,16 @@ def copy(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> None:
     if os.path.isdir(cluster.data):
         os.rename(cluster.data, old)
     os.rename(fresh, cluster.data)
-    if not os.path.exists(os.path.join(cluster.config, "postgresql.conf")):
-        cluster.call(["pg_createcluster", cluster.version, cluster.name])
     shutil.rmtree(old, ignore_errors=True)
+
+
+def configure(cluster: Cluster) -> None:
+    """Make Debian's configuration for data that are there; it starts from PostgreSQL's own samples."""
+    for name in ("postgresql.conf", "pg_hba.conf", "pg_ident.conf"):
+        sample = os.path.join(cluster.root, "usr/share/postgresql", cluster.version, name + ".sample")
+        mine = os.path.join(cluster.data, name)
+        cluster.call(["install", "-o", "postgres", "-g", "postgres", "-m", "0640", sample, mine])
+    cluster.call(["pg_createcluster", cluster.version, cluster.name])
 
 
 def fence(cluster: Cluster, why: str) -> None:
@@ -193,3 +203,43 @@ def _text(path: str) -> str:
             return handle.read()
     except FileNotFoundError:
         return ""
+
+
+def end_of_wal(cluster: Cluster) -> str:
+    """Return where the WAL of a stopped cluster ends; nothing where there is none that can be read."""
+    status, out, _err = cluster.run([cluster.program("pg_controldata"), cluster.data], {"LC_ALL": "C"})
+    facts = control(out)
+    checkpoint = facts.get("Latest checkpoint location", "")
+    if status or facts.get("Database cluster state") == "shut down":
+        return checkpoint
+    # It crashed: its WAL goes on behind the last checkpoint, up to the first record that cannot be read.
+    argv = [cluster.program("pg_waldump"), "--quiet", "-p", os.path.join(cluster.data, "pg_wal")]
+    argv += ["-t", facts["Latest checkpoint's TimeLineID"], "-s", checkpoint]
+    _status, _out, err = cluster.run(argv, {"LC_ALL": "C"})
+    return last_position(err) or checkpoint
+
+
+def ask_server(cluster: Cluster, port: int, query: str) -> str:
+    """Return what the server on this host answers to user postgres."""
+    argv = [cluster.program("psql"), "-XAtw", "-h", "/run/postgresql", "-p", str(port), "-d", "postgres"]
+    return cluster.call_as_postgres([*argv, "-v", "ON_ERROR_STOP=1", "-c", query])
+
+
+def standby(cluster: Cluster, port: int) -> Standby | None:
+    """Return what the standby on this host says of itself; None when it is a primary."""
+    if ask_server(cluster, port, "SELECT pg_is_in_recovery()") == "f":
+        return None
+    query = """
+        SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()),
+          ceil(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())),
+          current_setting('primary_conninfo')
+    """
+    received, seconds, conninfo_text = ask_server(cluster, port, query).split("|", 2)
+    address, primary_port = followed(conninfo_text)
+    return Standby(address, primary_port, received, int(seconds) if seconds else None)
+
+
+def promote(cluster: Cluster, port: int) -> None:
+    """Make the standby on this host the primary, and wait until it is."""
+    if ask_server(cluster, port, "SELECT pg_promote(true, 120)") != "t":
+        raise ClusterError("the standby did not become a primary within 120 s; see its log")

@@ -69,6 +69,7 @@ def test_packages_are_asked_for_and_make_no_cluster_of_their_own(machine: Host) 
 def test_cluster_is_created_once(machine: Host) -> None:
     machine.install()
     assert machine.converge()["actions"] == ["create the cluster"]
+    machine.write("etc/postgresql/17/main/postgresql.conf")
     machine.write("var/lib/postgresql/17/main/PG_VERSION")
     assert machine.converge()["changed"] is False
     assert machine.calls.count("pg_createcluster") == 1
@@ -82,6 +83,7 @@ def test_resources_of_the_host_are_told(machine: Host) -> None:
 def test_standby_that_follows_is_left_alone(machine: Host) -> None:
     machine.install()
     machine.write("var/lib/postgresql/17/main/standby.signal")
+    machine.write("etc/postgresql/17/main/postgresql.conf")
     assert machine.converge(state="standby", primary=PRIMARY)["actions"] == []
     assert machine.environments[machine.calls.index("psql")] == {"PGPASSWORD": "word"}
 

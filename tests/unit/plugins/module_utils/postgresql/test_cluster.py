@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import cluster
 from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster import ClusterError, Found, Upstream
@@ -14,7 +16,13 @@ THE_PRIMARY = Upstream("7")
 
 @pytest.mark.parametrize(
     ("found", "steps"),
-    [(EMPTY, ["create the cluster"]), (Found(installed=False), ["create the cluster"]), (PRIMARY, [])],
+    [
+        (EMPTY, ["create the cluster"]),
+        (Found(installed=False), ["create the cluster"]),
+        (PRIMARY, []),
+        # As a restore on a fresh host leaves it.
+        (dataclasses.replace(PRIMARY, configured=False), ["configure the cluster"]),
+    ],
 )
 def test_primary_is_made_once(found: Found, steps: list[str]) -> None:
     assert cluster.plan_primary(found) == steps
@@ -39,14 +47,16 @@ def test_what_is_no_primary_does_not_become_one(found: Found, says: str) -> None
 @pytest.mark.parametrize(
     ("found", "upstream", "rebuild", "steps"),
     [
-        (EMPTY, THE_PRIMARY, False, ["copy the primary"]),
+        (EMPTY, THE_PRIMARY, False, ["copy the primary", "configure the cluster"]),
         (Found(configured=True), THE_PRIMARY, False, ["copy the primary"]),
         (STANDBY, THE_PRIMARY, False, []),
         (STANDBY, Upstream(), False, []),
-        (Found(data="standby", system="7", fence="it"), THE_PRIMARY, False, ["remove the fence"]),
+        (dataclasses.replace(STANDBY, fence="it"), THE_PRIMARY, False, ["remove the fence"]),
+        (dataclasses.replace(STANDBY, configured=False), THE_PRIMARY, False, ["configure the cluster"]),
+        (dataclasses.replace(PRIMARY, fence="it"), THE_PRIMARY, True, ["copy the primary", "remove the fence"]),
         (PRIMARY, THE_PRIMARY, True, ["copy the primary"]),
         (STANDBY, THE_PRIMARY, True, ["copy the primary"]),
-        (Found(data="damaged"), THE_PRIMARY, True, ["copy the primary"]),
+        (Found(configured=True, data="damaged"), THE_PRIMARY, True, ["copy the primary"]),
     ],
 )
 def test_standby_is_copied_where_there_is_none(
@@ -92,3 +102,36 @@ def test_connection_verifies_the_primary_and_names_no_password() -> None:
     text = cluster.conninfo(primary)
     assert "sslmode='verify-full' sslrootcert='/ca.pem'" in text
     assert "x y" not in text
+
+
+STOPPED = cluster.Standby("db-1", 5432, "0/3000060", 4)
+
+
+@pytest.mark.parametrize(
+    ("answers", "fenced_at", "gone", "lost", "accepted", "says"),
+    [
+        (False, "0/3000060", False, 0, 0, ""),
+        (False, "", True, None, 0, ""),
+        (False, "0/3000080", False, 32, 32, ""),
+        (True, "0/3000060", False, 0, 0, "still answers at db-1 port 5432"),
+        (True, "", True, None, 0, "still answers"),
+        (False, "", False, None, 0, "was not fenced"),
+        (False, "0/3000080", False, 32, 0, "32 bytes of WAL that this standby lacks"),
+    ],
+)
+def test_a_standby_is_promoted_only_when_nobody_else_can_be_primary(
+    answers: bool, fenced_at: str, gone: bool, lost: int | None, accepted: int, says: str
+) -> None:
+    refusal = cluster.refusal_to_promote(STOPPED, answers, fenced_at, gone, lost, accepted)
+    assert says in refusal if says else not refusal
+
+
+def test_end_of_wal_is_read_from_the_complaint_about_it() -> None:
+    text = (
+        "pg_waldump: error: error in WAL record at 0/1749828: invalid record length at 0/17498A0: expected at least 24"
+    )
+    assert (cluster.last_position(text), cluster.last_position("")) == ("0/17498A0", "")
+
+
+def test_the_followed_primary_is_read_from_its_connection() -> None:
+    assert cluster.followed("host=db-1 port=6000 user=r") == ("db-1", 6000)
