@@ -7,6 +7,7 @@ PYTHONS := 3.14 3.13 3.12 3.11
 PYTHONS_2_19 := 3.13 3.12 3.11
 VENV := .venv
 VENV_2_19 := .cache/venv-2.19
+VENV_BENCH := .cache/venv-bench
 LINK := .cache/collections/ansible_collections/vise/platform
 UV := .cache/uv/bin/uv
 SITE := docs/.vitepress/dist/index.html
@@ -56,6 +57,10 @@ $(VENV_2_19)/ready: requirements/core-2.19.txt requirements/uv.txt scripts/envir
 	scripts/environment.sh $(VENV_2_19) requirements/core-2.19.txt $(PYTHONS_2_19)
 	touch $@
 
+$(VENV_BENCH)/ready: requirements/bench.txt requirements/uv.txt scripts/environment.sh
+	scripts/environment.sh $(VENV_BENCH) requirements/bench.txt $(PYTHONS)
+	touch $@
+
 # Ansible finds the checkout as an installed collection, so that playbooks and roles are named alike in both.
 $(LINK):
 	mkdir -p $(@D)
@@ -63,7 +68,7 @@ $(LINK):
 
 .PHONY: lock
 lock: setup ## Lock the newest versions that requirements/*.in allow
-	for name in uv core-2.19 controller world; do $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
+	for name in uv core-2.19 controller world bench; do $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	  --output-file requirements/$$name.txt requirements/$$name.in; done
 
@@ -174,5 +179,5 @@ e2e: world docs ## Test a converged platform from outside
 	pytest tests/e2e
 
 .PHONY: bench
-bench: hosts docs ## Measure no-change runs and count module executions
+bench: hosts docs secrets $(VENV_BENCH)/ready ## Measure no-change runs, one host and six, beside plain tasks and pyinfra
 	python -m tools.bench

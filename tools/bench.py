@@ -1,14 +1,15 @@
-"""Measure runs of site.yml that change nothing, beside the same end state written as plain builtin tasks.
+"""Measure runs of site.yml that change nothing, beside the same end state as builtin tasks and as a pyinfra deploy.
 
-Usage: python -m tools.bench [INVENTORY]      on hosts that are up and converged; figures are ratios of one machine
+Usage: python -m tools.bench [one] [six]      makes the hosts that are missing; figures are ratios of one machine
 
-The plain version is made from what the components were asked for: one builtin task an item, as one would write it
-without the component. It has to change nothing either, or it would not be the same end state.
+The other versions are made from what the components were asked for (tools/counterparts.py), and must change nothing
+either, or it would not be the same end state. The versions take turns, so that whatever else the machine does meets
+them alike. pyinfra is measured when `make bench` has installed it, in its fastest mode: it asks nothing, and no host
+waits for another.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -17,121 +18,154 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tools.collection import ROOT
+from tools.counterparts import plain_play, plain_tasks_of, pyinfra_host
 
 CACHE = ROOT / ".cache/bench"
+# paramiko, over which pyinfra reaches hosts, knows none of the key exchanges that the role ssh allows.
+FOR_PARAMIKO = {"ssh_kex_algorithms": ["mlkem768x25519-sha256", "curve25519-sha256@libssh.org"]}
+PYINFRA = ROOT / ".cache/venv-bench/bin/pyinfra"
+SITE = ROOT / "playbooks/site.yml"
 RUNS = 3
-Task = dict[str, Any]
+Noted = list[dict[str, Any]]
 
 
-def given(account: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what was not asked for."""
-    return {key: value for key, value in account.items() if value is not None}
+class Topology(NamedTuple):
+    """Hosts to measure on: who makes them, who is left out, and where the sites' names lead."""
+
+    scenario: str
+    inventory: str
+    limit: str
+    addresses: tuple[str, str]
 
 
-def kept(content: str) -> Path:
-    """Keep a rendered file for copy, which would take it for a template if it stood in the task."""
-    path = CACHE / "files" / hashlib.sha256(content.encode()).hexdigest()
-    path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
-    path.write_text(content)
-    return path
+TOPOLOGIES = {
+    "one": Topology("default", "inventories/development", "all", ("172.30.0.10", "fd30::10")),
+    # A host a group, six of seven: mailcow's images cannot be had in the sandbox, so the mail host has the least on it.
+    "six": Topology("phase2", "tests/e2e/inventories/phase2", "all:!mail", ("172.30.0.36", "fd30::36")),
+}
 
 
-def plain_tasks(component: dict[str, Any]) -> Iterator[Task]:
-    """Write one component as builtin tasks."""
-    if component["packages"]:
-        yield {"ansible.builtin.apt": {"name": component["packages"]}}
-    if component["absent_packages"]:
-        yield {"ansible.builtin.apt": {"name": component["absent_packages"], "state": "absent"}}
-    for group in component["groups"]:
-        yield {"ansible.builtin.group": given(group)}
-    for user in component["users"]:
-        yield {"ansible.builtin.user": given(user)}
-    for directory in component["directories"]:
-        yield {"ansible.builtin.file": {**directory, "state": "directory"}}
-    for file in component["files"]:
-        mode = file["mode"] or ("0600" if file["secret"] else "0644")
-        copied = {key: file[key] for key in ("dest", "owner", "group")}
-        source = str(kept(file["content"]))
-        yield {"ansible.builtin.copy": {**copied, "src": source, "mode": mode}, "no_log": file["secret"]}
-    for link in component["links"]:
-        yield {"ansible.builtin.file": {"path": link["path"], "src": link["target"], "state": "link"}}
-    for path in component["absent"]:
-        yield {"ansible.builtin.file": {"path": path, "state": "absent"}}
-    for unit in component["units"]:
-        state = {} if unit["state"] == "any" else {"state": unit["state"]}
-        yield {"ansible.builtin.systemd_service": {"name": unit["name"], "enabled": unit["enabled"], **state}}
+def done(command: list[str], **environment: str) -> str:
+    """Run a command to its end; its output."""
+    ran = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    if ran.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{ran.stdout[-4000:]}{ran.stderr[-2000:]}")
+    return ran.stdout + ran.stderr
 
 
-def plain_play(host: str, executions: list[dict[str, Any]]) -> dict[str, Any]:
-    """Write a play for one host."""
-    components = [one["component"] for one in executions if one["host"] == host and one["component"]]
-    tasks = [task for component in components for task in plain_tasks(component)]
-    return {"name": f"Plain tasks on {host}", "hosts": host, "gather_facts": False, "tasks": tasks}
-
-
-def run(inventory: str, playbook: Path, executions: Path) -> tuple[float, str]:
-    """Run a playbook; its seconds and its recap."""
+def play(topology: Topology, playbook: Path, extra: dict[str, Any]) -> tuple[str, Noted]:
+    """Run a playbook; its recap, and every module execution."""
+    chosen = ["-i", topology.inventory, "--limit", topology.limit, "--extra-vars", json.dumps(extra)]
+    executions = CACHE / "executions.jsonl"
     executions.unlink(missing_ok=True)
-    environment = {
-        **os.environ,
-        "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tools/callback"),
-        "ANSIBLE_CALLBACKS_ENABLED": "executions",
-        "VISE_EXECUTIONS": str(executions),
-    }
-    command = ["ansible-playbook", "-i", inventory, str(playbook)]
+    output = done(
+        ["ansible-playbook", *chosen, str(playbook)],
+        ANSIBLE_CALLBACK_PLUGINS=str(ROOT / "tools/callback"),
+        ANSIBLE_CALLBACKS_ENABLED="executions",
+        VISE_EXECUTIONS=str(executions),
+    )
+    return output.partition("PLAY RECAP")[2], [json.loads(line) for line in executions.read_text().splitlines()]
+
+
+def deploy(inventory: Path) -> str:
+    """Run the deploy of pyinfra; what it says of its operations."""
+    return done([str(PYINFRA), "--yes", "--no-wait", str(inventory), str(ROOT / "tools/pyinfra_deploy.py")])
+
+
+def changed(output: str) -> bool:
+    """Whether a recap of Ansible, or the columns hosts, success, error, no change of pyinfra tell of a change."""
+    return bool(re.search(r"changed=[1-9]|^\s*Grand total +\d+ +\d", output, re.M))
+
+
+def timed(version: str, run: Callable[[], str]) -> float:
+    """Seconds of a run, which must change nothing."""
     begun = time.monotonic()
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    output = run()
     seconds = time.monotonic() - begun
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
-    return seconds, done.stdout.partition("PLAY RECAP")[2]
+    if changed(output):
+        sys.exit(f"{version} changed something, so it is no run without change:\n{output}")
+    return seconds
 
 
-def noted(executions: Path) -> list[dict[str, Any]]:
-    """Read what the callback noted."""
-    return [json.loads(line) for line in executions.read_text().splitlines()]
+def versions(topology: Topology, site: Noted) -> dict[str, Callable[[], str]]:
+    """Write the other versions; what runs each."""
+    hosts = sorted({one["host"] for one in site if one["component"]})
+    for host in hosts:
+        (CACHE / f"{host}.json").write_text(json.dumps(plain_tasks_of(host, site, CACHE / "files")))
+    playbook = CACHE / "plain.json"
+    playbook.write_text(json.dumps([plain_play(hosts)]))
+    found = {
+        "site.yml": lambda: play(topology, SITE, FOR_PARAMIKO)[0],
+        "plain tasks": lambda: play(topology, playbook, {})[0],
+    }
+    if PYINFRA.exists():
+        inventory = CACHE / "pyinfra_inventory.py"
+        inventory.write_text(f"hosts = {[pyinfra_host(host, site, CACHE / 'files') for host in hosts]!r}\n")
+        found["pyinfra"] = lambda: deploy(inventory)
+    return found
 
 
-def measured(inventory: str, playbook: Path, executions: Path) -> float:
-    """Return the median of several runs, all of which must change nothing."""
-    seconds = []
-    for _ in range(RUNS):
-        took, recap = run(inventory, playbook, executions)
-        if re.search(r"changed=[1-9]", recap):
-            sys.exit(f"{playbook} changed something, so it is no run without change:\n{recap}")
-        seconds.append(took)
-    return statistics.median(seconds)
-
-
-def report(executions: list[dict[str, Any]], ours: float, plain_count: Counter[str], plain: float) -> str:
+def report(site: Noted, items: Counter[str], seconds: dict[str, list[float]]) -> str:
     """Tell the counts and the times, and their ratios."""
-    counts = Counter(one["host"] for one in executions)
-    lines = [f"runs without change, median of {RUNS}"]
-    lines += [
-        f"  {host}: {count} executions, as plain tasks {plain_count[host]}" for host, count in sorted(counts.items())
-    ]
-    lines.append(f"  site.yml {ours:.1f} s, plain tasks {plain:.1f} s, ratio {ours / plain:.2f}")
+    medians = {version: statistics.median(taken) for version, taken in seconds.items()}
+    counts = Counter(one["host"] for one in site)
+    lines = [f"  {host}: {count} executions, {items[host]} items" for host, count in sorted(counts.items())]
+    for version, median in medians.items():
+        ratio = f", ratio {medians['site.yml'] / median:.2f}" if version != "site.yml" else ""
+        spread = f"{min(seconds[version]):.1f} to {max(seconds[version]):.1f}"
+        lines.append(f"  {version} {median:.1f} s ({spread}){ratio}")
     return "\n".join(lines)
 
 
+@contextmanager
+def hosts_of(topology: Topology) -> Iterator[None]:
+    """The hosts of a topology, with the sites' names; the default's stay, as `make hosts` leaves them."""
+    done(["molecule", "create", "--scenario-name", topology.scenario])
+    point(topology)
+    try:
+        yield
+    finally:
+        if topology.scenario != "default":
+            done(["molecule", "destroy", "--scenario-name", topology.scenario])
+            point(TOPOLOGIES["one"])
+
+
+def point(topology: Topology) -> None:
+    """Lead the site's name to a topology."""
+    done([sys.executable, "sandbox/sandbox.py", "point", *topology.addresses, "docs"])
+
+
+def bench(topology: Topology) -> str:
+    """Measure all versions on one topology."""
+    with hosts_of(topology):
+        play(topology, SITE, FOR_PARAMIKO)  # whatever was still to do
+        _, site = play(topology, SITE, FOR_PARAMIKO)
+        runs = versions(topology, site)
+        seconds: dict[str, list[float]] = {version: [] for version in runs}
+        for _ in range(RUNS):
+            for version, run in runs.items():
+                seconds[version].append(timed(version, run))
+        play(topology, SITE, {})
+    items = Counter({host: len(plain_tasks_of(host, site, CACHE / "files")) for host in {one["host"] for one in site}})
+    return report(site, items, seconds)
+
+
 def main(arguments: list[str]) -> int:
-    """Measure both versions on one inventory."""
-    inventory = arguments[0] if arguments else "inventories/development"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    executions = CACHE / "executions.jsonl"
-    run(inventory, ROOT / "playbooks/site.yml", executions)  # whatever was still to do
-    ours = measured(inventory, ROOT / "playbooks/site.yml", executions)
-    site = noted(executions)
-    playbook = CACHE / "plain.json"
-    hosts = sorted({one["host"] for one in site} - {"controller"})
-    playbook.write_text(json.dumps([plain_play(host, site) for host in hosts]))
-    plain = measured(inventory, playbook, executions)
-    print(report(site, ours, Counter(one["host"] for one in noted(executions)), plain))
+    """Measure the topologies that are named, or all."""
+    CACHE.mkdir(parents=True, mode=0o700, exist_ok=True)
+    for name in arguments or TOPOLOGIES:
+        print(f"runs without change on {name}, median of {RUNS} (least to most)", flush=True)
+        print(bench(TOPOLOGIES[name]), flush=True)
+    if not PYINFRA.exists():
+        print("pyinfra was not measured: `make bench` installs it")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Note every module execution, and what each component was asked for, in the file that VISE_EXECUTIONS names."""
+"""Note every module execution in the file that VISE_EXECUTIONS names, and what each component was asked for, where."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def note(action: Any, options: dict[str, Any]) -> None:
     """Append one execution, in one write: other workers append to the same file."""
     module = options.get("module_name") or action._task.action
     host = (options.get("task_vars") or {}).get("inventory_hostname", "")
-    entry = {
-        "host": "controller" if action._task.delegate_to in LOCAL else host,
-        "module": module,
-        "component": options.get("module_args") if module == "vise.platform.component" else None,
-    }
+    entry = {"host": "controller" if action._task.delegate_to in LOCAL else host, "module": module, "component": None}
+    if module == "vise.platform.component":
+        names = {"address": "host", "user": "remote_user", "key": "private_key_file"}
+        way = {name: action._connection.get_option(option) for name, option in names.items()}
+        entry |= {"component": options.get("module_args"), "way": way}
     descriptor = os.open(os.environ["VISE_EXECUTIONS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(descriptor, json.dumps(entry, default=str).encode() + b"\n")
