@@ -1,0 +1,132 @@
+# Copyright: vise.platform contributors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""List the jobs that sets and repositories make, and refuse what cannot work."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: restic_jobs
+short_description: List the jobs that backup sets and repositories make
+version_added: 0.1.0
+description:
+  - Combines each set with each repository, and refuses what cannot work before anything is changed.
+options:
+  _input:
+    description: The sets, as the variable C(restic_sets) of the role M(vise.platform.restic) describes them.
+    type: list
+    elements: dict
+    required: true
+  repositories:
+    description: The repositories.
+    type: list
+    elements: dict
+    required: true
+  pruning:
+    description: Credentials that may delete, by name of the repository.
+    type: dict
+    required: true
+  schedules:
+    description: When C(backup), C(check) and C(prune) run.
+    type: dict
+    required: true
+author:
+  - vise.platform contributors (@vise-platform)
+"""
+
+EXAMPLES = r"""
+- name: Show the jobs
+  ansible.builtin.debug:
+    msg: "{{ restic_sets | vise.platform.restic_jobs(restic_repositories, {}, restic_schedules) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The jobs.
+  type: list
+  elements: dict
+"""
+
+import re
+import typing as t
+
+from ansible.errors import AnsibleFilterError
+
+NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+URL = re.compile(r"s3:https://[^/@\s]+/[^/\s]+(/[^/\s]+)*")
+RESERVED = ("check", "prune")
+Entries = list[dict[str, t.Any]]
+
+
+def restic_jobs(
+    sets: Entries, repositories: Entries, pruning: dict[str, t.Any], schedules: dict[str, str]
+) -> list[dict[str, t.Any]]:
+    """Return a job for each set and repository, for each repository's check and for each prune."""
+    wrong = [*problems(sets, "restic_sets"), *problems(repositories, "restic_repositories")]
+    wrong += [problem for one in sets for problem in set_problems(one)]
+    wrong += [problem for one in repositories for problem in repository_problems(one)]
+    wrong += prune_problems(pruning, [one["name"] for one in repositories])
+    if wrong:
+        raise AnsibleFilterError("; ".join(wrong))
+    jobs = [
+        job("backup", f"{one['name']}:{repository['name']}", one.get("schedule") or schedules["backup"])
+        for one in sets
+        for repository in repositories
+    ]
+    jobs += [job("check", repository["name"], schedules["check"]) for repository in repositories]
+    return jobs + [job("prune", name, schedules["prune"]) for name in sorted(pruning)]
+
+
+def job(kind: str, instance: str, schedule: str) -> dict[str, t.Any]:
+    """Return one job, with what a component needs for its timer."""
+    unit = f"restic-{kind}@{instance}"
+    path = f"/etc/systemd/system/{unit}.timer"
+    return {
+        "unit": unit,
+        "schedule": schedule,
+        "timer": {"name": f"{unit}.timer", "watch": [path]},
+        "link": {"path": f"/etc/systemd/system/timers.target.wants/{unit}.timer", "target": path},
+    }
+
+
+def problems(entries: Entries, variable: str) -> list[str]:
+    """Complain about names."""
+    names = [str(entry["name"]) for entry in entries]
+    wrong = [f"{variable}: {name!r}: small letters, digits and hyphens" for name in names if not NAME.fullmatch(name)]
+    return wrong + [f"{variable}: {name!r} is there twice" for name in sorted(set(names)) if names.count(name) > 1]
+
+
+def set_problems(entry: dict[str, t.Any]) -> list[str]:
+    """Complain about one set."""
+    name = entry["name"]
+    wrong = [f"restic_sets: {name}: the name is taken by a job of its own"] if name in RESERVED else []
+    if not entry["paths"]:
+        wrong.append(f"restic_sets: {name}: no paths")
+    bad = [path for path in entry["paths"] if not re.fullmatch(r"(/[^/\0]+)+", path) or "/../" in f"{path}/"]
+    return wrong + [
+        f"restic_sets: {name}: {path!r} is no absolute path below / without a slash at its end" for path in bad
+    ]
+
+
+def repository_problems(entry: dict[str, t.Any]) -> list[str]:
+    """Complain about one repository; what is secret is never part of it."""
+    wrong = [] if URL.fullmatch(entry["url"]) else ["url must be as s3:https://endpoint/bucket/path"]
+    wrong += [f"{key} is empty" for key in ("key", "key_secret", "password") if not entry[key]]
+    return [f"restic_repositories: {entry['name']}: {text}" for text in wrong]
+
+
+def prune_problems(pruning: dict[str, t.Any], names: list[str]) -> list[str]:
+    """Complain about credentials that may delete."""
+    wrong = [f"restic_prune_credentials: {name} is no repository" for name in sorted(pruning.keys() - set(names))]
+    return wrong + [
+        f"restic_prune_credentials: {name}: give key and key_secret"
+        for name, pair in sorted(pruning.items())
+        if set(pair) != {"key", "key_secret"} or not all(pair.values())
+    ]
+
+
+class FilterModule:
+    """The filter."""
+
+    def filters(self) -> dict[str, t.Any]:
+        """Return it by its name."""
+        return {"restic_jobs": restic_jobs}

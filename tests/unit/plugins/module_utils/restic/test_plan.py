@@ -1,0 +1,149 @@
+"""What restic is asked, and what its answers mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.vise.platform.plugins.module_utils.restic import plan
+
+DATA: dict[str, Any] = {
+    "host": "host-1",
+    "sets": [{"name": "files", "paths": ["/srv/a b"], "excludes": ["*.tmp"], "before": [{"argv": ["dump"]}]}],
+    "keep": {"within-daily": "30d", "yearly": "unlimited"},
+    "check_days": 30,
+    "answer_seconds": 10,
+    "ca_file": "",
+}
+REPOSITORY = {"name": "a", "url": "s3:https://s3/b/p", "key": "AK", "key_secret": "SECRET", "password": "WORD"}
+SETTINGS = plan.Settings.from_json(DATA, [REPOSITORY], {"a": {"key": "FULL", "key_secret": "MORE"}})
+SNAPSHOTS = {
+    "a": [
+        {"id": "aaaaaaaa11", "time": "2026-03-01T02:00:00.123456789Z"},
+        {"id": "aaaaaaaa22", "time": "2026-03-02T02:00:00Z"},
+    ],
+    "b": [
+        {"id": "bbbbbbbb11", "time": "2026-03-01T02:05:00Z"},
+        {"id": "bbbbbbbb22", "time": "2026-03-02T02:05:00+00:00"},
+    ],
+}
+
+
+def test_pruning_has_a_credential_of_its_own_at_the_same_place() -> None:
+    full, plain = SETTINGS.pruning["a"], SETTINGS.repositories["a"]
+    assert (full.key, full.key_secret, full.url) == ("FULL", "MORE", plain.url)
+    assert (plain.key, plain.key_secret) == ("AK", "SECRET")
+
+
+def test_secrets_are_in_the_environment_and_in_no_argument() -> None:
+    given = plan.environment(SETTINGS.repositories["a"], "")
+    assert (given["AWS_SECRET_ACCESS_KEY"], given["RESTIC_PASSWORD"]) == ("SECRET", "WORD")
+    assert "RESTIC_CACERT" not in given
+    arguments = plan.backup_arguments(SETTINGS.sets["files"], "host-1") + plan.forget_arguments(SETTINGS.keep)
+    assert not [one for one in arguments if "SECRET" in one or "WORD" in one or "AK" in one]
+
+
+def test_backup_names_host_and_set_and_ends_its_options_before_the_paths() -> None:
+    arguments = plan.backup_arguments(SETTINGS.sets["files"], "host-1")
+    assert {"--host=host-1", "--tag=files", "--exclude=*.tmp"} <= set(arguments)
+    assert arguments[-2:] == ["--", "/srv/a b"]
+
+
+def test_retention_counts_each_host_and_set_alone() -> None:
+    arguments = plan.forget_arguments(SETTINGS.keep)
+    assert {"--group-by=host,tags", "--keep-within-daily=30d", "--keep-yearly=unlimited"} <= set(arguments)
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "expected"),
+    [
+        (1, "Fatal: unable to open config file: Stat: Access Denied.\n", "key or its secret is refused"),
+        (10, "", "does not exist"),
+        (12, "Fatal: wrong password or no key found\n", "password is not the repository's"),
+        (124, "dial tcp: connection refused\n", "no usable answer in time.*connection refused"),
+        (7, "first\n\nlast\n", "restic ended with 7: first | last"),
+    ],
+)
+def test_reason_is_told_in_words(code: int, said: str, expected: str) -> None:
+    assert all(part in plan.reason(code, said) for part in expected.split(".*"))
+
+
+def test_summary_is_found_among_other_lines() -> None:
+    assert plan.summary('{"message_type":"status"}\n{"message_type":"summary","files":2}\nnoise') == {
+        "message_type": "summary",
+        "files": 2,
+    }
+    assert plan.summary("noise") == {}
+
+
+def test_removals_are_those_of_all_groups() -> None:
+    assert plan.removals('[{"remove": [{"id": "x"}]}, {"remove": null}, {"remove": [{"id": "y"}]}]') == {"x", "y"}
+
+
+@pytest.mark.parametrize("off", [(), (3, 4, 5), tuple(range(10, 45))])
+def test_every_part_is_read_once_in_each_cycle_even_when_the_host_was_off(off: tuple[int, ...]) -> None:
+    days, start = 30, 20000
+    read = plan.first_parts(days, start)
+    last: dict[int, int] = {}
+    for day in range(start, start + 120):
+        if day - start in off:
+            continue
+        for part in plan.due_parts(read, days, day):
+            assert day - last.get(part, start) <= days + len(off)
+            last[part] = read[str(part)] = day
+    assert set(last) == set(range(1, days + 1))
+    assert all(start + 120 - day <= days for day in last.values())
+
+
+def test_first_day_reads_one_part_and_a_host_that_was_off_for_a_cycle_reads_all() -> None:
+    first = plan.first_parts(30, 20000)
+    assert plan.due_parts(first, 30, 20000) == [1]
+    assert plan.due_parts({}, 30, 20000) == [1]
+    assert plan.due_parts(first, 30, 20029) == list(range(1, 31))
+
+
+def test_damaged_part_stays_due_and_keeps_no_other_waiting() -> None:
+    read = {**plan.first_parts(30, 20000), **{str(part): 20000 for part in range(2, 31)}}
+    assert plan.due_parts(read, 30, 20001) == [1]
+    assert plan.due_parts(read, 30, 20030)[0] == 1
+    assert len(plan.due_parts(read, 30, 20030)) == 30
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ("latest", ["bbbbbbbb22", "aaaaaaaa22"]),
+        ("aaaaaaaa1", ["aaaaaaaa11", "bbbbbbbb11"]),
+        ("2026-03-01T02:02", ["aaaaaaaa11"]),
+        ("2026-03-02 00:00", ["bbbbbbbb11", "aaaaaaaa11"]),
+        ("2026-03-01T03:01:00+01:00", ["aaaaaaaa11"]),
+        ("2026-02-01", []),
+        ("cccccccc", []),
+    ],
+)
+def test_candidates_are_the_best_first(wanted: str, expected: list[str]) -> None:
+    assert [one["id"] for _name, one in plan.candidates(SNAPSHOTS, wanted)] == expected
+
+
+def test_word_that_names_no_snapshot_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"yesterday.*neither latest"):
+        plan.meaning("yesterday")
+
+
+@pytest.mark.parametrize(
+    ("result", "status", "expected"),
+    [
+        ("success", "0", {"last_success": 9, "status": 0}),
+        ("exit-code", "3", {"last_failure": 9, "status": 3}),
+        ("timeout", "143", {"last_failure": 9, "status": 1}),
+        ("signal", "KILL", {"last_failure": 9, "status": 1}),
+    ],
+)
+def test_end_of_a_unit_is_kept_beside_what_was_known(result: str, status: str, expected: dict[str, int]) -> None:
+    assert plan.after_run({"size": 5}, result, status, 9) == {"size": 5, "result": result, **expected}
+
+
+def test_metrics_leave_out_what_is_not_known() -> None:
+    assert plan.metrics({"tool": "restic", "kind": "files"}, {"x": 1, "y": None}) == (
+        '# TYPE x gauge\nx{tool="restic",kind="files"} 1\n'
+    )
