@@ -4,12 +4,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import typing as t
 from pathlib import Path
 
 import yaml
+
+# Where a name stands in a file; ansible-core keeps it for its messages, as it is used here.
+from ansible._internal._datatag._tags import Origin
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.vise.platform.plugins.module_utils import datastores, description, topology
@@ -41,9 +45,11 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         problems += description.check_names(defined, known)
         secrets, _undefined = self._values([name for name in task_vars if name.startswith("vault_")], task_vars)
         problems += description.check_secrets(secrets, defined)
-        if not problems:
-            duties, problems = derived(values, task_vars)
-            arguments.update(duties)
+        right = {name: description.sound(value, schema[name]) for name, value in values.items()}
+        names, more = derived(values, {name: value for name, value in right.items() if value is not None}, task_vars)
+        told = {*map(root, problems), *(name for name in schema if name in task_vars and name not in values)}
+        problems += [problem for problem in more if problem.variable not in told]
+        arguments.update(names)
         result: dict[str, t.Any] = self._execute_module("vise.platform.preflight", arguments, task_vars=task_vars)
         if result.get("failed"):
             return result
@@ -76,7 +82,17 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
             for path in [path for base in (*inventories, playbooks) for path in files(base / kind, names)]:
                 content = self._loader.load_from_file(str(path), cache="all")
                 found |= dict.fromkeys(content or {}, short(str(path)))
-        return found
+        return {**inventory_variables(task_vars, sources), **found}
+
+
+def inventory_variables(names: t.Iterable[str], sources: list[Path]) -> dict[str, str]:
+    """Return the variables that stand in the inventory's own files, each with its file; not what a cloud has told."""
+    found = {}
+    for name in names:
+        origin = Origin.get_tag(name)
+        if origin and origin.path and any(Path(origin.path).is_relative_to(source) for source in sources):
+            found[str(name)] = short(origin.path)
+    return found
 
 
 def files(folder: Path, names: list[str]) -> t.Iterator[Path]:
@@ -109,38 +125,69 @@ def failure(name: str, error: str) -> Problem:
     return Problem(name, " ".join(error.split()), "mend it")
 
 
-def derived(values: dict[str, t.Any], task_vars: dict[str, t.Any]) -> tuple[dict[str, t.Any], list[Problem]]:
-    """Return what this host's names must lead to, and what the description and the inventory disagree about."""
-    plan = topology.Topology(
-        values.get("sites") or {}, values.get("open_ports") or {}, task_vars["groups"], task_vars["hostvars"]
-    )
-    stores = datastores.Description(values.get("databases") or {}, values.get("caches") or {}, "")
-    try:
-        duties = topology.duties(plan, task_vars["inventory_hostname"], values.get("acme_challenge", "http-01"))
-        datastores.data_duties(plan, task_vars["inventory_hostname"], stores)
-    except topology.TopologyError as error:
-        variable, _colon, text = str(error).partition(": ")
-        what, _semicolon, write = text.partition("; ")
-        return {}, [Problem(variable, what, write)]
-    if not values.get("people") and not task_vars.get("admin_users_allow_none"):
-        return {}, [Problem("people", "names nobody", "write `people: [{name: alice, keys: [ssh-ed25519 ...]}]`")]
-    by_dns = [one["name"] for one in duties["certificates_wanted"] if one["challenge"] == "dns-01"]
-    if by_dns and not values.get("cloudflare_token"):
-        return {}, [
-            Problem(
-                "vault_cloudflare_token",
-                f"is missing, and dns-01 of {', '.join(by_dns)} needs it",
-                "write it encrypted",
-            )
-        ]
-    return {"names": duties["http01_names"], "addresses": duties["edge_addresses"]}, []
+def derived(
+    values: dict[str, t.Any], right: dict[str, t.Any], task_vars: dict[str, t.Any]
+) -> tuple[dict[str, t.Any], list[Problem]]:
+    """Return what this host's names must lead to, and what the description and the inventory disagree about.
+
+    Right is what has no fault of its own: one fault must not hide another.
+    """
+    # A challenge that is not possible says nothing about which one is meant.
+    challenge = "" if "acme_challenge" in values and "acme_challenge" not in right else "http-01"
+    challenge = right.get("acme_challenge", challenge)
+    sites = {
+        name: site
+        for name, site in (right.get("sites") or {}).items()
+        if "domain" in site and ("challenge" in site or "challenge" not in values["sites"][name])
+    }
+    plan = topology.Topology(sites, right.get("open_ports") or {}, task_vars["groups"], task_vars["hostvars"])
+    host = task_vars["inventory_hostname"]
+    wanted = topology.certificates(plan, host, challenge)
+    problems = [*disagreements(plan, right, host)]
+    if not right.get("people") and not task_vars.get("admin_users_allow_none"):
+        problems.append(Problem("people", "names nobody", "write `people: [{name: alice, keys: [ssh-ed25519 ...]}]`"))
+    by_dns = [one["name"] for one in wanted if one["challenge"] == "dns-01"]
+    if by_dns and not right.get("cloudflare_token"):
+        what = f"is missing, and dns-01 of {', '.join(by_dns)} needs it"
+        problems.append(Problem("vault_cloudflare_token", what, "write it encrypted"))
+    by_http = [domain for one in wanted if one["challenge"] == "http-01" for domain in one["domains"]]
+    edge = [address for one in plan.members(topology.EDGE) for address in plan.addresses(one, "public")]
+    return {"names": by_http, "addresses": edge}, problems
+
+
+def disagreements(plan: topology.Topology, right: dict[str, t.Any], host: str) -> t.Iterator[Problem]:
+    """Yield what keeps the host's duties from being derived, for each site on its own and for what stores data."""
+    stores = datastores.Description(complete(right, "databases"), complete(right, "caches"), "")
+    attempts: list[t.Callable[[], t.Any]] = [
+        functools.partial(topology.duties, plan._replace(sites={name: site}), host, "")
+        for name, site in plan.sites.items()
+        if "group" in site
+    ]
+    attempts.append(functools.partial(datastores.data_duties, plan._replace(sites={}), host, stores))
+    for attempt in attempts:
+        try:
+            attempt()
+        except topology.TopologyError as error:
+            variable, _colon, text = str(error).partition(": ")
+            what, _semicolon, write = text.partition("; ")
+            yield Problem(variable, what, write)
+
+
+def complete(right: dict[str, t.Any], name: str) -> dict[str, t.Any]:
+    """Return the databases or caches from which duties follow."""
+    return {key: one for key, one in (right.get(name) or {}).items() if {"clients", "password"} <= set(one)}
+
+
+def root(problem: Problem) -> str:
+    """Return the variable in which a problem is."""
+    return re.split(r"[.\[]", problem.variable)[0]
 
 
 def located(problem: Problem, defined: dict[str, str], vault: str) -> Problem:
     """Return the problem with the file in which the variable stands, or should."""
     if problem.file:
         return problem
-    name = re.split(r"[.\[]", problem.variable)[0]
+    name = root(problem)
     otherwise = vault if name.startswith("vault_") else ""
     return problem._replace(file=defined.get(name, otherwise))
 

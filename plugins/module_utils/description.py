@@ -104,11 +104,17 @@ def check_value(path: str, value: t.Any, option: Option) -> Iterator[Problem]:
         yield from check_text(path, value, option)
 
 
-def check_entries(path: str, value: t.Any, option: Option) -> Iterator[Problem]:
-    """Yield what is wrong with the entries of a list, or of a mapping of named ones."""
+def element_of(option: Option) -> Option:
+    """Return what each entry of a list or mapping must be; beside a mere type, the rest is said of the entries."""
     element = option["elements"]
     if isinstance(element, str):
-        element = {**{key: option[key] for key in option if key not in ("elements", "keys")}, "type": element}
+        return {**{key: option[key] for key in option if key not in ("elements", "keys")}, "type": element}
+    return t.cast(Option, element)
+
+
+def check_entries(path: str, value: t.Any, option: Option) -> Iterator[Problem]:
+    """Yield what is wrong with the entries of a list, or of a mapping of named ones."""
+    element = element_of(option)
     if not isinstance(value, Mapping):
         for number, entry in enumerate(value):
             yield from check_value(f"{path}[{number}]", entry, element)
@@ -140,6 +146,28 @@ def check(description: Mapping[str, t.Any], schema: Schema) -> list[Problem]:
         elif option.get("required"):
             problems.append(Problem(name, "is missing", advice(name, option)))
     return problems
+
+
+def entry_options(value: Mapping[str, t.Any], option: Option) -> Schema:
+    """Return the option of each entry that a mapping may have."""
+    if "elements" in option:
+        return dict.fromkeys(option.get("keys", value), element_of(option))
+    return t.cast(Schema, option["options"])
+
+
+def sound(value: t.Any, option: Option) -> t.Any:
+    """Return what is right of a value, so that what follows from it can be checked in the same round; else nothing."""
+    if not any(check_value("", value, option)):
+        return value
+    if not is_of(value, option.get("type", "str")):
+        return None
+    if isinstance(value, Mapping):
+        options = entry_options(value, option)
+        right = {name: sound(entry, options[name]) for name, entry in value.items() if name in options}
+        return {name: entry for name, entry in right.items() if entry is not None}
+    if isinstance(value, list):
+        return [entry for entry in (sound(entry, element_of(option)) for entry in value) if entry is not None]
+    return None
 
 
 def check_names(defined: Mapping[str, str], known: Collection[str]) -> list[Problem]:

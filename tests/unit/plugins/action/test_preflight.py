@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.vars.manager import VariableManager
 from ansible_collections.vise.platform.plugins.action import preflight
 from ansible_collections.vise.platform.plugins.module_utils.description import Problem
 
@@ -57,25 +60,29 @@ def values(**more: Any) -> dict[str, Any]:
     return {"sites": {"docs": {"domain": "docs.vln.test", "group": "docs"}}, "people": [{"name": "alice"}], **more}
 
 
-TASK_VARS = {
+TASK_VARS: dict[str, Any] = {
     "inventory_hostname": "a",
     "groups": {"edge": ["a"], "docs": ["a"]},
     "hostvars": {"a": {"ansible_host": "192.0.2.1"}},
 }
 
 
+def derived(right: dict[str, Any], task_vars: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    return preflight.derived(right, right, task_vars)
+
+
 def test_names_of_the_edge_are_to_lead_to_it() -> None:
-    assert preflight.derived(values(), TASK_VARS) == ({"names": ["docs.vln.test"], "addresses": ["192.0.2.1"]}, [])
+    assert derived(values(), TASK_VARS) == ({"names": ["docs.vln.test"], "addresses": ["192.0.2.1"]}, [])
 
 
 def test_group_without_hosts_is_a_problem() -> None:
-    _duties, (problem,) = preflight.derived(values(), {**TASK_VARS, "groups": {"edge": ["a"]}})
+    _duties, (problem,) = derived(values(), {**TASK_VARS, "groups": {"edge": ["a"]}})
     assert problem.line() == "sites.docs: no host is in group docs; put one into that group of the inventory"
 
 
 def test_two_primaries_are_a_problem() -> None:
     groups = {**TASK_VARS["groups"], "database": ["a", "b"]}
-    _duties, (problem,) = preflight.derived(values(), {**TASK_VARS, "groups": groups})
+    _duties, (problem,) = derived(values(), {**TASK_VARS, "groups": groups})
     assert problem.line() == (
         "group database: it has a, b, and there is one primary; put the others into database_standby"
     )
@@ -83,14 +90,46 @@ def test_two_primaries_are_a_problem() -> None:
 
 @pytest.mark.parametrize(("token", "expected"), [("abc", []), ("", ["vault_cloudflare_token"])])
 def test_dns_challenge_needs_a_token(token: str, expected: list[str]) -> None:
-    _duties, problems = preflight.derived(values(acme_challenge="dns-01", cloudflare_token=token), TASK_VARS)
+    _duties, problems = derived(values(acme_challenge="dns-01", cloudflare_token=token), TASK_VARS)
     assert [problem.variable for problem in problems] == expected
 
 
 @pytest.mark.parametrize(("allowed", "expected"), [({}, ["people"]), ({"admin_users_allow_none": True}, [])])
 def test_platform_without_people_is_refused_unless_that_is_wanted(allowed: dict[str, Any], expected: list[str]) -> None:
-    _duties, problems = preflight.derived(values(people=[]), {**TASK_VARS, **allowed})
+    _duties, problems = derived(values(people=[]), {**TASK_VARS, **allowed})
     assert [problem.variable for problem in problems] == expected
+
+
+def test_faulty_site_does_not_hide_what_another_lacks() -> None:
+    sites = {name: {"domain": f"{name}.vln.test", "group": group} for name, group in (("a", "edu"), ("b", "mail"))}
+    sites["c"] = {"domain": "c.vln.test"}  # its group was wrong
+    names, problems = derived(values(sites=sites), TASK_VARS)
+    assert names["names"] == ["a.vln.test", "b.vln.test", "c.vln.test"]
+    assert [problem.variable for problem in problems] == ["sites.a", "sites.b"]
+
+
+@pytest.mark.parametrize("faulty", [{"acme_challenge": "dns01"}, {"sites": {"docs": {"challenge": "dns01"}}}])
+def test_name_whose_challenge_is_unclear_is_not_asked_for(faulty: dict[str, Any]) -> None:
+    names, problems = preflight.derived(values(**faulty), values(), TASK_VARS)
+    assert (names["names"], problems) == ([], [])
+
+
+def test_incomplete_database_is_left_out() -> None:
+    _names, problems = derived(values(databases={"edu": {"clients": "edu"}}), TASK_VARS)
+    assert problems == []
+
+
+@pytest.mark.parametrize("source", ["hosts.yml", "hosts.ini", "."])
+def test_variables_in_inventory_files_are_found_with_their_file(tmp_path: Path, source: str) -> None:
+    (tmp_path / "hosts.yml").write_text("all: {hosts: {a: {one: false}}, vars: {two: null}}")
+    (tmp_path / "hosts.ini").write_text("[web]\na one=1\n[web:vars]\ntwo=x\n")
+    loader = DataLoader()
+    inventory = InventoryManager(loader=loader, sources=[str(tmp_path / source)])
+    inventory.get_host("a").set_variable("told_by_a_cloud", "x")
+    names = VariableManager(loader=loader, inventory=inventory).get_vars(host=inventory.get_host("a"))
+    found = preflight.inventory_variables(names, [tmp_path / source])
+    assert set(found) == {"one", "two"}
+    assert all(Path(file).name.startswith("hosts.") for file in found.values())
 
 
 def test_message_counts_and_lists() -> None:

@@ -72,6 +72,21 @@ def test_each_fault_is_told_with_what_to_write(text: str, expected: list[str]) -
     assert lines(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("domain", "a.b", "a.b"),
+        ("domain", "A B", None),
+        ("sites", "[docs]", None),
+        ("sites", "{docs: {gruop: docs, aliases: [w.b, W]}, edu: x}", {"docs": {"aliases": ["w.b"]}}),
+        ("ports", "{edge: [443/tcp, 443], egde: [80/tcp]}", {"edge": ["443/tcp"]}),
+        ("count", "x", None),
+    ],
+)
+def test_right_part_of_a_faulty_value_is_kept(name: str, text: str, expected: Any) -> None:
+    assert description.sound(yaml.safe_load(text), SCHEMA[name]) == expected
+
+
 def test_all_faults_are_told_at_once() -> None:
     assert len(lines("{domain: 1, count: x, sites: {docs: {}, edu: {group: x}}}")) == 4
 
