@@ -1,0 +1,88 @@
+# Copyright: vise.platform contributors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What one host backs up, for playbooks."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: backup_duties
+short_description: Derive what one host backs up and where it goes
+version_added: 0.1.0
+description:
+  - Gives every host that backs up files a path of its own in each repository, with the credentials that cannot delete,
+    and the database the ones that can.
+author:
+  - vise.platform contributors (@vise-platform)
+positional: host, groups
+options:
+  _input:
+    description: The repositories, as C(group_vars/all/backups.yml) describes them.
+    type: list
+    elements: dict
+    required: true
+  host:
+    description: The host, C(inventory_hostname).
+    type: str
+    required: true
+  groups:
+    description: The inventory's C(groups).
+    type: dict
+    required: true
+  sets:
+    description: What is backed up beside the databases, each with the C(group) whose hosts have it.
+    type: list
+    elements: dict
+    default: []
+  database_passphrase:
+    description: What backups of the database are encrypted with.
+    type: str
+    default: ""
+  files_passphrase:
+    description: What backups of files are encrypted with.
+    type: str
+    default: ""
+  name:
+    description: The name under which the host's backups lie; its own when empty.
+    type: str
+    default: ""
+"""
+
+EXAMPLES = r"""
+- name: See what a host backs up
+  ansible.builtin.debug:
+    var: (backup_repositories | vise.platform.backup_duties(inventory_hostname, groups, sets=backup_sets)).sets
+"""
+
+RETURN = r"""
+_value:
+  description:
+    - C(database_repositories), as the role pgbackrest takes them; C(file_repositories) and C(sets), as the role restic
+      takes them; C(name), under which they lie.
+  type: dict
+"""
+
+import typing as t
+
+from ansible_collections.vise.platform.plugins.module_utils import backups, topology
+
+
+def backup_duties(
+    repositories: backups.Entries,
+    host: str,
+    groups: topology.Groups,
+    sets: backups.Entries = (),
+    database_passphrase: str = "",
+    files_passphrase: str = "",
+    name: str = "",
+) -> dict[str, t.Any]:
+    """Return what follows for one host."""
+    wanted = backups.Description(repositories or (), sets or (), database_passphrase, files_passphrase)
+    return backups.backup_duties(wanted, host, groups, name or host)
+
+
+class FilterModule:
+    """Ansible's entry point."""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        """Return the filters by name."""
+        return {"backup_duties": backup_duties}

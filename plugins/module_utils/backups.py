@@ -1,0 +1,63 @@
+# Copyright: vise.platform contributors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What one host backs up and where it goes, derived from the description and the inventory. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Mapping, Sequence
+
+from ansible_collections.vise.platform.plugins.module_utils.topology import Entry, Groups
+
+Entries = Sequence[Mapping[str, t.Any]]
+
+
+class Description(t.NamedTuple):
+    """Where backups go, what is backed up beside the databases, and what encrypts them."""
+
+    repositories: Entries
+    sets: Entries
+    database_passphrase: str
+    files_passphrase: str
+
+
+def database_repository(repository: Mapping[str, t.Any], passphrase: str) -> Entry:
+    """Return a repository as the role pgbackrest takes it."""
+    return {
+        **{key: repository[key] for key in ("endpoint", "bucket", "region", "uri_style") if key in repository},
+        "path": "/database",
+        "key": repository["full"]["key"],
+        "key_secret": repository["full"]["secret"],
+        "cipher_pass": passphrase,
+    }
+
+
+def files_repository(repository: Mapping[str, t.Any], passphrase: str, name: str) -> Entry:
+    """Return a repository as the role restic takes it: each host has a path of its own."""
+    return {
+        "name": repository["name"],
+        "url": f"s3:https://{repository['endpoint']}/{repository['bucket']}/files/{name}",
+        "region": repository["region"],
+        "key": repository["append"]["key"],
+        "key_secret": repository["append"]["secret"],
+        "password": passphrase,
+    }
+
+
+def sets(wanted: Entries, host: str, groups: Groups) -> list[Entry]:
+    """Return what a host backs up, by its groups."""
+    return [
+        {key: value for key, value in one.items() if key != "group"}
+        for one in wanted
+        if one["group"] == "all" or host in (groups.get(one["group"]) or ())
+    ]
+
+
+def backup_duties(wanted: Description, host: str, groups: Groups, name: str) -> Entry:
+    """Return all that follows for one host, whose backups lie under a name."""
+    return {
+        "name": name,
+        "database_repositories": [database_repository(one, wanted.database_passphrase) for one in wanted.repositories],
+        "file_repositories": [files_repository(one, wanted.files_passphrase, name) for one in wanted.repositories],
+        "sets": sets(wanted.sets, host, groups),
+    }

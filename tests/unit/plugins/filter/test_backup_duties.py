@@ -1,0 +1,68 @@
+"""What one host backs up, and by which credentials."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.vise.platform.plugins.filter.backup_duties import FilterModule
+
+PASSPHRASES = {"database_passphrase": "of the database", "files_passphrase": "of files"}
+REPOSITORY = {
+    "name": "first",
+    "endpoint": "s3.example.org",
+    "region": "eu-1",
+    "bucket": "backups",
+    "append": {"key": "A", "secret": "cannot delete"},
+    "full": {"key": "F", "secret": "can delete"},
+}
+SETS = [
+    {"name": "hosts", "group": "all", "paths": ["/etc"]},
+    {"name": "redis", "group": "cache", "paths": ["/var/tmp/redis.rdb"], "before": [{"argv": ["dump"]}]},
+]
+
+
+def of(host: str, **more: Any) -> dict[str, Any]:
+    duties = FilterModule().filters()["backup_duties"]
+    found: dict[str, Any] = duties([REPOSITORY], host, {"cache": ["c"]}, sets=SETS, **{**PASSPHRASES, **more})
+    return found
+
+
+@pytest.mark.parametrize(("host", "names"), [("c", ["hosts", "redis"]), ("d", ["hosts"])])
+def test_host_backs_up_what_its_groups_have(host: str, names: list[str]) -> None:
+    found = of(host)["sets"]
+    assert [one["name"] for one in found] == names
+    assert all("group" not in one for one in found)
+
+
+def test_files_go_to_a_path_of_the_hosts_own_by_credentials_that_cannot_delete() -> None:
+    assert of("c")["file_repositories"] == [
+        {
+            "name": "first",
+            "url": "s3:https://s3.example.org/backups/files/c",
+            "region": "eu-1",
+            "key": "A",
+            "key_secret": "cannot delete",
+            "password": "of files",
+        }
+    ]
+
+
+def test_database_goes_by_credentials_whose_backups_expire() -> None:
+    assert of("c")["database_repositories"] == [
+        {
+            "endpoint": "s3.example.org",
+            "bucket": "backups",
+            "region": "eu-1",
+            "path": "/database",
+            "key": "F",
+            "key_secret": "can delete",
+            "cipher_pass": "of the database",
+        }
+    ]
+
+
+def test_host_in_place_of_a_lost_one_finds_that_ones_backups() -> None:
+    found = of("new", name="c")
+    assert found["name"] == "c"
+    assert found["file_repositories"][0]["url"].endswith("/files/c")
