@@ -1,0 +1,46 @@
+"""Damage objects in the sandbox's repositories, or mend them: damage.py PLACE mend | PLACE WHAT WHERE REPOSITORIES."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+import sys
+
+place, what, *rest = sys.argv[1:]
+aside = pathlib.Path("/var/tmp") / ("damage" + place.replace("/", "-"))
+
+
+def objects(root: pathlib.Path, where: str) -> list[pathlib.Path]:
+    """Name the objects of a kind: of backups all, of the archive its last segment."""
+    if where == "wal":
+        segments = sorted((root / "archive").rglob("0000000*-*"), key=lambda path: path.name)
+        return segments[-1:]
+    if where == "manifest":
+        return sorted((root / "backup/main").glob("2*/backup.manifest*"))
+    return sorted((root / "backup/main").glob("2*/bundle/*")) + sorted(
+        (root / "backup/main").glob("2*/pg_data/**/*.zst")
+    )
+
+
+if what == "mend":
+    for kept in aside.rglob("*"):
+        if kept.is_file():
+            shutil.copyfile(kept, "/" / kept.relative_to(aside))
+    shutil.rmtree(aside, ignore_errors=True)
+    sys.exit()
+where, repositories = rest
+count = 0
+for letter in repositories:
+    for path in objects(pathlib.Path(f"/var/lib/world/s3-{letter}/vise-backups{place}"), where):
+        kept = aside / path.relative_to("/")
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, kept)
+        data = path.read_bytes()
+        middle = len(data) // 2
+        if what == "delete":
+            path.unlink()
+        else:
+            tail = b"" if what == "truncate" else bytes([data[middle] ^ 1]) + data[middle + 1 :]
+            path.write_bytes(data[:middle] + tail)
+        count += 1
+print(count)

@@ -1,0 +1,122 @@
+# Copyright: vise.platform contributors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What pgBackRest's repositories hold, read from `pgbackrest info --output=json`; everything here is pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import typing as t
+
+OK, NO_BACKUPS, OTHER = 0, 2, 99  # codes of a repository's status; any other number says that there is no stanza
+SEGMENT = 16 << 20  # bytes; PostgreSQL's default, which Debian's clusters have
+
+
+@dataclasses.dataclass(frozen=True)
+class Backup:
+    """One set in one repository."""
+
+    repository: int
+    label: str
+    kind: str  # full | diff | incr
+    stopped: int  # seconds since 1970
+    size: int  # bytes of the database
+    stored: int  # bytes that it added to the repository
+    lsn_stop: str
+    wal: tuple[str, str]  # the segments that make it consistent, first and last
+    damaged: bool  # whether pages failed their checksum when it was taken
+    complete: bool = False  # a yearly that has its WAL beside it
+
+    @property
+    def chain(self) -> str:
+        """The full backup that it stands on."""
+        return self.label.partition("_")[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Repository:
+    """One repository of a stanza."""
+
+    number: int
+    code: int
+    message: str
+    backups: tuple[Backup, ...] = ()
+    newest_wal: str = ""
+
+    @property
+    def reachable(self) -> bool:
+        """Whether its content could be read."""
+        return self.code != OTHER
+
+    @property
+    def has_stanza(self) -> bool:
+        """Whether the stanza was made in it."""
+        return self.code in (OK, NO_BACKUPS)
+
+
+def parse(text: str, stanza: str) -> list[Repository]:
+    """Read the output of `info`; raise ValueError when it is none."""
+    found = [entry for entry in json.loads(text) if entry["name"] == stanza]
+    if not found:
+        raise ValueError(f"pgBackRest knows no stanza {stanza}")
+    backups = [_backup(entry) for entry in found[0]["backup"]]
+    # The newest version of the cluster comes last.
+    newest = {entry["database"]["repo-key"]: entry["max"] or "" for entry in found[0]["archive"]}
+    return [
+        Repository(
+            repo["key"],
+            repo["status"]["code"],
+            reason(repo["status"]["message"]),
+            tuple(backup for backup in backups if backup.repository == repo["key"]),
+            newest.get(repo["key"], ""),
+        )
+        for repo in found[0]["repo"]
+    ]
+
+
+def _backup(entry: dict[str, t.Any]) -> Backup:
+    return Backup(
+        entry["database"]["repo-key"],
+        entry["label"],
+        entry["type"],
+        entry["timestamp"]["stop"],
+        entry["info"]["size"],
+        entry["info"]["repository"]["delta"],
+        entry["lsn"]["stop"],
+        (entry["archive"]["start"], entry["archive"]["stop"]),
+        bool(entry["error"]),
+        entry.get("annotation", {}).get("wal") == "complete",
+    )
+
+
+def reason(text: str) -> str:
+    """Return pgBackRest's message without HTTP's headers: its first line, and what S3 answered."""
+    lines = [line.strip() for line in text.strip().splitlines()]
+    errors = [line for line in lines if "ERROR" in line or line.startswith("[")] or lines[:1]
+    said = re.search(r"<Code>(.*?)</Code>\s*<Message>(.*?)</Message>", text, re.DOTALL)
+    head = re.sub(r"^[-\d :.]+P\d\d\s+", "", errors[-1]) if errors else ""
+    return f"{head.rstrip(':')}{f': {said[1]}: {said[2]}' if said else ''}"
+
+
+def lsn(text: str) -> int:
+    """Return a position in the WAL as a number."""
+    high, _, low = text.partition("/")
+    return (int(high, 16) << 32) + int(low, 16)
+
+
+def segment_start(name: str) -> int:
+    """Return the position at which a WAL segment begins."""
+    return (int(name[8:16], 16) << 32) + int(name[16:24], 16) * SEGMENT
+
+
+def segments(first: str, last: str) -> list[str]:
+    """Name the WAL segments from the first to the last, on one timeline."""
+    each = 0x100000000 // SEGMENT
+    numbers = range(segment_start(first) // SEGMENT, segment_start(last) // SEGMENT + 1)
+    return [f"{first[:8]}{number // each:08X}{number % each:08X}" for number in numbers]
+
+
+def latest(backups: t.Iterable[Backup], kind: str) -> Backup | None:
+    """Return the newest backup of a kind."""
+    return max((b for b in backups if b.kind == kind), key=lambda b: b.stopped, default=None)

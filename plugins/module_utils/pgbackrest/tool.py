@@ -1,0 +1,70 @@
+# Copyright: vise.platform contributors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Run pgBackRest and PostgreSQL's programs as their user, and keep credentials out of what they say."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import subprocess
+import typing as t
+
+USER = "postgres"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SECRET = re.compile(r"^repo\d+-(?:s3-key|s3-key-secret|s3-token|cipher-pass)\s*=\s*(\S.*?)\s*$", re.MULTILINE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What a program answered."""
+
+    status: int
+    out: str
+    text: str  # both of its outputs
+
+    @property
+    def failed(self) -> bool:
+        """Whether it says so itself."""
+        return self.status != 0
+
+
+def run(argv: t.Sequence[str], hide: t.Iterable[str] = (), cwd: str = "/") -> Answer:
+    """Run a program as postgres, also when the caller is root; never by a shell or su, which outlive a time limit."""
+    identity: dict[str, t.Any] = {"user": USER, "group": USER, "extra_groups": []} if os.geteuid() == 0 else {}
+    done = subprocess.run(
+        list(argv),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        cwd=cwd,
+        env={"PATH": PATH, "LC_ALL": "C.UTF-8", "PGCONNECT_TIMEOUT": "10", "PGAPPNAME": "vise"},
+        **identity,
+    )
+    out, err = (scrub(part.decode("utf-8", "replace"), hide) for part in (done.stdout, done.stderr))
+    return Answer(done.returncode, out, f"{out}\n{err}".strip())
+
+
+def scrub(text: str, hide: t.Iterable[str]) -> str:
+    """Return the text without the secrets."""
+    for secret in sorted(hide, key=len, reverse=True):
+        text = text.replace(secret, "(hidden)")
+    return text
+
+
+def secrets(path: str) -> list[str]:
+    """Return the credentials that a configuration holds."""
+    with open(path, encoding="utf-8") as handle:
+        return SECRET.findall(handle.read())
+
+
+def pgbackrest(config: str, stanza: str, *arguments: str) -> Answer:
+    """Run pgBackRest with a configuration."""
+    argv = ["pgbackrest", f"--config={config}", f"--stanza={stanza}", *arguments]
+    return run(argv, hide=secrets(config))
+
+
+def psql(query: str, socket: str, port: int, database: str = "postgres") -> Answer:
+    """Ask PostgreSQL over its socket; the answer is bare, columns by tabs."""
+    argv = ["psql", "-X", "-A", "-t", "-q", "-F", "\t", "-v", "ON_ERROR_STOP=1"]
+    return run([*argv, "-h", socket, "-p", str(port), "-d", database, "-c", query])

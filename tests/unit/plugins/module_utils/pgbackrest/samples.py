@@ -1,0 +1,39 @@
+"""What `pgbackrest info --output=json` answers, shortened to what is read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def backup(repository: int, label: str, stopped: int, lsn: str = "0/3000100", **more: Any) -> dict[str, Any]:
+    """One set."""
+    kind = {"F": "full", "D": "diff", "I": "incr"}[label[-1]]
+    return {
+        "database": {"repo-key": repository},
+        "label": label,
+        "type": kind,
+        "timestamp": {"stop": stopped},
+        "info": {"size": 1000, "repository": {"delta": 100}},
+        "lsn": {"stop": lsn},
+        "archive": {"start": "000000010000000000000002", "stop": "000000010000000000000003"},
+        "error": False,
+        **more,
+    }
+
+
+def info(*backups: dict[str, Any], codes: tuple[int, ...] = (0, 0), message: str = "ok") -> str:
+    """The whole answer, of a stanza `main`."""
+    numbers = range(1, len(codes) + 1)
+    return json.dumps(
+        [
+            {
+                "name": "main",
+                "backup": list(backups),
+                "archive": [{"database": {"repo-key": n}, "max": f"00000001000000000000000{n}"} for n in numbers],
+                "repo": [
+                    {"key": n, "status": {"code": c, "message": message}} for n, c in zip(numbers, codes, strict=True)
+                ],
+            }
+        ]
+    )

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from ansible_collections.vise.platform.plugins.module_utils.pgbackrest import jobs, metrics, repository, tool
+
+from .samples import backup, info
+
+SETTINGS = {
+    "stanza": "main",
+    "socket": "/run/postgresql",
+    "port": 5432,
+    "config": "/main.conf",
+    "yearly": {"1": "/y1.conf", "2": "/y2.conf"},
+    "repositories": {"1": "s3-a", "2": "s3-b"},
+    "queue_limit": 0,
+}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> jobs.Settings:
+    (tmp_path / "data/pg_wal/archive_status").mkdir(parents=True)
+    path = tmp_path / "settings.json"
+    own = {"data": str(tmp_path / "data"), "guard_file": str(tmp_path / "guard.conf"), "state": str(tmp_path)}
+    path.write_text(json.dumps({**SETTINGS, **own}))
+    return jobs.Settings.load(str(path))
+
+
+def test_yearlies_have_a_configuration_each(settings: jobs.Settings) -> None:
+    assert settings.target("yearly", 2) == ("/y2.conf", ["--repo=1", "--type=full"])
+    assert settings.target("diff", 2) == ("/main.conf", ["--repo=2", "--type=diff"])
+
+
+def test_complaint_names_the_repository_and_the_setting(settings: jobs.Settings) -> None:
+    broken = repository.parse(info(codes=(0, 99), message="[X] refused"), "main")
+    yearly = repository.parse(info(codes=(99,), message="[X] refused"), "main")
+    lines = jobs.complaints(settings, {"/main.conf": broken, "/y1.conf": "no such file", "/y2.conf": yearly})
+    assert lines == [
+        "repository 2 (s3-b) cannot be used: [X] refused; look at entry 2 of pgbackrest_repositories",
+        "/y1.conf: no such file",
+    ]
+
+
+def test_stanza_is_missing_where_a_repository_can_be_read() -> None:
+    found: dict[str, list[repository.Repository] | str] = {
+        "a": repository.parse(info(codes=(0, 1)), "main"),
+        "b": repository.parse(info(codes=(99,)), "main"),
+        "c": "x",
+    }
+    assert jobs.without_stanza(found) == ["a"]
+
+
+def test_samples_tell_success_failure_and_what_cannot_be_read(settings: jobs.Settings) -> None:
+    kept = backup(1, "1F", 50, annotation={"wal": "complete"})
+    halved = backup(1, "2F", 60)
+    found: dict[str, list[repository.Repository] | str] = {
+        "/main.conf": repository.parse(info(backup(1, "1F", 100), backup(1, "2F", 200), codes=(0, 99)), "main"),
+        "/y1.conf": repository.parse(info(kept, halved, codes=(0,)), "main"),
+        "/y2.conf": "gone",
+    }
+    text = metrics.render(jobs.backup_samples(settings, found, {"diff": {"2": 70.4}}))
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert 'vise_backup_last_success_timestamp_seconds{tool="pgbackrest",kind="full",repository="1"} 200' in lines
+    assert 'vise_backup_last_success_timestamp_seconds{tool="pgbackrest",kind="yearly",repository="1"} 50' in lines
+    assert 'vise_backup_last_failure_timestamp_seconds{tool="pgbackrest",kind="diff",repository="2"} 70' in lines
+    assert 'vise_backup_repository_up{tool="pgbackrest",repository="2"} 0' in lines
+    assert len(lines) == 7
+
+
+@pytest.mark.parametrize(
+    ("active", "queue", "wanted"),
+    [(False, 100, False), (False, 101, True), (True, 51, True), (True, 50, False)],
+)
+def test_guard_closes_over_the_limit_and_opens_below_half(active: bool, queue: int, wanted: bool) -> None:
+    assert jobs.guard_wanted(active, queue, 100) is wanted
+
+
+def test_limit_is_half_of_what_would_be_free() -> None:
+    assert (jobs.queue_limit(0, 30, 70), jobs.queue_limit(10, 30, 70)) == (50, 10)
+
+
+def test_queue_counts_what_waits(settings: jobs.Settings) -> None:
+    wal = Path(settings.data) / "pg_wal"
+    for name, state in (("1", "ready"), ("2", "ready"), ("3", "done")):
+        (wal / name).write_bytes(b"12345")
+        (wal / "archive_status" / f"{name}.{state}").touch()
+    (wal / "archive_status/4.ready").touch()
+    assert jobs.queue_bytes(settings.data) == 10
+
+
+def test_secrets_are_taken_out_of_what_is_said(tmp_path: Path) -> None:
+    config = tmp_path / "x.conf"
+    config.write_text("repo1-s3-key=AKIA1\nrepo1-s3-key-secret=s3cret\nrepo2-cipher-pass = long pass\nrepo1-path=/x\n")
+    hidden = tool.secrets(str(config))
+    assert hidden == ["AKIA1", "s3cret", "long pass"]
+    assert tool.scrub("AKIA1 s3cret /x long pass", hidden) == "(hidden) (hidden) /x (hidden)"
+
+
+def test_metrics_file_is_replaced_whole(tmp_path: Path) -> None:
+    metrics.write("x.prom", "old\n", str(tmp_path))
+    metrics.write("x.prom", "new\n", str(tmp_path))
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("x.prom", "new\n")]

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+from ansible_collections.vise.platform.plugins.module_utils.pgbackrest import repository
+
+from .samples import backup, info
+
+
+def test_sets_belong_to_their_repository() -> None:
+    first, second = repository.parse(info(backup(2, "20260101-000000F", 5)), "main")
+    assert (first.backups, [b.label for b in second.backups]) == ((), ["20260101-000000F"])
+    assert second.newest_wal == "000000010000000000000002"
+
+
+def test_unknown_stanza_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no stanza other"):
+        repository.parse(info(), "other")
+
+
+@pytest.mark.parametrize(
+    ("code", "reachable", "stanza"), [(0, True, True), (1, True, False), (2, True, True), (99, False, False)]
+)
+def test_status_of_a_repository(code: int, reachable: bool, stanza: bool) -> None:
+    repo = repository.parse(info(codes=(code,)), "main")[0]
+    assert (repo.reachable, repo.has_stanza) == (reachable, stanza)
+
+
+REFUSED = """[ProtocolError] HTTP failed with 403:
+*** Request Headers ***:
+authorization: <redacted>
+*** Response Content ***:
+<Error><Code>InvalidAccessKeyId</Code><Message>The key does not exist.</Message></Error>"""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            REFUSED,
+            "[ProtocolError] HTTP failed with 403: InvalidAccessKeyId: The key does not exist.",
+        ),
+        ("2026-01-01 10:00:00.123 P00  ERROR: [058]: no match\n   more", "ERROR: [058]: no match"),
+        ("WARN: odd\nERROR: [041]: gone", "ERROR: [041]: gone"),
+        ("", ""),
+    ],
+)
+def test_reason_is_one_line(text: str, expected: str) -> None:
+    assert repository.reason(text) == expected
+
+
+def test_segments_cross_a_log_file() -> None:
+    names = repository.segments("0000000200000001000000FE", "000000020000000200000001")
+    assert names == [
+        "0000000200000001000000FE",
+        "0000000200000001000000FF",
+        "000000020000000200000000",
+        "000000020000000200000001",
+    ]
+
+
+def test_position_and_segment_agree() -> None:
+    assert repository.lsn("1/FE000000") == repository.segment_start("0000000200000001000000FE")
