@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ansible_collections.vise.platform.plugins.module_utils.pgbackrest import restore, targets
+
+WAL = "00000001000000000000000A"
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter(range(100_000))
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr("time.monotonic", lambda: float(next(ticks)))
+
+
+def answers(*rows: list[str]) -> Callable[[str], list[str]]:
+    """Answer with each row once, then with the last for ever."""
+    waiting = list(rows)
+    return lambda _query: waiting.pop(0) if len(waiting) > 1 else waiting[0]
+
+
+def wanted(kind: str = "latest", value: str = "") -> restore.Wanted:
+    return restore.Wanted(targets.Target(kind, value))
+
+
+WAITS = "RecoveryRetrieveRetryInterval"
+
+
+def test_latest_is_reached_when_the_newest_segment_was_replayed() -> None:
+    rows = [[], ["0/9000000", "not paused", "", "5"], ["0/A000060", "not paused", WAITS, "7.5"]]
+    assert restore.recover(wanted(), answers(*rows), WAL) == restore.Reached("0/A000060", 7.5)
+
+
+def test_wal_that_ends_before_the_archive_does_is_damage() -> None:
+    with pytest.raises(restore.Unusable, match="WAL ends at 0/9000060"):
+        restore.recover(wanted(), answers(["0/9000060", "not paused", WAITS, ""]), WAL)
+
+
+def test_target_is_reached_when_recovery_pauses() -> None:
+    rows = [["0/3000060", "not paused", WAITS, ""], ["0/4000060", "paused", "", ""]]
+    assert restore.recover(wanted("name", "x"), answers(*rows), WAL) == restore.Reached("0/4000060", None)
+
+
+def test_copy_is_built_beside_and_delta_in_place() -> None:
+    assert wanted().beside == "/var/lib/postgresql/17/main.restoring"
+    assert dataclasses.replace(wanted(), delta=True).beside == "/var/lib/postgresql/17/main"
+
+
+def test_running_primary_and_standby_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert restore.running(str(tmp_path)) == ""
+    (tmp_path / "postmaster.pid").write_text("99999999\n")
+    assert restore.running(str(tmp_path)) == ""
+    monkeypatch.setattr(restore, "postmaster", lambda _: 7)
+    assert restore.running(str(tmp_path)) == "primary"
+    (tmp_path / "standby.signal").touch()
+    assert restore.running(str(tmp_path)) == "standby"
+
+
+@pytest.fixture
+def switched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[restore.Wanted, list[str]]:
+    """A host on which a run was killed when the copy had just taken the old cluster's place."""
+    calls: list[str] = []
+    monkeypatch.setattr(restore, "_systemctl", lambda verb, _unit: calls.append(verb))
+    monkeypatch.setattr(restore, "NOTES", str(tmp_path))
+    monkeypatch.setattr(restore.Wanted, "data", str(tmp_path / "main"))
+    for name in ("main", "main.before"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    return wanted(), calls
+
+
+def test_killed_switch_is_put_back(tmp_path: Path, switched: tuple[restore.Wanted, list[str]]) -> None:
+    asked, calls = switched
+    restore.note(asked, "switching", old=str(tmp_path / "main.before"), live="primary")
+    restore.put_back(asked, restore.noted(asked))
+    assert [path.name for path in (tmp_path / "main").iterdir()] == ["main.before"]
+    assert (restore.noted(asked), calls) == ({}, ["stop", "start"])
+
+
+def test_switch_killed_before_its_first_rename_leaves_the_old_cluster(
+    tmp_path: Path, switched: tuple[restore.Wanted, list[str]]
+) -> None:
+    asked, _calls = switched
+    restore.put_back(asked, {"stage": "switching", "old": str(tmp_path / "not-yet"), "live": ""})
+    assert [path.name for path in (tmp_path / "main").iterdir()] == ["main"]
