@@ -57,7 +57,7 @@ RETURN = r"""
 _value:
   description:
     - C(database_repositories), as the role pgbackrest takes them; C(file_repositories) and C(sets), as the role restic
-      takes them; C(name), under which they lie.
+      takes them; C(proofs), the sets as the role backup_verify takes them; C(name), under which they lie.
   type: dict
 """
 

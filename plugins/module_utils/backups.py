@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from ansible_collections.vise.platform.plugins.module_utils.topology import Entry, Groups
 
 Entries = Sequence[Mapping[str, t.Any]]
+# What a set says to whoever proves it, and not to whoever makes it.
+PROOF = ("redis_dump", "redis_keys")
 
 
 class Description(t.NamedTuple):
@@ -44,20 +46,23 @@ def files_repository(repository: Mapping[str, t.Any], passphrase: str, name: str
     }
 
 
-def sets(wanted: Entries, host: str, groups: Groups) -> list[Entry]:
-    """Return what a host backs up, by its groups."""
-    return [
-        {key: value for key, value in one.items() if key != "group"}
-        for one in wanted
-        if one["group"] == "all" or host in (groups.get(one["group"]) or ())
-    ]
+def of_host(wanted: Entries, host: str, groups: Groups) -> list[Mapping[str, t.Any]]:
+    """Return the sets that a host has, by its groups."""
+    return [one for one in wanted if one["group"] == "all" or host in (groups.get(one["group"]) or ())]
+
+
+def without(one: Mapping[str, t.Any], *keys: str) -> Entry:
+    """Return a mapping without these keys."""
+    return {key: value for key, value in one.items() if key not in keys}
 
 
 def backup_duties(wanted: Description, host: str, groups: Groups, name: str) -> Entry:
     """Return all that follows for one host, whose backups lie under a name."""
+    own = of_host(wanted.sets, host, groups)
     return {
         "name": name,
         "database_repositories": [database_repository(one, wanted.database_passphrase) for one in wanted.repositories],
         "file_repositories": [files_repository(one, wanted.files_passphrase, name) for one in wanted.repositories],
-        "sets": sets(wanted.sets, host, groups),
+        "sets": [without(one, "group", *PROOF) for one in own],
+        "proofs": [{key: one[key] for key in ("name", *PROOF) if key in one} for one in own],
     }

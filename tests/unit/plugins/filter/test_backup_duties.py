@@ -18,7 +18,7 @@ REPOSITORY = {
 }
 SETS = [
     {"name": "hosts", "group": "all", "paths": ["/etc"]},
-    {"name": "redis", "group": "cache", "paths": ["/var/tmp/redis.rdb"], "before": [{"argv": ["dump"]}]},
+    {"name": "redis", "group": "cache", "paths": ["/var/tmp/redis.rdb"], "redis_dump": "/var/tmp/redis.rdb"},
 ]
 
 
@@ -32,7 +32,11 @@ def of(host: str, **more: Any) -> dict[str, Any]:
 def test_host_backs_up_what_its_groups_have(host: str, names: list[str]) -> None:
     found = of(host)["sets"]
     assert [one["name"] for one in found] == names
-    assert all("group" not in one for one in found)
+    assert all(one.keys() == {"name", "paths"} for one in found)
+
+
+def test_proof_knows_which_file_is_a_dump() -> None:
+    assert of("c")["proofs"] == [{"name": "hosts"}, {"name": "redis", "redis_dump": "/var/tmp/redis.rdb"}]
 
 
 def test_files_go_to_a_path_of_the_hosts_own_by_credentials_that_cannot_delete() -> None:
