@@ -27,7 +27,7 @@ for number in 1 2 3; do head -c 400000 /dev/urandom >/srv/files/upload-$number; 
 ln -s upload-1 /srv/files/latest
 for name in a b; do
   set -a
-  . /etc/vise/restic/$name.env
+  . /root/$name.env
   restic init
   restic backup --tag files /srv/files
   restic backup --tag redis /srv/redis

@@ -44,7 +44,7 @@ class Bench:
         path = self.path(name)
         os.mkdir(path, 0o700)
         if not root:
-            shutil.chown(path, self.user, self.user)
+            shutil.chown(path, self.user)
         return path
 
     def write(self, name: str, text: str) -> str:
@@ -52,7 +52,7 @@ class Bench:
         path = self.path(name)
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as handle:
             handle.write(text)
-        shutil.chown(path, self.user, self.user)
+        shutil.chown(path, self.user)
         return path
 
     def argv(self, command: t.Sequence[str], root: bool) -> list[str]:
@@ -120,7 +120,7 @@ def bench(scratch: str, user: str, say: t.Callable[[str], None]) -> t.Iterator[B
     clear(scratch)
     directory = os.path.join(scratch, "run")
     os.mkdir(directory, 0o700)
-    shutil.chown(directory, user, user)
+    shutil.chown(directory, user)
     try:
         yield Bench(directory, user, say)
     finally:

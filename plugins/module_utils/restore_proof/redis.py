@@ -15,7 +15,7 @@ import time
 from . import host, restic, verdicts
 from .host import Bench
 from .report import Outcome
-from .settings import Failed, ResticSet, Settings, dumps, environment
+from .settings import Failed, ResticSet, Settings
 
 # Server and checker are one program, which asks for its name; the package of the checker starts no server.
 PROGRAM = "/usr/bin/redis-check-rdb"
@@ -23,24 +23,23 @@ PROGRAM = "/usr/bin/redis-check-rdb"
 
 def prove(settings: Settings, repository: str, bench: Bench, outcome: Outcome) -> None:
     """Load every dump of a repository."""
-    wanted = restic.find(settings, repository)
-    env = environment(host.read(wanted.environment_file))
-    for entry in dumps(wanted):
+    env = restic.credentials(settings, repository)
+    for entry in [wanted for wanted in settings.restic_sets if wanted.redis_dump]:
         try:
-            prove_dump(entry, env, bench, outcome)
+            prove_dump(settings, entry, env, bench, outcome)
         except Failed as problem:
             outcome.problems.append(f"set {entry.name}: {problem}")
 
 
-def prove_dump(entry: ResticSet, env: dict[str, str], bench: Bench, outcome: Outcome) -> None:
+def prove_dump(settings: Settings, entry: ResticSet, env: dict[str, str], bench: Bench, outcome: Outcome) -> None:
     """Restore the dump of a set and count its keys in two ways."""
-    snapshot, moment = restic.newest_snapshot(entry, env, bench)
+    snapshot, moment = restic.newest_snapshot(settings, entry, env, bench)
     outcome.lower(max(0.0, time.time() - moment))
     target, place = bench.folder(f"dump-{entry.name}", root=True), bench.folder(f"redis-{entry.name}")
     dump, recorded = os.path.join(place, "dump.rdb"), None
     with outcome.stage(f"restore {entry.name}", bench.say) as stage:
         shutil.move(fetch(entry.redis_dump, snapshot, target, env, bench), dump)
-        shutil.chown(dump, bench.user, bench.user)
+        shutil.chown(dump, bench.user)
         stage.bytes = os.path.getsize(dump)
         if entry.redis_keys:
             recorded = verdicts.first_number(host.read(fetch(entry.redis_keys, snapshot, target, env, bench)))

@@ -11,7 +11,7 @@ import time
 from . import host, verdicts
 from .host import Bench
 from .report import Outcome
-from .settings import Failed, ResticRepository, ResticSet, Settings, environment
+from .settings import Failed, ResticSet, Settings, environment
 
 # Without a lock: a killed proof must not leave one that stops the backups. Without a cache: what counts is out there.
 COMMON = ("--json", "--no-lock", "--no-cache")
@@ -19,9 +19,8 @@ COMMON = ("--json", "--no-lock", "--no-cache")
 
 def prove(settings: Settings, repository: str, bench: Bench, outcome: Outcome) -> None:
     """Restore every set of a repository, then read the packs whose turn it is."""
-    wanted = find(settings, repository)
-    env = environment(host.read(wanted.environment_file))
-    for entry in wanted.sets:
+    env = credentials(settings, repository)
+    for entry in settings.restic_sets:
         try:
             prove_set(settings, entry, env, bench, outcome)
         except Failed as problem:
@@ -32,9 +31,10 @@ def prove(settings: Settings, repository: str, bench: Bench, outcome: Outcome) -
         outcome.problems += check(bench, env, turn)
 
 
-def find(settings: Settings, name: str) -> ResticRepository:
-    """Return a repository by its name."""
-    return next(repository for repository in settings.restic if repository.name == name)
+def credentials(settings: Settings, name: str) -> dict[str, str]:
+    """Return restic's environment for a repository."""
+    wanted = next(repository for repository in settings.restic_repositories if repository.name == name)
+    return environment(wanted, settings.restic_ca_file)
 
 
 def restic(bench: Bench, env: dict[str, str], *command: str) -> host.Answer:
@@ -42,15 +42,15 @@ def restic(bench: Bench, env: dict[str, str], *command: str) -> host.Answer:
     return bench.run(["restic", *command, *COMMON], root=True, env={**env, "TMPDIR": bench.directory})
 
 
-def newest_snapshot(entry: ResticSet, env: dict[str, str], bench: Bench) -> tuple[str, float]:
+def newest_snapshot(settings: Settings, entry: ResticSet, env: dict[str, str], bench: Bench) -> tuple[str, float]:
     """Return the id and time of a set's newest snapshot."""
-    chosen = [f"--{option}={value}" for option, value in (("tag", entry.tag), ("host", entry.host)) if value]
+    chosen = [f"--tag={entry.name}", *([f"--host={settings.restic_host}"] if settings.restic_host else [])]
     return verdicts.newest_snapshot(*restic(bench, env, "snapshots", "--latest=1", *chosen))
 
 
 def prove_set(settings: Settings, entry: ResticSet, env: dict[str, str], bench: Bench, outcome: Outcome) -> None:
     """Restore a set's newest snapshot and count what came."""
-    snapshot, moment = newest_snapshot(entry, env, bench)
+    snapshot, moment = newest_snapshot(settings, entry, env, bench)
     age = max(0.0, time.time() - moment)
     outcome.lower(age)
     if age > settings.restic_age_seconds:

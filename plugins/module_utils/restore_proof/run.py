@@ -19,6 +19,8 @@ from .report import Outcome
 from .settings import TOOLS, Failed, Settings, hidden, problems, secrets, targets
 
 SETTINGS = "/etc/vise/backup-verify.json"
+REPOSITORIES = "/etc/vise/backup-verify-restic.json"
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 PROOFS: dict[str, t.Callable[[Settings, str, host.Bench, Outcome], None]] = {
     "postgresql": postgresql.prove,
     "restic": restic.prove,
@@ -36,16 +38,20 @@ def main(arguments: t.Sequence[str]) -> int:
     if os.geteuid() != 0:
         return tell("vise-backup-verify runs as root: sudo vise-backup-verify")
     try:
-        settings = Settings.from_dict(json.loads(host.read(SETTINGS)))
+        settings = Settings.from_json(json.loads(host.read(SETTINGS)), json.loads(host.read(REPOSITORIES)))
         wrong = problems(settings)
         if asked.check or wrong:
             return tell("\n".join(wrong)) if wrong else 0
-        for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(name, interrupt)
+        for name in SIGNALS:
+            # nohup has asked to go on when the terminal goes.
+            if signal.getsignal(name) != signal.SIG_IGN:
+                signal.signal(name, interrupt)
         with host.alone(settings.scratch):
             return run(settings, asked.only)
     except (Failed, Stopped) as problem:
         return tell(str(problem))
+    except ValueError as problem:
+        return tell(f"{SETTINGS}: not what the role backup_verify writes: {problem}")
 
 
 def options(arguments: t.Sequence[str]) -> argparse.Namespace:
@@ -71,7 +77,7 @@ def say(text: str) -> None:
 
 def interrupt(number: int, _frame: types.FrameType | None) -> None:
     """End in order: what was restored is cleared away, and what was not proven counts as failed."""
-    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for name in SIGNALS:
         signal.signal(name, signal.SIG_IGN)
     raise Stopped(f"stopped by {signal.Signals(number).name}: the run's limit, or somebody")
 
@@ -83,9 +89,7 @@ def run(settings: Settings, only: str) -> int:
     if left:
         say(f"cleared away what a killed run had left: {', '.join(left)}")
     config = host.read(settings.pgbackrest_config) if settings.pgbackrest_config else ""
-    words = secrets(config)
-    for repository in settings.restic:
-        words |= secrets(host.read(repository.environment_file))
+    words = secrets(settings, config)
     wanted = targets(settings, config, only)
     if not wanted:
         raise Failed("there is nothing to prove: the role backup_verify has no backups of this kind")

@@ -12,7 +12,7 @@ import typing as t
 TOOLS = {"postgresql": "pgbackrest", "restic": "restic", "redis": "redis"}
 # Where live data lies: nothing is ever restored there.
 FORBIDDEN = ("/etc", "/usr", "/boot", "/home", "/root", "/run", "/var/lib/postgresql", "/var/lib/redis")
-SECRET = re.compile(r"(key|key_id|secret|pass|password|token)$", re.IGNORECASE)
+SECRET = re.compile(r"(key|secret|pass|token)$")
 
 
 class Failed(Exception):
@@ -21,27 +21,28 @@ class Failed(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class ResticSet:
-    """One set of files; the newest snapshot with its tag is restored."""
+    """One set of files; its snapshots carry its name as their tag."""
 
     name: str
-    tag: str = ""
-    host: str = ""
     redis_dump: str = ""
     redis_keys: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class ResticRepository:
-    """A repository; address, password and credentials are in the environment file."""
+    """A repository and the credential for it."""
 
     name: str
-    environment_file: str
-    sets: tuple[ResticSet, ...]
+    url: str
+    password: str
+    key: str
+    key_secret: str
+    region: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """All that a run needs to know; no secret is among it."""
+    """All that a run needs to know."""
 
     user: str
     scratch: str
@@ -53,18 +54,24 @@ class Settings:
     pgbackrest_stanza: str
     pgbackrest_repositories: tuple[int, ...]
     postgresql_settings: dict[str, str]
-    restic: tuple[ResticRepository, ...]
+    restic_host: str
+    restic_sets: tuple[ResticSet, ...]
+    restic_ca_file: str
     restic_age_seconds: int
     restic_parts: int
+    restic_repositories: tuple[ResticRepository, ...] = ()
 
     @classmethod
-    def from_dict(cls, data: dict[str, t.Any]) -> Settings:
-        """Read what the settings file holds."""
-        restic = tuple(
-            ResticRepository(**{**entry, "sets": tuple(ResticSet(**wanted) for wanted in entry["sets"])})
-            for entry in data["restic"]
+    def from_json(cls, data: dict[str, t.Any], repositories: list[dict[str, str]]) -> Settings:
+        """Read the settings file and the file of secrets."""
+        return cls(
+            **{
+                **data,
+                "pgbackrest_repositories": tuple(data["pgbackrest_repositories"]),
+                "restic_sets": tuple(ResticSet(**entry) for entry in data["restic_sets"]),
+                "restic_repositories": tuple(ResticRepository(**entry) for entry in repositories),
+            }
         )
-        return cls(**{**data, "restic": restic, "pgbackrest_repositories": tuple(data["pgbackrest_repositories"])})
 
 
 def problems(settings: Settings) -> list[str]:
@@ -79,14 +86,17 @@ def problems(settings: Settings) -> list[str]:
     ]
     if settings.restic_parts < 1 or settings.keep_reports < 1:
         found.append("restic_parts and reports are 1 or more")
-    names = [repository.name for repository in settings.restic]
-    found += [f"restic repository {name} is there twice" for name in sorted({n for n in names if names.count(n) > 1})]
-    found += [f"restic repository {repo.name} has no sets" for repo in settings.restic if not repo.sets]
-    # They end in labels of metrics and in names of directories.
-    words = names + [wanted.name for repository in settings.restic for wanted in repository.sets]
-    found += [
-        f"{word!r}: a name is made of letters, digits, dots, hyphens and underscores" for word in words if bad(word)
-    ]
+    if settings.restic_repositories and not settings.restic_sets:
+        found.append("restic has repositories but no sets to restore")
+    for kind, names in (
+        ("repository", [repository.name for repository in settings.restic_repositories]),
+        ("set", [wanted.name for wanted in settings.restic_sets]),
+    ):
+        found += [f"restic {kind} {name} is there twice" for name in sorted({n for n in names if names.count(n) > 1})]
+        # They end in labels of metrics and in names of directories.
+        found += [
+            f"{name!r}: a name is made of letters, digits, dots, hyphens and underscores" for name in names if bad(name)
+        ]
     return found
 
 
@@ -98,14 +108,10 @@ def bad(name: str) -> bool:
 def targets(settings: Settings, pgbackrest_config: str, only: str = "") -> list[tuple[str, str]]:
     """Return what is proven, in order, as pairs of proof and repository."""
     found = [("postgresql", str(key)) for key in pgbackrest_keys(settings, pgbackrest_config)]
-    found += [("restic", repository.name) for repository in settings.restic]
-    found += [("redis", repository.name) for repository in settings.restic if dumps(repository)]
+    names = [repository.name for repository in settings.restic_repositories]
+    found += [("restic", name) for name in names]
+    found += [("redis", name) for name in names if any(wanted.redis_dump for wanted in settings.restic_sets)]
     return [pair for pair in found if only in ("", pair[0])]
-
-
-def dumps(repository: ResticRepository) -> list[ResticSet]:
-    """Return the sets that hold a dump of Redis."""
-    return [wanted for wanted in repository.sets if wanted.redis_dump]
 
 
 def pgbackrest_keys(settings: Settings, config: str) -> list[int]:
@@ -117,22 +123,27 @@ def pgbackrest_keys(settings: Settings, config: str) -> list[int]:
     return sorted(settings.pgbackrest_repositories or named or {1})
 
 
-def environment(text: str) -> dict[str, str]:
-    """Read an environment file as systemd does: a variable a line, quotes around the value allowed."""
-    found = {}
-    for line in text.splitlines():
-        name, equals, value = line.strip().removeprefix("export ").partition("=")
-        if equals and not name.startswith(("#", ";")):
-            quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
-            found[name.strip()] = value[1:-1] if quoted else value
-    return found
-
-
-def secrets(text: str) -> set[str]:
-    """Return the values in an environment file or in pgBackRest's configuration that nobody may read elsewhere."""
-    return {
-        value.strip() for name, value in environment(text).items() if SECRET.search(name) and len(value.strip()) > 3
+def environment(repository: ResticRepository, ca_file: str) -> dict[str, str]:
+    """Return what tells restic where and with which credential; nothing of it ever stands in an argument."""
+    given = {
+        "RESTIC_REPOSITORY": repository.url,
+        "RESTIC_PASSWORD": repository.password,
+        "AWS_ACCESS_KEY_ID": repository.key,
+        "AWS_SECRET_ACCESS_KEY": repository.key_secret,
+        "AWS_DEFAULT_REGION": repository.region,
+        "RESTIC_CACERT": ca_file,
     }
+    return {key: value for key, value in given.items() if value}
+
+
+def secrets(settings: Settings, pgbackrest_config: str) -> set[str]:
+    """Return what nobody may read in a report or in the journal."""
+    lines = [line.partition("=")[::2] for line in pgbackrest_config.splitlines()]
+    words = {value.strip() for name, value in lines if SECRET.search(name.strip())}
+    for repository in settings.restic_repositories:
+        words |= {repository.password, repository.key, repository.key_secret}
+    # A word so short is no secret, and may be part of any other.
+    return {word for word in words if len(word) > 3}
 
 
 def hidden(text: str, words: t.Iterable[str]) -> str:

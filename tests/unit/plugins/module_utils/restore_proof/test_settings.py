@@ -8,7 +8,9 @@ import pytest
 from ansible_collections.vise.platform.plugins.module_utils.restore_proof import settings
 from ansible_collections.vise.platform.plugins.module_utils.restore_proof.settings import Settings
 
-DUMP = {"name": "redis", "tag": "redis", "redis_dump": "/srv/dump.rdb"}
+DUMP = {"name": "redis", "redis_dump": "/var/tmp/redis.rdb"}
+FIRST = {"name": "a", "url": "s3:https://a/b", "key": "access-1", "key_secret": "secret-1", "password": "password-1"}
+SECOND = {**FIRST, "name": "b", "region": "eu"}
 PLAIN = {
     "user": "verify",
     "scratch": "/var/lib/vise/backup-verify",
@@ -20,10 +22,9 @@ PLAIN = {
     "pgbackrest_stanza": "main",
     "pgbackrest_repositories": [],
     "postgresql_settings": {},
-    "restic": [
-        {"name": "a", "environment_file": "/etc/vise/restic/a.env", "sets": [{"name": "files"}, DUMP]},
-        {"name": "b", "environment_file": "/etc/vise/restic/b.env", "sets": [{"name": "files"}]},
-    ],
+    "restic_host": "",
+    "restic_sets": [{"name": "files"}, DUMP],
+    "restic_ca_file": "",
     "restic_age_seconds": 129600,
     "restic_parts": 4,
 }
@@ -38,8 +39,8 @@ compress-type=zst
 """
 
 
-def given(**further: Any) -> Settings:
-    return Settings.from_dict({**PLAIN, **further})
+def given(restic: list[dict[str, str]] | None = None, **further: Any) -> Settings:
+    return Settings.from_json({**PLAIN, **further}, [FIRST, SECOND] if restic is None else restic)
 
 
 def test_what_the_role_writes_is_right() -> None:
@@ -57,10 +58,11 @@ def test_what_the_role_writes_is_right() -> None:
         ({"scratch": "/var/lib/vise/../postgresql"}, "absolute path"),
         ({"restic_parts": 0}, "1 or more"),
         ({"keep_reports": 0}, "1 or more"),
-        ({"restic": [PLAIN["restic"][0], PLAIN["restic"][0]]}, "a is there twice"),  # type: ignore[index]
-        ({"restic": [{"name": "a", "environment_file": "/a", "sets": []}]}, "has no sets"),
-        ({"restic": [{"name": 'a"b', "environment_file": "/a", "sets": [{"name": "x"}]}]}, "letters, digits"),
-        ({"restic": [{"name": "a", "environment_file": "/a", "sets": [{"name": "../x"}]}]}, "letters, digits"),
+        ({"restic": [FIRST, FIRST]}, "repository a is there twice"),
+        ({"restic_sets": [DUMP, DUMP]}, "set redis is there twice"),
+        ({"restic_sets": []}, "no sets to restore"),
+        ({"restic": [{**FIRST, "name": 'a"b'}]}, "letters, digits"),
+        ({"restic_sets": [{"name": "../x"}]}, "letters, digits"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(further: dict[str, Any], expected: str) -> None:
@@ -75,8 +77,9 @@ def test_a_neighbour_of_live_data_is_no_live_data() -> None:
 @pytest.mark.parametrize(
     ("further", "only", "expected"),
     [
-        ({}, "", ["postgresql 1", "postgresql 3", "restic a", "restic b", "redis a"]),
-        ({}, "redis", ["redis a"]),
+        ({}, "", ["postgresql 1", "postgresql 3", "restic a", "restic b", "redis a", "redis b"]),
+        ({}, "redis", ["redis a", "redis b"]),
+        ({"restic_sets": [{"name": "files"}]}, "redis", []),
         ({"pgbackrest_repositories": [3]}, "postgresql", ["postgresql 3"]),
         ({"pgbackrest_config": ""}, "postgresql", []),
         ({"restic": []}, "", ["postgresql 1", "postgresql 3"]),
@@ -90,15 +93,22 @@ def test_a_configuration_without_numbers_has_the_first_repository() -> None:
     assert settings.pgbackrest_keys(given(), "[global]\n") == [1]
 
 
-def test_an_environment_file_is_read_as_systemd_does() -> None:
-    text = "# A=b\n; C=d\n\nPLAIN=one two\nexport QUOTED='it is'\nDOUBLE=\"x=y\"\nEMPTY=\nnothing\n"
-    assert settings.environment(text) == {"PLAIN": "one two", "QUOTED": "it is", "DOUBLE": "x=y", "EMPTY": ""}
+def test_restic_is_told_by_its_environment() -> None:
+    repository = given().restic_repositories[0]
+    assert settings.environment(repository, "") == {
+        "RESTIC_REPOSITORY": "s3:https://a/b",
+        "RESTIC_PASSWORD": "password-1",
+        "AWS_ACCESS_KEY_ID": "access-1",
+        "AWS_SECRET_ACCESS_KEY": "secret-1",
+    }
+    further = settings.environment(given().restic_repositories[1], "/ca.pem")
+    assert (further["AWS_DEFAULT_REGION"], further["RESTIC_CACERT"]) == ("eu", "/ca.pem")
 
 
 def test_secrets_are_found_and_hidden() -> None:
-    words = settings.secrets(CONFIG) | settings.secrets("RESTIC_PASSWORD=pass-word\nRESTIC_PASSWORD_FILE=/etc/file\n")
-    assert words == {"first-access-key", "first-secret", "third-pass", "pass-word"}
-    assert settings.hidden("key first-secret of pass-word", words) == "key (secret) of (secret)"
+    words = settings.secrets(given(), CONFIG)
+    assert words == {"first-access-key", "first-secret", "third-pass", "access-1", "secret-1", "password-1"}
+    assert settings.hidden("key first-secret of password-1", words) == "key (secret) of (secret)"
 
 
 def test_a_secret_that_begins_as_another_one_is_hidden_whole() -> None:
