@@ -20,6 +20,8 @@ CREDENTIALS = "/etc/vise/acme/cloudflare.ini"
 CHALLENGES = ("http-01", "dns-01")
 # The internal CA's certificate lies beside those from ACME.
 RESERVED = ("internal",)
+# Where configurations lie, and those that a change may still be taken back to.
+PLACES = ("/etc", "/var/lib/vise")
 # certbot waits for the server by itself; this ends what never ends.
 PATIENCE = 300
 NOISE = re.compile(r"^(Saving debug log|Ask for help|Hint: |Some challenges|Requesting a|Renewing an|Plugins sel|- -)")
@@ -275,3 +277,26 @@ def preview(settings: Settings, root: str = store.ROOT) -> Outcome:
         waiting = waiting or bool(steps) or not found.live
     outcome.actions += [f"reload {unit}" for unit in settings.reload_units] if waiting else []
     return outcome
+
+
+def left_over(settings: Settings, root: str = store.ROOT) -> list[str]:
+    """Return the names that are no longer wanted, and that no configuration names any more.
+
+    A program's configuration changes after this role has run, or not at all, and it must not lose a file that it names.
+    """
+    unwanted = set(store.names(root)) - {wanted.name for wanted in settings.wanted} - set(RESERVED)
+    return [name for name in sorted(unwanted) if not store.mentioned(os.path.join(root, name), PLACES)]
+
+
+def tidy(settings: Settings, command: store.Command, outcome: Outcome, root: str = store.ROOT) -> None:
+    """Remove what is left over, certbot's part first: without the other, nobody would look for it."""
+    with store.locked(root):
+        for name in left_over(settings, root):
+            code, said = 0, ""
+            if os.path.exists(os.path.join(LINEAGES, "renewal", f"{name}.conf")):
+                code, said = command(["certbot", "delete", "--non-interactive", "--cert-name", name])
+            if code:
+                outcome.failures.append(f"{name}: not removed: {told(code, said)}")
+            else:
+                store.Store(name, root).remove()
+                outcome.actions.append(f"remove {name}")

@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import grp
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -110,6 +111,12 @@ class Store:
         os.symlink(os.path.join(".versions", os.path.basename(self.link), version), fresh)
         os.replace(fresh, self.link)
 
+    def remove(self) -> None:
+        """Remove all versions; the link goes first, so that a killed run leaves what the next one finds."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.link)
+        shutil.rmtree(self.versions)
+
     def _write(self, version: str, file: str, text: str, mode: int) -> None:
         path = os.path.join(self.versions, version, file)
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as handle:
@@ -117,6 +124,31 @@ class Store:
             os.fchmod(handle.fileno(), mode)
             handle.flush()
             os.fsync(handle.fileno())
+
+
+def names(root: str = ROOT) -> list[str]:
+    """Return the names of which there are versions."""
+    try:
+        return sorted(os.listdir(os.path.join(root, ".versions")))
+    except FileNotFoundError:
+        return []
+
+
+def mentioned(text: str, places: t.Iterable[str]) -> bool:
+    """Whether a file below these directories holds a path, as itself or as the beginning of a longer one."""
+    wanted = re.compile(re.escape(text).encode() + rb"(?![\w.-])")
+    for place in places:
+        for directory, _directories, files in os.walk(place):
+            for path in [os.path.join(directory, file) for file in files]:
+                if os.path.isfile(path) and wanted.search(_content(path)):
+                    return True
+    return False
+
+
+def _content(path: str) -> bytes:
+    with contextlib.suppress(FileNotFoundError), open(path, "rb") as handle:
+        return handle.read()
+    return b""
 
 
 def activate(stores: t.Iterable[Store], units: t.Iterable[str], command: Command) -> tuple[list[str], list[str]]:

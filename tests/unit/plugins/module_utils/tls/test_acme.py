@@ -129,6 +129,10 @@ class Server:
             return self.reload, "Job failed" if self.reload else ""
         if self.down:
             return 1, "connection refused"
+        if "delete" in argv:
+            shutil.rmtree(self.root / "live" / argv[-1])
+            (self.root / "renewal" / f"{argv[-1]}.conf").unlink()
+            return 0, ""
         options = dict(itertools.pairwise(argv))
         self.issue(options["--cert-name"], options["--domains"].split(","), options["--server"], 90)
         return 0, ""
@@ -257,3 +261,58 @@ def test_host_without_cryptography_can_preview(root: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(x509, "HAS_CRYPTOGRAPHY", False)
     answers: Any = acme.preview(SETTINGS, root)
     assert answers.actions == FIRST
+
+
+@pytest.fixture
+def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(acme, "PLACES", (str(tmp_path / "etc"), str(tmp_path / "none")))
+    (tmp_path / "etc/nginx").mkdir(parents=True)
+    return tmp_path / "etc/nginx/site.conf"
+
+
+NOTHING = acme.Settings(DIRECTORY)
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("ssl_certificate {root}/docs/fullchain.pem;", []),
+        ("directory={root}/docs", []),
+        ("ssl_certificate {root}/docs-2/fullchain.pem;", ["docs"]),
+        ("ssl_certificate {root}/docs.old/fullchain.pem;", ["docs"]),
+        ("", ["docs"]),
+    ],
+)
+def test_certificate_is_left_over_when_no_configuration_names_it(
+    server: Server, root: str, etc: Path, text: str, left: list[str]
+) -> None:
+    acme.run(SETTINGS, server, root)
+    store.Store("internal", root).stage("key")
+    etc.write_text(text.format(root=root))
+    assert acme.left_over(NOTHING, root) == left
+    assert acme.left_over(SETTINGS, root) == []
+
+
+@pytest.mark.usefixtures("etc")
+def test_what_is_left_over_is_removed_with_its_lineage(server: Server, root: str) -> None:
+    acme.run(SETTINGS, server, root)
+    outcome = acme.Outcome()
+    acme.tidy(NOTHING, server, outcome, root)
+    assert outcome == acme.Outcome(["remove docs"])
+    assert sorted(path.name for path in Path(root).iterdir()) == [".lock", ".versions"]
+    assert store.names(root) == []
+    assert acme.lineage("docs") == {}
+
+
+@pytest.mark.usefixtures("etc")
+def test_removal_that_was_killed_or_failed_is_finished_by_the_next(server: Server, root: str) -> None:
+    acme.run(SETTINGS, server, root)
+    server.down = True
+    outcome = acme.Outcome()
+    acme.tidy(NOTHING, server, outcome, root)
+    assert outcome == acme.Outcome(failures=["docs: not removed: connection refused"])
+    assert served(root)
+    shutil.rmtree(server.root / "renewal")
+    (Path(root) / "docs").unlink()
+    acme.tidy(NOTHING, server, outcome, root)
+    assert store.names(root) == []
