@@ -1,6 +1,8 @@
 #!/bin/bash
 # A run by hand is stopped while its cluster is up, looked at, and killed.
-set -eux
+set -euxo pipefail
+# A shell does not end at a command behind `!`, whatever came of it
+not() { if "$@"; then echo "went well: $*" >&2; exit 1; fi; }
 run=/var/lib/vise/backup-verify/run
 rm -rf $run
 nohup vise-backup-verify >/root/by-hand 2>&1 &
@@ -8,9 +10,10 @@ pid=$!
 timeout 60 bash -c "until [ -S $run/socket/.s.PGSQL.5432 ]; do sleep 0.02; done"
 kill -STOP $pid
 ss -Hltn | awk '{print $4}' | sort >/root/ports-during
-! ps -eo args | grep -F -f /root/secrets
+ps -eo args >/root/programs
+not grep -F -f /root/secrets /root/programs
 timeout 60 bash -c "until grep -q 'ready to accept connections' $run/postgresql.log; do sleep 0.1; done"
 # Nobody else gets in, and its user gets into nothing else.
 setpriv --reuid vise-backup-verify --regid vise-backup-verify --init-groups psql -h $run/socket -U postgres -Atc 'TABLE vise.backup_marker' </dev/null
-! su postgres -c "psql -h $run/socket -Atc 'SELECT 1'"
-! setpriv --reuid vise-backup-verify --regid vise-backup-verify --init-groups ls /var/lib/postgresql/17/main
+not su postgres -c "psql -h $run/socket -Atc 'SELECT 1'"
+not setpriv --reuid vise-backup-verify --regid vise-backup-verify --init-groups ls /var/lib/postgresql/17/main
