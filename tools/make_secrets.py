@@ -49,6 +49,7 @@ def password(name: str) -> Callable[[], dict[str, str]]:
 
 PASSWORDS = (
     "vault_database_edu",
+    "vault_database_pool",
     "vault_database_replication",
     "vault_cache_edu",
     "vault_backup_database_passphrase",

@@ -39,6 +39,10 @@ options:
     description: By which standbys follow.
     type: str
     default: ""
+  pool_password:
+    description: By which the pool asks for the verifiers of passwords.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -51,7 +55,7 @@ RETURN = r"""
 _value:
   description:
     - C(database), which is V(primary), V(standby) or empty, with C(databases), C(users), C(slots) and C(follows) as the
-      role postgresql takes them.
+      role postgresql takes them, and C(pools) as the role pgbouncer takes them.
     - C(cache), whether the host holds Redis, with C(cache_users) as the role redis takes them.
     - C(firewall_allow), as the role firewall takes it.
   type: dict
@@ -70,10 +74,11 @@ def data_duties(
     hostvars: topology.HostVars,
     caches: datastores.Stores | None = None,
     replication_password: str = "",
+    pool_password: str = "",
 ) -> dict[str, t.Any]:
     """Return what follows for one host."""
     plan = topology.Topology({}, {}, groups, hostvars)
-    wanted = datastores.Description(databases or {}, caches or {}, replication_password)
+    wanted = datastores.Description(databases or {}, caches or {}, replication_password, pool_password)
     try:
         return datastores.data_duties(plan, host, wanted)
     except topology.TopologyError as error:

@@ -11,17 +11,18 @@ from ansible_collections.vise.platform.plugins.module_utils.topology import Entr
 
 PRIMARY, STANDBY, CACHE = "database", "database_standby", "cache"
 DATABASE_PORT, POOL_PORT, CACHE_PORT = 5432, 6432, 6379
-REPLICATION_USER = "replication"
+REPLICATION_USER, POOL_USER = "replication", "pgbouncer"
 
 Stores = Mapping[str, Mapping[str, t.Any]]
 
 
 class Description(t.NamedTuple):
-    """Databases and caches by name, and the password by which standbys follow."""
+    """Databases and caches by name, and the passwords by which standbys follow and the pool asks for verifiers."""
 
     databases: Stores
     caches: Stores
     replication_password: str
+    pool_password: str
 
 
 def primary(plan: Topology) -> str:
@@ -49,7 +50,7 @@ def slot(host: str) -> str:
 
 
 def users(plan: Topology, wanted: Description) -> list[Entry]:
-    """Return the users of the cluster: an owner a database, and the standbys' own."""
+    """Return the users of the cluster: an owner a database, the pool's, and the standbys'."""
     found: list[Entry] = [
         {
             "name": name,
@@ -58,6 +59,7 @@ def users(plan: Topology, wanted: Description) -> list[Entry]:
         }
         for name, database in wanted.databases.items()
     ]
+    found.append({"name": POOL_USER, "password": wanted.pool_password})
     if plan.members(STANDBY):
         # The primary too: when a standby has taken over, it comes back as the one that follows.
         followers = [*plan.members(STANDBY), *plan.members(PRIMARY)]
@@ -129,6 +131,7 @@ def data_duties(plan: Topology, host: str, wanted: Description) -> Entry:
             for name, database in wanted.databases.items()
         ],
         "users": users(plan, wanted) if holds else [],
+        "pools": [{"name": name} for name in wanted.databases],
         "slots": [slot(standby) for standby in plan.members(STANDBY)] if holds == "primary" else [],
         "follows": followed(plan, host, wanted) if holds == "standby" else {},
         "cache": host in plan.members(CACHE),

@@ -10,7 +10,7 @@ from ansible_collections.vise.platform.plugins.filter.data_duties import FilterM
 
 DATABASES = {"edu": {"clients": "edu", "password": "of edu", "extensions": ["pg_trgm"]}}
 CACHES = {"edu": {"clients": "edu", "password": "of the cache"}}
-REPLICATION = "of standbys"
+REPLICATION, POOL = "of standbys", "of the pool"
 ONE = {"database": ["a"], "cache": ["a"], "edu": ["a"]}
 EACH = {"database": ["d"], "cache": ["c"], "edu": ["e"]}
 SCALED = {**EACH, "database_standby": ["s-1"], "edu": ["e", "f"]}
@@ -25,7 +25,9 @@ HOSTVARS: dict[str, dict[str, Any]] = {
 
 
 def of(host: str, groups: dict[str, list[str]]) -> dict[str, Any]:
-    return data_duties(DATABASES, host, groups, HOSTVARS, caches=CACHES, replication_password=REPLICATION)
+    return data_duties(
+        DATABASES, host, groups, HOSTVARS, caches=CACHES, replication_password=REPLICATION, pool_password=POOL
+    )
 
 
 @pytest.mark.parametrize(
@@ -67,7 +69,11 @@ def test_ports_open_to_clients_and_peers_alone(
 def test_database_is_owned_by_the_user_of_its_name_who_comes_from_its_clients() -> None:
     found = of("d", EACH)
     assert found["databases"] == [{"name": "edu", "owner": "edu", "extensions": ["pg_trgm"]}]
-    assert found["users"] == [{"name": "edu", "password": "of edu", "addresses": ["10.0.0.4/32"]}]
+    assert found["users"] == [
+        {"name": "edu", "password": "of edu", "addresses": ["10.0.0.4/32"]},
+        {"name": "pgbouncer", "password": POOL},
+    ]
+    assert found["pools"] == [{"name": "edu"}]
     assert (found["slots"], found["follows"]) == ([], {})
 
 
