@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import objects, scram
+from ansible_collections.vise.platform.plugins.module_utils.postgresql.description import READ_ONLY, READ_WRITE
 from ansible_collections.vise.platform.plugins.module_utils.postgresql.objects import (
     MARK,
     PRIVILEGES,
-    READ_ONLY,
-    READ_WRITE,
     Database,
     Found,
     Inside,
