@@ -21,6 +21,8 @@ from . import metrics, repository, tool
 KINDS = ("full", "diff", "incr", "yearly")
 # systemd reads the digit in brackets as the line's priority.
 ERROR, WARNING = "<3>", "<4>"
+# A repository that is away is one after half a minute: the unit's end waits for it.
+INFO = ("--output=json", "--log-level-console=error", "--io-timeout=3")
 COMPLETE = "wal"  # the annotation of a yearly that has its WAL beside it
 GUARD = """\
 # The queue of WAL that waits for the backup repository grew over its limit: nobody may write until it has drained.
@@ -72,7 +74,7 @@ def inspect(settings: Settings) -> dict[str, list[repository.Repository] | str]:
     """Ask what each configuration's repositories hold, at the same time; an error is a text."""
 
     def ask(config: str) -> list[repository.Repository] | str:
-        answer = tool.pgbackrest(config, settings.stanza, "--output=json", "--log-level-console=error", "info")
+        answer = tool.pgbackrest(config, settings.stanza, *INFO, "info")
         return repository.reason(answer.text) if answer.failed else repository.parse(answer.out, settings.stanza)
 
     configs = [settings.config, *settings.yearly.values()]

@@ -92,11 +92,14 @@ def _backup(entry: dict[str, t.Any]) -> Backup:
 
 def reason(text: str) -> str:
     """Return pgBackRest's message without HTTP's headers: its first line, and what S3 answered."""
-    lines = [line.strip() for line in text.strip().splitlines()]
-    errors = [line for line in lines if "ERROR" in line or line.startswith("[")] or lines[:1]
+    lines = [line.strip() for line in text.strip().splitlines()] or [""]
+    begin = max((number for number, line in enumerate(lines) if "ERROR:" in line), default=0)
+    head, *more = lines[begin:]
+    if head.endswith(":") and more and not more[0].startswith("***"):
+        head = f"{head} {more[0]}"
     said = re.search(r"<Code>(.*?)</Code>\s*<Message>(.*?)</Message>", text, re.DOTALL)
-    head = re.sub(r"^[-\d :.]+P\d\d\s+", "", errors[-1]) if errors else ""
-    return f"{head.rstrip(':')}{f': {said[1]}: {said[2]}' if said else ''}"
+    head = re.sub(r"^[-\d :.]+P\d\d\s+", "", head).rstrip(":")
+    return f"{head}: {said[1]}: {said[2]}" if said else head
 
 
 def lsn(text: str) -> int:

@@ -322,6 +322,10 @@ POSITION = (
 )
 
 
+# What the recovery waits for when there is nothing left to replay: the next segment, or to ask for it again.
+FETCHING = ("RestoreCommand", "RecoveryRetrieveRetryInterval")
+
+
 @dataclasses.dataclass(frozen=True)
 class Reached:
     """Where a recovery ended."""
@@ -342,7 +346,7 @@ def recover(wanted: Wanted, ask: t.Callable[[str], list[str]], newest_wal: str) 
                 return reached
             if position != last:
                 since, last = time.monotonic(), position
-            elif wanted.target.kind == "latest" and waits.startswith("RecoveryRetrieveRetry"):
+            elif wanted.target.kind == "latest" and waits in FETCHING:
                 whole = not newest_wal or repository.lsn(position) > repository.segment_start(newest_wal)
                 # A fetch may just be under way; damage is believed only after a while.
                 if time.monotonic() - since > (2 if whole else PATIENCE):

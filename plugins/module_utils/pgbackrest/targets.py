@@ -13,6 +13,8 @@ from . import repository
 
 KINDS = ("latest", "time", "lsn", "name", "immediate")
 SPARE = 1 << 30  # bytes for WAL beside the data
+# A clean shutdown ends the last segment and then writes its checkpoint, first in the next: nothing else is in that one.
+HEADER = 0x28
 LSN = re.compile(r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}")
 NAME = re.compile(r"[^\x00-\x1f'\\]{1,63}")
 
@@ -146,7 +148,7 @@ def lost(wanted: Target, last_commit: float | None, replayed: str, old: t.Mappin
         return f"{until}; what was committed after the target is not there, as was asked."
     if old.get("lsn") and not old.get("clean"):
         return f"{until}. The old cluster had crashed: look in its pg_wal for what it had not yet archived."
-    if old.get("lsn") and repository.lsn(replayed) < repository.lsn(old["lsn"]):
+    if old.get("lsn") and repository.lsn(replayed) + HEADER < repository.lsn(old["lsn"]):
         if last_commit:
             return (
                 f"{until}; the old cluster was shut down {old['time'] - last_commit:.0f} s later: so much may be lost."

@@ -109,11 +109,12 @@ def test_a_second_copy_needs_room() -> None:
         (Target("name", "x"), {}, "as was asked"),
         (Target(), {}, "not yet archived is not"),
         (Target(), {"lsn": "0/9", "clean": True, "time": 995.0}, "Nothing is lost"),
-        (Target(), {"lsn": "0/B", "clean": True, "time": 995.0}, "5 s later"),
+        (Target(), {"lsn": "0/3000028", "clean": True, "time": 995.0}, "Nothing is lost"),
+        (Target(), {"lsn": "0/3000050", "clean": True, "time": 995.0}, "5 s later"),
         (Target(), {"lsn": "0/9", "clean": False, "time": 995.0}, "had crashed"),
     ],
 )
 def test_loss_is_told_to_the_second(target: Target, old: dict[str, Any], says: str) -> None:
-    text = targets.lost(target, 990.0, "0/A", old)
+    text = targets.lost(target, 990.0, "0/3000000", old)
     assert says in text
     assert "1970-01-01 00:16:30" in text
