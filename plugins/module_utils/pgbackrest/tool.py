@@ -7,7 +7,10 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import signal
 import subprocess
+import tempfile
+import time
 import typing as t
 
 USER = "postgres"
@@ -29,20 +32,42 @@ class Answer:
         return self.status != 0
 
 
-def run(argv: t.Sequence[str], hide: t.Iterable[str] = (), cwd: str = "/") -> Answer:
-    """Run a program as postgres, also when the caller is root; never by a shell or su, which outlive a time limit."""
+def run(argv: t.Sequence[str], hide: t.Iterable[str] = (), verdict: str = "") -> Answer:
+    """Run a program as postgres, also when the caller is root; never by a shell or su, which outlive a time limit.
+
+    With a verdict, a program that has said it and then does not end is ended: after an object that it cannot
+    decompress, `pgbackrest restore` waits long for a process of its own that is dead.
+    """
     identity: dict[str, t.Any] = {"user": USER, "group": USER, "extra_groups": []} if os.geteuid() == 0 else {}
-    done = subprocess.run(
-        list(argv),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-        cwd=cwd,
-        env={"PATH": PATH, "LC_ALL": "C.UTF-8", "PGCONNECT_TIMEOUT": "10", "PGAPPNAME": "vise"},
-        **identity,
-    )
-    out, err = (scrub(part.decode("utf-8", "replace"), hide) for part in (done.stdout, done.stderr))
-    return Answer(done.returncode, out, f"{out}\n{err}".strip())
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            cwd="/",
+            env={"PATH": PATH, "LC_ALL": "C.UTF-8", "PGCONNECT_TIMEOUT": "10", "PGAPPNAME": "vise"},
+            start_new_session=bool(verdict),
+            **identity,
+        )
+        if verdict:
+            _end_after(process, out, verdict)
+        status = process.wait()
+        out.seek(0)
+        err.seek(0)
+        said, complained = (scrub(part.read().decode("utf-8", "replace"), hide) for part in (out, err))
+    return Answer(status, said, f"{said}\n{complained}".strip())
+
+
+def _end_after(process: subprocess.Popen[bytes], out: t.IO[bytes], verdict: str, grace: float = 5.0) -> None:
+    said = 0.0
+    while process.poll() is None:
+        time.sleep(0.1)
+        if not said and verdict.encode() in os.pread(out.fileno(), 1 << 20, 0):
+            said = time.monotonic()
+        if said and time.monotonic() - said > grace:
+            os.killpg(process.pid, signal.SIGKILL)
+            return
 
 
 def scrub(text: str, hide: t.Iterable[str]) -> str:
@@ -61,7 +86,7 @@ def secrets(path: str) -> list[str]:
 def pgbackrest(config: str, stanza: str, *arguments: str) -> Answer:
     """Run pgBackRest with a configuration."""
     argv = ["pgbackrest", f"--config={config}", f"--stanza={stanza}", *arguments]
-    return run(argv, hide=secrets(config))
+    return run(argv, hide=secrets(config), verdict="ERROR: [" if "restore" in arguments else "")
 
 
 def psql(query: str, socket: str, port: int, database: str = "postgres") -> Answer:

@@ -102,3 +102,11 @@ def test_metrics_file_is_replaced_whole(tmp_path: Path) -> None:
     metrics.write("x.prom", "old\n", str(tmp_path))
     metrics.write("x.prom", "new\n", str(tmp_path))
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("x.prom", "new\n")]
+
+
+def test_program_that_has_failed_and_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr("time.monotonic", iter(range(1, 10_000_000)).__next__)
+    answer = tool.run(["sh", "-c", "echo 'ERROR: [029]: gone'; exec sleep 600"], verdict="ERROR: [")
+    assert (answer.failed, answer.out) == (True, "ERROR: [029]: gone\n")
