@@ -111,8 +111,9 @@ def reason(code: int, said: str) -> str:
     if any(mark in said for mark in DENIED):
         return "the key or its secret is refused, or may not do this (access denied)"
     if code == NO_ANSWER:
+        tries = [line for line in lines if "retrying" in line] or lines
         return (
-            f"no usable answer in time; look at the address, the region and the network. {' '.join(lines[-1:])}".strip()
+            f"no usable answer in time; look at the address, the region and the network. {' '.join(tries[-1:])}".strip()
         )
     return REASONS.get(code, f"restic ended with {code}: {' | '.join(lines[-5:])}")
 

@@ -19,6 +19,8 @@ from .jobs import JobError
 
 # Go's bits for what Unix keeps beside the nine permissions.
 SPECIAL = {1 << 23: stat.S_ISUID, 1 << 22: stat.S_ISGID, 1 << 20: stat.S_ISVTX}
+# What a cache still knows would hide what the repository has lost.
+UNCACHED = ("--no-cache", "--retry-lock=10m")
 KINDS = {"file": stat.S_IFREG, "dir": stat.S_IFDIR, "symlink": stat.S_IFLNK}
 
 
@@ -84,7 +86,7 @@ def restore(config: plan.Settings, request: Request, check_mode: bool = False) -
         except JobError as error:
             passed.append(str(error))
         finally:
-            _clear(wanted)
+            _clear(wanted, request.target)
     raise JobError(f"{request.set}: nothing was changed, no repository gives all of it: " + "; ".join(passed))
 
 
@@ -125,15 +127,13 @@ def _known(found: dict[str, list[dict[str, t.Any]]]) -> str:
 
 def _stage(restic: jobs.Restic, snapshot: dict[str, t.Any], wanted: list[Place]) -> tuple[int, int]:
     files = size = 0
-    nodes = [json.loads(line) for line in restic.must("ls", "--json", "--retry-lock=10m", snapshot["id"]).splitlines()]
+    nodes = [json.loads(line) for line in restic.must("ls", "--json", *UNCACHED, snapshot["id"]).splitlines()]
     for place in wanted:
         folder, base = os.path.split(place.path)
         os.makedirs(os.path.dirname(place.final), exist_ok=True)
         include = "/" + re.sub(r"([\\*?\[])", r"\\\1", base)
-        restic.must(
-            "restore", f"{snapshot['id']}:{folder}", f"--target={place.stage}", f"--include={include}",
-            "--verify", "--json", "--quiet", "--retry-lock=10m",
-        )  # fmt: skip
+        where = [f"{snapshot['id']}:{folder}", f"--target={place.stage}", f"--include={include}"]
+        restic.must("restore", *where, "--verify", "--json", "--quiet", *UNCACHED)
         own = [node for node in nodes if f"{node.get('path', '')}/".startswith(f"{place.path}/")]
         different = compare(own, place.path, place.staged)
         if different:
@@ -163,7 +163,9 @@ def difference(node: dict[str, t.Any], path: str) -> str:
         found = os.lstat(path)
     except OSError as error:
         return error.strerror or "cannot be read"
-    mode = (node["mode"] & 0o777) | sum(unix for bit, unix in SPECIAL.items() if node["mode"] & bit)
+    # restic leaves out what is zero.
+    given = node.get("mode", 0)
+    mode = (given & 0o777) | sum(unix for bit, unix in SPECIAL.items() if given & bit)
     kind = stat.S_IFMT(found.st_mode)
     pairs = {
         "kind": (kind, KINDS.get(node["type"], kind)),
@@ -199,10 +201,16 @@ def _switch(wanted: list[Place]) -> list[Place]:
     return kept
 
 
-def _clear(wanted: list[Place]) -> None:
+def _clear(wanted: list[Place], target: str) -> None:
+    """Remove what was staged, and of a target what a failed restore has left empty: the next one must be let in."""
     for place in wanted:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(place.stage)
+        parent = os.path.dirname(place.final)
+        with contextlib.suppress(OSError):
+            while target and parent.startswith(target):
+                os.rmdir(parent)
+                parent = os.path.dirname(parent)
 
 
 def _report(
