@@ -9,12 +9,19 @@ archive_command = 'pgbackrest --stanza=main archive-push %p'
 archive_timeout = 60
 CONF
 systemctl start postgresql@17-main
+install -d -o postgres -g postgres -m 700 /srv/tablespace
 su postgres -c 'psql --set=ON_ERROR_STOP=1' <<'SQL'
+CREATE TABLESPACE elsewhere LOCATION '/srv/tablespace';
 CREATE DATABASE app;
 \connect app
 CREATE TABLE lesson (id bigint PRIMARY KEY, title text, body text);
 INSERT INTO lesson SELECT i, 'lesson ' || i, repeat(md5(i::text), 20) FROM generate_series(1, 5000) AS i;
 CREATE INDEX ON lesson (title);
+CREATE TABLE far (id bigint PRIMARY KEY) TABLESPACE elsewhere;
+INSERT INTO far SELECT generate_series(1, 700);
+-- What a database has set for its sessions must not keep a proof from reading all.
+ALTER DATABASE app SET statement_timeout = '1ms';
+ALTER DATABASE app SET default_transaction_read_only = on;
 SQL
 su postgres -c 'pgbackrest --stanza=main stanza-create'
 for repo in 1 2; do su postgres -c "pgbackrest --stanza=main --type=full --repo=$repo backup"; done

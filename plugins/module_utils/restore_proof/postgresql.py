@@ -31,6 +31,9 @@ OVERRIDES = {
     "archive_mode": "off",
     "recovery_target_timeline": "latest",
     "primary_conninfo": "",
+    "archive_cleanup_command": "",
+    "recovery_end_command": "",
+    "synchronous_standby_names": "",
     "max_wal_senders": "0",
     # Subscriptions would fetch from the real publisher, and libraries start what acts on the world.
     "max_logical_replication_workers": "0",
@@ -49,6 +52,19 @@ OVERRIDES = {
     # It is thrown away; nobody waits for its disk.
     "fsync": "off",
     "full_page_writes": "off",
+}
+# What a database or role has set for its sessions beats the command line, and would end a long read.
+SESSION = {
+    "PGOPTIONS": " ".join(
+        f"-c {setting}"
+        for setting in (
+            "default_transaction_read_only=off",
+            "statement_timeout=0",
+            "transaction_timeout=0",
+            "lock_timeout=0",
+            "synchronous_commit=local",
+        )
+    )
 }
 MARKERS = (
     "SELECT id, (extract(epoch FROM written_at) * 1000000)::bigint, payload, previous, sha256"
@@ -194,7 +210,7 @@ def psql(bench: Bench, database: str, sql: str, stop: bool = True) -> host.Answe
     """Ask the restored cluster; rows come as CSV."""
     options = ["--no-psqlrc", "--quiet", "--tuples-only", "--csv", "--set", f"ON_ERROR_STOP={int(stop)}"]
     address = ["--host", bench.path("socket"), "--port", "5432", "--username", "postgres", "--dbname", database]
-    return bench.run(["psql", *options, *address], text=sql)
+    return bench.run(["psql", *options, *address], env=SESSION, text=sql)
 
 
 def recover(bench: Bench, process: subprocess.Popen[bytes]) -> None:
@@ -229,6 +245,8 @@ def examine(settings: Settings, bench: Bench, outcome: Outcome, moment: float) -
     if age is not None:
         outcome.lower(age)
     databases = psql(bench, "postgres", "SELECT datname FROM pg_database WHERE datallowconn ORDER BY 1")
+    if databases.status or not databases.out.strip():
+        raise Failed(f"databases cannot be listed: {databases.err.strip()}")
     for (database,) in rows(databases.out):
         read_tables(bench, outcome, database)
     outcome.facts["tables"] = len(outcome.tables)
@@ -244,8 +262,9 @@ def read_tables(bench: Bench, outcome: Outcome, database: str) -> None:
         for name, count, checksum in rows(answer.out)
     ]
     outcome.tables += found
-    if answer.status or answer.err.strip() or str(len(found)) != wanted:
-        said = "; ".join(answer.err.strip().splitlines()[:3])
+    errors = verdicts.errors(answer.err)
+    if answer.status or errors or str(len(found)) != wanted:
+        said = "; ".join(errors[:3])
         outcome.problems.append(f"database {database}: {len(found)} of {wanted or '?'} tables could be read: {said}")
 
 
@@ -256,7 +275,8 @@ def amcheck(bench: Bench, binaries: str, outcome: Outcome) -> None:
             f"{binaries}/pg_amcheck",
             *("--host", bench.path("socket"), "--port", "5432", "--username", "postgres"),
             *("--all", "--heapallindexed", "--parent-check", "--checkunique", "--install-missing", "--progress"),
-        ]
+        ],
+        env=SESSION,
     )
     outcome.facts["relations_checked"], problems = verdicts.amcheck(*done)
     outcome.problems += problems

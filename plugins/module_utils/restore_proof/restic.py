@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import time
 
@@ -67,6 +68,8 @@ def prove_set(settings: Settings, entry: ResticSet, env: dict[str, str], bench: 
         done = restic(bench, env, "restore", snapshot, f"--target={target}", "--verify")
         found = count(target)
         stage.bytes = found.bytes
+    # The next set needs the room.
+    shutil.rmtree(target)
     outcome.facts[f"{entry.name}_files"], outcome.facts[f"{entry.name}_bytes"] = found.files, found.bytes
     outcome.problems += [f"set {entry.name}: {text}" for text in verdicts.restored(*done, wanted, found)]
 

@@ -101,7 +101,7 @@ def run(settings: Settings, only: str) -> int:
         else:
             outcome.problems.append("not reached: the run was stopped before")
     for outcome in outcomes:
-        outcome.problems = [hidden(text, words) for text in outcome.problems]
+        outcome.problems = [hidden(" ".join(text.split()), words) for text in outcome.problems]
     record(settings, outcomes, targets(settings, config), started)
     text = report.last_line(outcomes)
     print(text, file=sys.stderr if text.startswith("FAILED") else sys.stdout, flush=True)

@@ -163,11 +163,17 @@ def amcheck(status: int, out: str, err: str) -> tuple[int, list[str]]:
         r"^\s*([0-9]+)/([0-9]+) relations \(100%\), *([0-9]+)/([0-9]+) pages \(100%\)", err, re.MULTILINE
     )
     told = [line.strip() for line in out.splitlines() if line.strip()]
-    told += [line.strip() for line in err.splitlines() if line.strip() and "relations (" not in line]
+    told += errors(err)
     count = int(progress[-1][0]) if progress else 0
     if status or told:
         return count, [f"pg_amcheck: {'; '.join(told[:4]) or f'exit {status}'}"]
     return count, [] if count else ["pg_amcheck: it has not read everything"]
+
+
+def errors(err: str) -> list[str]:
+    """Return what a client of PostgreSQL complains about; the server's warnings to every client are none of it."""
+    quiet = re.compile(r"WARNING:|DETAIL:|HINT:|NOTICE:|.* relations \([0-9 ]+%\)")
+    return [line.strip() for line in err.splitlines() if line.strip() and not quiet.match(line.strip())]
 
 
 def checksums(status: int, out: str, err: str) -> tuple[int, list[str]]:

@@ -189,6 +189,7 @@ PROGRESS = "  0/545 relations (0%),    0/1640 pages (0%)\n545/545 relations (100
         (2, "heap table app.public.t, block 0, offset 1:\n    xmin is wrong\n", PROGRESS, 545, "xmin is wrong"),
         (0, "heap table app.public.t, block 0\n", PROGRESS, 545, "block 0"),
         (0, "", PROGRESS + "pg_amcheck: warning: skipping database\n", 545, "skipping database"),
+        (0, "", PROGRESS + "WARNING:  database app has a collation version mismatch\nHINT:  rebuild\n", 545, ""),
         (0, "", "  0/545 relations (0%),    0/1640 pages (0%)\n", 0, "has not read everything"),
         (0, "", "", 0, "has not read everything"),
         (1, "", "", 0, "exit 1"),
@@ -201,6 +202,11 @@ def test_amcheck_must_have_read_everything_in_silence(
     assert found == count
     assert bool(problems) == bool(expected)
     assert expected in "".join(problems)
+
+
+def test_errors_of_a_client_are_told_from_warnings_to_everybody() -> None:
+    said = "WARNING:  collation version mismatch\nDETAIL:  x\npsql:<stdin>:3: ERROR:  invalid page in block 7\n"
+    assert verdicts.errors(said) == ["psql:<stdin>:3: ERROR:  invalid page in block 7"]
 
 
 CHECKED = "Checksum operation completed\nFiles scanned:   950\nBlocks scanned:  2858\nBad checksums:  {}\n"
