@@ -260,7 +260,7 @@ class Server:
             "config_file": f"/etc/postgresql/{wanted.cluster}/postgresql.conf",
             "data_directory": wanted.beside,
             "hba_file": hba,
-            "external_pid_file": "",
+            "external_pid_file": f"{SOCKET}/pid",
             "listen_addresses": "",
             "unix_socket_directories": SOCKET,
             "port": str(wanted.port),
