@@ -22,7 +22,7 @@ OBJECTS = {
 DAMAGES = {
     "flipped": "python3 -c \"import sys; f = open(sys.argv[1], 'r+b'); f.seek(0, 2); n = f.tell() // 2; f.seek(n); "
     'b = f.read(1)[0]; f.seek(n); f.write(bytes([b ^ 1]))" $object',
-    "truncated": "truncate -s -7 $object",
+    "truncated": "truncate -s $(($(stat -c %s $object) / 2)) $object",
     "deleted": "rm $object",
 }
 # A day goes by: what is remembered of the reads is a day older.
