@@ -66,13 +66,19 @@ def options(arguments: t.Sequence[str]) -> argparse.Namespace:
 
 def tell(text: str) -> int:
     """Complain; return the exit code of a failure."""
-    print(text, file=sys.stderr, flush=True)
+    write(text, sys.stderr)
     return 1
 
 
 def say(text: str) -> None:
-    """Show progress at once, also in the journal."""
-    print(text, flush=True)
+    """Show progress."""
+    write(text, sys.stdout)
+
+
+def write(text: str, stream: t.TextIO) -> None:
+    """Write a line at once, so that the journal has it when it happens."""
+    stream.write(f"{text}\n")
+    stream.flush()
 
 
 def interrupt(number: int, _frame: types.FrameType | None) -> None:
@@ -104,7 +110,7 @@ def run(settings: Settings, only: str) -> int:
         outcome.problems = [hidden(" ".join(text.split()), words) for text in outcome.problems]
     record(settings, outcomes, targets(settings, config), started)
     text = report.last_line(outcomes)
-    print(text, file=sys.stderr if text.startswith("FAILED") else sys.stdout, flush=True)
+    write(text, sys.stderr if text.startswith("FAILED") else sys.stdout)
     return int(any(outcome.problems for outcome in outcomes))
 
 

@@ -42,7 +42,7 @@ def amount(count: float) -> str:
     return f"{count:.1f} GiB"
 
 
-##### PostgreSQL
+# PostgreSQL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,7 +185,7 @@ def checksums(status: int, out: str, err: str) -> tuple[int, list[str]]:
     return blocks, []
 
 
-##### restic
+# restic
 
 
 @dataclasses.dataclass(frozen=True)
@@ -287,7 +287,7 @@ def part(moment: float, parts: int) -> int:
     return int(moment // WEEK) % parts + 1
 
 
-##### Redis
+# Redis
 
 
 def dump_keys(status: int, out: str) -> tuple[int, list[str]]:

@@ -29,7 +29,7 @@ def test_a_restore_must_leave_the_host_room(need: int, free: int, total: int, en
     assert (verdicts.disk(need, free, total) == []) is enough
 
 
-##### PostgreSQL
+# PostgreSQL
 
 
 def backup(label: str, stop: int, repository: int = 1, **further: Any) -> dict[str, Any]:
@@ -229,7 +229,7 @@ def test_checksums_must_have_been_read_and_right(status: int, out: str, err: str
     assert expected in "".join(problems)
 
 
-##### restic
+# restic
 
 
 def lines(*messages: dict[str, Any]) -> str:
@@ -345,7 +345,7 @@ def test_every_part_is_read_once_in_as_many_weeks() -> None:
     assert verdicts.part(start, 1) == 1
 
 
-##### Redis
+# Redis
 
 LOOKS_OK = "[offset 122] \\o/ RDB looks OK! \\o/\n[info] 4 keys read\n[info] 1 expires\n"
 CUT = "--- RDB ERROR DETECTED ---\n[offset 54] Unexpected EOF reading RDB file\n[info] 2 keys read\n"
