@@ -27,7 +27,7 @@ def database_repository(repository: Mapping[str, t.Any], passphrase: str) -> Ent
     """Return a repository as the role pgbackrest takes it."""
     return {
         **{key: repository[key] for key in ("endpoint", "bucket", "region", "uri_style") if key in repository},
-        "path": "/database",
+        "path": f"{repository.get('path', '')}/database",
         "key": repository["full"]["key"],
         "key_secret": repository["full"]["secret"],
         "cipher_pass": passphrase,
@@ -38,7 +38,7 @@ def files_repository(repository: Mapping[str, t.Any], passphrase: str, name: str
     """Return a repository as the role restic takes it: each host has a path of its own."""
     return {
         "name": repository["name"],
-        "url": f"s3:https://{repository['endpoint']}/{repository['bucket']}/files/{name}",
+        "url": f"s3:https://{repository['endpoint']}/{repository['bucket']}{repository.get('path', '')}/files/{name}",
         "region": repository["region"],
         "key": repository["append"]["key"],
         "key_secret": repository["append"]["secret"],

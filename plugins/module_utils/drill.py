@@ -138,5 +138,5 @@ def _table_rows(drill: Drill) -> list[str]:
 
 def _file_rows(drill: Drill) -> list[str]:
     files = drill["found"].get("files") or []
-    rows = [f"| {one['name']} | {one['files']} | {one['bytes']} | {one['snapshot']} |" for one in files]
-    return ["| files of | files | bytes | as of |", "| --- | --- | --- | --- |", *rows] if rows else []
+    rows = [f"| {one['name']} | {one['files']} | {one['bytes']} |" for one in files]
+    return ["| files of | files | bytes |", "| --- | --- | --- |", *rows] if rows else []

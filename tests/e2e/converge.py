@@ -17,10 +17,12 @@ ROOT = Path(__file__).resolve().parents[2]
 LOGS = ROOT / ".cache/e2e"
 LIMIT = 900
 
-# What changes without a run: clocks, caches, journals, what packages keep for themselves, what containers hold.
+# What changes without a run: clocks, caches, journals, what packages keep for themselves, what containers, databases
+# and backup jobs hold.
 VOLATILE = (
     "/etc/hostname /etc/hosts /etc/resolv.conf /var/lib/apt /var/lib/chrony /var/lib/containerd /var/lib/dbus "
-    "/var/lib/docker /var/lib/letsencrypt /var/lib/logrotate /var/lib/private /var/lib/systemd "
+    "/var/lib/docker /var/lib/letsencrypt /var/lib/logrotate /var/lib/postgresql /var/lib/private /var/lib/prometheus "
+    "/var/lib/redis /var/lib/systemd /var/lib/vise/pgbackrest /var/lib/vise/reports /var/lib/vise/restic "
     "/var/lib/vise/components /var/lib/ucf /var/lib/dpkg/lock /var/lib/dpkg/lock-frontend "
     "/var/lib/dpkg/triggers/Lock /etc/.pwd.lock"
 )
@@ -55,6 +57,7 @@ class Platform:
 
     inventory: str
     scenario: str
+    backups: str
 
     def command(self, playbook: str, *arguments: str, extra: dict[str, Any] | None = None) -> list[str]:
         """Return the command of a run."""
@@ -62,8 +65,10 @@ class Platform:
         return ["ansible-playbook", "--inventory", self.inventory, f"playbooks/{playbook}.yml", *arguments, *variables]
 
     def create(self) -> None:
-        """Make the hosts anew: nothing is on them."""
+        """Make the hosts anew: nothing is on them, and they have no backups."""
         self.destroy()
+        forget = f"rm -rf /var/lib/world/s3-[ab]/vise-backups/{self.backups}"
+        subprocess.run(["docker", "exec", "world", "sh", "-c", forget], check=True)
         self._molecule("create")
 
     def destroy(self) -> None:
@@ -128,10 +133,10 @@ def chosen(seed: int, tasks: int, times: int, longest: float) -> list[tuple[int,
     return [(number, dice.uniform(0, longest)) for number in sorted(dice.sample(range(1, tasks + 1), times))]
 
 
-PHASE1 = Platform("inventories/development", "default")
-PHASE2 = Platform("tests/e2e/inventories/phase2", "phase2")
+PHASE1 = Platform("inventories/development", "default", "phase1")
+PHASE2 = Platform("tests/e2e/inventories/phase2", "phase2", "phase2")
 # The one host of phase 1, and the names that lead to it.
 HOST, ADDRESS, ADDRESS6 = "host-1", "172.30.0.10", "fd30::10"
 URL = "https://docs.vln.test/"
 # The tasks of site.yml that work on a host and come before the smoke test.
-TASKS = 11
+TASKS = 22

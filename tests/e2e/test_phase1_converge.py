@@ -60,6 +60,9 @@ def own_description(inventory: Path) -> None:
         "all/certificates",
         "all/cloudflare",
         "all/sites",
+        "all/database",
+        "all/cache",
+        "all/backups",
         "development/sandbox",
         "development/people",
     ):

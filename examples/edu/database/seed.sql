@@ -21,4 +21,4 @@ INSERT INTO achievements (user_id, course_id, earned_at)
 SELECT person, 1 + person % 40, timestamptz '2026-06-01 00:00+00' + person * interval '3 minutes'
 FROM generate_series(1, 5000, 3) AS person;
 
-ANALYZE;
+ANALYZE users, courses, lessons, progress, achievements;

@@ -22,9 +22,9 @@ SETS = [
 ]
 
 
-def of(host: str, **more: Any) -> dict[str, Any]:
+def of(host: str, repository: dict[str, Any] = REPOSITORY, **more: Any) -> dict[str, Any]:
     duties = FilterModule().filters()["backup_duties"]
-    found: dict[str, Any] = duties([REPOSITORY], host, {"cache": ["c"]}, sets=SETS, **{**PASSPHRASES, **more})
+    found: dict[str, Any] = duties([repository], host, {"cache": ["c"]}, sets=SETS, **{**PASSPHRASES, **more})
     return found
 
 
@@ -70,3 +70,9 @@ def test_host_in_place_of_a_lost_one_finds_that_ones_backups() -> None:
     found = of("new", name="c")
     assert found["name"] == "c"
     assert found["file_repositories"][0]["url"].endswith("/files/c")
+
+
+def test_bucket_can_be_shared_below_a_path() -> None:
+    found = of("c", {**REPOSITORY, "path": "/staging"})
+    assert found["database_repositories"][0]["path"] == "/staging/database"
+    assert found["file_repositories"][0]["url"] == "s3:https://s3.example.org/backups/staging/files/c"

@@ -1,0 +1,125 @@
+"""Databases and caches as an application meets them, and the platform rebuilt from its backups."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.e2e.converge import ADDRESS, PHASE1, ROOT, Platform
+
+Shell = Callable[..., "subprocess.CompletedProcess[str]"]
+
+SECRETS = ROOT / PHASE1.inventory / "group_vars/all/vault.yml"
+EDU = ROOT / "examples/edu/database"
+CA = "/etc/vise/tls/internal/ca.pem"
+DRILL = Platform("inventories/drill", "drill", "drill")
+
+
+@pytest.fixture(scope="module")
+def secret() -> Callable[[str], str]:
+    """A secret of the development environment."""
+    secrets: dict[str, str] = yaml.safe_load(SECRETS.read_text())
+    return lambda name: secrets[name]
+
+
+@pytest.fixture(scope="module")
+def sql(on_host: Shell, secret: Callable[[str], str]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run SQL as the application edu, over TLS."""
+
+    def run(text: str, port: int = 6432, mode: str = "verify-full", check: bool = True) -> Any:
+        login = f"host={ADDRESS} port={port} dbname=edu user=edu sslmode={mode} sslrootcert={CA}"
+        command = f'IFS= read -r PGPASSWORD; export PGPASSWORD; psql -XAtq -v ON_ERROR_STOP=1 "{login}"'
+        return on_host(ADDRESS, command, f"{secret('vault_database_edu')}\n{text}", check)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def courses(
+    converged: str,  # noqa: ARG001 - the host has to be converged first
+    sql: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    """The tables of the education platform, with rows."""
+    if sql("SELECT to_regclass('progress')").stdout.strip() == "":
+        sql((EDU / "schema.sql").read_text() + (EDU / "seed.sql").read_text(), port=5432)
+
+
+@pytest.mark.parametrize("port", [6432, 5432], ids=["pool", "database"])
+@pytest.mark.usefixtures("courses")
+def test_application_reads_its_rows_over_tls(sql: Callable[..., subprocess.CompletedProcess[str]], port: int) -> None:
+    assert sql("SELECT count(*) FROM progress", port=port).stdout.strip() == "145000"
+
+
+@pytest.mark.parametrize("port", [6432, 5432], ids=["pool", "database"])
+@pytest.mark.usefixtures("courses")
+def test_nobody_gets_in_without_tls(sql: Callable[..., subprocess.CompletedProcess[str]], port: int) -> None:
+    refused = sql("SELECT 1", port=port, mode="disable", check=False)
+    assert refused.returncode == 2
+    assert refused.stdout == ""
+
+
+def test_application_keeps_keys_of_its_own_in_the_cache(
+    converged: str, on_host: Shell, secret: Callable[[str], str]
+) -> None:
+    assert converged
+    words = f"read -r REDISCLI_AUTH; export REDISCLI_AUTH; redis-cli --tls --cacert {CA} -h {ADDRESS} --user edu"
+    lines = "".join(f"SET edu:{number} {number}\n" for number in range(100))
+    answer = on_host(ADDRESS, words, f"{secret('vault_cache_edu')}\n{lines}SET other:1 1\n").stdout
+    assert answer.count("OK") == 100
+    assert "NOPERM" in answer
+
+
+def rows(address: str, on_host: Shell) -> dict[str, str]:
+    """Every table with its rows and a checksum over them, but the markers that go on being written."""
+    listed = on_host(address, "runuser -u postgres -- psql -XAtq -d edu", TABLES).stdout
+    return dict(line.split("|", 1) for line in listed.splitlines())
+
+
+# Closes the segment that is being written, and waits until it is in the archive.
+ARCHIVE = """
+ask() { runuser -u postgres -- psql -XAtqc "$1"; }
+segment=$(ask 'SELECT pg_walfile_name(pg_switch_wal())')
+for _ in $(seq 60); do
+  [[ $(ask 'SELECT last_archived_wal FROM pg_stat_archiver') < $segment ]] || exit 0
+  sleep 1
+done
+exit 1
+"""
+# Independent of the program that the platform itself uses for this.
+TABLES = r"""
+SELECT format('SELECT %L, count(*), md5(string_agg(md5(r::text), '''' ORDER BY md5(r::text))) FROM %I AS r', name, name)
+FROM unnest(ARRAY['users', 'courses', 'lessons', 'progress', 'achievements']) AS name \gexec
+"""
+
+
+@pytest.mark.usefixtures("courses")
+def test_platform_is_rebuilt_from_its_backups_with_every_row_and_key(
+    on_host: Shell, sql: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    for unit in ("vise-pgbackrest@full", "restic-backup@configuration:first", "restic-backup@redis:first"):
+        on_host(ADDRESS, f"systemctl start {unit}")
+    # Younger than any backup: it comes back by the archive alone, which is a minute behind at most.
+    sql("INSERT INTO users (email, name) SELECT gen_random_uuid() || '@example.org', 'Late'")
+    on_host(ADDRESS, "systemctl start vise-backup-marker")
+    on_host(ADDRESS, "bash -s", ARCHIVE)
+    wanted = rows(ADDRESS, on_host)
+    run = DRILL.play("drill", extra={"drill_reports": str(tmp_path), "drill_keep": True})
+    try:
+        report = next(tmp_path.glob("*.md"))
+        (ROOT / ".cache/e2e/drill.md").write_text(report.read_text())
+        assert run.code == 0, report.read_text() + run.tail
+        assert rows("172.30.0.20", on_host) == wanted
+        found = json.loads(report.with_suffix(".json").read_text())
+        names = [check["name"] for check in found["found"]["checks"]]
+        assert {"markers of the database", "pg_amcheck", "keys of the cache"} <= set(names)
+        assert "drill passed: RPO " in run.output
+        # It took nothing over: the platform archives on, and the rebuilt one does not.
+        assert on_host("172.30.0.20", "runuser -u postgres -- psql -XAtqc 'SHOW archive_mode'").stdout.strip() == "off"
+    finally:
+        DRILL.destroy()
