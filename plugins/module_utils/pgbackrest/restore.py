@@ -488,7 +488,7 @@ def _switch(wanted: Wanted, plan: Plan, report: dict[str, t.Any]) -> dict[str, t
         _systemctl("start", wanted.unit)
         newest = _newest_wal(wanted) or plan.newest_wal
         reached = recover(wanted, _patient_ask(wanted), newest)
-    except (Unusable, OSError) as error:
+    except (Unusable, OSError, ValueError) as error:
         if wanted.delta:
             raise Impossible(f"the restored cluster does not come up: {error}") from error
         put_back(wanted, left)
