@@ -121,6 +121,7 @@ resources:
   sample: {memory_mb: 7941, cores: 4, disk_mb: 76000}
 """
 
+import contextlib
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -192,8 +193,11 @@ def main() -> None:
         status, out, err = module.run_command(list(argv), environ_update=dict(environment))
         return status, out, err
 
+    cluster = host.Cluster(options["version"], options["name"], run)
     try:
-        result = converge(host.Cluster(options["version"], options["name"], run), options, module.check_mode)
+        # Check mode changes nothing, and a lock is a file.
+        with contextlib.nullcontext() if module.check_mode else host.locked(cluster):
+            result = converge(cluster, options, module.check_mode)
     except model.ClusterError as error:
         module.fail_json(msg=f"cluster {options['version']}/{options['name']}: {error}")
     if module._diff and result["actions"]:

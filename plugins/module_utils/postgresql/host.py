@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import os
 import pwd
 import shutil
@@ -48,6 +49,11 @@ class Cluster:
         return os.path.join(self.root, "etc/postgresql", self.version, self.name)
 
     @property
+    def creating(self) -> str:
+        """The marker of a cluster that is being made: what lies in its places is nobody's data yet."""
+        return os.path.join(self.root, "var/lib/postgresql", f".vise-creating-{self.version}-{self.name}")
+
+    @property
     def fence(self) -> str:
         """The marker that keeps the unit from starting."""
         return os.path.join(self.root, "etc/vise", f"postgresql-{self.version}-{self.name}.fenced")
@@ -73,14 +79,34 @@ class Cluster:
         return self.call(["runuser", "-u", "postgres", "--", *argv], **environment)
 
 
+@contextlib.contextmanager
+def locked(cluster: Cluster) -> t.Iterator[None]:
+    """Let one run at a time work. What a killed controller has started goes on on the host, and is waited for."""
+    directory = os.path.join(cluster.root, "var/lib/vise")
+    os.makedirs(directory, mode=0o755, exist_ok=True)
+    with open(os.path.join(directory, ".postgresql-cluster.lock"), "w", encoding="utf-8") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def installed(cluster: Cluster) -> bool:
+    """Whether the server is there whole; while its package is being unpacked its programs exist already."""
+    if not os.path.exists(cluster.program("postgres")):
+        return False
+    package = f"postgresql-{cluster.version}"
+    _status, out, _err = cluster.run(["dpkg-query", "-W", "-f", "${db:Status-Status}", package], {"LC_ALL": "C"})
+    return out.strip() == "installed"
+
+
 def find(cluster: Cluster) -> Found:
     """Return what the host holds."""
+    half_made = os.path.exists(cluster.creating)
     found = Found(
-        installed=os.path.exists(cluster.program("postgres")),
-        configured=os.path.exists(os.path.join(cluster.config, "postgresql.conf")),
+        installed=installed(cluster),
+        configured=not half_made and os.path.exists(os.path.join(cluster.config, "postgresql.conf")),
         fence=_text(cluster.fence).strip(),
     )
-    if not _entries(cluster.data):
+    if half_made or not _entries(cluster.data):
         return found
     status, out, _err = cluster.run([cluster.program("pg_controldata"), cluster.data], {"LC_ALL": "C"})
     facts = control(out)
@@ -127,9 +153,16 @@ def before_packages(root: str = "/") -> None:
 
 
 def create(cluster: Cluster) -> None:
-    """Make an empty cluster, with what createcluster.d says."""
+    """Make an empty cluster, with what createcluster.d says; what a killed run has left of one goes first."""
     before_packages(cluster.root)
+    if os.path.exists(cluster.creating):
+        for left_over in (cluster.data, cluster.config):
+            shutil.rmtree(left_over, ignore_errors=True)
+    os.makedirs(os.path.dirname(cluster.creating), mode=0o755, exist_ok=True)
+    with open(cluster.creating, "w", encoding="utf-8") as handle:
+        os.fsync(handle.fileno())
     cluster.call(["pg_createcluster", cluster.version, cluster.name])
+    os.unlink(cluster.creating)
 
 
 def copy(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> None:

@@ -21,6 +21,7 @@ class Host:
         self.root, self.calls, self.environments = root, list[str](), list[dict[str, str]]()
         self.answers: dict[str, tuple[int, str, str]] = {
             "pg_controldata": (0, "Database system identifier: 7\nData page checksum version: 1\n", ""),
+            "dpkg-query": (0, "installed", ""),
             "psql": (0, "7|1|0/3000060|\noff\n", ""),
         }
         self.cluster = host.Cluster("17", "main", self.run, str(root))
@@ -102,7 +103,26 @@ def test_data_that_nobody_can_read_are_left_alone(machine: Host) -> None:
     machine.answers["pg_controldata"] = (1, "", "could not open file")
     with pytest.raises(ClusterError, match="not empty"):
         machine.converge()
-    assert machine.calls == ["pg_controldata"]
+    assert "pg_createcluster" not in machine.calls
+
+
+def test_package_that_is_being_unpacked_is_not_there_yet(machine: Host) -> None:
+    machine.install()
+    machine.answers["dpkg-query"] = (0, "unpacked", "")
+    assert machine.converge()["needs"] == ["postgresql-17"]
+
+
+def test_cluster_whose_making_was_cut_off_is_made_anew(machine: Host) -> None:
+    machine.install()
+    machine.answers["pg_createcluster"] = (1, "", "killed")
+    with pytest.raises(ClusterError, match="killed"):
+        machine.converge()
+    half = machine.write("var/lib/postgresql/17/main/half-made")
+    machine.write("etc/postgresql/17/main/half-made")
+    del machine.answers["pg_createcluster"]
+    assert machine.converge()["actions"] == ["create the cluster"]
+    assert not half.exists()
+    assert not pathlib.Path(machine.cluster.creating).exists()
 
 
 def test_fence_outlives_and_keeps_from_starting(machine: Host) -> None:
