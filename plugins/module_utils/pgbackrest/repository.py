@@ -104,7 +104,7 @@ def reason(text: str) -> str:
 
 def lsn(text: str) -> int:
     """Return a position in the WAL as a number."""
-    high, _, low = text.partition("/")
+    high, _slash, low = text.partition("/")
     return (int(high, 16) << 32) + int(low, 16)
 
 

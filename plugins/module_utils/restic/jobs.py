@@ -151,7 +151,7 @@ class Restic:
 
 def backup(config: plan.Settings, instance: str) -> int:
     """Back up one set to one repository; return 0, or 3 when the snapshot lacks something."""
-    name, _, destination = instance.partition(":")
+    name, _colon, destination = instance.partition(":")
     if name not in config.sets:
         raise JobError(f"{name!r} is no set of this host; there are {', '.join(sorted(config.sets)) or 'none'}")
     wanted, restic = config.sets[name], Restic.at(config, destination)
@@ -264,7 +264,7 @@ def note(kind: str, instance: str) -> int:
     now = int(time.time())
     known = plan.after_run(state(kind, instance), os.environ["SERVICE_RESULT"], os.environ.get("EXIT_STATUS", ""), now)
     save(kind, instance, **known)
-    name, _, destination = instance.rpartition(":")
+    name, _colon, destination = instance.rpartition(":")
     values = {
         "vise_backup_last_success_timestamp_seconds": known.get("last_success"),
         "vise_backup_last_failure_timestamp_seconds": known.get("last_failure"),
