@@ -254,7 +254,11 @@ class Server:
         os.chmod(hba, 0o644)
         # The live cluster's archiving has its own spool and lock, and must not wait for ours.
         fetch = restore_command(
-            wanted, f"--pg1-path={wanted.beside}", f"--spool-path={SOCKET}/spool", f"--lock-path={SOCKET}/lock"
+            wanted,
+            f"--pg1-path={wanted.beside}",
+            "--archive-async",
+            f"--spool-path={SOCKET}/spool",
+            f"--lock-path={SOCKET}/lock",
         )
         settings = {
             "config_file": f"/etc/postgresql/{wanted.cluster}/postgresql.conf",
