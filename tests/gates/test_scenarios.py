@@ -1,0 +1,9 @@
+"""No scenario holds a line that cannot fail; what is asked is in tools/scenarios.py."""
+
+from __future__ import annotations
+
+from tools import collection, scenarios
+
+
+def test_what_must_not_succeed_fails_the_scenario_when_it_does() -> None:
+    assert scenarios.negations(collection.ROOT) == []
