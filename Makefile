@@ -36,6 +36,10 @@ down: setup ## Remove everything that `make up` and the tests made
 	python sandbox/sandbox.py down
 	rm -f $(INVENTORY)/group_vars/all/vault.yml
 
+.PHONY: drill
+drill: world docs ## Rebuild the sandbox's platform from its backups on a fresh host, and measure
+	ansible-playbook -i inventories/drill playbooks/drill.yml
+
 .PHONY: status
 status: setup ## Show what runs in the sandbox
 	python sandbox/sandbox.py status

@@ -69,6 +69,7 @@ export default defineConfig({
           { text: 'Getting started', link: '/getting-started' },
           { text: 'Architecture', link: '/architecture' },
           { text: 'How a component works', link: '/how-component-works' },
+          { text: 'Data and its backups', link: '/backups' },
           { text: 'The sandbox', link: '/sandbox' },
           { text: 'Testing', link: '/testing' },
         ],

@@ -72,5 +72,17 @@ def test_only_promised_ports_of_each_host_answer(world: Shell) -> None:
         assert closed <= PROMISED.get(host, set()), address
 
 
+@pytest.mark.usefixtures("spread")
+@pytest.mark.parametrize(
+    ("port", "server"),
+    [(5432, "172.30.0.34"), (6432, "172.30.0.34"), (6379, "172.30.0.35")],
+    ids=["database", "pool", "cache"],
+)
+def test_services_answer_their_clients_and_nobody_else(on_host: Shell, port: int, server: str) -> None:
+    asked = f"timeout 3 bash -c ': </dev/tcp/{server}/{port}'"
+    assert on_host("172.30.0.31", asked, check=False).returncode == 0
+    assert on_host(DOCS, asked, check=False).returncode == 124
+
+
 def test_second_run_changes_nothing(spread: Platform) -> None:
     assert spread.converge().changed == dict.fromkeys(HOSTS, 0)
