@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: database_restore
 short_description: Restore a PostgreSQL cluster from pgBackRest, as a transaction
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Restores a set beside the cluster in place and lets it recover to the target there. Only a copy that has reached the
     target and answers takes the place of the old cluster, which is kept aside.
