@@ -22,6 +22,8 @@ NEXT_STEPS = {
         ("", "make a new full backup of PostgreSQL"),
     ),
     "restic": (
+        # What is damaged cannot be read either, and no credential mends it.
+        ("ciphertext verification failed|pack ", "make a new backup of the files"),
         ("RPO|no snapshot", "see why restic's timer makes no backup"),
         ("cannot be read", "see whether the repository answers, and what its credentials may"),
         ("", "make a new backup of the files"),

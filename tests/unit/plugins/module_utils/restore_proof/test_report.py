@@ -105,6 +105,11 @@ def test_the_last_line_of_a_good_run_says_what_is_proven() -> None:
         ("restic", "set files: there is no snapshot", "see why restic's timer makes no backup"),
         ("restic", "set files: snapshots cannot be read: Fatal", "see whether the repository answers"),
         ("restic", "pack 7e44 contains 2 errors", "make a new backup of the files"),
+        (
+            "restic",
+            "set files: the list of files cannot be read: ciphertext verification failed",
+            "make a new backup of the files",
+        ),
         ("redis", "redis-check-rdb: Unexpected EOF", "make a new dump of Redis"),
     ],
 )
