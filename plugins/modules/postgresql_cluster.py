@@ -70,6 +70,10 @@ options:
     description: Whether a standby replaces what lies in its data directory, a former primary's data too.
     type: bool
     default: false
+  beside:
+    description: Version whose cluster may hold data on this host as well, since this one is about to take them over.
+    type: str
+    default: ""
 attributes:
   check_mode:
     description: Says what would be made, or why it is refused.
@@ -143,13 +147,14 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "packages": {"type": "list", "elements": "str", "default": []},
     "primary": {"type": "dict", "options": PRIMARY},
     "rebuild": {"type": "bool", "default": False},
+    "beside": {"type": "str", "default": ""},
 }
 
 
 def plan(cluster: host.Cluster, found: model.Found, options: dict[str, t.Any]) -> list[str]:
     """Return what is to do; asks the primary only where there is a client to ask with."""
     if options["state"] == "primary":
-        return model.plan_primary(found)
+        return model.plan_primary(found, options["beside"])
     upstream, why = host.ask(cluster, options["primary"]) if found.installed else (model.Upstream("unknown"), "")
     try:
         return model.plan_standby(found, upstream, options["rebuild"])

@@ -8,16 +8,10 @@ import dataclasses
 import re
 import typing as t
 
-# The builtin provider: what sorts text does not change with the system's libc, so no index breaks by an upgrade.
-INITDB_OPTIONS = (
-    "--data-checksums --encoding=UTF8 --locale=C.UTF-8 --locale-provider=builtin --builtin-locale=C.UTF-8 "
-    "--auth-local=peer --auth-host=reject"
-)
-CREATECLUSTER = f"""\
-# Managed by Ansible: changes made here are taken back
 # The role makes the cluster: a standby's is a copy of the primary's.
+CREATECLUSTER = """\
+# Managed by Ansible: changes made here are taken back
 create_main_cluster = false
-initdb_options = '{INITDB_OPTIONS}'
 """
 
 
@@ -35,6 +29,8 @@ class Found:
     system: str = ""  # the system identifier, the same in a primary and its standbys
     checksums: bool = True
     fence: str = ""  # why it must not run, as promote_standby.yml has noted it
+    version: str = ""
+    others: tuple[str, ...] = ()  # versions of which the host holds data that are not fenced
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,13 +41,21 @@ class Upstream:
     is_primary: bool = True
 
 
+def initdb_options(version: str) -> list[str]:
+    """Return how a cluster of a version is made."""
+    # The builtin provider, since 17: what sorts text does not change with the system's libc, and breaks no index.
+    provider = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if int(version) >= 17 else []
+    places = ["--encoding=UTF8", "--locale=C.UTF-8", *provider]
+    return ["--data-checksums", *places, "--auth-local=peer", "--auth-host=reject"]
+
+
 def control(text: str) -> dict[str, str]:
     """Return what pg_controldata has printed."""
     pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
     return {key.strip(): value.strip() for key, value in pairs}
 
 
-def plan_primary(found: Found) -> list[str]:
+def plan_primary(found: Found, beside: str = "") -> list[str]:
     """Return what is to do so that the host holds a primary; raises where that would be a second one."""
     if found.fence:
         raise ClusterError(
@@ -71,6 +75,7 @@ def plan_primary(found: Found) -> list[str]:
         )
     if found.data == "primary" and not found.checksums:
         raise ClusterError("the cluster has no data checksums: stop it and run pg_checksums --enable")
+    _refuse_other_versions(found, beside)
     return ["create the cluster"] if found.data == "none" else _configuration(found)
 
 
@@ -89,11 +94,21 @@ def plan_standby(found: Found, upstream: Upstream, rebuild: bool) -> list[str]:
         )
     if not upstream.system:
         raise ClusterError("there is nothing to copy from")
+    _refuse_other_versions(found)
     return ["copy the primary", *_configuration(found), *(["remove the fence"] if found.fence else [])]
 
 
 def _configuration(found: Found) -> list[str]:
     return [] if found.configured else ["configure the cluster"]
+
+
+def _refuse_other_versions(found: Found, beside: str = "") -> None:
+    others = [version for version in found.others if version != beside]
+    if found.data == "none" and others:
+        raise ClusterError(
+            f"this host holds data of PostgreSQL {others[0]}, and {found.version} would begin empty beside them: run "
+            f"upgrade_postgresql.yml, or describe the version as {others[0]}"
+        )
 
 
 def _refuse_damage(found: Found) -> None:

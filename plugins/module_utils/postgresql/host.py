@@ -21,6 +21,7 @@ from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster i
     conninfo,
     control,
     followed,
+    initdb_options,
     last_position,
 )
 
@@ -105,6 +106,8 @@ def find(cluster: Cluster) -> Found:
         installed=installed(cluster),
         configured=not half_made and os.path.exists(os.path.join(cluster.config, "postgresql.conf")),
         fence=_text(cluster.fence).strip(),
+        version=cluster.version,
+        others=others(cluster),
     )
     if half_made or not _entries(cluster.data):
         return found
@@ -118,6 +121,17 @@ def find(cluster: Cluster) -> Found:
         data="standby" if standby else "primary",
         system=facts["Database system identifier"],
         checksums=facts.get("Data page checksum version", "0") != "0",
+    )
+
+
+def others(cluster: Cluster) -> tuple[str, ...]:
+    """Return the other versions of which the host holds data that may run."""
+    versions = sorted(name for name in _entries(os.path.dirname(os.path.dirname(cluster.data))) if name.isdigit())
+    clusters = [dataclasses.replace(cluster, version=version) for version in versions if version != cluster.version]
+    return tuple(
+        other.version
+        for other in clusters
+        if os.path.exists(os.path.join(other.data, "PG_VERSION")) and not os.path.exists(other.fence)
     )
 
 
@@ -153,7 +167,7 @@ def before_packages(root: str = "/") -> None:
 
 
 def create(cluster: Cluster) -> None:
-    """Make an empty cluster, with what createcluster.d says; what a killed run has left of one goes first."""
+    """Make an empty cluster; what a killed run has left of one goes first."""
     before_packages(cluster.root)
     if os.path.exists(cluster.creating):
         for left_over in (cluster.data, cluster.config):
@@ -161,7 +175,7 @@ def create(cluster: Cluster) -> None:
     os.makedirs(os.path.dirname(cluster.creating), mode=0o755, exist_ok=True)
     with open(cluster.creating, "w", encoding="utf-8") as handle:
         os.fsync(handle.fileno())
-    cluster.call(["pg_createcluster", cluster.version, cluster.name])
+    cluster.call(["pg_createcluster", cluster.version, cluster.name, "--", *initdb_options(cluster.version)])
     os.unlink(cluster.creating)
 
 

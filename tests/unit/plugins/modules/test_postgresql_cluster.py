@@ -44,7 +44,14 @@ class Host:
         self.write("usr/lib/postgresql/17/bin/postgres")
 
     def converge(self, check_mode: bool = False, **options: Any) -> dict[str, Any]:
-        given = {"state": "primary", "packages": ["postgresql-17"], "primary": None, "rebuild": False, **options}
+        given = {
+            "state": "primary",
+            "packages": ["postgresql-17"],
+            "primary": None,
+            "rebuild": False,
+            "beside": "",
+            **options,
+        }
         result: dict[str, Any] = postgresql_cluster.converge(self.cluster, given, check_mode)
         return result
 
@@ -64,7 +71,6 @@ def test_packages_are_asked_for_and_make_no_cluster_of_their_own(machine: Host) 
     assert machine.converge()["needs"] == ["postgresql-17"]
     text = (machine.root / host.CREATECLUSTER_FILE.lstrip("/")).read_text()
     assert "create_main_cluster = false" in text
-    assert "--data-checksums" in text
 
 
 def test_cluster_is_created_once(machine: Host) -> None:
@@ -133,3 +139,10 @@ def test_fence_outlives_and_keeps_from_starting(machine: Host) -> None:
     host.unfence(machine.cluster)
     assert (machine.root / "etc/postgresql/17/main/start.conf").read_text() == "auto\n"
     assert host.find(machine.cluster).fence == ""
+
+
+def test_data_of_another_version_are_seen_until_they_are_fenced(machine: Host) -> None:
+    machine.write("var/lib/postgresql/15/main/PG_VERSION")
+    assert host.find(machine.cluster).others == ("15",)
+    machine.write("etc/vise/postgresql-15-main.fenced", "upgraded")
+    assert host.find(machine.cluster).others == ()

@@ -37,6 +37,7 @@ def test_primary_is_made_once(found: Found, steps: list[str]) -> None:
         (Found(configured=True), "empty or missing"),
         (Found(data="damaged"), "holds no cluster"),
         (Found(configured=True, data="primary", checksums=False), "pg_checksums --enable"),
+        (Found(version="17", others=("15",)), "holds data of PostgreSQL 15, and 17 would begin empty beside them"),
     ],
 )
 def test_what_is_no_primary_does_not_become_one(found: Found, says: str) -> None:
@@ -135,3 +136,17 @@ def test_end_of_wal_is_read_from_the_complaint_about_it() -> None:
 
 def test_the_followed_primary_is_read_from_its_connection() -> None:
     assert cluster.followed("host=db-1 port=6000 user=r") == ("db-1", 6000)
+
+
+def test_cluster_that_takes_over_begins_beside_the_old_one() -> None:
+    assert cluster.plan_primary(Found(version="17", others=("15",)), beside="15") == ["create the cluster"]
+
+
+def test_standby_does_not_begin_beside_data_of_another_version() -> None:
+    with pytest.raises(ClusterError, match="describe the version as 15"):
+        cluster.plan_standby(Found(version="17", others=("15",)), THE_PRIMARY, False)
+
+
+def test_builtin_collation_comes_with_17() -> None:
+    assert "--locale-provider=builtin" in cluster.initdb_options("17")
+    assert "--locale-provider=builtin" not in cluster.initdb_options("15")
