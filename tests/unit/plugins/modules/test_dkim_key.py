@@ -1,0 +1,198 @@
+"""The module on a directory of the test's: each state, each refusal, and no private key anywhere."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+import syslog
+import typing as t
+
+import pytest
+from ansible.module_utils import basic
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.vise.platform.plugins.module_utils.dkim import keys, store
+from ansible_collections.vise.platform.plugins.modules import dkim_key
+
+PEM = keys.make("rsa", 2048)
+OTHER = keys.make("ed25519", 0)
+# Any line of a key's middle.
+CANARY = PEM.splitlines()[5]
+
+
+class Host:
+    """Runs the module, and reads what it left."""
+
+    def __init__(self, root: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.root, self.capsys, self.said = root, capsys, ""
+
+    def call(self, *wanted: dict[str, t.Any], **options: t.Any) -> dict[str, t.Any]:
+        basic._ANSIBLE_ARGS = None
+        entries = [{"domain": "example.org", "selector": "s1", **one} for one in wanted]
+        given = {"directory": str(self.root), "keys": entries, "_ansible_diff": True, **options}
+        with patch_module_args(given), contextlib.suppress(SystemExit):
+            dkim_key.main()
+        self.said = self.capsys.readouterr().out
+        answer: dict[str, t.Any] = json.loads(self.said)
+        return answer
+
+    def states(self) -> dict[str, str]:
+        return {one["selector"]: one["state"] for one in self.call()["dkim_keys"]}
+
+    def files(self) -> list[str]:
+        return sorted(path.name for path in self.root.rglob("*") if path.is_file() and path.name != ".lock")
+
+
+@pytest.fixture
+def host(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Host:
+    return Host(tmp_path / "dkim", capsys)
+
+
+@pytest.mark.parametrize(("size", "kind"), [(2048, "rsa"), (4096, "rsa"), (2048, "ed25519")])
+def test_key_is_made_once(host: Host, size: int, kind: str) -> None:
+    first = host.call({"type": kind, "size": size})
+    second = host.call({"type": kind, "size": size})
+    assert (first["changed"], second["changed"]) == (True, False)
+    assert first["dkim_keys"] == second["dkim_keys"]
+    (found,) = first["dkim_keys"]
+    assert (found["record"], found["state"]) == ("s1._domainkey.example.org", "made")
+    assert (found["type"], found["size"]) == (kind, 256 if kind == "ed25519" else size)
+    pem = host.root / "example.org/s1.pem"
+    assert found["txt"] == keys.facts(pem.read_text()).txt
+    assert [path.stat().st_mode & 0o777 for path in (pem, pem.parent, host.root)] == [0o600, 0o700, 0o700]
+
+
+def test_keys_of_all_domains_come_in_one_execution(host: Host) -> None:
+    wanted = [{"domain": domain, "selector": name} for domain in ("b.test", "a.test") for name in ("s2", "s1")]
+    host.call(*wanted)
+    answer = host.call()
+    assert [one["record"] for one in answer["dkim_keys"]] == [
+        f"{name}._domainkey.{domain}" for domain in ("a.test", "b.test") for name in ("s1", "s2")
+    ]
+    assert (answer["changed"], answer["actions"]) == (False, [])
+
+
+def test_key_is_imported_from_the_controller_and_from_the_host(host: Host, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "other.pem").write_text(OTHER)
+    wanted = [{}, {"selector": "s2", "source": str(tmp_path / "other.pem")}]
+    options = {"private_keys": {"example.org/s1": PEM}}
+    assert host.call(*wanted, **options)["actions"] == [
+        "import a key for s1._domainkey.example.org",
+        "import a key for s2._domainkey.example.org",
+    ]
+    assert host.call(*wanted, **options)["changed"] is False
+    assert [one["type"] for one in host.call()["dkim_keys"]] == ["rsa", "ed25519"]
+    assert (host.root / "example.org/s1.pem").read_text() == PEM
+
+
+def test_key_goes_its_way_from_made_to_absent(host: Host) -> None:
+    host.call({"selector": "old"}, {"selector": "new"})
+    host.call({"selector": "old", "state": "active"})
+    for state in ("published", "switching", "active"):
+        assert host.call({"selector": "new", "state": state})["changed"] is True
+        assert host.call({"selector": "new", "state": state})["changed"] is False
+    assert host.states() == {"old": "retiring", "new": "active"}
+    host.call({"selector": "old", "state": "retired"})
+    assert host.files() == ["keys.json", "new.pem"]
+    assert host.states() == {"old": "retired", "new": "active"}
+    host.call({"selector": "old", "state": "absent"})
+    assert host.states() == {"new": "active"}
+    assert host.call({"selector": "old", "state": "absent"})["changed"] is False
+
+
+def test_retired_key_whose_removal_was_killed_is_removed_by_the_next_run(host: Host) -> None:
+    host.call({})
+    pem = (host.root / "example.org/s1.pem").read_text()
+    host.call({"state": "retired"})
+    (host.root / "example.org/s1.pem").write_text(pem)
+    assert host.call({"state": "retired"})["changed"] is True
+    assert host.files() == ["keys.json"]
+
+
+def test_key_whose_entry_was_never_written_is_kept(host: Host) -> None:
+    before = host.call({})["dkim_keys"][0]["txt"]
+    (host.root / "example.org/keys.json").unlink()
+    answer = host.call({"state": "published"})
+    assert (answer["dkim_keys"][0]["txt"], answer["dkim_keys"][0]["state"]) == (before, "published")
+
+
+def test_check_mode_on_an_empty_host_says_what_it_would_do(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "HAS_CRYPTOGRAPHY", False)
+    answer = host.call({}, {"selector": "s2"}, private_keys={"example.org/s2": PEM}, _ansible_check_mode=True)
+    assert [(one["selector"], one["txt"], one["state"]) for one in answer["dkim_keys"]] == [
+        ("s1", "", "made"),
+        ("s2", "", "made"),
+    ]
+    assert len(answer["actions"]) == 2
+    assert not host.root.exists()
+
+
+def test_check_mode_tells_states_and_notes_nothing(host: Host) -> None:
+    host.call({"selector": "old"}, {"selector": "new"})
+    host.call({"selector": "old", "state": "active"})
+    answer = host.call({"selector": "new", "state": "active"}, _ansible_check_mode=True)
+    assert {one["selector"]: one["state"] for one in answer["dkim_keys"]} == {"old": "retiring", "new": "active"}
+    assert host.states() == {"old": "active", "new": "made"}
+
+
+def test_loose_mode_is_tightened_and_told(host: Host) -> None:
+    host.call({})
+    (host.root / "example.org/s1.pem").chmod(0o644)
+    assert host.call(_ansible_check_mode=True)["changed"] is True
+    assert host.call()["actions"] == [f"let only root reach {host.root}/example.org/s1.pem"]
+    assert host.call()["changed"] is False
+
+
+REFUSED: list[tuple[list[dict[str, t.Any]], dict[str, t.Any], str]] = [
+    ([{"selector": "none", "state": "active"}], {}, "make it first"),
+    ([{"state": "absent"}], {}, "mail is signed by it"),
+    ([{"selector": "gone", "state": "active"}], {}, "not used twice"),
+    ([{"selector": "gone"}], {}, "not used twice"),
+    ([{}], {"private_keys": {"example.org/s1": PEM}}, "never changes its key"),
+    ([{"selector": "lost", "state": "active"}], {}, "its private key is gone"),
+    ([{"selector": "n"}], {"private_keys": {"example.org/n": f"x{CANARY}"}}, "not a private key"),
+    ([{"selector": "n", "source": "/nowhere.pem"}], {}, "No such file"),
+    ([{}, {}], {}, "wanted more than once"),
+    ([{}], {"private_keys": {"example.org/other": PEM}}, "example.org/other is not in keys"),
+    ([{"selector": "n", "size": 1024}], {}, "2048 to 4096 bits, not 1024"),
+    ([{"domain": "../etc"}], {}, "not a domain"),
+    ([{"selector": "a/b"}], {}, "it is one label"),
+]
+
+
+@pytest.mark.parametrize(("wanted", "options", "says"), REFUSED)
+def test_what_cannot_be_is_refused_before_anything_changes(
+    host: Host, wanted: list[dict[str, t.Any]], options: dict[str, t.Any], says: str
+) -> None:
+    host.call({"selector": "lost"}, {"selector": "gone"}, {})
+    host.call({"state": "active"}, {"selector": "gone", "state": "retired"})
+    (host.root / "example.org/lost.pem").unlink()
+    before = host.states()
+    answer = host.call({"selector": "fine"}, *wanted, **options)
+    assert says in answer["msg"]
+    assert CANARY not in host.said
+    assert host.states() == before
+
+
+def test_no_private_key_leaves_the_host(host: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    journal: list[str] = []
+    monkeypatch.setattr(basic, "has_journal", False)
+    monkeypatch.setattr(syslog, "syslog", lambda *line: journal.append(str(line)))
+    (tmp_path / "source.pem").write_text(OTHER)
+    said = []
+    for options in ({"_ansible_check_mode": True}, {}, {}):
+        wanted = [{}, {"selector": "s2", "source": str(tmp_path / "source.pem")}, {"selector": "s3"}]
+        host.call(*wanted, private_keys={"example.org/s1": PEM}, **options)
+        said.append(host.said)
+    private = [path.read_text() for path in host.root.rglob("*.pem")]
+    lines = {line for pem in private for line in pem.splitlines()[1:-1]}
+    assert len(private) == 3
+    assert CANARY in lines
+    assert journal, "the module logs its call, so this test looks where a leak would be"
+    assert [line for line in lines if line in "\n".join(said + journal)] == []
+
+
+def test_reading_waits_for_nobody(host: Host) -> None:
+    host.call({})
+    with store.locked(str(host.root)):
+        assert host.states() == {"s1": "made"}
