@@ -12,6 +12,7 @@ SSH_KEY = CACHE / "id_ed25519"
 CA_KEY = CACHE / "ca.key"
 CA_CERT = CACHE / "ca.crt"
 CLOUDFLARE_TOKEN = CACHE / "cloudflare.token"
+CLOUDFLARE_TOKENS = CACHE / "cloudflare.json"
 S3 = CACHE / "s3.json"
 # Written by tools/make_secrets.py from the above.
 SECRETS = ROOT / "inventories" / "development" / "group_vars"

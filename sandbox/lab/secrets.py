@@ -34,6 +34,22 @@ def cloudflare_token() -> None:
         names.CLOUDFLARE_TOKEN.write_text(randomness.token_urlsafe(30) + "\n")
 
 
+# What tokens beside the first may do, by the names of Cloudflare's API; `zones` where they see just some.
+LIMITED_TOKENS: dict[str, dict[str, list[str]]] = {
+    "dns": {"permissions": ["DNS Write"]},
+    "read": {"permissions": ["Zone Read", "DNS Read", "Zone Settings Read"]},
+    "elsewhere": {"permissions": ["Zone Read", "DNS Write"], "zones": ["elsewhere.test"]},
+}
+
+
+def limited_cloudflare_tokens() -> None:
+    """Tokens that lack something, for tests of what is said then."""
+    if not names.CLOUDFLARE_TOKENS.exists():
+        found = {name: {"token": randomness.token_urlsafe(30), **grant} for name, grant in LIMITED_TOKENS.items()}
+        names.CLOUDFLARE_TOKENS.touch(mode=0o600)
+        names.CLOUDFLARE_TOKENS.write_text(json.dumps(found, indent=2) + "\n")
+
+
 def s3_credentials() -> None:
     """What both S3 servers accept: `full` may do everything, `append` neither remove nor overwrite."""
     if names.S3.exists():
@@ -56,4 +72,5 @@ def make() -> None:
     ssh_key()
     authority()
     cloudflare_token()
+    limited_cloudflare_tokens()
     s3_credentials()

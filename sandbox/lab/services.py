@@ -22,6 +22,7 @@ class Service:
     address: str
     ports: tuple[str, ...]
     faults: tuple[str, ...]
+    counted: tuple[str, ...]
     ready: tuple[str, ...]
 
 
@@ -40,7 +41,8 @@ def read(name: str, source: str) -> Service:
         names=words("names"),
         address=(words("address") or ("2",))[0],
         ports=words("ports"),
-        faults=words("faults"),
+        faults=(*words("faults"), *words("counted")),
+        counted=words("counted"),
         ready=tuple(value for key, value in lines if key == "ready"),
     )
 

@@ -88,7 +88,9 @@ def fault(name: str, mode: str, clients: list[str]) -> None:
     if name not in known:
         raise Failed(f"no such service of world with ports: {name}; there are {', '.join(known)}")
     modes = ("none", "outage", *known[name].faults)
-    if mode not in modes:
+    # `500@3`, where a service counts: at the third request from now alone.
+    kind = re.sub(r"@[1-9][0-9]*$", "", mode)
+    if kind not in (modes if kind == mode else known[name].counted):
         raise Failed(f"{name} knows no fault {mode}; there are {', '.join(modes)}")
     try:
         whom = [str(ipaddress.ip_address(client)) for client in clients] or [""]

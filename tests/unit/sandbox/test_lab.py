@@ -87,6 +87,9 @@ def test_outage_refuses_both_families_and_only_the_chosen_client() -> None:
         ("s3_a", "flood", [], "there are none, outage, slow, 403, 500"),
         ("acme", "slow", [], "there are none, outage"),
         ("s3_a", "slow", ["molecule-1"], "does not appear to be"),
+        ("s3_a", "slow@2", [], "knows no fault slow@2"),
+        ("cloudflare", "500@0", [], "knows no fault 500@0"),
+        ("cloudflare", "outage@2", [], "knows no fault outage@2"),
     ],
 )
 def test_unknown_fault_is_refused_before_anything_changes(
@@ -95,6 +98,23 @@ def test_unknown_fault_is_refused_before_anything_changes(
     monkeypatch.delattr(world, "run")
     with pytest.raises(Failed, match=said):
         world.fault(service, mode, clients)
+
+
+def test_fault_at_a_request_reaches_the_service_that_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(world, "run", lambda *_argv, text: written.append(text))
+    world.fault("cloudflare", "429@2", [])
+    assert written == ["429@2"]
+
+
+def test_limited_tokens_are_private_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "CLOUDFLARE_TOKENS", tmp_path / "cloudflare.json")
+    secrets.limited_cloudflare_tokens()
+    first = names.CLOUDFLARE_TOKENS.read_text()
+    secrets.limited_cloudflare_tokens()
+    assert names.CLOUDFLARE_TOKENS.read_text() == first
+    assert stat.S_IMODE(names.CLOUDFLARE_TOKENS.stat().st_mode) == 0o600
+    assert {entry["permissions"][0] for entry in json.loads(first).values()} == {"DNS Write", "Zone Read"}
 
 
 def test_s3_credentials_are_private_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

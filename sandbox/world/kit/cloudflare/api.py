@@ -1,0 +1,194 @@
+"""From a request to what is done."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from . import rulesets, tokens
+from .errors import Refused, unauthorized, unroutable
+from .tokens import Grant
+from .zones import Zones, identity
+
+Answer = dict[str, Any]
+# Of a list of records; Cloudflare documents no largest page, and clients ask for up to 5,000.
+LARGEST_PAGE = 5000
+RANGES = {
+    "ipv4_cidrs": ["173.245.48.0/20", "103.21.244.0/22"],
+    "ipv6_cidrs": ["2400:cb00::/32"],
+    "etag": "38f79d050aa027e3be3865e495dcc9bc",
+}
+
+
+class Request(dict[str, Any]):
+    """One request: method, path, query, body."""
+
+    @property
+    def method(self) -> str:
+        """Return its method."""
+        return str(self["method"])
+
+
+class Api:
+    """All that answers."""
+
+    def __init__(self, zones: Zones, known: Callable[[], tokens.Tokens]) -> None:
+        self.zones = zones
+        self.known = known
+        self.lock = threading.Lock()
+        zone = r"/zones/(?P<zone>[^/]+)"
+        self.routes: list[tuple[str, str, Callable[..., Answer]]] = [
+            ("GET", "/user/tokens/verify", self.verify),
+            ("GET", "/ips", lambda **_: {"result": RANGES}),
+            ("GET", "/zones", self.list_zones),
+            ("POST", "/graphql", self.analytics),
+            ("GET", zone, self.show_zone),
+            ("GET", f"{zone}/dns_records", self.list_records),
+            ("POST", f"{zone}/dns_records", self.one("posts")),
+            ("POST", f"{zone}/dns_records/batch", self.batch),
+            ("GET", f"{zone}/dns_records/(?P<record>[^/]+)", self.show_record),
+            ("PUT", f"{zone}/dns_records/(?P<record>[^/]+)", self.one("puts")),
+            ("PATCH", f"{zone}/dns_records/(?P<record>[^/]+)", self.one("patches")),
+            ("DELETE", f"{zone}/dns_records/(?P<record>[^/]+)", self.one("deletes")),
+            ("GET", f"{zone}/settings/(?P<setting>[^/]+)", self.show_setting),
+            ("PATCH", f"{zone}/settings/(?P<setting>[^/]+)", self.change_setting),
+            ("GET|PATCH", f"{zone}/dnssec", self.dnssec),
+            ("GET|PUT", f"{zone}/origin_tls_client_auth/settings", self.origin_pulls),
+            ("GET|PUT", f"{zone}/rulesets/phases/(?P<phase>[^/]+)/entrypoint", self.entrypoint),
+        ]
+
+    def answer(self, authorization: str | None, request: Request) -> tuple[str, Answer]:
+        """Return whose token it was, and the answer."""
+        path = request["path"]
+        grant = tokens.authorize(self.known(), authorization, path)
+        found = [(method, act, re.fullmatch(pattern, path)) for method, pattern, act in self.routes]
+        matching = [(method, act, match) for method, act, match in found if match]
+        if not matching:
+            raise unroutable(path)
+        for method, act, match in matching:
+            if request.method in method.split("|"):
+                named = match.groupdict()
+                if "zone" in named:
+                    named["zone"] = self.zone_of(grant, named["zone"], path)
+                with self.lock:
+                    return grant.name, act(grant=grant, request=request, **named)
+        raise Refused(405, 10405, "Method not allowed for this authentication scheme")
+
+    def zone_of(self, grant: Grant, zone_id: str, path: str) -> str:
+        """Return a zone's name, when it is there and the token's."""
+        name = self.zones.name(zone_id)
+        if name is None:
+            raise unroutable(path)
+        if not grant.sees(name):
+            raise unauthorized()
+        return name
+
+    def verify(self, grant: Grant, **_more: Any) -> Answer:
+        """Whether a token is one; not what it may do."""
+        return {"result": {"id": identity(grant.name), "status": grant.status}}
+
+    def list_zones(self, grant: Grant, request: Request) -> Answer:
+        """The zones for which a token has any permission."""
+        shown = [self.zones.show(name) for name in self.zones.plans if grant.sees(name) and grant.permissions]
+        return page(shown, request["query"], ("name", "status"), 50)
+
+    def show_zone(self, grant: Grant, zone: str, **_more: Any) -> Answer:
+        """One zone."""
+        need(grant, tokens.ZONE_READ)
+        return {"result": self.zones.show(zone)}
+
+    def list_records(self, grant: Grant, request: Request, zone: str) -> Answer:
+        """Records, in the order of their names."""
+        need(grant, tokens.DNS_READ)
+        rows = sorted(
+            self.zones.records(zone).values(), key=lambda record: (record["name"], record["type"], record["id"])
+        )
+        return page(rows, request["query"], ("name", "type", "content"), LARGEST_PAGE)
+
+    def show_record(self, grant: Grant, zone: str, record: str, **_more: Any) -> Answer:
+        """One record."""
+        need(grant, tokens.DNS_READ)
+        if record not in self.zones.records(zone):
+            raise Refused(404, 81044, "Record does not exist.")
+        return {"result": self.zones.records(zone)[record]}
+
+    def one(self, kind: str) -> Callable[..., Answer]:
+        """A change of one record, which is a batch of one."""
+
+        def act(grant: Grant, request: Request, zone: str, record: str = "") -> Answer:
+            need(grant, tokens.DNS_WRITE)
+            entry = {**(request["body"] or {}), **({"id": record} if record else {})}
+            done = self.zones.batch(zone, {kind: [entry]})[kind][0]
+            return {"result": {"id": record} if kind == "deletes" else done}
+
+        return act
+
+    def batch(self, grant: Grant, request: Request, zone: str) -> Answer:
+        """Many changes in one transaction."""
+        need(grant, tokens.DNS_WRITE)
+        return {"result": self.zones.batch(zone, request["body"] or {})}
+
+    def show_setting(self, grant: Grant, zone: str, setting: str, **_more: Any) -> Answer:
+        """One setting."""
+        need(grant, tokens.SETTINGS_READ)
+        return {"result": self.zones.setting(zone, setting)}
+
+    def change_setting(self, grant: Grant, request: Request, zone: str, setting: str) -> Answer:
+        """A setting changed."""
+        need(grant, tokens.SETTINGS_WRITE)
+        return {"result": self.zones.change_setting(zone, setting, (request["body"] or {}).get("value"))}
+
+    def dnssec(self, grant: Grant, request: Request, zone: str) -> Answer:
+        """Whether the zone is signed; it stays pending until the registrar has the DS record."""
+        need(grant, tokens.DNS_WRITE if request.method == "PATCH" else tokens.DNS_READ)
+        if request.method == "PATCH":
+            wanted = (request["body"] or {}).get("status")
+            if wanted not in ("active", "disabled"):
+                raise Refused(400, 1004, "Invalid DNSSEC status.")
+            self.zones.change(zone, "dnssec", "pending" if wanted == "active" else wanted)
+        status = self.zones.state[zone]["dnssec"]
+        record = {"ds": f"{zone}. 3600 IN DS 2371 13 2 {'ab' * 32}"} if status != "disabled" else {}
+        return {"result": {"status": status, **record}}
+
+    def origin_pulls(self, grant: Grant, request: Request, zone: str) -> Answer:
+        """Authenticated origin pulls of the whole zone."""
+        need(grant, tokens.TLS_WRITE if request.method == "PUT" else tokens.TLS_READ)
+        if request.method == "PUT":
+            self.zones.change(zone, "origin_pulls", bool((request["body"] or {}).get("enabled")))
+        return {"result": {"enabled": self.zones.state[zone]["origin_pulls"]}}
+
+    def entrypoint(self, grant: Grant, request: Request, zone: str, phase: str) -> Answer:
+        """The rules of a phase."""
+        group = tokens.PHASES.get(phase, "none")
+        need(grant, f"{group} {'Write' if request.method == 'PUT' else 'Read'}")
+        every = self.zones.state[zone]["rulesets"]
+        if request.method == "PUT":
+            self.zones.change(
+                zone, "rulesets", {**every, phase: rulesets.replaced(phase, every.get(phase), request["body"])}
+            )
+        return {"result": rulesets.show(phase, self.zones.state[zone]["rulesets"].get(phase))}
+
+    def analytics(self, grant: Grant, **_more: Any) -> Answer:
+        """Figures of a zone; GraphQL has an envelope of its own."""
+        if not grant.may(tokens.ANALYTICS_READ):
+            return {"data": None, "errors": [{"message": "not authorized for that account", "path": None}]}
+        sums = {"requests": 1200, "bytes": 3400000, "cachedRequests": 900, "threats": 7}
+        day = {"dimensions": {"date": "2026-01-01"}, "sum": sums, "uniq": {"uniques": 42}}
+        return {"data": {"viewer": {"zones": [{"httpRequests1dGroups": [day]}]}}, "errors": None}
+
+
+def need(grant: Grant, permission: str) -> None:
+    """Refuse a token that lacks a permission."""
+    if not grant.may(permission):
+        raise unauthorized()
+
+
+def page(rows: list[Answer], query: Mapping[str, str], filters: tuple[str, ...], largest: int) -> Answer:
+    """One page of a list, filtered as the query says."""
+    kept = [row for row in rows if all(str(row.get(key)) == query[key] for key in filters if key in query)]
+    size, number = min(int(query.get("per_page", 100)), largest), int(query.get("page", 1))
+    part = kept[(number - 1) * size : number * size]
+    info = {"page": number, "per_page": size, "count": len(part), "total_count": len(kept)}
+    return {"result": part, "result_info": {**info, "total_pages": -(-len(kept) // size)}}

@@ -1,0 +1,93 @@
+"""The double as a handler of HTTP requests."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any, ClassVar, Protocol
+from urllib.parse import parse_qsl, urlsplit
+
+import kit
+
+from .api import Api, Request
+from .errors import Refused
+from .faults import RETRY_AFTER, Faults
+
+PREFIX = "/client/v4"
+LIMITED = Refused(429, 10100, "Rate limited. Please wait and consider throttling your request speed.")
+BROKEN = Refused(500, 10001, "Unable to process your request at this time")
+
+
+class Log(Protocol):
+    """Where a line a request goes."""
+
+    def append(self, line: str, /) -> None:
+        """Keep a line."""
+
+
+class Journal:
+    """The log that journald keeps."""
+
+    def append(self, line: str) -> None:
+        """Print a line at once."""
+        print(line, flush=True)
+
+
+class Handler(kit.JsonHandler):
+    """One request, one envelope; `handler` makes the class that knows what to serve."""
+
+    api: ClassVar[Api]
+    faults: ClassVar[Faults]
+    # Seconds that a client waits in vain when an answer is not to come.
+    patience: ClassVar[float]
+    log: ClassVar[Log]
+
+    def handle_any(self) -> None:
+        """Fail on demand, act, answer."""
+        url = urlsplit(self.path)
+        path = url.path.removeprefix(PREFIX)
+        request = Request(method=self.command, path=path, query=dict(parse_qsl(url.query)))
+        fault = self.faults.at_request(str(self.client_address[0]))
+        who, status, content = "-", 0, {}
+        try:
+            # Also a body that goes nowhere is read, so that the connection stays usable.
+            raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if fault in ("429", "500", "timeout"):
+                raise LIMITED if fault == "429" else BROKEN
+            request["body"] = json.loads(raw) if raw else None
+            who, done = self.api.answer(self.headers.get("Authorization"), request)
+            status, content = 200, done if "data" in done else {"success": True, "errors": [], "messages": [], **done}
+        except ValueError:
+            status, content = 400, failure(Refused(400, 6007, "Malformed JSON in request body"))
+        except Refused as refused:
+            status, content = refused.status, failure(refused)
+        self.log.append(f"{who} {self.command} {path} {fault or status}")
+        if fault in ("timeout", "lost"):
+            time.sleep(self.patience)
+            self.close_connection = True
+            return
+        self.reply(status, content)
+
+    def reply(self, status: int, content: dict[str, Any]) -> None:
+        """Send JSON, and with 429 when to come again."""
+        raw = json.dumps(content).encode()
+        self.send_response_only(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(raw)))
+        if status == LIMITED.status:
+            self.send_header("Retry-After", str(RETRY_AFTER))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815 (http.server's names)
+
+
+def failure(refused: Refused) -> dict[str, Any]:
+    """Return the envelope of an error."""
+    return {"success": False, "errors": [refused.error], "messages": [], "result": None}
+
+
+def handler(api: Api, faults: Faults, log: Log, patience: float = 60) -> type[Handler]:
+    """Return a class of handlers that serve an API."""
+    known = {"api": api, "faults": faults, "log": log, "patience": patience}
+    return type("CloudflareHandler", (Handler,), known)

@@ -1,0 +1,154 @@
+"""The state of zones: records, settings, rulesets."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .errors import Refused, invalid
+from .records import Record, check_conflicts, record_of
+
+# What may be done with one call; the number of its refusal is ours.
+BATCH_LIMITS = {"free": 200, "pro": 3500}
+BATCH_ORDER = ("deletes", "patches", "puts", "posts")
+SETTINGS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "ssl": ("full", ("off", "flexible", "full", "strict")),
+    "min_tls_version": ("1.0", ("1.0", "1.1", "1.2", "1.3")),
+    "tls_1_3": ("on", ("on", "off", "zrt")),
+    "http3": ("off", ("on", "off")),
+    "always_use_https": ("off", ("on", "off")),
+    "automatic_https_rewrites": ("on", ("on", "off")),
+}
+HSTS = {"enabled": False, "max_age": 0, "include_subdomains": False, "preload": False, "nosniff": False}
+
+# Called with each change: what went and what came.
+Publish = Callable[[str, list[Record], list[Record]], None]
+
+
+def identity(name: str) -> str:
+    """Return a zone's id, the same after each start."""
+    return hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
+
+
+def new_zone() -> dict[str, Any]:
+    """Return what a zone holds when it was just made."""
+    settings: dict[str, Any] = {name: default for name, (default, _choices) in SETTINGS.items()}
+    settings["security_header"] = {"strict_transport_security": dict(HSTS)}
+    return {"records": {}, "settings": settings, "dnssec": "disabled", "origin_pulls": False, "rulesets": {}}
+
+
+class Zones:
+    """All zones of the account, kept over a restart where there is a file."""
+
+    def __init__(self, plans: Mapping[str, str], publish: Publish, file: Path | None = None) -> None:
+        self.plans = plans
+        self.publish = publish
+        self.file = file
+        known = json.loads(file.read_text()) if file and file.exists() else {}
+        # A file of an older double is no use.
+        self.state = {name: {**new_zone(), **known.get(name, {})} for name in plans}
+
+    def save(self) -> None:
+        """Keep the state."""
+        if self.file:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            self.file.write_text(json.dumps(self.state))
+
+    def name(self, zone_id: str) -> str | None:
+        """Return a zone's name by its id."""
+        return next((name for name in self.plans if identity(name) == zone_id), None)
+
+    def show(self, name: str) -> dict[str, Any]:
+        """Return a zone as the API shows it."""
+        plan = self.plans[name]
+        return {
+            "id": identity(name),
+            "name": name,
+            "status": "active",
+            "paused": False,
+            "type": "full",
+            "name_servers": [f"ns.{name}"],
+            "account": {"id": identity("account"), "name": "Sandbox"},
+            "plan": {"id": identity(plan), "legacy_id": plan, "name": f"{plan.capitalize()} Website"},
+        }
+
+    def records(self, zone: str) -> dict[str, Record]:
+        """Return a zone's records by id."""
+        found: dict[str, Record] = self.state[zone]["records"]
+        return found
+
+    def batch(self, zone: str, body: Mapping[str, Any]) -> dict[str, list[Record]]:
+        """Do all of it, or nothing."""
+        before = self.records(zone)
+        wanted = {kind: list(body.get(kind) or ()) for kind in BATCH_ORDER}
+        limit = BATCH_LIMITS[self.plans[zone]]
+        if sum(map(len, wanted.values())) > limit:
+            raise Refused(400, 9207, f"Batch exceeds the limit of {limit} records.")
+        records = copy.deepcopy(before)
+        done = {kind: [apply(records, zone, kind, entry) for entry in wanted[kind]] for kind in BATCH_ORDER}
+        went = [record for key, record in before.items() if records.get(key) != record]
+        came = [record for key, record in records.items() if before.get(key) != record]
+        self.publish(zone, went, came)
+        self.state[zone]["records"] = records
+        self.save()
+        return done
+
+    def setting(self, zone: str, name: str) -> dict[str, Any]:
+        """Return a setting as the API shows it."""
+        settings = self.state[zone]["settings"]
+        if name not in settings:
+            raise Refused(400, 1006, "Unrecognized zone setting name")
+        return {"id": name, "value": settings[name], "editable": True, "modified_on": None}
+
+    def change_setting(self, zone: str, name: str, value: Any) -> dict[str, Any]:
+        """Set a setting."""
+        current = self.setting(zone, name)["value"]
+        if name in SETTINGS and value not in SETTINGS[name][1]:
+            raise Refused(400, 1007, f"Invalid value for zone setting {name}")
+        if name == "security_header":
+            value = {"strict_transport_security": {**current["strict_transport_security"], **header_of(value)}}
+        self.state[zone]["settings"][name] = value
+        self.save()
+        return self.setting(zone, name)
+
+    def change(self, zone: str, key: str, value: Any) -> None:
+        """Set what stands beside the settings."""
+        self.state[zone][key] = value
+        self.save()
+
+
+def header_of(value: Any) -> dict[str, Any]:
+    """Return the parts of strict transport security that a request names."""
+    parts = value.get("strict_transport_security") if isinstance(value, dict) else None
+    if not isinstance(parts, dict) or not set(parts) <= set(HSTS):
+        raise Refused(400, 1007, "Invalid value for zone setting security_header")
+    return parts
+
+
+def find(records: dict[str, Record], entry: Mapping[str, Any]) -> Record:
+    """Return the record that an entry of a batch names."""
+    found = records.get(str(entry.get("id")))
+    if found is None:
+        raise Refused(404, 81044, "Record does not exist.")
+    return found
+
+
+def apply(records: dict[str, Record], zone: str, kind: str, entry: Mapping[str, Any]) -> Record:
+    """Do one entry of a batch."""
+    if kind == "deletes":
+        return records.pop(find(records, entry)["id"])
+    if kind == "posts":
+        record = {"id": secrets.token_hex(16), **record_of(entry, zone)}
+    else:
+        old = find(records, entry)
+        record = {"id": old["id"], **record_of({**old, **entry} if kind == "patches" else entry, zone)}
+        if kind == "patches" and record["type"] != old["type"]:
+            raise invalid(9004, "The type of a DNS record cannot be changed.")
+    check_conflicts(record, [other for other in records.values() if other["id"] != record["id"]])
+    records[record["id"]] = record
+    return record

@@ -1,0 +1,84 @@
+"""The sandbox's double of Cloudflare in the test's own process, and modules run against it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
+from types import ModuleType
+from typing import Any
+
+import pytest
+from ansible.module_utils import basic
+from ansible.module_utils.testing import patch_module_args
+from kit.cloudflare import server, tokens
+from kit.cloudflare.api import Api
+from kit.cloudflare.faults import Faults, Order
+from kit.cloudflare.zones import Zones
+
+TOKEN = "canary-of-a-token-that-may-do-all-of-it"  # noqa: S105 (the double takes it)
+PLANS = {"example.test": "free", "elsewhere.test": "pro"}
+
+
+class Double:
+    """A running double: its zones, what it was asked, how it is to fail, who may what."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.order = Order("none", 0)
+        self.grants = {TOKEN: tokens.Grant("full", tokens.ALL)}
+        self.published: list[tuple[str, int, int]] = []
+        self.zones = Zones(PLANS, lambda zone, went, came: self.published.append((zone, len(went), len(came))))
+        api = Api(self.zones, lambda: self.grants)
+        handler = server.handler(api, Faults(lambda _client: self.order), self.log, patience=0.6)
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.endpoint = f"http://127.0.0.1:{self.http.server_port}/client/v4"
+
+    def fail(self, text: str) -> None:
+        """Fail from now on, as sandbox.py's `fault` says."""
+        self.order = Order(text, self.order.stamp + 1)
+
+    def grant(self, *permissions: str, zones: tuple[str, ...] = ()) -> str:
+        """Return a token that may do only this."""
+        token = f"canary-of-a-token-number-{len(self.grants):010d}"
+        self.grants[token] = tokens.Grant(f"limited-{len(self.grants)}", frozenset(permissions), zones)
+        return token
+
+    def records(self, zone: str = "example.test") -> list[dict[str, Any]]:
+        """Return what a zone holds, in the order of names."""
+        return sorted(self.zones.records(zone).values(), key=lambda row: (row["name"], row["type"], row["content"]))
+
+    def add(self, **record: Any) -> None:
+        """Have somebody else add a record."""
+        self.zones.batch("example.test", {"posts": [record]})
+
+    def writes(self) -> list[str]:
+        """Return the calls that could have changed something."""
+        return [line for line in self.log if line.split()[1] != "GET"]
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Double]:
+    """Run a double."""
+    double = Double()
+    thread = threading.Thread(target=double.http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield double
+    finally:
+        double.http.shutdown()
+        double.http.server_close()
+
+
+def run(module: ModuleType, capsys: pytest.CaptureFixture[str], double: Double, **options: Any) -> dict[str, Any]:
+    """Execute a module and return its answer."""
+    basic._ANSIBLE_ARGS = None
+    arguments = {"token": TOKEN, "endpoint": double.endpoint, **options}
+    with patch_module_args(arguments), contextlib.suppress(SystemExit):
+        module.main()
+    output = capsys.readouterr()
+    assert arguments["token"] not in output.out.replace('"token": "VALUE', "") + output.err
+    answer: dict[str, Any] = json.loads(output.out)
+    return answer
