@@ -1,0 +1,148 @@
+"""What has to happen to a zone's records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.vise.platform.plugins.module_utils.cloudflare import plan
+from ansible_collections.vise.platform.plugins.module_utils.cloudflare.records import Found, Record
+
+MARK = "[us]"
+
+
+def record(kind: str, content: str, name: str = "www.test", **more: Any) -> Record:
+    return Record(kind, name, content, **{"comment": MARK, **more})
+
+
+def found(*existing: Record) -> list[Found]:
+    return [Found(str(number), one) for number, one in enumerate(existing)]
+
+
+def foreign(kind: str, content: str, name: str = "www.test") -> Record:
+    return record(kind, content, name, comment="by hand")
+
+
+A1, A2 = record("A", "192.0.2.1"), record("A", "192.0.2.2")
+SPF = record("TXT", "v=spf1 mx ~all")
+OTHER_SPF = record("TXT", "v=spf1 a -all")
+PURGE, ADOPT, KEEP = plan.Policy(MARK, purge=True), plan.Policy(MARK, adopt=True), plan.Policy(MARK)
+
+
+@pytest.mark.parametrize(
+    ("existing", "wanted", "policy", "signs"),
+    [
+        ([], [A1, SPF], PURGE, "++"),
+        ([A1, SPF], [A1, SPF], PURGE, ""),
+        ([A1], [A1._replace(ttl=300)], PURGE, "~"),
+        ([A1], [A2], PURGE, "~"),
+        ([A1], [A2], KEEP, "~"),
+        ([A1, A2], [A2], KEEP, "-"),
+        ([A1], [], PURGE, "-"),
+        ([A1], [], KEEP, ""),
+        ([record("TXT", "one")], [record("TXT", "two")], KEEP, "+"),
+        ([record("TXT", "one")], [record("TXT", "two")], PURGE, "~"),
+        ([OTHER_SPF], [SPF], KEEP, "~"),
+        ([record("CNAME", "a.test")], [A1], KEEP, "+-"),
+        ([A1], [record("CNAME", "a.test")], KEEP, "-+"),
+        ([foreign("A", "192.0.2.9", "other.test")], [A1], PURGE, "+"),
+        ([foreign("TXT", "site-verification=1")], [SPF], PURGE, "+"),
+        ([foreign("TXT", "v=spf1 a")], [SPF], ADOPT, "~"),
+        ([foreign("A", "192.0.2.1")], [A1], ADOPT, "~"),
+        ([foreign("CNAME", "a.test")], [A1], ADOPT, "+-"),
+        ([foreign("A", "192.0.2.8", "x.test")], [A1], ADOPT, "+"),
+    ],
+)
+def test_plan_is_the_least_that_leads_to_what_is_wanted(
+    existing: list[Record], wanted: list[Record], policy: plan.Policy, signs: str
+) -> None:
+    done = plan.plan(found(*existing), wanted, policy)
+    assert "".join(change.sign() for change in done.changes) == signs
+    assert done.in_the_way == []
+
+
+@pytest.mark.parametrize(
+    ("other", "wanted"),
+    [
+        (foreign("A", "192.0.2.1"), A1),
+        (foreign("A", "192.0.2.9"), A1),
+        (foreign("CNAME", "a.test"), A1),
+        (foreign("AAAA", "2001:db8::1"), record("CNAME", "a.test")),
+        (foreign("CNAME", "b.test"), record("CNAME", "a.test")),
+        (foreign("MX", "5 other.test"), record("MX", "10 mail.test")),
+        (foreign("TXT", "v=spf1 -all"), SPF),
+        (foreign("TXT", "v=DKIM1; p=x"), record("TXT", "v=DKIM1; p=y")),
+        (foreign("SRV", "0 1 587 a.test"), record("SRV", "0 1 587 b.test")),
+    ],
+)
+def test_foreign_record_in_the_way_is_named_with_what_it_hinders(other: Record, wanted: Record) -> None:
+    done = plan.plan(found(other), [wanted], PURGE)
+    assert done.in_the_way == [(other, wanted)]
+    text = plan.obstacles(done)
+    assert f"- {other} (comment: by hand) for {wanted}" in text
+    assert "adopt=true" in text
+
+
+@pytest.mark.parametrize(
+    ("other", "wanted"),
+    [
+        (foreign("TXT", "site-verification=1"), SPF),
+        (foreign("AAAA", "2001:db8::1"), A1),
+        (foreign("CAA", '0 issue "other.test"'), record("CAA", '0 issue "ca.test"')),
+        (foreign("TLSA", "3 1 1 aa"), record("TLSA", "3 1 1 bb")),
+        (foreign("CNAME", "a.test"), SPF),
+    ],
+)
+def test_foreign_record_that_may_stand_beside_is_left_alone(other: Record, wanted: Record) -> None:
+    done = plan.plan(found(other), [wanted], PURGE)
+    assert [change.sign() for change in done.changes] == ["+"]
+    assert done.in_the_way == []
+
+
+@pytest.mark.parametrize("comment", ["", "[usual] mail", "about [us]", "[us]x"])
+def test_only_the_mark_itself_makes_a_record_ours(comment: str) -> None:
+    assert not PURGE.owns(Found("1", A1._replace(comment=comment)))
+
+
+@pytest.mark.parametrize(("names", "limit", "sizes"), [(450, 200, [200, 200, 50]), (450, 3500, [450]), (0, 200, [])])
+def test_changes_are_sent_in_as_few_calls_as_the_limit_allows(names: int, limit: int, sizes: list[int]) -> None:
+    wanted = [record("A", "192.0.2.1", f"n{number}.test") for number in range(names)]
+    done = plan.plan([], wanted, PURGE)
+    assert [len(batch) for batch in plan.batches(done.changes, limit)] == sizes
+
+
+def test_changes_of_one_name_are_sent_in_one_call() -> None:
+    wanted = [record(kind, "x", f"n{number}.test") for number in range(5) for kind in ("A", "AAAA")]
+    done = plan.plan([], wanted, PURGE)
+    calls = [{change.record.name for change in batch} for batch in plan.batches(done.changes, 3)]
+    assert [len(names) for names in calls] == [1] * 5
+    assert len(set.union(*calls)) == 5
+
+
+def test_request_holds_each_change_where_the_api_expects_it() -> None:
+    existing = found(A1, record("TXT", "old", "gone.test"))
+    done = plan.plan(existing, [A2, record("MX", "10 mail.test", "test")], PURGE)
+    request = plan.request(done.changes)
+    assert request["deletes"] == [{"id": "1"}]
+    assert [(entry["id"], entry["content"]) for entry in request["patches"]] == [("0", "192.0.2.2")]
+    assert [(entry["content"], entry["priority"]) for entry in request["posts"]] == [("mail.test", 10)]
+
+
+def test_table_shows_what_happens_to_each_record_and_how_many() -> None:
+    existing = found(A1, record("TXT", "old", "gone.test"), SPF)
+    long = record("TXT", "v=DKIM1; " + "p" * 400, "key.test")
+    wanted = [A2, long, SPF._replace(ttl=300), record("A", "192.0.2.3", "app.test", proxied=True)]
+    assert plan.table(plan.plan(existing, wanted, PURGE)) == [
+        "+ A     app.test   192.0.2.3  proxied",
+        "- TXT   gone.test  old",
+        f"+ TXT   key.test   v=DKIM1; {'p' * 48}...",
+        "~ A     www.test   192.0.2.1 -> 192.0.2.2",
+        "~ TXT   www.test   v=spf1 mx ~all  ttl 1 -> 300",
+        "2 to add, 2 to change, 1 to remove, 0 as wanted",
+    ]
+
+
+def test_diff_has_the_records_that_change_alone() -> None:
+    text = plan.diff(plan.plan(found(A1, SPF), [A2, SPF], PURGE), "test")
+    assert text["before"] == "www.test A 192.0.2.1 ttl=1 ; [us]\n"
+    assert text["after"] == "www.test A 192.0.2.2 ttl=1 ; [us]\n"
