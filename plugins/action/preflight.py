@@ -150,9 +150,13 @@ def derived(
     if by_dns and not right.get("cloudflare_token"):
         what = f"is missing, and dns-01 of {', '.join(by_dns)} needs it"
         problems.append(Problem("vault_cloudflare_token", what, "write it encrypted"))
-    by_http = [domain for one in wanted if one["challenge"] == "http-01" for domain in one["domains"]]
-    edge = [address for one in plan.members(topology.EDGE) for address in plan.addresses(one, "public")]
-    return {"names": by_http, "addresses": edge}, problems
+    by_http = {
+        domain: plan.public(sites[one["name"]])
+        for one in wanted
+        if one["challenge"] == "http-01"
+        for domain in one["domains"]
+    }
+    return {"names": by_http}, problems
 
 
 def disagreements(plan: topology.Topology, right: dict[str, t.Any], host: str) -> t.Iterator[Problem]:

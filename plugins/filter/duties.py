@@ -9,9 +9,10 @@ name: duties
 short_description: Derive what one host has to do from the sites and the inventory
 version_added: 0.1.0
 description:
-  - A host in C(edge) serves a site itself when the site's group has it too. Otherwise it asks the hosts of that
-    group over TLS.
-  - A host in a site's group serves it on an internal port when an edge host outside of that group has to ask.
+  - A host in C(edge), or in what a site names as its C(entrance), serves the site itself when the site's group has it
+    too. Otherwise it asks the hosts of that group over TLS.
+  - A host in a site's group serves it on an internal port when a host outside of that group has to ask.
+  - What a host serves are files, or the program that listens on the site's C(port) of the loopback address.
   - The same description gives one host in every group and a host a group; only the inventory differs.
 author:
   - vise.platform contributors (@vise-platform)
@@ -55,7 +56,7 @@ _value:
   description:
     - C(nginx_sites), C(certificates_wanted), C(firewall_allow) and C(static_sites), as the roles take them.
     - C(internal_names), what the host's internal certificate is for, and C(trusted_proxies), who asks it.
-    - C(http01_names) that must lead to C(edge_addresses), and the host's own C(public_addresses).
+    - C(public_urls) and C(public_addresses), at which visitors ask this host.
   type: dict
 """
 

@@ -57,9 +57,17 @@ class Topology(t.NamedTuple):
         """Return the hosts that have a site's content."""
         return self.members(site["group"])
 
+    def entrance(self, site: Mapping[str, t.Any]) -> Sequence[str]:
+        """Return the hosts that visitors of a site reach."""
+        return self.members(site.get("entrance") or EDGE)
+
+    def public(self, site: Mapping[str, t.Any]) -> list[str]:
+        """Return the addresses to which a site's names lead."""
+        return [address for host in self.entrance(site) for address in self.addresses(host, "public")]
+
     def proxying(self, site: Mapping[str, t.Any]) -> list[str]:
-        """Return the edge hosts that have to ask another host for a site."""
-        return [host for host in self.members(EDGE) if host not in self.serving(site)]
+        """Return the hosts that visitors reach, and that have to ask another host for the site."""
+        return [host for host in self.entrance(site) if host not in self.serving(site)]
 
 
 def is_address(text: str) -> bool:
@@ -95,8 +103,10 @@ def merged(entry: Mapping[str, t.Any], extra: Mapping[str, t.Any]) -> Entry:
     return {**entry, **joined}
 
 
-def content(name: str) -> Entry:
-    """Return the part of a virtual host that serves a site's files on this host."""
+def content(name: str, site: Mapping[str, t.Any]) -> Entry:
+    """Return the part of a virtual host that serves a site on this host: its files, or the program behind its port."""
+    if site.get("port"):
+        return {"upstream": {"servers": [with_port("127.0.0.1", site["port"])]}}
     return {"root": f"{SITES}/{name}/current", "static": {"previous": f"{SITES}/{name}/previous"}}
 
 
@@ -114,6 +124,8 @@ def upstream(plan: Topology, name: str, site: Mapping[str, t.Any]) -> Entry:
 def edge_sites(plan: Topology, host: str) -> t.Iterator[Entry]:
     """Yield the virtual hosts that visitors reach."""
     for name, site in plan.sites.items():
+        if host not in plan.entrance(site):
+            continue
         local = host in plan.serving(site)
         base = {"name": name, "domains": [site["domain"]], "tls": certificate(name)}
         options = dict(site.get("nginx") or {})
@@ -122,7 +134,7 @@ def edge_sites(plan: Topology, host: str) -> t.Iterator[Entry]:
             options["static"] = {
                 key: value for key, value in (options.get("static") or {}).items() if key == "immutable"
             }
-        yield merged({**base, **(content(name) if local else upstream(plan, name, site))}, options)
+        yield merged({**base, **(content(name, site) if local else upstream(plan, name, site))}, options)
         if site.get("aliases"):
             target = f"https://{site['domain']}"
             yield {**base, "name": f"{name}-aliases", "domains": list(site["aliases"]), "redirect_to": target}
@@ -141,19 +153,16 @@ def internal_sites(plan: Topology, host: str) -> t.Iterator[Entry]:
             options = {
                 key: value for key, value in (site.get("nginx") or {}).items() if key in ("csp", "headers", "static")
             }
-            yield merged({**base, **content(name)}, options)
+            yield merged({**base, **content(name, site)}, options)
 
 
 def nginx_sites(plan: Topology, host: str) -> list[Entry]:
     """Return every virtual host of a host."""
-    public = edge_sites(plan, host) if host in plan.members(EDGE) else ()
-    return [*public, *internal_sites(plan, host)]
+    return [*edge_sites(plan, host), *internal_sites(plan, host)]
 
 
 def certificates(plan: Topology, host: str, challenge: str) -> list[Entry]:
     """Return the certificates that a host needs from a public authority."""
-    if host not in plan.members(EDGE):
-        return []
     return [
         {
             "name": name,
@@ -161,11 +170,12 @@ def certificates(plan: Topology, host: str, challenge: str) -> list[Entry]:
             "challenge": site.get("challenge") or challenge,
         }
         for name, site in plan.sites.items()
+        if host in plan.entrance(site)
     ]
 
 
 def askers(plan: Topology, host: str) -> list[str]:
-    """Return the edge hosts that ask this host for a site."""
+    """Return the hosts at the edge that ask this host for a site."""
     asking = {edge for site in plan.sites.values() if host in plan.serving(site) for edge in plan.proxying(site)}
     return sorted(asking)
 
@@ -194,7 +204,7 @@ def own_url(plan: Topology, host: str, site: Mapping[str, t.Any]) -> str:
     """Return the address at which a host can ask itself for a site; none where only others may ask."""
     if (site.get("nginx") or {}).get("origin_lock", "none") != "none":
         return ""
-    if host in plan.members(EDGE):
+    if host in plan.entrance(site):
         return f"https://{site['domain']}/"
     return f"https://{site['domain']}:{INTERNAL_PORT}/" if plan.proxying(site) else ""
 
@@ -217,8 +227,7 @@ def duties(plan: Topology, host: str, challenge: str) -> Entry:
     asking = askers(plan, host)
     served = [name for name, site in plan.sites.items() if host in plan.serving(site)]
     named = [group for group in NAMED if host in plan.members(group)]
-    is_edge = host in plan.members(EDGE)
-    proven = [one for one in certificates(plan, host, challenge) if one["challenge"] == "http-01"]
+    entered = [site for site in plan.sites.values() if host in plan.entrance(site)]
     return {
         "nginx_sites": nginx_sites(plan, host),
         "certificates_wanted": certificates(plan, host, challenge),
@@ -226,7 +235,6 @@ def duties(plan: Topology, host: str, challenge: str) -> Entry:
         "static_sites": static_sites(plan, host),
         "internal_names": [host, *plan.addresses(host, "internal"), *map(internal_name, [*served, *named])],
         "trusted_proxies": [address for edge in asking for address in plan.internal(edge)],
-        "http01_names": [domain for one in proven for domain in one["domains"]],
-        "edge_addresses": [address for edge in plan.members(EDGE) for address in plan.addresses(edge, "public")],
-        "public_addresses": plan.addresses(host, "public") if is_edge else [],
+        "public_urls": [f"https://{site['domain']}/" for site in entered],
+        "public_addresses": plan.addresses(host, "public") if entered else [],
     }

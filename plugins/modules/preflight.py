@@ -44,15 +44,9 @@ options:
     type: dict
     default: {}
   names:
-    description: Names that must lead to nothing but O(addresses); derived from the description.
-    type: list
-    elements: str
-    default: []
-  addresses:
-    description: The public addresses of the edge; derived from the inventory.
-    type: list
-    elements: str
-    default: []
+    description: Names, each with the public addresses to which alone it must lead; derived from the description.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     description: It only reads.
@@ -139,7 +133,7 @@ def read(path: str) -> str:
         return ""
 
 
-def problems(found: Found, params: dict[str, t.Any], addresses: list[str]) -> list[str]:
+def problems(found: Found, params: dict[str, t.Any]) -> list[str]:
     """Return what is wrong with the host, and what to do about each."""
     lines = []
     if found.system != params["system"]:
@@ -155,19 +149,21 @@ def problems(found: Found, params: dict[str, t.Any], addresses: list[str]) -> li
         for path, least in params["disk_mb"].items()
         if found.disk_mb[path] < least
     ]
-    return lines + [line for name, led in found.names.items() for line in name_problems(name, led, addresses)]
+    return lines + [
+        line for name, led in found.names.items() for line in name_problems(name, led, params["names"][name])
+    ]
 
 
 def name_problems(name: str, led: list[str], addresses: list[str]) -> list[str]:
-    """Return what keeps a certificate authority from reaching the edge by a name."""
+    """Return what keeps a certificate authority from reaching a host by a name."""
     wanted = ", ".join(addresses)
     if not led:
         return [f"{name} does not resolve on this host; make DNS records for {wanted}, or use dns-01 (acme_challenge)"]
     stray = [address for address in led if address not in addresses]
     if stray:
         return [
-            f"{name} leads to {', '.join(stray)} as this host resolves it, and the edge is {wanted}; "
-            "mend the DNS record, name the address in public_addresses of an edge host in the inventory, "
+            f"{name} leads to {', '.join(stray)} as this host resolves it, and not to {wanted}; "
+            "mend the DNS record, name the address in public_addresses of the host in the inventory, "
             "or use dns-01 (acme_challenge)"
         ]
     return []
@@ -184,8 +180,7 @@ def main() -> None:
             "system": {"type": "str", "default": "debian 13"},
             "memory_mb": {"type": "int", "default": 0},
             "disk_mb": {"type": "dict", "default": {}},
-            "names": {"type": "list", "elements": "str", "default": []},
-            "addresses": {"type": "list", "elements": "str", "default": []},
+            "names": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
@@ -196,8 +191,11 @@ def main() -> None:
         disk_mb={path: free_mb(path) for path in params["disk_mb"]},
         names={name: resolved(name) for name in params["names"]},
     )
-    addresses = sorted({address for entry in params["addresses"] for address in resolved(entry)})
-    module.exit_json(changed=False, problems=problems(found, params, addresses))
+    params["names"] = {
+        name: sorted({address for entry in entries for address in resolved(entry)})
+        for name, entries in params["names"].items()
+    }
+    module.exit_json(changed=False, problems=problems(found, params))
 
 
 if __name__ == "__main__":

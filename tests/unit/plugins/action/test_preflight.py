@@ -72,7 +72,7 @@ def derived(right: dict[str, Any], task_vars: dict[str, Any]) -> tuple[dict[str,
 
 
 def test_names_of_the_edge_are_to_lead_to_it() -> None:
-    assert derived(values(), TASK_VARS) == ({"names": ["docs.vln.test"], "addresses": ["192.0.2.1"]}, [])
+    assert derived(values(), TASK_VARS) == ({"names": {"docs.vln.test": ["192.0.2.1"]}}, [])
 
 
 def test_group_without_hosts_is_a_problem() -> None:
@@ -104,14 +104,14 @@ def test_faulty_site_does_not_hide_what_another_lacks() -> None:
     sites = {name: {"domain": f"{name}.vln.test", "group": group} for name, group in (("a", "edu"), ("b", "mail"))}
     sites["c"] = {"domain": "c.vln.test"}  # its group was wrong
     names, problems = derived(values(sites=sites), TASK_VARS)
-    assert names["names"] == ["a.vln.test", "b.vln.test", "c.vln.test"]
+    assert list(names["names"]) == ["a.vln.test", "b.vln.test", "c.vln.test"]
     assert [problem.variable for problem in problems] == ["sites.a", "sites.b"]
 
 
 @pytest.mark.parametrize("faulty", [{"acme_challenge": "dns01"}, {"sites": {"docs": {"challenge": "dns01"}}}])
 def test_name_whose_challenge_is_unclear_is_not_asked_for(faulty: dict[str, Any]) -> None:
     names, problems = preflight.derived(values(**faulty), values(), TASK_VARS)
-    assert (names["names"], problems) == ([], [])
+    assert (names["names"], problems) == ({}, [])
 
 
 def test_incomplete_database_is_left_out() -> None:

@@ -136,12 +136,26 @@ def test_aliases_are_certified_and_sent_to_the_domain() -> None:
 def test_only_the_edge_has_public_certificates(host: str, groups: dict[str, list[str]], names: list[str]) -> None:
     found = of(host, groups)
     assert [name for one in found["certificates_wanted"] for name in one["domains"]] == names
-    assert found["http01_names"] == names
-    assert found["edge_addresses"] == ["192.0.2.2", "2001:db8::2"]
+    assert found["public_urls"] == [f"https://{name}/" for name in names]
+    assert found["public_addresses"] == (["192.0.2.2", "2001:db8::2"] if names else [])
 
 
-def test_names_proven_by_dns_need_not_lead_to_the_edge() -> None:
-    assert of("a", ONE, challenge="dns-01")["http01_names"] == []
+MAIL = {"mail": {"domain": "mail.vln.test", "group": "mail", "entrance": "mail", "port": 8080, "nginx": {"csp": ""}}}
+
+
+@pytest.mark.parametrize(("host", "groups", "names"), [("a", ONE, ["mail"]), ("m", EACH, ["mail"]), ("e", EACH, [])])
+def test_visitors_reach_a_site_at_its_entrance(host: str, groups: dict[str, list[str]], names: list[str]) -> None:
+    found = of(host, groups, MAIL)
+    assert [one["name"] for one in found["certificates_wanted"]] == names
+    assert [site["upstream"] for site in found["nginx_sites"]] == [{"servers": ["127.0.0.1:8080"]} for _ in names]
+    assert found["static_sites"] == []
+
+
+def test_a_program_is_asked_through_the_edge_as_files_are() -> None:
+    sites = {"edu": {"domain": "edu.vln.test", "group": "docs", "port": 3000}}
+    (public,), (internal,) = (of(host, EACH, sites)["nginx_sites"] for host in ("e", "d"))
+    assert public["upstream"]["servers"] == ["10.0.0.3:8443"]
+    assert internal["upstream"] == {"servers": ["127.0.0.1:3000"]}
 
 
 @pytest.mark.parametrize(

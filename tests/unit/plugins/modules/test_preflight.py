@@ -10,7 +10,12 @@ from ansible_collections.vise.platform.plugins.modules import preflight
 from ansible_collections.vise.platform.plugins.modules.preflight import Found
 
 EDGE = ["192.0.2.1", "2001:db8::1"]
-PARAMS: dict[str, Any] = {"system": "debian 13", "memory_mb": 1000, "disk_mb": {"/": 500}}
+PARAMS: dict[str, Any] = {
+    "system": "debian 13",
+    "memory_mb": 1000,
+    "disk_mb": {"/": 500},
+    "names": {"docs.vln.test": EDGE},
+}
 GOOD = Found("debian 13", 2000, {"/": 1000}, {"docs.vln.test": EDGE})
 
 
@@ -28,19 +33,19 @@ GOOD = Found("debian 13", 2000, {"/": 1000}, {"docs.vln.test": EDGE})
         ),
         (
             {"names": {"docs.vln.test": ["192.0.2.1", "2001:db8::9"]}},
-            ["docs.vln.test leads to 2001:db8::9 as this host resolves it, and the edge is 192.0.2.1, 2001:db8::1"],
+            ["docs.vln.test leads to 2001:db8::9 as this host resolves it, and not to 192.0.2.1, 2001:db8::1"],
         ),
     ],
 )
 def test_host_is_refused_with_the_reason(change: dict[str, Any], expected: list[str]) -> None:
-    lines = preflight.problems(GOOD._replace(**change), PARAMS, EDGE)
+    lines = preflight.problems(GOOD._replace(**change), PARAMS)
     assert len(lines) == len(expected)
     assert all(line.startswith(start) for line, start in zip(lines, expected, strict=True))
 
 
 def test_all_reasons_are_given_at_once() -> None:
     bad = Found("ubuntu 24.04", 1, {"/": 1}, {"a.b": [], "c.d": ["192.0.2.9"]})
-    assert len(preflight.problems(bad, PARAMS, EDGE)) == 5
+    assert len(preflight.problems(bad, {**PARAMS, "names": dict.fromkeys(bad.names, EDGE)})) == 5
 
 
 @pytest.mark.parametrize(
