@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import typing as t
 
@@ -72,6 +73,7 @@ SITE: Site = {
     "csp": None,
     "http3": True,
     "origin_lock": "none",
+    "restricted": {},
     "rate_limits": [],
     "max_body_size": "1m",
     "static": {},
@@ -80,6 +82,7 @@ UPSTREAM: Site = {"tls": False, "ca": "", "server_name": "", "keepalive": 32, "w
 TIMEOUTS = {"connect": 5, "read": 60, "send": 60}
 STATIC: Site = {"immutable": [], "previous": "", "fallback": "", "not_found": "/404.html"}
 LISTEN: Site = {"address": "", "port": 443}
+RESTRICTED: Site = {"paths": [], "allow": []}
 RATE_LIMIT: Site = {"burst": 0, "delay": False}
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -123,6 +126,7 @@ def _site(given: Site, headers: dict[str, str], ipv6: bool) -> Site:
     site["internal"] = bool(site["listen"])
     site["listen"] = _listen({**LISTEN, **site["listen"]}, ipv6)
     site["static"] = {**STATIC, **site["static"]}
+    site["restricted"] = {**RESTRICTED, **site["restricted"]}
     site["tls"] = {"versions": ["TLSv1.3"], **site["tls"]}
     site["rate_limits"] = [{**RATE_LIMIT, **limit} for limit in site["rate_limits"]]
     policy = {} if site["csp"] is None else {"Content-Security-Policy": site["csp"]}
@@ -157,6 +161,9 @@ def _complaints(site: Site, zones: set[str], cloudflare: bool, origin_pull_ca: b
     for limit in site["rate_limits"]:
         if limit["zone"] not in zones:
             yield f"{name} names the rate limit {limit['zone']!r}, which nginx_rate_limits does not have"
+    yield from (
+        f"{name}: restricted.allow: {a!r} is no IP address or range" for a in _no_ranges(site["restricted"]["allow"])
+    )
     if site["origin_lock"] == "cloudflare" and not cloudflare:
         yield f"{name} is locked to Cloudflare, so nginx_cloudflare must be true"
     if site["origin_lock"] == "authenticated_origin_pulls" and not origin_pull_ca:
@@ -170,6 +177,15 @@ def _texts(site: Site) -> t.Iterator[str]:
     # What stands in quotation marks in the configuration; headers are quoted for themselves.
     yield from (site["root"], site["tls"]["certificate"], site["tls"]["key"], site["upstream"].get("ca", ""))
     yield from (site["static"]["previous"], site["static"]["not_found"], *site["static"]["immutable"])
+    yield from site["restricted"]["paths"]
+
+
+def _no_ranges(texts: list[str]) -> t.Iterator[str]:
+    for text in texts:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError:
+            yield text
 
 
 def _refuse_control_characters(value: t.Any) -> None:

@@ -99,6 +99,8 @@ def test_upstream_is_filled_in() -> None:
         (site(origin_lock="cloudflare"), "nginx_cloudflare must be true"),
         (site(origin_lock="authenticated_origin_pulls"), "nginx_origin_pull_ca must hold their CA"),
         (upstream(tls=True), "docs: an upstream with tls needs the ca"),
+        (site(restricted={"paths": ["^/a"], "allow": ["office"]}), "docs: restricted.allow: 'office' is no IP address"),
+        (site(restricted={"paths": ['^/"a']}), "holds a quotation mark"),
         (site(csp="a\nb"), "holds a line break"),
         (site(root='/srv";'), "holds a quotation mark"),
         (site(static={"immutable": ['"']}), "holds a quotation mark"),
