@@ -149,7 +149,7 @@ def bench(topology: Topology) -> str:
         play(topology, SITE, FOR_PARAMIKO)  # whatever was still to do
         _, site = play(topology, SITE, FOR_PARAMIKO)
         runs = versions(topology, site)
-        # Once untimed, for what the others see differently, such as a directory's mode; site.yml must then agree with it.
+        # Once untimed, for what the others see differently, such as a directory's mode; site.yml must then agree.
         for run in runs.values():
             run()
         seconds: dict[str, list[float]] = {version: [] for version in runs}

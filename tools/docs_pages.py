@@ -50,10 +50,11 @@ class Host:
 
 @dataclass(frozen=True)
 class Site:
-    """A name that visitors use, and the group whose hosts answer for it behind the edge."""
+    """A name that visitors use, the group whose hosts answer for it, and the group that visitors reach."""
 
     domain: str
     group: str
+    entrance: str = "edge"
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,8 @@ def hosts_of(inventory: Spec, environment: str) -> tuple[Host, ...]:
 def topology(environment: str, variables: Spec, inventory: Spec) -> Topology:
     """Return what the diagram of one environment shows."""
     known = rendered(variables, variables)
-    sites = tuple(Site(site["domain"], site.get("group", "")) for site in (known.get("sites") or {}).values())
+    described = (known.get("sites") or {}).values()
+    sites = tuple(Site(site["domain"], site.get("group", ""), site.get("entrance", "edge")) for site in described)
     ports = {group: tuple(str(port) for port in ports) for group, ports in (known.get("open_ports") or {}).items()}
     return Topology(environment, sites, hosts_of(inventory, environment), ports)
 
@@ -189,8 +191,9 @@ def host_lines(plan: Topology, host: Host) -> list[str]:
 
 def columns_of(plan: Topology) -> list[tuple[str, dict[str, Box]]]:
     """Return the columns from the visitor inwards; hosts that are the edge themselves stand only there."""
-    edge = [host for host in plan.hosts if "edge" in host.groups]
-    inner = [host for host in plan.hosts if "edge" not in host.groups]
+    reached = {"edge", *(site.entrance for site in plan.sites)}
+    edge = [host for host in plan.hosts if reached & set(host.groups)]
+    inner = [host for host in plan.hosts if not reached & set(host.groups)]
     named: list[tuple[str, list[tuple[str, list[str]]]]] = [
         ("Sites", [(site.domain, []) for site in plan.sites]),
         ("Edge", [(host.name, host_lines(plan, host)) for host in edge]),
@@ -200,11 +203,14 @@ def columns_of(plan: Topology) -> list[tuple[str, dict[str, Box]]]:
 
 
 def connections(plan: Topology) -> list[tuple[str, str]]:
-    """Return which boxes a line joins: each site with the edge, the edge with the hosts that serve a site."""
-    edge = [host.name for host in plan.hosts if "edge" in host.groups]
-    serving = {site.group for site in plan.sites}
-    inner = [host.name for host in plan.hosts if "edge" not in host.groups and serving & set(host.groups)]
-    return [(site.domain, host) for site in plan.sites for host in edge] + [(a, b) for a in edge for b in inner]
+    """Return which boxes a line joins: a site with the hosts that visitors reach, and these with those that serve it."""
+    found: dict[tuple[str, str], None] = {}
+    for site in plan.sites:
+        reached = [host for host in plan.hosts if site.entrance in host.groups]
+        inner = [host for host in plan.hosts if site.group in host.groups and site.entrance not in host.groups]
+        found |= dict.fromkeys((site.domain, host.name) for host in reached)
+        found |= dict.fromkeys((a.name, b.name) for a in reached if site.group not in a.groups for b in inner)
+    return list(found)
 
 
 def draw_box(svg: ElementTree.Element, box: Box) -> None:

@@ -82,6 +82,13 @@ def test_one_host_in_every_group_stands_at_the_edge_alone() -> None:
 def test_a_host_a_group_is_joined_with_the_edge_where_it_serves_a_site() -> None:
     plan = docs_pages.topology("staging", VARIABLES, TWO_HOSTS)
     assert docs_pages.connections(plan) == [("docs.vln.test", "edge-1"), ("edge-1", "docs-1")]
+
+
+def test_a_site_with_an_entrance_of_its_own_is_reached_there() -> None:
+    hosts = (docs_pages.Host("edge-1", "", ("edge",)), docs_pages.Host("mail-1", "", ("mail",)))
+    plan = docs_pages.Topology("x", (docs_pages.Site("mail.vln.test", "mail", "mail"),), hosts, {})
+    assert docs_pages.connections(plan) == [("mail.vln.test", "mail-1")]
+    assert [title for title, _boxes in docs_pages.columns_of(plan)] == ["Sites", "Edge"]
     assert {"Behind it", "docs-1", "cache-1"} <= set(drawn(plan))
 
 
