@@ -203,7 +203,7 @@ def columns_of(plan: Topology) -> list[tuple[str, dict[str, Box]]]:
 
 
 def connections(plan: Topology) -> list[tuple[str, str]]:
-    """Return which boxes a line joins: a site with the hosts that visitors reach, and these with those that serve it."""
+    """Return which boxes a line joins: sites with the hosts that visitors reach, and these with those that serve."""
     found: dict[tuple[str, str], None] = {}
     for site in plan.sites:
         reached = [host for host in plan.hosts if site.entrance in host.groups]

@@ -82,6 +82,7 @@ def test_one_host_in_every_group_stands_at_the_edge_alone() -> None:
 def test_a_host_a_group_is_joined_with_the_edge_where_it_serves_a_site() -> None:
     plan = docs_pages.topology("staging", VARIABLES, TWO_HOSTS)
     assert docs_pages.connections(plan) == [("docs.vln.test", "edge-1"), ("edge-1", "docs-1")]
+    assert {"Behind it", "docs-1", "cache-1"} <= set(drawn(plan))
 
 
 def test_a_site_with_an_entrance_of_its_own_is_reached_there() -> None:
@@ -89,7 +90,6 @@ def test_a_site_with_an_entrance_of_its_own_is_reached_there() -> None:
     plan = docs_pages.Topology("x", (docs_pages.Site("mail.vln.test", "mail", "mail"),), hosts, {})
     assert docs_pages.connections(plan) == [("mail.vln.test", "mail-1")]
     assert [title for title, _boxes in docs_pages.columns_of(plan)] == ["Sites", "Edge"]
-    assert {"Behind it", "docs-1", "cache-1"} <= set(drawn(plan))
 
 
 def test_a_host_without_a_function_of_its_own_has_only_what_is_open_on_all() -> None:
