@@ -1,0 +1,88 @@
+"""The plan as a table, and what is done with it."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.vise.platform.plugins.module_utils.mailcow import sync
+from ansible_collections.vise.platform.plugins.module_utils.mailcow.client import Client, Refused
+
+from tests.unit.plugins.mailcow import DONE, KEY, URL, danger, scripted
+
+KIND = sync.Kind("thing", "name", dict, lambda changes, _found: changes, ("password",), ("token",))
+
+
+def entry(name: str, state: str = "present", **options: t.Any) -> dict[str, t.Any]:
+    return {"name": name, "state": state, "size": None, "password": None, "token": None, **options}
+
+
+def found(*names: str) -> dict[str, sync.Found]:
+    return {name: sync.Found(f"id-{name}", {"name": name, "size": 1, "token": "s3cret"}) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "purge", "always", "texts"),
+    [
+        ([], [], False, []),
+        ([entry("a")], [], False, []),
+        ([entry("a", size=1, token="s3cret")], [], False, []),  # noqa: S106
+        ([entry("a", size=2)], [], False, ["edit thing a: size"]),
+        ([entry("a", token="s3cret2")], [], False, ["edit thing a: token"]),  # noqa: S106
+        ([entry("a", password="s3cret")], [], False, []),  # noqa: S106
+        ([entry("a", password="s3cret")], [], True, ["edit thing a: password"]),  # noqa: S106
+        ([entry("a")], [], True, []),
+        ([entry("c", size=3)], [], False, ["add thing c"]),
+        ([entry("a", "absent"), entry("c", "absent")], [], False, ["delete thing a"]),
+        ([entry("c"), entry("a")], ["a", "b"], False, ["delete thing b", "add thing c"]),
+        (
+            [entry("c"), entry("b", size=2), entry("a", "absent")],
+            [],
+            False,
+            ["delete thing a", "edit thing b: size", "add thing c"],
+        ),
+    ],
+)
+def test_plan(wanted: list[t.Any], purge: list[str], always: bool, texts: list[str]) -> None:
+    steps = sync.plan(KIND, wanted, found("a", "b"), purge, always)
+    assert [step.text for step in steps] == texts
+    assert "s3cret" not in str([(step.before, step.after, sync.diff(step)) for step in steps])
+
+
+def test_equal_changes_are_one_call_and_additions_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = [entry("a", size=2), entry("b", size=2), entry("c", size=2), entry("d", "absent"), entry("e", "absent")]
+    steps = sync.plan(KIND, wanted, found("a", "b", "d", "e"))
+    script = scripted(
+        monkeypatch,
+        ("delete/thing", ["id-d", "id-e"], DONE),
+        ("edit/thing", {"items": ["id-a", "id-b"], "attr": {"size": 2}}, DONE),
+        ("add/thing", {"name": "c", "size": 2}, DONE),
+    )
+    sync.apply(Client(URL, KEY), steps)
+    assert script.calls == []
+
+
+def test_failure_says_what_was_done_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted(monkeypatch, ("delete/thing", ["id-b"], DONE), ("add/thing", {"name": "c"}, danger("object_exists", "c")))
+    steps = sync.plan(KIND, [entry("c"), entry("b", "absent")], found("b"))
+    with pytest.raises(Refused, match=r"add thing c: .*it exists already.*done before that: delete thing b"):
+        sync.apply(Client(URL, KEY), steps)
+
+
+def test_change_that_mailcow_took_and_does_not_hold_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted(monkeypatch, ("add/thing", {"name": "c"}, DONE))
+    with pytest.raises(Refused, match="does not hold it: add thing c"):
+        sync.converge(Client(URL, KEY), lambda _client, _params: sync.plan(KIND, [entry("c")], {}), {}, False)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(1, True), ("1", True), (True, True), ("true", True), (0, False), ("0", False), (None, False)],
+)
+def test_flags_come_in_several_types(value: t.Any, expected: bool) -> None:
+    assert sync.flag(value) is expected
+
+
+@pytest.mark.parametrize(("value", "expected"), [(3, 3), ("3", 3), (3.0, 3), ("", 0), (None, 0)])
+def test_numbers_come_in_several_types(value: t.Any, expected: int) -> None:
+    assert sync.number(value) == expected

@@ -1,0 +1,19 @@
+"""What tests of several modules share."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+if t.TYPE_CHECKING:
+    from tests.unit.plugins.mailcow import Mailcow
+
+
+@pytest.fixture
+def mailcow(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Mailcow:
+    """Modules of mailcow against scripts of its API."""
+    # The collection can be imported only once tests/conftest.py has run.
+    from tests.unit.plugins.mailcow import Mailcow
+
+    return Mailcow(monkeypatch, capsys)
