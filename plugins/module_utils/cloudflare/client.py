@@ -12,6 +12,8 @@ import typing as t
 from collections.abc import Callable, Mapping
 
 try:
+    import httpx
+
     import cloudflare
 except ImportError:
     IMPORT_ERROR: str | None = traceback.format_exc()
@@ -50,12 +52,17 @@ class Transient(ApiError):
         self.after = after
 
 
-class Refusal(ApiError):
-    """It says that the request is wrong; the errors are as it gave them."""
+class Forbidden(ApiError):
+    """The token may not."""
 
-    def __init__(self, text: str, errors: list[Json]) -> None:
+
+class Refusal(ApiError):
+    """It says that the request is wrong, or that there is no such thing; the errors are as it gave them."""
+
+    def __init__(self, text: str, errors: list[Json], missing: bool = False) -> None:
         super().__init__(text)
         self.errors = errors
+        self.missing = missing
 
 
 class Zone(t.NamedTuple):
@@ -95,14 +102,15 @@ class Session:
     def once(self, permission: str, call: Callable[..., t.Any], **arguments: t.Any) -> Json:
         """Make a call; the permission is the one that it needs."""
         try:
-            answer = json.loads(call(**arguments).http_response.text)
+            answer = call(**arguments)
+            content = json.loads(getattr(answer, "http_response", answer).text)
         except cloudflare.APIStatusError as error:
             raise refused(error.status_code, error.response.headers, error.body, permission) from error
         except cloudflare.APIConnectionError as error:
             raise Transient(f"Cloudflare gave no answer ({error})") from error
         except ValueError as error:
             raise Transient("Cloudflare's answer is no JSON") from error
-        return t.cast(Json, answer)
+        return t.cast(Json, content)
 
     def patiently(self, permission: str, call: Callable[..., t.Any], **arguments: t.Any) -> Json:
         """Make a call that may be repeated, until it is answered."""
@@ -112,6 +120,10 @@ class Session:
                 return self.once(permission, call, **arguments)
             except Transient as problem:
                 waits.wait(problem)
+
+    def post(self, path: str, body: Json) -> t.Any:
+        """Make a call for which the SDK has no method."""
+        return self.api.post(path, body=body, cast_to=httpx.Response)
 
     def zone(self, name: str) -> Zone:
         """Return a zone by its name."""
@@ -125,14 +137,21 @@ class Session:
         plan = (rows[0].get("plan") or {}).get("legacy_id", "free")
         return Zone(rows[0]["id"], name, BATCH.get(plan, LARGER_BATCH))
 
+    def zones(self) -> list[Json]:
+        """Return all zones that the token sees."""
+        return self.every("Zone / Zone / Read", self.api.zones.with_raw_response.list, 50)
+
     def records(self, zone: Zone, page_size: int = PAGE) -> list[Json]:
         """Return all records of a zone, in as few pages as the API gives."""
+        return self.every(DNS_READ, self.api.dns.records.with_raw_response.list, page_size, zone_id=zone.id)
+
+    def every(self, permission: str, call: Callable[..., t.Any], size: int, **arguments: t.Any) -> list[Json]:
+        """Return all rows of a list, page after page."""
         found: dict[str, Json] = {}
         page, total = 1, 1
         while len(found) < total:
-            call = self.api.dns.records.with_raw_response.list
-            answer = self.patiently(DNS_READ, call, zone_id=zone.id, page=page, per_page=page_size)
-            # By id: a record that somebody adds meanwhile moves others to the next page.
+            answer = self.patiently(permission, call, page=page, per_page=size, **arguments)
+            # By id: a row that somebody adds meanwhile moves others to the next page.
             found.update((row["id"], row) for row in answer["result"])
             total = answer["result_info"]["total_count"] if answer["result"] else 0
             page += 1
@@ -168,11 +187,11 @@ def refused(status: int, headers: Mapping[str, str], body: t.Any, permission: st
     if status == 401 or codes & {1000, 6003, 9106, 9109}:
         return ApiError(f"Cloudflare does not accept the token ({said}); make a new one, and store it in the vault")
     if status == 403:
-        return ApiError(
+        return Forbidden(
             f"Cloudflare: the token lacks the permission {permission}, or the zone among its resources ({said}); add "
             "it to the token"
         )
-    return Refusal(f"Cloudflare: {said}", errors)
+    return Refusal(f"Cloudflare: {said}", errors, missing=status == 404)
 
 
 def told(error: Json) -> str:

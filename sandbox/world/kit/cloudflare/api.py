@@ -56,6 +56,7 @@ class Api:
             ("PATCH", f"{zone}/settings/(?P<setting>[^/]+)", self.change_setting),
             ("GET|PATCH", f"{zone}/dnssec", self.dnssec),
             ("GET|PUT", f"{zone}/origin_tls_client_auth/settings", self.origin_pulls),
+            ("DELETE", f"{zone}/origin_tls_client_auth/(?P<certificate>[^/]+)", self.no_certificate),
             ("GET|PUT", f"{zone}/rulesets/phases/(?P<phase>[^/]+)/entrypoint", self.entrypoint),
         ]
 
@@ -158,6 +159,11 @@ class Api:
         if request.method == "PUT":
             self.zones.change(zone, "origin_pulls", bool((request["body"] or {}).get("enabled")))
         return {"result": {"enabled": self.zones.state[zone]["origin_pulls"]}}
+
+    def no_certificate(self, grant: Grant, **_more: Any) -> Answer:
+        """Nobody uploads certificates to the double."""
+        need(grant, tokens.TLS_WRITE)
+        raise Refused(404, 1406, "Failed to get requested certificate. Please check certificate id.")
 
     def entrypoint(self, grant: Grant, request: Request, zone: str, phase: str) -> Answer:
         """The rules of a phase."""

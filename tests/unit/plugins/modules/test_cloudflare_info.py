@@ -1,0 +1,52 @@
+"""Ranges, zones and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from ansible_collections.vise.platform.plugins.module_utils.cloudflare import client
+from ansible_collections.vise.platform.plugins.modules import cloudflare_info
+
+from tests.unit.plugins.cloudflare import TOKEN, Double, run, running
+
+
+@pytest.fixture
+def double() -> Iterator[Double]:
+    with running() as one:
+        yield one
+
+
+def read(capsys: Any, double: Double, *gather: str, **options: Any) -> dict[str, Any]:
+    return run(cloudflare_info, capsys, double, gather=list(gather), **options)
+
+
+def test_all_is_read_in_one_execution(capsys: Any, double: Double) -> None:
+    found = read(capsys, double, "ranges", "zones", "analytics", zone="example.test", since="2026-01-01")
+    assert "2400:cb00::/32" in found["ranges"]
+    assert [(zone["name"], zone["plan"]) for zone in found["zones"]] == [
+        ("example.test", "free"),
+        ("elsewhere.test", "pro"),
+    ]
+    (day,) = found["analytics"]
+    assert (day["date"], day["requests"], day["visitors"]) == ("2026-01-01", 1200, 42)
+    assert double.writes() == ["full POST /graphql 200"]
+
+
+def test_zones_of_three_pages_are_read_whole(double: Double) -> None:
+    double.zones.plans = {f"zone-{number:03}.test": "free" for number in range(120)}
+    session = client.Session({"token": TOKEN, "endpoint": double.endpoint, "timeout": 5})
+    assert len(session.zones()) == 120
+    assert session.calls == 3
+
+
+def test_figures_without_the_permission_name_it(capsys: Any, double: Double) -> None:
+    token = double.grant("DNS Read")
+    told = read(capsys, double, "analytics", zone="example.test", since="2026-01-01", token=token)
+    assert "it needs the permission Zone / Analytics / Read" in told["msg"]
+
+
+def test_figures_without_a_zone_are_refused(capsys: Any, double: Double) -> None:
+    assert "need a zone" in read(capsys, double, "analytics")["msg"]
+    assert double.log == []
