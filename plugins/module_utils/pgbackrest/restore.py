@@ -24,6 +24,8 @@ from . import repository, targets, tool
 from .targets import Impossible
 
 SOCKET = "/run/vise-restore"
+# A restore empties its spool: the live cluster's own holds what its archiving waits for.
+SPOOL = f"--spool-path={SOCKET}/spool"
 NOTES = "/var/lib/vise/restore"
 PATIENCE = 20.0  # seconds without progress after which the end of the WAL is believed
 FOUND = re.compile(r"(?:invalid|missing|error|other)[^:]*: [1-9]")
@@ -217,6 +219,7 @@ def build(wanted: Wanted, backup: repository.Backup) -> None:
         *([f"--target-timeline={wanted.timeline}"] if wanted.timeline else []),
         *(["--delta"] if wanted.delta else []),
         *([] if wanted.archive else ["--archive-mode=off"]),
+        SPOOL,
     ]
     answer = wanted.pgbackrest(*arguments, "restore")
     if answer.failed:
@@ -238,50 +241,51 @@ def _verify(wanted: Wanted, backup: repository.Backup) -> None:
         raise Unusable(f"verify finds it damaged: {'; '.join(damage) or repository.reason(answer.text)}")
 
 
+def workplace() -> None:
+    """Make the directory of the copy's socket, spool and locks, which nobody else may enter."""
+    for path in (SOCKET, f"{SOCKET}/spool", f"{SOCKET}/lock"):
+        os.makedirs(path, 0o700, exist_ok=True)
+        shutil.chown(path, tool.USER, tool.USER)
+
+
+def server_settings(wanted: Wanted) -> dict[str, str]:
+    """Return what keeps the copy's server apart and small; on its command line, where nothing beats it."""
+    # The live cluster's archiving has its own spool and lock, and must not wait for ours.
+    private = ("--archive-async", SPOOL, f"--lock-path={SOCKET}/lock")
+    fetch = restore_command(wanted, f"--pg1-path={wanted.beside}", *private)
+    return {
+        "config_file": f"/etc/postgresql/{wanted.cluster}/postgresql.conf",
+        "data_directory": wanted.beside,
+        "hba_file": f"{SOCKET}/pg_hba.conf",
+        "external_pid_file": f"{SOCKET}/pid",
+        "listen_addresses": "",
+        "unix_socket_directories": SOCKET,
+        "port": str(wanted.port),
+        "ssl": "off",
+        "archive_mode": "off",
+        "primary_conninfo": "",
+        "primary_slot_name": "",
+        "restore_command": fetch,
+        "wal_retrieve_retry_interval": "500ms",
+        "hot_standby": "on",
+        "shared_buffers": "128MB",
+        "huge_pages": "off",
+        "logging_collector": "off",
+        "log_destination": "stderr",
+        "lc_messages": "C",
+    }
+
+
 class Server:
     """PostgreSQL on the copy, reachable by root and postgres alone: no port, no archiving, little memory."""
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
-        os.makedirs(SOCKET, 0o700, exist_ok=True)
-        shutil.chown(SOCKET, tool.USER, tool.USER)
-        for name in ("spool", "lock"):
-            os.makedirs(os.path.join(SOCKET, name), 0o700, exist_ok=True)
-            shutil.chown(os.path.join(SOCKET, name), tool.USER, tool.USER)
         hba = os.path.join(SOCKET, "pg_hba.conf")
         with open(hba, "w", encoding="utf-8") as handle:
             handle.write("local all postgres peer\n")
         os.chmod(hba, 0o644)
-        # The live cluster's archiving has its own spool and lock, and must not wait for ours.
-        fetch = restore_command(
-            wanted,
-            f"--pg1-path={wanted.beside}",
-            "--archive-async",
-            f"--spool-path={SOCKET}/spool",
-            f"--lock-path={SOCKET}/lock",
-        )
-        settings = {
-            "config_file": f"/etc/postgresql/{wanted.cluster}/postgresql.conf",
-            "data_directory": wanted.beside,
-            "hba_file": hba,
-            "external_pid_file": f"{SOCKET}/pid",
-            "listen_addresses": "",
-            "unix_socket_directories": SOCKET,
-            "port": str(wanted.port),
-            "ssl": "off",
-            "archive_mode": "off",
-            "primary_conninfo": "",
-            "primary_slot_name": "",
-            "restore_command": fetch,
-            "wal_retrieve_retry_interval": "500ms",
-            "hot_standby": "on",
-            "shared_buffers": "128MB",
-            "huge_pages": "off",
-            "logging_collector": "off",
-            "log_destination": "stderr",
-            "lc_messages": "C",
-        }
-        given = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
+        given = [word for key, value in server_settings(wanted).items() for word in ("-c", f"{key}={value}")]
         self.log_path = os.path.join(SOCKET, "log")
         with open(self.log_path, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
@@ -365,6 +369,7 @@ def recover(wanted: Wanted, ask: t.Callable[[str], list[str]], newest_wal: str) 
 def proven(wanted: Wanted, plan: Plan, backup: repository.Backup) -> dict[str, float]:
     """Build the copy from a set and let it recover; whoever returns has a cluster that answers at the target."""
     began = time.monotonic()
+    workplace()
     build(wanted, backup)
     built = time.monotonic()
     server = Server(wanted)

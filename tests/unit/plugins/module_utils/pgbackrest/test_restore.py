@@ -5,7 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.vise.platform.plugins.module_utils.pgbackrest import restore, targets
+from ansible_collections.vise.platform.plugins.module_utils.pgbackrest import repository, restore, targets, tool
+
+from .samples import backup, info
 
 WAL = "00000001000000000000000A"
 
@@ -48,6 +50,25 @@ def test_target_is_reached_when_recovery_pauses() -> None:
 def test_copy_is_built_beside_and_delta_in_place() -> None:
     assert wanted().beside == "/var/lib/postgresql/17/main.restoring"
     assert dataclasses.replace(wanted(), delta=True).beside == "/var/lib/postgresql/17/main"
+
+
+def test_copy_neither_archives_nor_listens_nor_touches_the_live_spool() -> None:
+    settings = restore.server_settings(wanted())
+    assert (settings["archive_mode"], settings["listen_addresses"]) == ("off", "")
+    assert settings["data_directory"] == "/var/lib/postgresql/17/main.restoring"
+    assert f"--archive-async {restore.SPOOL} --lock-path={restore.SOCKET}/lock" in settings["restore_command"]
+
+
+def test_restore_empties_a_spool_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[str] = []
+    monkeypatch.setattr(restore.Wanted, "beside", str(tmp_path / "copy"))
+    monkeypatch.setattr("shutil.chown", lambda *_: None)
+    monkeypatch.setattr(
+        restore.Wanted, "pgbackrest", lambda _, *arguments: given.extend(arguments) or tool.Answer(0, "", "")
+    )
+    [held] = repository.parse(info(backup(1, "20260301-013000F", 10), codes=(0,)), "main")
+    restore.build(wanted(), held.backups[0])
+    assert restore.SPOOL in given
 
 
 def test_running_primary_and_standby_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
