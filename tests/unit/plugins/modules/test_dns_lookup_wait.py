@@ -1,0 +1,193 @@
+"""Every authoritative server is asked until it answers as wanted."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socketserver
+import threading
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import dns.flags
+import dns.message
+import dns.query
+import dns.rrset
+import pytest
+from ansible.module_utils import basic
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.vise.platform.plugins.modules import dns_lookup_wait
+
+LONG = "v=DKIM1; p=" + "A" * 700
+MX = {"type": "MX", "name": "@", "value": "Mail.example.test", "priority": 10}
+TXT = {"type": "TXT", "name": "key._domainkey", "value": LONG}
+RECORDS: list[dict[str, Any]] = [
+    {"type": "A", "name": "www", "value": "192.0.2.1"},
+    {"type": "AAAA", "name": "www", "value": "2001:db8:0::1"},
+    {"type": "CNAME", "name": "alias", "value": "www.example.test"},
+    {"type": "SRV", "name": "_imaps._tcp", "value": "mail.example.test", "priority": 0, "weight": 1, "port": 993},
+    {"type": "CAA", "name": "@", "value": "letsencrypt.org", "flags": 0, "tag": "issue"},
+    {"type": "TLSA", "name": "_25._tcp.mail", "value": "AB" * 32, "usage": 3, "selector": 1, "matching_type": 1},
+    {"type": "HTTPS", "name": "www", "value": ".", "priority": 1, "params": "alpn=h3,h2"},
+    MX,
+    TXT,
+]
+ANSWERS = {
+    ("www", "A"): ["192.0.2.1", "192.0.2.2"],
+    ("www", "AAAA"): ["2001:db8::1"],
+    ("alias", "CNAME"): ["www.example.test."],
+    ("_imaps._tcp", "SRV"): ["0 1 993 MAIL.example.test."],
+    ("", "CAA"): ['0 issue "letsencrypt.org"'],
+    ("_25._tcp.mail", "TLSA"): ["3 1 1 " + "ab" * 32],
+    ("www", "HTTPS"): ['1 . alpn="h3,h2"'],
+    ("", "MX"): ["10 mail.example.test."],
+    ("key._domainkey", "TXT"): [f'"{LONG[:255]}" "{LONG[255:510]}" "{LONG[510:]}"'],
+}
+
+
+class Answers(dict[tuple[str, str], list[str]]):
+    """What a server answers, and how often it was asked."""
+
+    asked = 0
+
+    def reply(self, raw: bytes, by_tcp: bool) -> bytes:
+        self.asked += 1
+        query = dns.message.from_wire(raw)
+        question = query.question[0]
+        assert not query.flags & dns.flags.RD
+        response = dns.message.make_response(query)
+        kind = question.rdtype.name
+        rows = self.get((question.name.to_text().removesuffix("example.test.").rstrip("."), kind), [])
+        if rows:
+            response.answer.append(dns.rrset.from_text(question.name, 60, "IN", kind, *rows))
+        if not by_tcp and len(response.to_wire()) > 512:
+            response.answer.clear()
+            response.flags |= dns.flags.TC
+        wire: bytes = response.to_wire()
+        return wire
+
+
+class Udp(socketserver.BaseRequestHandler):
+    answers: ClassVar[Answers]
+
+    def handle(self) -> None:
+        raw, connection = self.request
+        connection.sendto(self.answers.reply(raw, by_tcp=False), self.client_address)
+
+
+class Tcp(socketserver.StreamRequestHandler):
+    answers: ClassVar[Answers]
+
+    def handle(self) -> None:
+        length = int.from_bytes(self.rfile.read(2), "big")
+        raw = self.answers.reply(self.rfile.read(length), by_tcp=True)
+        self.wfile.write(len(raw).to_bytes(2, "big") + raw)
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
+    """A name server of the test's own at 127.0.0.1, on a port that needs no privilege."""
+    held = Answers(ANSWERS)
+    tcp = socketserver.ThreadingTCPServer(("127.0.0.1", 0), type("OwnTcp", (Tcp,), {"answers": held}))
+    port = tcp.server_address[1]
+    udp = socketserver.ThreadingUDPServer(("127.0.0.1", port), type("OwnUdp", (Udp,), {"answers": held}))
+    servers = (tcp, udp)
+    for server in servers:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    ask = dns.query.udp_with_fallback
+    monkeypatch.setattr(dns.query, "udp_with_fallback", lambda *more, **named: ask(*more, **named, port=port))
+    monkeypatch.setattr(dns_lookup_wait, "PAUSE", 0.05)
+    monkeypatch.setattr(dns_lookup_wait, "name_servers", lambda *_: ["127.0.0.1"])
+    yield held
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def wait(capsys: Any, *records: dict[str, Any], **options: Any) -> dict[str, Any]:
+    basic._ANSIBLE_ARGS = None
+    arguments = {"zone": "example.test", "records": list(records), "seconds": 0, **options}
+    with patch_module_args(arguments), contextlib.suppress(SystemExit):
+        dns_lookup_wait.main()
+    answer: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return answer
+
+
+@pytest.mark.usefixtures("answers")
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record["type"])
+def test_record_that_is_answered_is_there(capsys: Any, record: dict[str, Any]) -> None:
+    told = wait(capsys, record)
+    assert "msg" not in told, told
+    assert told["servers"] == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record["type"])
+def test_record_that_is_not_answered_is_told_with_server_and_answer(
+    capsys: Any, answers: Answers, record: dict[str, Any]
+) -> None:
+    answers.clear()
+    (line,) = wait(capsys, record)["msg"].splitlines()[1:]
+    assert line.startswith(f"{record['type']} ")
+    assert line.endswith(" at 127.0.0.1: it answers nothing")
+
+
+@pytest.mark.usefixtures("answers")
+def test_other_value_is_told(capsys: Any) -> None:
+    told = wait(capsys, {**MX, "value": "other.example.test"})
+    assert "MX example.test at 127.0.0.1: it answers 10 mail.example.test." in told["msg"]
+
+
+def test_it_waits_until_the_answer_is_right_and_asks_no_more_for_the_others(capsys: Any, answers: Answers) -> None:
+    right = answers.pop(("", "MX"))
+    threading.Timer(0.5, lambda: answers.update({("", "MX"): right})).start()
+    told = wait(capsys, MX, TXT, seconds=30)
+    assert "msg" not in told, told
+    assert 0.5 <= told["seconds"] < 30
+
+
+def test_proxied_record_is_not_asked_for(capsys: Any, answers: Answers) -> None:
+    answers.clear()
+    told = wait(capsys, {"type": "A", "name": "www", "value": "192.0.2.1", "proxied": True})
+    assert "msg" not in told, told
+
+
+def test_check_mode_asks_nothing(capsys: Any, answers: Answers) -> None:
+    wait(capsys, MX, _ansible_check_mode=True)
+    assert answers.asked == 0
+
+
+def test_server_without_a_way_to_it_is_skipped_and_one_must_be_left(
+    capsys: Any, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = dns.query.udp_with_fallback
+
+    def asked(query: Any, server: str, **more: Any) -> Any:
+        if ":" in server:
+            raise OSError("Network is unreachable")
+        return ask(query, server, **more)
+
+    monkeypatch.setattr(dns.query, "udp_with_fallback", asked)
+    monkeypatch.setattr(dns_lookup_wait, "name_servers", lambda *_: ["127.0.0.1", "2001:db8::53"])
+    assert wait(capsys, MX)["skipped"] == ["2001:db8::53"]
+    assert answers.asked == 2
+    monkeypatch.setattr(dns_lookup_wait, "name_servers", lambda *_: ["2001:db8::53"])
+    assert "no way from here" in wait(capsys, MX)["msg"]
+
+
+@pytest.mark.usefixtures("answers")
+def test_server_that_does_not_answer_is_told(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dns_lookup_wait, "name_servers", lambda *_: ["127.0.0.1", "192.0.2.53"])
+    ask = dns.query.udp_with_fallback
+
+    def asked(query: Any, server: str, **more: Any) -> Any:
+        if server == "192.0.2.53":
+            raise dns.exception.Timeout
+        return ask(query, server, **more)
+
+    monkeypatch.setattr(dns.query, "udp_with_fallback", asked)
+    assert wait(capsys, MX)["msg"].splitlines()[1:] == ["MX example.test at 192.0.2.53: no answer (Timeout)"]
+
+
+def test_zone_without_name_servers_is_told(capsys: Any) -> None:
+    told = wait(capsys, MX, resolvers=["127.0.0.1"], timeout=0.2)
+    assert "example.test: its name servers cannot be found" in told["msg"]
