@@ -11,22 +11,13 @@ version_added: 0.1.0
 description:
   - Gives every host that backs up files a path of its own in each repository, with the credentials that cannot delete,
     and the database the ones that can.
-author:
-  - vise.platform contributors (@vise-platform)
+extends_documentation_fragment: [vise.platform.duties]
 positional: host, groups
 options:
   _input:
     description: The repositories, as C(group_vars/all/backups.yml) describes them.
     type: list
     elements: dict
-    required: true
-  host:
-    description: The host, C(inventory_hostname).
-    type: str
-    required: true
-  groups:
-    description: The inventory's C(groups).
-    type: dict
     required: true
   sets:
     description: What is backed up beside the databases, each with the C(group) whose hosts have it.

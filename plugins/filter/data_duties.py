@@ -11,20 +11,11 @@ version_added: 0.1.0
 description:
   - The host in group C(database) holds the primary, those in C(database_standby) follow it, and those in C(cache) hold
     Redis. Their ports open to the hosts of the groups that are named as clients, and to nobody else.
-author:
-  - vise.platform contributors (@vise-platform)
+extends_documentation_fragment: [vise.platform.duties]
 positional: host, groups, hostvars
 options:
   _input:
     description: The databases by name, each with C(clients), C(password) and perhaps C(extensions).
-    type: dict
-    required: true
-  host:
-    description: The host, C(inventory_hostname).
-    type: str
-    required: true
-  groups:
-    description: The inventory's C(groups).
     type: dict
     required: true
   hostvars:

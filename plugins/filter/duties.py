@@ -14,20 +14,11 @@ description:
   - A host in a site's group serves it on an internal port when a host outside of that group has to ask.
   - What a host serves are files, or the program that listens on the site's C(port) of the loopback address.
   - The same description gives one host in every group and a host a group; only the inventory differs.
-author:
-  - vise.platform contributors (@vise-platform)
+extends_documentation_fragment: [vise.platform.duties]
 positional: host, groups, hostvars
 options:
   _input:
     description: The sites by name, each with C(domain), C(group) and what else C(group_vars/all/sites.yml) names.
-    type: dict
-    required: true
-  host:
-    description: The host, C(inventory_hostname).
-    type: str
-    required: true
-  groups:
-    description: The inventory's C(groups).
     type: dict
     required: true
   hostvars:
