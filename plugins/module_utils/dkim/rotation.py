@@ -1,0 +1,90 @@
+# Copyright: vise.platform contributors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a domain's keys ask for at a moment: a new one, patience, or an old one's retirement. Pure but for a name."""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+import typing as t
+
+from . import keys, store
+
+FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+PENDING = (store.SWITCHING, store.PUBLISHED, store.MADE)
+Entry = dict[str, t.Any]
+
+
+class Times(t.NamedTuple):
+    """How long what lasts."""
+
+    # Days that a key signs
+    lifetime: int = 180
+    # Days that a key stays in the DNS after it has signed for the last time
+    overlap: int = 7
+    # Seconds between a key's being in the DNS and its first signature
+    settle: int = 1800
+
+
+def parse(text: str) -> datetime.datetime:
+    """Return a time of the store's."""
+    return datetime.datetime.strptime(text, FORMAT).replace(tzinfo=datetime.UTC)
+
+
+def newest(found: list[Entry], states: t.Sequence[str]) -> Entry | None:
+    """Return the key that came last to the first of these states that any has."""
+    for state in states:
+        here = sorted((one for one in found if one["state"] == state), key=lambda one: str(one["since"][state]))
+        if here:
+            return here[-1]
+    return None
+
+
+def fresh_selector(at: datetime.datetime) -> str:
+    """Return a selector for which nobody can have asked yet: no resolver holds an answer that it does not exist."""
+    return f"s{at:%Y%m%d}-{secrets.token_hex(3)}"
+
+
+def plan(every: list[Entry], domain: str, at: datetime.datetime, times: Times, force: bool) -> dict[str, t.Any]:
+    """Return what a run has to do for one domain."""
+    found = [one for one in every if one["domain"] == domain]
+    active = newest(found, [store.ACTIVE])
+    pending = newest([one for one in found if one["type"] == keys.RSA], PENDING)
+    until = {
+        one["selector"]: parse(one["since"][store.RETIRING]) + datetime.timedelta(days=times.overlap)
+        for one in found
+        if one["state"] == store.RETIRING
+    }
+    retire = sorted(selector for selector, end in until.items() if end <= at)
+    due = parse(active["since"][store.ACTIVE]) + datetime.timedelta(days=times.lifetime) if active else at
+    selector = pending["selector"] if pending else fresh_selector(at) if force or due <= at else ""
+    steps = [f"retire {name}, which signs no more" for name in retire]
+    if selector:
+        steps += [] if pending else [f"make {selector}"]
+        steps += [f"publish {selector}, see it on every authoritative server, sign by it, verify a message"]
+        steps += [f"keep {active['selector']} in the DNS for {times.overlap} days after that"] if active else []
+    waiting = {name: end.strftime(FORMAT) for name, end in sorted(until.items()) if end > at}
+    return {
+        "domain": domain,
+        "active": active["selector"] if active else "",
+        "selector": selector,
+        "retire": retire,
+        "retired": sorted([one["selector"] for one in found if one["state"] == store.RETIRED] + retire),
+        "settle": settle(pending, at, times),
+        "steps": steps or ["nothing is due"],
+        "next": upcoming(active, waiting, due),
+    }
+
+
+def settle(pending: Entry | None, at: datetime.datetime, times: Times) -> int:
+    """Return the seconds that are left until a key that is in the DNS may sign."""
+    seen = pending["since"].get(store.PUBLISHED) if pending else None
+    return max(0, times.settle - int((at - parse(seen)).total_seconds())) if seen else times.settle
+
+
+def upcoming(active: Entry | None, waiting: dict[str, str], due: datetime.datetime) -> str:
+    """Say what comes next, and when."""
+    steps = [(end, f"{end[:16].replace('T', ' ')} UTC to retire {name}") for name, end in waiting.items()]
+    if active:
+        steps.append((due.strftime(FORMAT), f"{due:%Y-%m-%d %H:%M} UTC to rotate {active['selector']}"))
+    return f"Run this again after {min(steps)[1]}." if steps else "No key signs yet: run this to the end."

@@ -1,0 +1,80 @@
+"""What is due, from the states of keys and the time; also after a run that was killed at any step."""
+
+from __future__ import annotations
+
+import datetime
+import typing as t
+
+import pytest
+from ansible_collections.vise.platform.plugins.module_utils.dkim import rotation
+
+NOW = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
+TIMES = rotation.Times(lifetime=180, overlap=7, settle=1800)
+
+
+def key(selector: str, state: str, days_ago: float = 0, kind: str = "rsa", **since: float) -> rotation.Entry:
+    times = {name: (NOW - datetime.timedelta(days=ago)).strftime(rotation.FORMAT) for name, ago in since.items()}
+    own = {state: (NOW - datetime.timedelta(days=days_ago)).strftime(rotation.FORMAT)}
+    return {"domain": "a.test", "selector": selector, "state": state, "type": kind, "since": {**times, **own}}
+
+
+def plan(*found: rotation.Entry, force: bool = False) -> dict[str, t.Any]:
+    return rotation.plan(list(found), "a.test", NOW, TIMES, force)
+
+
+def test_nothing_is_due_while_the_key_is_young() -> None:
+    told = plan(key("s1", "active", 10))
+    assert (told["selector"], told["retire"], told["steps"]) == ("", [], ["nothing is due"])
+    assert told["next"] == "Run this again after 2026-08-18 12:00 UTC to rotate s1."
+
+
+@pytest.mark.parametrize(
+    ("found", "force"),
+    [([], False), ([key("s1", "active", 180)], False), ([key("s1", "active")], True), ([key("s1", "retiring")], False)],
+)
+def test_new_key_is_due(found: list[rotation.Entry], force: bool) -> None:
+    told = plan(*found, force=force)
+    assert told["selector"].startswith("s20260301-")
+    assert told["steps"][0] == f"make {told['selector']}"
+
+
+def test_no_two_names_are_alike() -> None:
+    assert plan()["selector"] != plan()["selector"]
+
+
+@pytest.mark.parametrize("state", ["made", "published", "switching"])
+@pytest.mark.parametrize("force", [False, True])
+def test_key_on_its_way_is_gone_on_with_and_no_other_is_made(state: str, force: bool) -> None:
+    told = plan(key("s1", "active", 200), key("s2", state), force=force)
+    assert (told["selector"], told["active"]) == ("s2", "s1")
+    assert "make" not in " ".join(told["steps"])
+
+
+def test_other_domain_and_key_that_mailcow_cannot_use_are_left_alone() -> None:
+    told = plan(key("s1", "active", 1), key("e", "made", kind="ed25519"), {**key("o", "made"), "domain": "b.test"})
+    assert told["selector"] == ""
+
+
+@pytest.mark.parametrize(("days", "retire"), [(6.9, []), (7, ["s0"]), (30, ["s0"])])
+def test_old_key_is_retired_when_its_overlap_is_over(days: float, retire: list[str]) -> None:
+    told = plan(key("s1", "active", days), key("s0", "retiring", days), key("s", "retired", 50))
+    assert told["retire"] == retire
+    assert told["retired"] == ["s", *retire]
+
+
+def test_retirement_comes_before_the_next_rotation() -> None:
+    told = plan(key("s1", "active", 1), key("s0", "retiring", 1))
+    assert told["next"] == "Run this again after 2026-03-07 12:00 UTC to retire s0."
+
+
+@pytest.mark.parametrize(
+    ("found", "seconds"),
+    [
+        (key("s1", "made"), 1800),
+        (key("s1", "published", 600 / 86400), 1200),
+        (key("s1", "published", 1), 0),
+        (key("s1", "switching", published=1), 0),
+    ],
+)
+def test_run_that_goes_on_waits_for_what_is_left(found: rotation.Entry, seconds: int) -> None:
+    assert plan(found)["settle"] == seconds

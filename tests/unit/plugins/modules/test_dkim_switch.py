@@ -1,0 +1,181 @@
+"""The switch on a small Redis of the test's, that shows what a signer sees after every single command."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+import socketserver
+import threading
+import typing as t
+
+import pytest
+from ansible.module_utils import basic
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.vise.platform.plugins.module_utils.dkim import keys, store
+from ansible_collections.vise.platform.plugins.modules import dkim_switch
+
+OLD, NEW, CURVE = keys.make("rsa", 2048), keys.make("rsa", 2048), keys.make("ed25519", 0)
+DOMAIN, PASSWORD = "a.test", "canary"
+Hashes = dict[str, dict[str, str]]
+
+
+class Session(socketserver.StreamRequestHandler):
+    """As much of Redis as hashes and a transaction need."""
+
+    server: Server
+
+    def handle(self) -> None:
+        self.queue: list[list[str]] | None = None
+        while head := self.rfile.readline():
+            words = []
+            for _number in range(int(head[1:])):
+                size = int(self.rfile.readline()[1:])
+                words.append(self.rfile.read(size + 2)[:-2].decode())
+            answer = self.answer(*words)
+            self.server.seen.append(self.server.signs())
+            self.wfile.write(answer)
+
+    def answer(self, command: str, *rest: str) -> bytes:
+        if command == "AUTH":
+            return b"+OK\r\n" if rest == (PASSWORD,) else b"-WRONGPASS invalid password\r\n"
+        if command == "MULTI":
+            self.queue = []
+            return b"+OK\r\n"
+        if command == "EXEC" and self.queue is not None:
+            replies = [self.run(*words) for words in self.queue]
+            self.queue = None
+            return b"*%d\r\n%s" % (len(replies), b"".join(replies))
+        if self.queue is not None:
+            self.queue.append([command, *rest])
+            return b"+QUEUED\r\n"
+        return self.run(command, *rest)
+
+    def run(self, command: str, name: str, field: str, *value: str) -> bytes:
+        table = self.server.hashes.setdefault(name, {})
+        if command == "HSET":
+            table[field] = value[0]
+        elif command == "HDEL":
+            return b":%d\r\n" % (table.pop(field, None) is not None)
+        elif command == "HGET":
+            text = table[field].encode() if field in table else None
+            return b"$-1\r\n" if text is None else b"$%d\r\n%s\r\n" % (len(text), text)
+        return b":%d\r\n" % (field in table)
+
+
+class Server(socketserver.ThreadingTCPServer):
+    """The Redis, and what rspamd could have read at each moment."""
+
+    daemon_threads = True
+
+    def __init__(self, hashes: Hashes) -> None:
+        self.hashes, self.seen = hashes, list[str]()
+        super().__init__(("127.0.0.1", 0), Session)
+
+    def signs(self) -> str:
+        selector = self.hashes["DKIM_SELECTORS"].get(DOMAIN, "")
+        return selector if self.hashes["DKIM_PRIV_KEYS"].get(f"{selector}.{DOMAIN}") else "nothing"
+
+
+def hashes(selector: str, pem: str) -> Hashes:
+    return {
+        "DKIM_SELECTORS": {DOMAIN: selector},
+        "DKIM_PUB_KEYS": {DOMAIN: keys.facts(pem).public},
+        "DKIM_PRIV_KEYS": {f"{selector}.{DOMAIN}": pem.strip()},
+    }
+
+
+class Host:
+    """Runs the module beside the Redis."""
+
+    def __init__(self, path: pathlib.Path, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+        self.path, self.server, self.capsys, self.said = path, server, capsys, ""
+        port = server.socket.getsockname()[1]
+        (path / "mailcow.conf").write_text(f"REDISPASS={PASSWORD}\nREDIS_PORT=127.0.0.1:{port}\n# a remark\n")
+        for selector, pem in (("old", OLD), ("new", NEW), ("curve", CURVE)):
+            store.write(store.key_path(str(path / "dkim"), DOMAIN, selector), pem)
+
+    def call(self, selector: str, *forget: str, **options: t.Any) -> dict[str, t.Any]:
+        basic._ANSIBLE_ARGS = None
+        wanted = [{"domain": DOMAIN, "selector": selector, "forget": list(forget)}]
+        given = {"keys": wanted, "directory": str(self.path / "dkim"), "project": str(self.path)}
+        with patch_module_args({**given, "_ansible_diff": True, **options}), contextlib.suppress(SystemExit):
+            dkim_switch.main()
+        self.said = self.capsys.readouterr().out
+        answer: dict[str, t.Any] = json.loads(self.said)
+        return answer
+
+
+@pytest.fixture
+def host(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> t.Iterator[Host]:
+    with Server(hashes("old", OLD)) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield Host(tmp_path, server, capsys)
+        server.shutdown()
+
+
+def test_no_moment_of_the_switch_is_without_a_key(host: Host) -> None:
+    answer = host.call("new")
+    assert answer["actions"] == ["sign mail of a.test by new in place of old"]
+    assert set(host.server.seen) == {"old", "new"}
+    assert host.server.hashes["DKIM_PRIV_KEYS"]["old.a.test"] == OLD.strip(), "a message that is being signed needs it"
+    assert host.server.hashes["DKIM_PUB_KEYS"] == {DOMAIN: keys.facts(NEW).public}
+    assert host.call("new")["changed"] is False
+
+
+def test_first_key_of_a_domain(host: Host) -> None:
+    host.server.hashes.update({"DKIM_SELECTORS": {}, "DKIM_PRIV_KEYS": {}, "DKIM_PUB_KEYS": {}})
+    assert host.call("new")["actions"] == ["sign mail of a.test by new in place of none"]
+    assert host.server.hashes == hashes("new", NEW)
+
+
+def test_other_key_under_the_same_name_is_replaced(host: Host) -> None:
+    host.server.hashes["DKIM_PRIV_KEYS"]["old.a.test"] = NEW
+    assert host.call("old")["changed"] is True
+    assert host.server.hashes == hashes("old", OLD)
+
+
+def test_retired_key_is_forgotten_once(host: Host) -> None:
+    host.call("new")
+    assert host.call("new", "old")["actions"] == ["forget the key of old._domainkey.a.test"]
+    assert host.call("new", "old")["changed"] is False
+    assert host.server.hashes == hashes("new", NEW)
+
+
+def test_check_mode_switches_nothing(host: Host) -> None:
+    answer = host.call("new", "old", _ansible_check_mode=True)
+    assert len(answer["actions"]) == 2
+    assert answer["diff"] == {"before": "a.test old\n", "after": "a.test new\n"}
+    assert host.server.hashes == hashes("old", OLD)
+
+
+def test_nothing_secret_is_said(host: Host) -> None:
+    for options in ({"_ansible_check_mode": True}, {}):
+        host.call("new", **options)
+        secret = [PASSWORD, *NEW.splitlines()[1:-1], *OLD.splitlines()[1:-1]]
+        assert [text for text in secret if text in host.said] == []
+
+
+@pytest.mark.parametrize(
+    ("selector", "forget", "says"),
+    [
+        ("none", [], "none._domainkey.a.test: there is no such key: make it with dkim_key"),
+        ("curve", [], "mailcow signs by RSA alone"),
+        ("../old", [], "it is one label"),
+        ("new", ["new"], "new is to sign"),
+    ],
+)
+def test_key_that_cannot_sign_is_refused(host: Host, selector: str, forget: list[str], says: str) -> None:
+    assert says in host.call(selector, *forget)["msg"]
+    assert host.server.hashes == hashes("old", OLD)
+
+
+def test_missing_mailcow_wrong_password_and_dead_redis_are_named(host: Host) -> None:
+    conf = host.path / "mailcow.conf"
+    right = conf.read_text()
+    conf.write_text(right.replace(PASSWORD, "wrong"))
+    assert "refuses AUTH: WRONGPASS" in host.call("new")["msg"]
+    conf.write_text("REDIS_PORT=127.0.0.1:1\n")
+    assert "mailcow's Redis at 127.0.0.1:1 does not answer" in host.call("new")["msg"]
+    conf.unlink()
+    assert "mailcow is not set up on this host" in host.call("new")["msg"]
