@@ -6,14 +6,27 @@ from __future__ import annotations
 import argparse
 import sys
 
-from lab import down, engine, image, network, world
+from lab import down, engine, image, mailcow, network, world
 from lab.shell import Failed
+
+
+def images() -> None:
+    """World's and the hosts', and the one that hosts get from world's registry."""
+    image.up()
+    mailcow.build()
+
+
+def outside() -> None:
+    """World, and what its forge has for the platform."""
+    world.up()
+    mailcow.publish()
+
 
 PLAIN = {
     "docker": (engine.up, "install and start Docker where it is missing"),
-    "image": (image.up, "build the images whose inputs changed"),
+    "image": (images, "build the images whose inputs changed"),
     "network": (network.up, "make the sandbox's network"),
-    "world": (world.up, "start world and prove that its services answer"),
+    "world": (outside, "start world and prove that its services answer"),
     "status": (world.status, "show what runs"),
     "down": (down.everything, "remove everything that the sandbox made"),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from . import engine, names, scenarios
+from . import engine, mailcow, names, scenarios
 from .shell import run, say, stage, succeeds
 
 
@@ -29,7 +29,7 @@ def everything() -> None:
             ):
                 if found := _ids(*argv):
                     run("docker", *remove, *found)
-            for image in (names.WORLD_IMAGE, names.HOST_IMAGE, names.BASE_IMAGE):
+            for image in (names.WORLD_IMAGE, names.HOST_IMAGE, mailcow.IMAGE, names.BASE_IMAGE):
                 if succeeds("docker", "image", "inspect", image):
                     run("docker", "image", "rm", "--force", image)
     for folder in (*scenarios.folders(), names.CACHE, names.SECRETS):

@@ -1,0 +1,1 @@
+"""What the one image of the stand-in runs as: mail services of Debian, and a double of mailcow's API."""

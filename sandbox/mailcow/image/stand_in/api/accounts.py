@@ -1,0 +1,293 @@
+"""Mailboxes and their app passwords."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from stand_in import docker_client
+from stand_in.api import domains, limits, passwords
+from stand_in.api.store import Row, Said, Store, given, is_address, is_domain, number
+
+PROTOCOLS = ("imap", "pop3", "smtp", "sieve", "eas", "dav")
+ATTRIBUTES = {
+    "force_pw_update": "0",
+    "force_tfa": "0",
+    "tls_enforce_in": "0",
+    "tls_enforce_out": "0",
+    "sogo_access": "1",
+    **{f"{name}_access": "1" for name in PROTOCOLS},
+    "relayhost": "0",
+}
+
+
+def _access(attributes: Row) -> Row:
+    """`protocol_access`, a list, is another way to say imap_access and so on."""
+    chosen = attributes.get("protocol_access")
+    if chosen is None:
+        return attributes
+    chosen = chosen if isinstance(chosen, list) else [chosen]
+    return {**attributes, **{f"{name}_access": int(name in chosen) for name in PROTOCOLS}}
+
+
+def usernames(store: Store, domain: str = "") -> list[str]:
+    """Every mailbox, or a domain's."""
+    rows = store.rows("SELECT username, domain FROM mailbox WHERE kind = '' ORDER BY username")
+    return [row["username"] for row in rows if not domain or row["domain"] == domain]
+
+
+def details(store: Store, username: str, reduced: bool = False) -> Row:
+    """A mailbox as get/mailbox has it: its attributes are texts, and its quota is in bytes."""
+    row = store.one("SELECT * FROM mailbox WHERE username = %s AND kind = ''", username)
+    domain = store.one("SELECT * FROM domain WHERE domain = %s", row["domain"]) if row else None
+    if not row or not domain:
+        return {}
+    tags = [tag["tag_name"] for tag in store.rows("SELECT tag_name FROM tags_mailbox WHERE username = %s", username)]
+    found = {
+        **{key: row[key] for key in ("username", "active", "domain", "name", "local_part", "quota")},
+        "active_int": row["active"],
+        "messages": 0,
+        "attributes": json.loads(row["attributes"]),
+        "custom_attributes": json.loads(row["custom_attributes"] or "{}") or [],
+        "quota_used": 0,
+        "percent_in_use": 0 if row["quota"] else "- ",
+        "percent_class": "success" if row["quota"] else "info",
+        **{key: row[key] for key in ("created", "modified")},
+        "authsource": row["authsource"] or "mailcow",
+        **{f"last_{kind}_login": 0 for kind in ("imap", "smtp", "pop3", "sso")},
+    }
+    if not reduced:
+        found |= _more(store, row, domain)
+    return {**found, "tags": tags} if tags else found
+
+
+def _more(store: Store, row: Row, domain: Row) -> Row:
+    """What is left out of the reduced list."""
+    others = store.count(
+        "SELECT COALESCE(SUM(quota), 0) FROM mailbox WHERE kind = '' AND domain = %s AND username <> %s",
+        row["domain"],
+        row["username"],
+    )
+    own = limits.of(store, row["username"])
+    acl = store.rows("SELECT send_as FROM sender_acl WHERE logged_in_as = %s AND external = 0", row["username"])
+    return {
+        "max_new_quota": min(domain["quota"] * domains.MIB - others, domain["maxquota"] * domains.MIB),
+        "spam_aliases": 0,
+        "pushover_active": 0,
+        "rl": own or limits.of(store, row["domain"]),
+        "rl_scope": "mailbox" if own else "domain",
+        "is_relayed": domain["backupmx"],
+        "sender_acl": [each["send_as"] for each in acl],
+    }
+
+
+def get(store: Store, name: str, more: str) -> Any:
+    """All, all of a domain, or one."""
+    if name in ("all", "reduced"):
+        chosen = [each for domain in more.split(",") for each in usernames(store, domain)]
+        return [found for each in chosen if (found := details(store, each, name == "reduced"))]
+    return details(store, name)
+
+
+def _taken(store: Store, said: Said, username: str) -> bool:
+    """Whether the address is somebody's; says whose."""
+    for table, column, message in (
+        ("mailbox", "username", "object_exists"),
+        ("alias", "address", "is_alias"),
+        ("spamalias", "address", "is_spam_alias"),
+    ):
+        if store.rows(f"SELECT 1 FROM {table} WHERE {column} = %s", username):  # noqa: S608 (names are ours)
+            said.danger(message, username)
+            return True
+    return False
+
+
+def _full(said: Said, domain: Row, used: dict[str, int], quota: int) -> bool:
+    """Whether the domain has no room for one more mailbox of this quota in MiB; says of what kind."""
+    left = domain["quota"] - used["quota"] // domains.MIB
+    for wrong, message in (
+        (used["mailboxes"] >= domain["mailboxes"], ("max_mailbox_exceeded", used["mailboxes"], domain["mailboxes"])),
+        (quota > domain["maxquota"], ("mailbox_quota_exceeded", domain["maxquota"])),
+        (quota > left, ("mailbox_quota_left_exceeded", left)),
+    ):
+        if wrong:
+            said.danger(*message)
+            return True
+    return False
+
+
+def add(store: Store, said: Said, attributes: Row) -> None:
+    """A new mailbox; its quota is in MiB, 0 without end."""
+    attributes = _access(attributes)
+    local, name = (str(attributes.get(key) or "").strip().lower() for key in ("local_part", "domain"))
+    username = f"{local}@{name}"
+    if not is_address(username):
+        return said.danger("mailbox_invalid")
+    if not domains.known(store, name):
+        # The real one asks who may change the domain before it asks whether there is one.
+        return said.danger("access_denied") if is_domain(name) else said.danger("domain_invalid")
+    if _taken(store, said, username):
+        return None
+    domain = store.one("SELECT * FROM domain WHERE domain = %s", name)
+    if not domain:
+        return said.danger("domain_not_found", name)
+    if not passwords.accepted(store, said, attributes.get("password"), attributes.get("password2")):
+        return None
+    quota = given(attributes, "quota", 0)
+    if _full(said, domain, domains.usage(store, name), quota):
+        return None
+    active = given(attributes, "active", 1)
+    own = {key: str(given(attributes, key, default)) for key, default in ATTRIBUTES.items()}
+    own |= {"passwd_update": time.strftime("%Y-%m-%d %H:%M:%S"), "mailbox_format": "maildir:"}
+    own |= {"quarantine_notification": "hourly", "quarantine_category": "reject", "attribute_hash": ""}
+    row = {"username": username, "local_part": local, "domain": name, "name": attributes.get("name") or ""}
+    row |= {"password": passwords.hashed(str(attributes["password"])), "quota": quota * domains.MIB}
+    store.insert("mailbox", {**row, "attributes": json.dumps(own), "custom_attributes": "{}", "active": active})
+    for tag in attributes.get("tags") or []:
+        store.insert("tags_mailbox", {"username": username, "tag_name": tag})
+    store.insert("quota2", {"username": username})
+    # Each mailbox has an alias to itself, by which Postfix knows who may send as it.
+    store.insert("alias", {"address": username, "goto": username, "domain": name, "active": active})
+    if attributes.get("rl_frame") and attributes.get("rl_value") is not None:
+        limits.set_limit(store, said, username, attributes)
+    said.success("mailbox_added", username)
+    return None
+
+
+def edit(store: Store, said: Said, items: list[Any], attributes: Row) -> None:
+    """Mailboxes changed; what is not named stays."""
+    attributes = _access(attributes)
+    for username in items:
+        if not is_address(username):
+            said.danger("username_invalid", username)
+            continue
+        now = details(store, username)
+        if not now:
+            said.danger("access_denied")
+            continue
+        has_quota = attributes.get("quota") not in (None, "")
+        quota = number(attributes["quota"]) if has_quota else now["quota"] // domains.MIB
+        if quota > now["max_new_quota"] // domains.MIB:
+            said.danger("mailbox_quota_left_exceeded", now["max_new_quota"] // domains.MIB)
+            continue
+        if not _new_password(store, said, username, attributes):
+            continue
+        _senders(store, said, username, attributes)
+        own = {key: str(given(attributes, key, now["attributes"].get(key, "0"))) for key in ATTRIBUTES}
+        row = {"name": attributes.get("name") or now["name"], "quota": quota * domains.MIB}
+        row["active"] = given(attributes, "active", now["active"])
+        current = store.one("SELECT attributes FROM mailbox WHERE username = %s", username) or {"attributes": "{}"}
+        row["attributes"] = json.dumps({**json.loads(current["attributes"]), **own})
+        store.update("mailbox", "username", username, row)
+        store.update("alias", "address", username, {"active": row["active"]})
+        for tag in attributes.get("tags") or []:
+            store.insert("tags_mailbox", {"username": username, "tag_name": tag})
+        said.success("mailbox_modified", username)
+
+
+def _new_password(store: Store, said: Said, username: str, attributes: Row) -> bool:
+    """The password, when a new one is given; whether there is nothing wrong with it."""
+    if not attributes.get("password"):
+        return True
+    if not passwords.accepted(store, said, attributes["password"], attributes.get("password2")):
+        return False
+    row = store.one("SELECT attributes FROM mailbox WHERE username = %s", username) or {"attributes": "{}"}
+    changed = {**json.loads(row["attributes"]), "passwd_update": time.strftime("%Y-%m-%d %H:%M:%S")}
+    password = passwords.hashed(str(attributes["password"]))
+    store.update("mailbox", "username", username, {"password": password, "attributes": json.dumps(changed)})
+    return True
+
+
+def _senders(store: Store, said: Said, username: str, attributes: Row) -> None:
+    """As whom a mailbox may send besides itself."""
+    if "sender_acl" not in attributes:
+        return
+    wanted = attributes["sender_acl"]
+    wanted = [each for each in (wanted if isinstance(wanted, list) else [wanted]) if each not in ("", "default")]
+    store.run("DELETE FROM sender_acl WHERE external = 0 AND logged_in_as = %s", username)
+    for each in ["*"] if "*" in wanted else wanted:
+        domain = str(each).removeprefix("@")
+        own = store.rows("SELECT 1 FROM alias WHERE address = %s", each)
+        if each == "*" or own or domain in domains.names(store):
+            send_as = f"@{domain}" if is_domain(domain) and "@" not in domain and each != "*" else each
+            store.insert("sender_acl", {"send_as": send_as, "logged_in_as": username})
+        else:
+            said.danger("sender_acl_invalid", each)
+
+
+def delete(store: Store, said: Said, items: list[Any]) -> None:
+    """Mailboxes with their mail, and their part in aliases."""
+    for username in items:
+        now = details(store, str(username))
+        if not now:
+            said.danger("access_denied")
+            continue
+        docker_client.run("maildir-remove", f"{now['domain']}/{now['local_part']}")
+        store.run("DELETE FROM alias WHERE goto = %s", username)
+        for alias in store.rows("SELECT id, goto FROM alias"):
+            targets = alias["goto"].split(",")
+            if username in targets:
+                rest = ",".join(target for target in targets if target != username)
+                store.update("alias", "id", alias["id"], {"goto": rest})
+        store.run("DELETE FROM app_passwd WHERE mailbox = %s", username)
+        store.run("DELETE FROM sender_acl WHERE logged_in_as = %s OR send_as = %s", username, username)
+        for table in ("tags_mailbox", "quota2", "mailbox"):
+            store.run(f"DELETE FROM {table} WHERE username = %s", username)  # noqa: S608 (names are ours)
+        store.redis.hdel("RL_VALUE", username)
+        said.success("mailbox_removed", username)
+
+
+def get_app_passwords(store: Store, _all: str, username: str) -> Any:
+    """A mailbox's app passwords, without {} for none: the real one says so as well."""
+    return store.rows("SELECT * FROM app_passwd WHERE mailbox = %s ORDER BY id", username)
+
+
+def _protocols(attributes: Row) -> Row:
+    chosen = attributes.get("protocols") or []
+    chosen = chosen if isinstance(chosen, list) else [chosen]
+    return {f"{name}_access": int(f"{name}_access" in chosen) for name in PROTOCOLS}
+
+
+def add_app_password(store: Store, said: Said, attributes: Row) -> None:
+    """One more password for a mailbox, for some protocols."""
+    box = details(store, str(attributes.get("username") or ""))
+    if not box:
+        return said.danger("access_denied")
+    if not passwords.accepted(store, said, attributes.get("app_passwd"), attributes.get("app_passwd2")):
+        return None
+    name = str(attributes.get("app_name") or "").strip()
+    if not name:
+        return said.danger("app_name_empty")
+    row = {"name": name, "mailbox": box["username"], "domain": box["domain"]}
+    row |= {"password": passwords.hashed(str(attributes["app_passwd"])), "active": given(attributes, "active", 0)}
+    store.insert("app_passwd", {**row, **_protocols(attributes)})
+    return said.success("app_passwd_added")
+
+
+def edit_app_password(store: Store, said: Said, items: list[Any], attributes: Row) -> None:
+    """Name, protocols, password."""
+    for identity in items:
+        now = store.one("SELECT * FROM app_passwd WHERE id = %s", identity)
+        if not now:
+            said.danger("app_passwd_id_invalid", identity)
+            continue
+        row = {"name": attributes.get("app_name") or now["name"], "active": given(attributes, "active", now["active"])}
+        if "protocols" in attributes:
+            row |= _protocols(attributes)
+        if attributes.get("app_passwd") and attributes.get("app_passwd2"):
+            if not passwords.accepted(store, said, attributes["app_passwd"], attributes["app_passwd2"]):
+                continue
+            row["password"] = passwords.hashed(str(attributes["app_passwd"]))
+        store.update("app_passwd", "id", identity, row)
+        said.success("object_modified", ", ".join(str(item) for item in items))
+
+
+def delete_app_password(store: Store, said: Said, items: list[Any]) -> None:
+    """Passwords that let nobody in any more."""
+    for identity in items:
+        if not store.one("SELECT 1 FROM app_passwd WHERE id = %s", identity):
+            return said.danger("app_passwd_id_invalid")
+        store.run("DELETE FROM app_passwd WHERE id = %s", identity)
+        said.success("app_passwd_removed", identity)
+    return None

@@ -1,0 +1,114 @@
+"""Domain administrators."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from stand_in.api import domains, passwords
+from stand_in.api.store import Row, Said, Store, given
+
+
+def details(store: Store, username: str) -> Row:
+    """An administrator and the domains that are hers."""
+    rows = store.rows("SELECT * FROM domain_admins WHERE username = %s ORDER BY id", username)
+    if not rows:
+        return {}
+    admin = store.one("SELECT attributes FROM admin WHERE username = %s", username) or {}
+    every = domains.names(store)
+    chosen = [row["domain"] for row in rows]
+    return {
+        "username": username,
+        "tfa_active": 0,
+        "tfa_active_int": 0,
+        "active": rows[0]["active"],
+        "active_int": rows[0]["active"],
+        "created": rows[0]["created"],
+        "attributes": json.loads(admin.get("attributes") or "null") or {"force_tfa": "0", "force_pw_update": "0"},
+        "selected_domains": [name for name in every if name in chosen],
+        "unselected_domains": [name for name in every if name not in chosen] or "",
+    }
+
+
+def get(store: Store, name: str, _more: str) -> Any:
+    """All, or one."""
+    if name != "all":
+        return details(store, name)
+    rows = store.rows("SELECT DISTINCT username FROM domain_admins ORDER BY username")
+    return [details(store, row["username"]) for row in rows]
+
+
+def _named(text: str) -> bool:
+    return bool(re.fullmatch(r"[A-Za-z0-9_.-]*[A-Za-z0-9][A-Za-z0-9_.-]*", text)) and text != "API"
+
+
+def _list(value: Any) -> list[str]:
+    return [str(each) for each in (value if isinstance(value, list) else [value]) if each]
+
+
+def add(store: Store, said: Said, attributes: Row) -> None:
+    """A new one, for at least one domain."""
+    username = str(attributes.get("username") or "").strip().lower()
+    chosen = _list(attributes.get("domains"))
+    if not chosen:
+        return said.danger("domain_invalid")
+    if not _named(username):
+        return said.danger("username_invalid", username)
+    if any(
+        store.rows(f"SELECT 1 FROM {table} WHERE username = %s", username)  # noqa: S608 (names are ours)
+        for table in ("mailbox", "admin", "domain_admins")
+    ):
+        return said.danger("object_exists", username)
+    if not passwords.accepted(store, said, attributes.get("password"), attributes.get("password2")):
+        return None
+    active = given(attributes, "active", 0)
+    known = [name for name in chosen if name in domains.names(store)]
+    for name in chosen:
+        if name not in known:
+            said.danger("domain_invalid", name)
+    for name in known:
+        store.insert("domain_admins", {"username": username, "domain": name, "active": active})
+    if known:
+        row = {"username": username, "password": passwords.hashed(str(attributes["password"])), "active": active}
+        store.insert("admin", row)
+    return said.success("domain_admin_added", username)
+
+
+def edit(store: Store, said: Said, items: list[Any], attributes: Row) -> None:
+    """Domains, name, password."""
+    for username in items:
+        now = details(store, str(username))
+        if not now:
+            said.danger("access_denied")
+            continue
+        chosen = _list(attributes.get("domains")) or now["selected_domains"]
+        wrong = next((name for name in chosen if name not in domains.names(store)), None)
+        new = attributes.get("username_new") or username
+        if wrong:
+            said.danger("domain_invalid", wrong)
+            continue
+        if not _named(new) or (new != username and details(store, new)):
+            said.danger("username_invalid", new)
+            continue
+        row: Row = {"username": new, "active": given(attributes, "active", now["active"])}
+        if attributes.get("password"):
+            if not passwords.accepted(store, said, attributes["password"], attributes.get("password2")):
+                return
+            row["password"] = passwords.hashed(str(attributes["password"]))
+        store.run("DELETE FROM domain_admins WHERE username = %s", username)
+        for name in chosen:
+            store.insert("domain_admins", {"username": new, "domain": name, "active": row["active"]})
+        store.update("admin", "username", username, row)
+        said.success("domain_admin_modified", username)
+
+
+def delete(store: Store, said: Said, items: list[Any]) -> None:
+    """Administrators of nothing any more."""
+    for username in items:
+        if not details(store, str(username)):
+            said.danger("username_invalid", username)
+            continue
+        for table in ("domain_admins", "admin"):
+            store.run(f"DELETE FROM {table} WHERE username = %s", username)  # noqa: S608 (names are ours)
+        said.success("domain_admin_removed", username)

@@ -1,0 +1,105 @@
+"""Relay hosts (by who sends) and transports (by who receives)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stand_in.api.store import Row, Said, Store, given, is_address, is_domain, words
+
+
+def _relayhost(store: Store, row: Row) -> Row:
+    used = store.rows("SELECT domain FROM domain WHERE relayhost = %s", str(row["id"]))
+    names = ", ".join(each["domain"] for each in used)
+    return {**row, "password_short": f"{row['password'][:3]}...", "used_by_domains": names, "used_by_mailboxes": ""}
+
+
+def get_relayhost(store: Store, name: str, _more: str) -> Any:
+    """All, or one, with passwords: the real one shows them as well."""
+    rows = [_relayhost(store, row) for row in store.rows("SELECT * FROM relayhosts ORDER BY id")]
+    return rows if name == "all" else next((row for row in rows if str(row["id"]) == name), {})
+
+
+def add_relayhost(store: Store, said: Said, attributes: Row) -> None:
+    """A new one."""
+    host = str(attributes.get("hostname") or "").strip()
+    if not host:
+        return said.danger("invalid_host", "")
+    row = {key: str(attributes.get(key) or "").strip() for key in ("username", "password")}
+    store.insert("relayhosts", {"hostname": host, **row})
+    return said.success("relayhost_added", "")
+
+
+def edit_relayhost(store: Store, said: Said, items: list[Any], attributes: Row) -> None:
+    """Relay hosts changed; what is not named stays."""
+    for identity in items:
+        now = store.one("SELECT * FROM relayhosts WHERE id = %s", identity)
+        if not now:
+            said.danger("relayhost_invalid", identity)
+            continue
+        row = {key: attributes.get(key, now[key]) for key in ("username", "password")}
+        row |= {"hostname": attributes.get("hostname") or now["hostname"]}
+        store.update("relayhosts", "id", identity, {**row, "active": given(attributes, "active", now["active"])})
+        said.success("object_modified", row["hostname"])
+
+
+def delete_relayhost(store: Store, said: Said, items: list[Any]) -> None:
+    """Relay hosts that nobody uses any more; it is no error when there is none."""
+    for identity in items:
+        store.run("DELETE FROM relayhosts WHERE id = %s", identity)
+        store.run("UPDATE domain SET relayhost = '0' WHERE relayhost = %s", str(identity))
+        said.success("relayhost_removed", identity)
+
+
+def get_transport(store: Store, name: str, _more: str) -> Any:
+    """All, or one."""
+    rows = store.rows("SELECT * FROM transports ORDER BY id")
+    rows = [{**row, "password_short": f"{row['password'][:3]}..."} for row in rows]
+    return rows if name == "all" else next((row for row in rows if str(row["id"]) == name), {})
+
+
+def _is_destination(text: str) -> bool:
+    return text == "*" or is_domain(text.removeprefix(".")) or is_address(text)
+
+
+def add_transport(store: Store, said: Said, attributes: Row) -> None:
+    """A way for destinations, which must not have one yet."""
+    nexthop = str(attributes.get("nexthop") or "").strip()
+    if not nexthop:
+        return said.danger("invalid_nexthop")
+    taken = [row["destination"] for row in store.rows("SELECT destination FROM transports")]
+    login = {key: str(attributes.get(key) or "").strip() for key in ("username", "password")}
+    flags = {key: given(attributes, key, 0) for key in ("active", "is_mx_based")}
+    done = False
+    for destination in dict.fromkeys(words(attributes.get("destination"))):
+        if destination in taken:
+            said.danger("transport_dest_exists", destination)
+        elif not flags["is_mx_based"] and not _is_destination(destination):
+            said.danger("invalid_destination", destination)
+        else:
+            store.insert("transports", {"destination": destination, "nexthop": nexthop, **login, **flags})
+            done = True
+    return said.success("relayhost_added", "") if done else None
+
+
+def edit_transport(store: Store, said: Said, items: list[Any], attributes: Row) -> None:
+    """Transports changed; what is not named stays."""
+    for identity in items:
+        now = store.one("SELECT * FROM transports WHERE id = %s", identity)
+        if not now:
+            said.danger("relayhost_invalid", identity)
+            continue
+        row = {key: attributes.get(key) or now[key] for key in ("destination", "nexthop")}
+        row |= {key: attributes.get(key, now[key]) for key in ("username", "password")}
+        row |= {key: given(attributes, key, now[key]) for key in ("active", "is_mx_based")}
+        if not row["is_mx_based"] and not _is_destination(row["destination"]):
+            said.danger("invalid_destination", row["destination"])
+            continue
+        store.update("transports", "id", identity, row)
+        said.success("object_modified", row["nexthop"])
+
+
+def delete_transport(store: Store, said: Said, items: list[Any]) -> None:
+    """Ways that are gone; it is no error when there is none."""
+    for identity in items:
+        store.run("DELETE FROM transports WHERE id = %s", identity)
+        said.success("relayhost_removed", identity)
