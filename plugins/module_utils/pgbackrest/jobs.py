@@ -146,8 +146,9 @@ def stanza(settings: Settings) -> int:
             print(f"{config}: {repository.reason(answer.text)}")
             return 1
     if missing and not any(repo.backups for answer in found.values() if not isinstance(answer, str) for repo in answer):
-        # It may take hours, and fails visibly by itself.
-        subprocess.run(["systemctl", "start", "--no-block", "vise-pgbackrest@full.service"], check=False)
+        # They may take hours, one after the other, and fail visibly by themselves.
+        for kind in ("full", "yearly") if settings.yearly else ("full",):
+            subprocess.run(["systemctl", "start", "--no-block", f"vise-pgbackrest@{kind}.service"], check=False)
     return 0
 
 
@@ -240,8 +241,12 @@ def finished(settings: Settings, kind: str, result: str) -> int:
     """Note how a backup ended, a killed one too, and renew the metrics; runs as root when the unit has stopped."""
     failures_file = os.path.join(settings.state, "failures.json")
     failures = _read_json(failures_file)
+    outcome_file = os.path.join(settings.state, f"outcome-{kind}.json")
+    outcomes = _read_json(outcome_file)
+    # A job that is killed before it has begun must not be taken for the one before.
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(outcome_file)
     if result != "success":
-        outcomes = _read_json(os.path.join(settings.state, f"outcome-{kind}.json"))
         for number, where in settings.repositories.items():
             if str(number) not in outcomes:
                 say(failure_text(kind, number, where, f"the unit ended by {result}"), ERROR)

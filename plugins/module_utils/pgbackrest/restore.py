@@ -198,6 +198,24 @@ def _await(condition: t.Callable[[], bool], seconds: float, complaint: str) -> N
         time.sleep(0.2)
 
 
+ARCHIVED = (
+    "select coalesce(left(last_archived_wal, 24), '') collate \"C\" >= '{}', current_setting('archive_mode')"
+    " from pg_stat_archiver"
+)
+
+
+def archived_up_to_now(wanted: Wanted, patience: float = 60) -> bool:
+    """Let a primary that runs archive the segment it is writing: the target may lie in it."""
+    switched = wanted.psql("select pg_walfile_name(pg_switch_wal())")
+    deadline = time.monotonic() + patience
+    while not switched.failed and time.monotonic() < deadline:
+        done, _tab, mode = wanted.psql(ARCHIVED.format(switched.out.strip())).out.strip().partition("\t")
+        if done == "t" or mode == "off":
+            return done == "t"
+        time.sleep(0.2)
+    return False
+
+
 # ---- the copy beside ----
 
 
@@ -447,6 +465,8 @@ def restore(wanted: Wanted) -> dict[str, t.Any]:
         if left:
             put_back(wanted, left)
         plan = prepare(wanted)
+        if plan.live == "primary" and archived_up_to_now(wanted):
+            plan = prepare(wanted)
         began = time.monotonic()
         if wanted.delta:
             _systemctl("stop", wanted.unit)

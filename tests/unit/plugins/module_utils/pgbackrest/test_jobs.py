@@ -52,6 +52,18 @@ def test_stanza_is_missing_where_a_repository_can_be_read() -> None:
     assert jobs.without_stanza(found) == ["a"]
 
 
+def test_job_that_is_killed_before_it_begins_is_not_taken_for_the_one_before(
+    settings: jobs.Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(jobs, "inspect", lambda _: {"/main.conf": "x"})
+    monkeypatch.setattr(metrics, "write", lambda *_: None)
+    Path(settings.state, "outcome-diff.json").write_text('{"1": "ok", "2": "ok"}')
+    assert jobs.finished(settings, "diff", "success") == 0
+    assert jobs.finished(settings, "diff", "signal") == 0
+    assert capsys.readouterr().out.count("the unit ended by signal") == 2
+    assert set(json.loads(Path(settings.state, "failures.json").read_text())["diff"]) == {"1", "2"}
+
+
 def test_samples_tell_success_failure_and_what_cannot_be_read(settings: jobs.Settings) -> None:
     kept = backup(1, "1F", 50, annotation={"wal": "complete"})
     halved = backup(1, "2F", 60)

@@ -63,12 +63,37 @@ def test_restore_empties_a_spool_of_its_own(tmp_path: Path, monkeypatch: pytest.
     given: list[str] = []
     monkeypatch.setattr(restore.Wanted, "beside", str(tmp_path / "copy"))
     monkeypatch.setattr("shutil.chown", lambda *_: None)
-    monkeypatch.setattr(
-        restore.Wanted, "pgbackrest", lambda _, *arguments: given.extend(arguments) or tool.Answer(0, "", "")
-    )
+
+    def pgbackrest(_self: restore.Wanted, *arguments: str) -> tool.Answer:
+        given.extend(arguments)
+        return tool.Answer(0, "", "")
+
+    monkeypatch.setattr(restore.Wanted, "pgbackrest", pgbackrest)
     [held] = repository.parse(info(backup(1, "20260301-013000F", 10), codes=(0,)), "main")
     restore.build(wanted(), held.backups[0])
     assert restore.SPOOL in given
+
+
+@pytest.mark.parametrize(
+    ("rows", "whole"),
+    [
+        (["f\ton", "t\ton"], True),
+        (["f\toff"], False),
+        (["f\ton"], False),
+    ],
+    ids=["archived after a while", "archives nothing", "archive takes nothing"],
+)
+def test_live_primary_hands_over_the_segment_that_it_writes(
+    monkeypatch: pytest.MonkeyPatch, rows: list[str], whole: bool
+) -> None:
+    ask = answers(*([row] for row in rows))
+
+    def psql(_self: restore.Wanted, query: str) -> tool.Answer:
+        text = f"{WAL}\n" if "pg_switch_wal" in query else ask(query)[0]
+        return tool.Answer(0, text, text)
+
+    monkeypatch.setattr(restore.Wanted, "psql", psql)
+    assert restore.archived_up_to_now(wanted()) is whole
 
 
 def test_running_primary_and_standby_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
