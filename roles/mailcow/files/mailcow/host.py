@@ -1,0 +1,82 @@
+"""What the program reads from the host and does to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import typing as t
+from pathlib import Path
+
+SETTINGS = Path("/etc/vise/mailcow/settings.json")
+STATE = Path("/var/lib/vise/mailcow")
+# A snapshot may hold every mail; it is on the same disk, so that a way back needs nothing else.
+SNAPSHOTS = STATE / "snapshots"
+MARKER = STATE / "upgrade.json"
+
+
+class Problem(Exception):
+    """Something that went wrong, in words for an operator."""
+
+
+class Settings(t.NamedTuple):
+    """What the role has decided."""
+
+    directory: Path
+    repository: str
+    version: str
+    certificate: str
+    certificate_key: str
+    port: int
+    start_seconds: int
+
+
+def settings() -> Settings:
+    """Read what the role has written."""
+    data = json.loads(SETTINGS.read_text())
+    return Settings(**{**data, "directory": Path(data["directory"])})
+
+
+def run(argv: t.Sequence[str], cwd: Path | None = None, data: bytes | None = None, **environment: str) -> str:
+    """Run a command and return what it printed; secrets go by the environment, which nobody else can read."""
+    done = subprocess.run(
+        list(argv), cwd=cwd, input=data, capture_output=True, check=False, env={**os.environ, **environment}
+    )
+    if done.returncode:
+        last = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[-800:]
+        raise Problem(f"`{' '.join(argv[:6])}` failed (exit {done.returncode}): {last}")
+    return done.stdout.decode("utf-8", "replace")
+
+
+def stream(argv: t.Sequence[str], target: Path, **environment: str) -> None:
+    """Run a command and write what it prints to a file that only root reads."""
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as handle:
+        done = subprocess.run(
+            list(argv), stdout=handle, stderr=subprocess.PIPE, check=False, env={**os.environ, **environment}
+        )
+        handle.flush()
+        os.fsync(handle.fileno())
+    if done.returncode:
+        raise Problem(f"`{' '.join(argv[:3])}` failed: {done.stderr.decode('utf-8', 'replace').strip()[-800:]}")
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file of root's whole or not at all."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    staged = path.with_name(f".{path.name}.vise-new")
+    descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    staged.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    os.fsync(folder)
+    os.close(folder)
+
+
+def configuration(text: str) -> dict[str, str]:
+    """Return the variables of mailcow.conf."""
+    lines = (line for line in text.splitlines() if "=" in line and not line.startswith("#"))
+    return {name: value for name, _, value in (line.partition("=") for line in lines)}

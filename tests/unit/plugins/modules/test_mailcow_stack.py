@@ -1,0 +1,58 @@
+"""What the module says of the program's work."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible.module_utils import basic
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.vise.platform.plugins.modules import mailcow_stack
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "vise-mailcow"
+    monkeypatch.setattr(mailcow_stack, "PROGRAM", str(path))
+    return path
+
+
+def answering(path: Path, text: str, status: int = 0) -> None:
+    path.write_text(f'#!/bin/sh\necho "$@" >>{path}.calls\n{text}\nexit {status}\n')
+    path.chmod(0o755)
+
+
+def run(capsys: pytest.CaptureFixture[str], check: bool = False) -> dict[str, t.Any]:
+    basic._ANSIBLE_ARGS = None
+    with patch_module_args({"_ansible_check_mode": check, "_ansible_diff": True}), contextlib.suppress(SystemExit):
+        mailcow_stack.main()
+    answer: dict[str, t.Any] = json.loads(capsys.readouterr().out)
+    return answer
+
+
+@pytest.mark.parametrize(("check", "called"), [(False, "up"), (True, "plan")])
+def test_actions_are_a_change(capsys: pytest.CaptureFixture[str], program: Path, check: bool, called: str) -> None:
+    answering(program, """echo '{"actions": ["start postfix-mailcow"]}'""")
+    answer = run(capsys, check)
+    assert (answer["changed"], answer["actions"]) == (True, ["start postfix-mailcow"])
+    assert answer["diff"] == {"prepared": "> start postfix-mailcow\n"}
+    assert Path(f"{program}.calls").read_text() == f"{called}\n"
+
+
+def test_nothing_to_do_is_no_change(capsys: pytest.CaptureFixture[str], program: Path) -> None:
+    answering(program, """echo '{"actions": []}'""")
+    assert not run(capsys)["changed"]
+
+
+def test_failure_is_told_in_the_programs_words(capsys: pytest.CaptureFixture[str], program: Path) -> None:
+    answering(program, "echo 'vise-mailcow: mailcow is not up' >&2", 1)
+    answer = run(capsys)
+    assert (answer["failed"], answer["msg"]) == (True, "vise-mailcow: mailcow is not up")
+
+
+def test_check_mode_before_the_role_has_run_says_everything(capsys: pytest.CaptureFixture[str], program: Path) -> None:
+    assert not program.exists()
+    assert len(run(capsys, check=True)["actions"]) == 3
