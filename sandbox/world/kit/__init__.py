@@ -64,9 +64,9 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def update_dns(*lines: str) -> None:
-    """A dynamic update of the zone, in nsupdate's words, by the key that named itself made."""
-    run("nsupdate", "-l", text="\n".join([f"zone {ZONE}", *lines, "send", ""]))
+def update_dns(*lines: str, zone: str = ZONE) -> None:
+    """A dynamic update of a zone, in nsupdate's words, by the key that named itself made."""
+    run("nsupdate", "-l", text="\n".join([f"zone {zone}", *lines, "send", ""]))
 
 
 def fault(service: str, client: str) -> str:
@@ -104,6 +104,13 @@ class _DualStack(ThreadingHTTPServer):
     daemon_threads = True
     # A backup opens many connections at once; 5 is the default.
     request_queue_size = 128
+
+
+def take_address(octet: str) -> None:
+    """An address of its own for a service that does not speak by `serve_https`; nothing else sends from it."""
+    run("ip", "-4", "address", "replace", f"172.30.0.{octet}/24", "dev", "eth0")
+    # A preferred lifetime of 0: world's programs choose another one, unless they bind to it.
+    run(*("ip", "-6", "address", "replace", f"fd30::{octet}/64", "dev", "eth0", "nodad", "preferred_lft", "0"))
 
 
 def serve_https(handler: type[BaseHTTPRequestHandler], address: str, names: tuple[str, ...]) -> NoReturn:

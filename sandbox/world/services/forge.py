@@ -91,8 +91,7 @@ def watch(*argv: str) -> None:
 
 def main() -> None:
     """Registry and git behind one nginx."""
-    for prefix, family in ((f"172.30.0.{ADDRESS}/24", "-4"), (f"fd30::{ADDRESS}/64", "-6")):
-        kit.run("ip", family, "address", "replace", prefix, "dev", "eth0", *(["nodad"] if family == "-6" else []))
+    kit.take_address(ADDRESS)
     for folder in (REPOSITORIES, IMAGES):
         folder.mkdir(parents=True, exist_ok=True)
     registry, nginx = kit.STATE / "registry.yml", kit.STATE / "forge.conf"
