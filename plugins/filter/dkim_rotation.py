@@ -1,15 +1,15 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Say what a domain's DKIM keys ask for."""
+"""Say what the DKIM keys of domains ask for."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: dkim_rotation
-short_description: Say what a domain's DKIM keys ask for
+short_description: Say what the DKIM keys of domains ask for
 version_added: 0.1.0
 description:
-  - Decides from the states of keys whether a domain needs a new one, which one is on its way, and which has had its
+  - Decides from the states of keys whether each domain needs a new one, which one is on its way, and which has had its
     time.
 options:
   _input:
@@ -17,9 +17,10 @@ options:
     type: list
     elements: dict
     required: true
-  domain:
-    description: The domain.
-    type: str
+  domains:
+    description: The domains.
+    type: list
+    elements: str
     required: true
   lifetime:
     description: Days that a key signs.
@@ -44,15 +45,16 @@ author:
 EXAMPLES = r"""
 - name: Show what is due
   ansible.builtin.debug:
-    msg: "{{ dkim.dkim_keys | vise.platform.dkim_rotation('example.org', overlap=7) }}"
+    msg: "{{ dkim.dkim_keys | vise.platform.dkim_rotation(['example.org'], overlap=7) }}"
 """
 
 RETURN = r"""
 _value:
   description:
-    - C(selector) is the key to go on with, a new name when there is none yet and one is due, and empty otherwise;
-      C(active) the one that signs, C(retire) those whose time is over, C(retired) these and all before, C(settle) the
-      seconds to wait, C(steps) the plan in words, C(next) when to run again.
+    - C(begin), C(published), C(switching) and C(active) are what M(vise.platform.dkim_key) is to be told one after the
+      other, C(sign) and C(back) what M(vise.platform.dkim_switch) is, forward and when no message could be verified.
+    - C(settle) is how many seconds to wait before the switch; C(steps) the plan and C(next) what comes after it, in
+      words.
   type: dict
 """
 
@@ -65,7 +67,7 @@ from ansible_collections.vise.platform.plugins.module_utils.dkim import rotation
 
 def dkim_rotation(
     found: list[dict[str, t.Any]],
-    domain: str,
+    domains: list[str],
     lifetime: int = 180,
     overlap: int = 7,
     settle: int = 1800,
@@ -75,7 +77,7 @@ def dkim_rotation(
     times = rotation.Times(int(lifetime), int(overlap), int(settle))
     if times.lifetime < 1 or times.overlap < 0 or times.settle < 0:
         raise AnsibleFilterError("dkim_rotation: a key signs for a day or more, and no time is negative")
-    return rotation.plan(found, domain, datetime.datetime.now(datetime.UTC), times, bool(force))
+    return rotation.run(found, domains, datetime.datetime.now(datetime.UTC), times, bool(force))
 
 
 class FilterModule:

@@ -68,9 +68,11 @@ def plan(every: list[Entry], domain: str, at: datetime.datetime, times: Times, f
         "domain": domain,
         "active": active["selector"] if active else "",
         "selector": selector,
+        "state": pending["state"] if pending else "",
         "retire": retire,
         "retired": sorted([one["selector"] for one in found if one["state"] == store.RETIRED] + retire),
-        "settle": settle(pending, at, times),
+        # Only signatures make anybody ask below _domainkey, so before the first one no resolver holds a denial.
+        "settle": settle(pending, at, times) if active or until else 0,
         "steps": steps or ["nothing is due"],
         "next": upcoming(active, waiting, due),
     }
@@ -88,3 +90,37 @@ def upcoming(active: Entry | None, waiting: dict[str, str], due: datetime.dateti
     if active:
         steps.append((due.strftime(FORMAT), f"{due:%Y-%m-%d %H:%M} UTC to rotate {active['selector']}"))
     return f"Run this again after {min(steps)[1]}." if steps else "No key signs yet: run this to the end."
+
+
+def run(every: list[Entry], domains: t.Sequence[str], at: datetime.datetime, times: Times, force: bool) -> Entry:
+    """Return what a run has to do for all domains, as the modules take it."""
+    plans = [plan(every, domain, at, times, force) for domain in domains]
+    pending = [one for one in plans if one["selector"]]
+
+    def noted(state: str, *reached: str) -> list[Entry]:
+        """Return what is to be noted of keys that have not reached a state, which a run that was killed may have."""
+        return [
+            {"domain": one["domain"], "selector": one["selector"], "state": state}
+            for one in pending
+            if one["state"] not in reached
+        ]
+
+    retire = [
+        {"domain": one["domain"], "selector": selector, "state": store.RETIRED}
+        for one in plans
+        for selector in one["retire"]
+    ]
+    signing = [(one, one["selector"] or one["active"]) for one in plans]
+    return {
+        "begin": noted(store.PRESENT) + retire,
+        "published": noted(store.PUBLISHED, store.PUBLISHED, store.SWITCHING),
+        "switching": noted(store.SWITCHING, store.SWITCHING),
+        "active": noted(store.ACTIVE),
+        "sign": [
+            {"domain": one["domain"], "selector": selector, "forget": one["retired"]} for one, selector in signing
+        ],
+        "back": [{"domain": one["domain"], "selector": one["active"]} for one in pending if one["active"]],
+        "settle": max([one["settle"] for one in pending], default=0),
+        "steps": [f"{one['domain']}: {step}" for one in plans for step in one["steps"]],
+        "next": [f"{one['domain']}: {one['next']}" for one in plans],
+    }

@@ -77,4 +77,39 @@ def test_retirement_comes_before_the_next_rotation() -> None:
     ],
 )
 def test_run_that_goes_on_waits_for_what_is_left(found: rotation.Entry, seconds: int) -> None:
-    assert plan(found)["settle"] == seconds
+    assert plan(key("s0", "active"), found)["settle"] == seconds
+    assert plan(key("s0", "retiring"), found)["settle"] == seconds
+
+
+def test_first_key_waits_for_nobody() -> None:
+    assert plan(key("s1", "published"))["settle"] == 0
+
+
+def test_run_hands_each_module_what_it_takes() -> None:
+    found = [key("s1", "active", 200), key("s2", "published", 1), key("s0", "retiring", 10)]
+    found += [{**key("o1", "active", 1), "domain": "b.test"}]
+    told = rotation.run(found, ["a.test", "b.test"], NOW, TIMES, False)
+    own = {"domain": "a.test", "selector": "s2"}
+    assert told["begin"] == [{**own, "state": "present"}, {"domain": "a.test", "selector": "s0", "state": "retired"}]
+    assert [told[state] for state in ("switching", "active")] == [
+        [{**own, "state": state}] for state in ("switching", "active")
+    ]
+    assert told["sign"] == [{**own, "forget": ["s0"]}, {"domain": "b.test", "selector": "o1", "forget": []}]
+    assert told["back"] == [{"domain": "a.test", "selector": "s1"}]
+    assert told["settle"] == 0
+    assert told["steps"][-1] == "b.test: nothing is due"
+
+
+def test_first_key_has_nothing_to_go_back_to() -> None:
+    told = rotation.run([], ["a.test"], NOW, TIMES, False)
+    assert told["back"] == []
+    assert told["sign"][0]["selector"] == told["begin"][0]["selector"]
+
+
+@pytest.mark.parametrize(
+    ("state", "left"),
+    [("made", ["published", "switching", "active"]), ("published", ["switching", "active"]), ("switching", ["active"])],
+)
+def test_what_a_killed_run_has_noted_is_not_noted_again(state: str, left: list[str]) -> None:
+    told = rotation.run([key("s0", "active"), key("s1", state)], ["a.test"], NOW, TIMES, False)
+    assert [name for name in ("published", "switching", "active") if told[name]] == left
