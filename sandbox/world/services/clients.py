@@ -1,7 +1,7 @@
 """Those outside who use the platform or probe it: their programs and their addresses.
 
-packages: curl libnet-ssleay-perl openssl restic nmap ncat chromium chromium-driver python3-selenium fonts-dejavu-core nftables swaks
-packages: python3-aioquic
+packages: curl openssl restic nmap ncat chromium chromium-driver python3-selenium fonts-dejavu-core nftables
+packages: libnet-ssleay-perl python3-aioquic swaks
 ready: ip -4 -o address show dev eth0 | grep -q 172.30.0.4/
 """
 
