@@ -1,0 +1,18 @@
+#!/bin/bash
+# A database as an application leaves it: tables with keys, a sequence, a large object, a function, an old extension.
+set -eu -o pipefail; cd /
+runuser -u postgres -- /usr/lib/postgresql/15/bin/pgbench -q -i -s 10 edu >/dev/null 2>&1
+runuser -u postgres -- psql -Xq -v ON_ERROR_STOP=1 edu <<'SQL'
+SET ROLE edu;
+CREATE TABLE written (writer int, number bigint, PRIMARY KEY (writer, number));
+CREATE TABLE courses (id serial PRIMARY KEY, title text NOT NULL);
+CREATE TABLE progress (course int REFERENCES courses, learner text, part int, PRIMARY KEY (course, learner));
+CREATE INDEX ON courses USING gin (title gin_trgm_ops);
+INSERT INTO courses (title) SELECT 'Grüße ' || n FROM generate_series(1, 2000) AS n;
+INSERT INTO progress SELECT id, 'learner ' || n, n FROM courses, generate_series(1, 5) AS n;
+CREATE FUNCTION parts(int) RETURNS bigint LANGUAGE sql AS 'SELECT sum(part) FROM progress WHERE course = $1';
+SELECT lo_from_bytea(0, 'a picture');
+RESET ROLE;
+CREATE TABLE refused (rights aclitem);
+SELECT pg_create_physical_replication_slot('forgotten');
+SQL

@@ -1,0 +1,37 @@
+"""Write ids through the pool from several processes, and note each one once the server has acknowledged its commit."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import sys
+import time
+from pathlib import Path
+
+import psycopg2
+
+
+def write(conninfo: str, log: str, writer: int) -> None:
+    """Write until somebody ends it; a lost connection is made again."""
+    number = 0
+    with Path(log).open("a", encoding="ascii", buffering=1) as acknowledged:
+        while True:
+            try:
+                connection = psycopg2.connect(conninfo)
+                while True:
+                    number += 1
+                    with connection, connection.cursor() as cursor:
+                        cursor.execute("INSERT INTO written VALUES (%s, %s)", (writer, number))
+                    acknowledged.write(f"{writer} {number}\n")
+                    time.sleep(0.01)
+            except psycopg2.Error:
+                time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    workers = [multiprocessing.Process(target=write, args=(sys.argv[1], f"{sys.argv[2]}.{n}", n)) for n in range(4)]
+    for worker in workers:
+        worker.start()
+    signal.sigwait([signal.SIGTERM])
+    for worker in workers:
+        worker.terminate()
