@@ -42,7 +42,7 @@ options:
     type: dict
     default: {}
   dkim:
-    description: Public keys, each with C(domain), C(selector) and C(txt).
+    description: Public keys as M(vise.platform.dkim_key) returns them, with C(domain), C(selector), C(txt), C(state).
     type: list
     elements: dict
     default: []

@@ -48,7 +48,7 @@ class Mail(t.NamedTuple):
     # What they are asked to do when TLS fails: none, testing or enforce.
     mta_sts: str = "testing"
     mta_sts_max_age: int = 604800
-    # Public keys, each with domain, selector and txt.
+    # Public keys, each with domain, selector and txt; those that are retired are not published.
     dkim: Sequence[Mapping[str, str]] = ()
     # Hashes of the keys that port 25 shows.
     tlsa: Sequence[str] = ()
@@ -113,7 +113,8 @@ def of_mail_domain(domain: str, mail: Mail) -> Iterator[Entry]:
     yield text(domain, "v=spf1 mx ~all", "SPF: who may send")
     yield text(f"_dmarc.{domain}", f"v=DMARC1; p={mail.dmarc}; rua=mailto:{mail.reports}", "DMARC")
     for key in mail.dkim:
-        if key["domain"] == domain:
+        # A key that has not been made yet has no text.
+        if key["domain"] == domain and key["txt"] and key.get("state") != "retired":
             yield text(f"{key['selector']}._domainkey.{domain}", key["txt"], f"DKIM key {key['selector']}")
     yield text(f"_mta-sts.{domain}", f"v=STSv1; id={policy_id(mail)}", "MTA-STS")
     yield text(f"_smtp._tls.{domain}", f"v=TLSRPTv1; rua=mailto:{mail.reports}", "reports of TLS")

@@ -69,7 +69,7 @@ servers:
   type: list
   elements: str
   sample: [192.0.2.53, "2001:db8::53"]
-skipped:
+passed_over:
   description: The addresses to which this machine has no way.
   returned: always
   type: list
@@ -236,16 +236,16 @@ def main() -> None:
         module.fail_json(msg=missing_required_lib("dnspython"), exception=IMPORT_ERROR)
     zone, begin = params["zone"].lower().rstrip("."), time.monotonic()
     if module.check_mode:
-        module.exit_json(changed=False, servers=[], skipped=[], seconds=0.0)
+        module.exit_json(changed=False, servers=[], passed_over=[], seconds=0.0)
     ask = asker(params["timeout"])
     try:
-        servers, skipped = reachable(name_servers(zone, params["resolvers"], params["timeout"]), zone, ask)
+        servers, passed_over = reachable(name_servers(zone, params["resolvers"], params["timeout"]), zone, ask)
     except LookupFailed as error:
         module.fail_json(msg=str(error))
     if not servers:
-        module.fail_json(msg=f"{zone}: there is no way from here to any of its name servers: {', '.join(skipped)}")
+        module.fail_json(msg=f"{zone}: there is no way from here to any of its name servers: {', '.join(passed_over)}")
     lines = wait(servers, wanted_of(params["records"], zone), ask, params["seconds"])
-    result = {"servers": servers, "skipped": skipped, "seconds": round(time.monotonic() - begin, 1)}
+    result = {"servers": servers, "passed_over": passed_over, "seconds": round(time.monotonic() - begin, 1)}
     if lines:
         module.fail_json(msg="\n".join([f"not answered after {result['seconds']} s:", *lines]), **result)
     module.exit_json(changed=False, **result)

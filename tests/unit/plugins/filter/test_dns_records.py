@@ -144,6 +144,16 @@ def test_policy_of_mail_is_what_the_description_says() -> None:
     assert len(ids) == 2
 
 
+def test_key_that_is_retired_or_not_made_yet_is_not_published() -> None:
+    keys = [
+        {**KEY, "state": "active"},
+        {**KEY, "selector": "old", "state": "retired"},
+        {**KEY, "selector": "b", "txt": ""},
+    ]
+    found = derive(sites={}, mail=MAIL, dkim=keys)
+    assert [one["name"] for one in found if "_domainkey" in one["name"]] == ["2026a._domainkey.example.test"]
+
+
 def test_second_mail_domain_has_a_zone_of_its_own_and_its_reports_are_taken() -> None:
     both = {**MAIL, "domains": [DOMAIN, "second.test"]}
     zones = [DOMAIN, "second.test"]

@@ -168,7 +168,7 @@ def test_server_without_a_way_to_it_is_skipped_and_one_must_be_left(
 
     monkeypatch.setattr(dns.query, "udp_with_fallback", asked)
     monkeypatch.setattr(dns_lookup_wait, "name_servers", lambda *_: ["127.0.0.1", "2001:db8::53"])
-    assert wait(capsys, MX)["skipped"] == ["2001:db8::53"]
+    assert wait(capsys, MX)["passed_over"] == ["2001:db8::53"]
     assert answers.asked == 2
     monkeypatch.setattr(dns_lookup_wait, "name_servers", lambda *_: ["2001:db8::53"])
     assert "no way from here" in wait(capsys, MX)["msg"]
