@@ -1,0 +1,208 @@
+"""The sandbox's double of Cloudflare takes what Cloudflare takes, refuses what it refuses, and fails when told to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+SECRETS = Path(__file__).resolve().parents[2] / ".cache/sandbox"
+API = "https://api.cloudflare.com/client/v4"
+HOST = "e2e-cf.vln.test"
+A = {"type": "A", "name": HOST, "content": "192.0.2.1"}
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: str
+    body: Any
+
+    @property
+    def code(self) -> int:
+        """Cloudflare's number of the error."""
+        code: int = self.body["errors"][0]["code"]
+        return code
+
+
+Ask = Callable[..., Answer]
+
+
+def token(name: str) -> str:
+    if name == "full":
+        return (SECRETS / "cloudflare.token").read_text().strip()
+    found: str = json.loads((SECRETS / "cloudflare.json").read_text())[name]["token"]
+    return found
+
+
+@pytest.fixture
+def ask(world: Any) -> Ask:
+    """Ask the double by curl, which reads the token from standard input, out of sight."""
+
+    def request(method: str, path: str, body: Any = None, who: str = "full", seconds: int = 20) -> Answer:
+        config = [f'header = "Authorization: Bearer {token(who)}"', f'url = "{API}{path}"', f'request = "{method}"']
+        if body is not None:
+            config.append(f"data-binary = {json.dumps(json.dumps(body))}")
+        done = world(f"curl -sS -i --http1.1 -m {seconds} --config -", text="\n".join(config), check=False)
+        if done.returncode:
+            return Answer(0, done.stderr, None)
+        headers, _, text = done.stdout.replace("\r\n", "\n").partition("\n\n")
+        return Answer(int(headers.split()[1]), headers, json.loads(text))
+
+    return request
+
+
+@pytest.fixture
+def zone(ask: Ask) -> Iterator[str]:
+    """The path of the zone; what a test has made there goes."""
+    path = f"/zones/{ask('GET', '/zones?name=vln.test').body['result'][0]['id']}"
+    yield path
+    rows = ask("GET", f"{path}/dns_records?per_page=5000").body["result"]
+    ours = [{"id": row["id"]} for row in rows if row["name"].endswith(HOST)]
+    assert ask("POST", f"{path}/dns_records/batch", {"deletes": ours}).status == 200
+
+
+@pytest.fixture
+def fault(sandbox: Any) -> Iterator[Callable[[str], Any]]:
+    """Make it fail; it works again after the test."""
+    yield lambda mode: sandbox("fault", "cloudflare", mode)
+    sandbox("fault", "cloudflare", "none")
+
+
+def test_batch_is_seen_in_dns_at_once_and_as_a_whole(ask: Ask, zone: str, world: Any) -> None:
+    key = "v=DKIM1; k=rsa; p=" + "A1b2" * 180
+    posts = [
+        A,
+        {"type": "AAAA", "name": HOST, "content": "2001:db8::1", "proxied": True},
+        {"type": "MX", "name": HOST, "content": "mail.vln.test", "priority": 10},
+        {"type": "TXT", "name": f"key.{HOST}", "content": f'"{key[:255]}" "{key[255:510]}" "{key[510:]}"'},
+        {"type": "CNAME", "name": f"alias.{HOST}", "content": HOST},
+        {"type": "CAA", "name": HOST, "data": {"flags": 0, "tag": "issue", "value": "letsencrypt.org"}},
+        {
+            "type": "SRV",
+            "name": f"_imaps._tcp.{HOST}",
+            "data": {"priority": 0, "weight": 1, "port": 993, "target": "mail.vln.test"},
+        },
+        {
+            "type": "TLSA",
+            "name": f"_25._tcp.{HOST}",
+            "data": {"usage": 3, "selector": 1, "matching_type": 1, "certificate": "ab" * 32},
+        },
+        {"type": "HTTPS", "name": HOST, "data": {"priority": 1, "target": ".", "value": 'alpn="h3,h2"'}},
+        {"type": "NS", "name": f"below.{HOST}", "content": "ns.vln.test"},
+    ]
+    done = ask("POST", f"{zone}/dns_records/batch", {"posts": posts})
+    assert done.status == 200, done
+    expected = {
+        ("A", HOST): "192.0.2.1",
+        ("AAAA", HOST): "2001:db8::1",
+        ("MX", HOST): "10 mail.vln.test.",
+        ("TXT", f"key.{HOST}"): f'"{key[:255]}" "{key[255:510]}" "{key[510:]}"',
+        ("CNAME", f"alias.{HOST}"): f"{HOST}.",
+        ("CAA", HOST): '0 issue "letsencrypt.org"',
+        ("SRV", f"_imaps._tcp.{HOST}"): "0 1 993 mail.vln.test.",
+        ("TLSA", f"_25._tcp.{HOST}"): f"3 1 1 {'AB' * 28} {'AB' * 4}",
+        ("HTTPS", HOST): '1 . alpn="h3,h2"',
+    }
+    for (kind, name), value in expected.items():
+        assert world(f"dig +short @172.30.0.2 {name} {kind}").stdout.strip() == value
+    assert "ns.vln.test." in world(f"dig +noall +authority @172.30.0.2 x.below.{HOST} A +norecurse").stdout
+    ids = {row["type"]: row["id"] for row in done.body["result"]["posts"]}
+    changed = ask(
+        "POST",
+        f"{zone}/dns_records/batch",
+        {"deletes": [{"id": ids["MX"]}], "patches": [{"id": ids["A"], "content": "192.0.2.9"}]},
+    )
+    assert changed.status == 200
+    assert world(f"dig +short {HOST} A").stdout.strip() == "192.0.2.9"
+    assert world(f"dig +short {HOST} MX").stdout.strip() == ""
+
+
+def test_batch_with_a_wrong_entry_changes_nothing(ask: Ask, zone: str, world: Any) -> None:
+    refused = ask("POST", f"{zone}/dns_records/batch", {"posts": [A, {**A, "content": "no address"}]})
+    assert (refused.status, refused.code) == (400, 1004)
+    assert refused.body["errors"][0]["error_chain"][0]["code"] == 9005
+    assert world(f"dig +short {HOST} A").stdout.strip() == ""
+
+
+def test_name_that_was_made_otherwise_stays(ask: Ask, zone: str, world: Any, sandbox: Any) -> None:
+    sandbox("dns", "e2e-cf", "A", "192.0.2.50")
+    done = ask("POST", f"{zone}/dns_records", A)
+    assert done.status == 200
+    assert sorted(world(f"dig +short {HOST} A").stdout.split()) == ["192.0.2.1", "192.0.2.50"]
+    assert ask("DELETE", f"{zone}/dns_records/{done.body['result']['id']}").status == 200
+    assert world(f"dig +short {HOST} A").stdout.split() == ["192.0.2.50"]
+    sandbox("dns", "e2e-cf", "A")
+
+
+def test_list_is_paged(ask: Ask, zone: str) -> None:
+    posts = [{**A, "name": f"n{number}.{HOST}"} for number in range(5)]
+    assert ask("POST", f"{zone}/dns_records/batch", {"posts": posts}).status == 200
+    info = ask("GET", f"{zone}/dns_records?per_page=2").body["result_info"]
+    assert info["total_pages"] == -(-info["total_count"] // 2)
+    pages = [
+        ask("GET", f"{zone}/dns_records?per_page=2&page={n + 1}").body["result"] for n in range(info["total_pages"])
+    ]
+    assert len({row["id"] for page in pages for row in page}) == info["total_count"] >= 5
+
+
+@pytest.mark.parametrize(
+    ("who", "method", "path", "body", "status"),
+    [
+        ("dns", "POST", "/dns_records/batch", {}, 200),
+        ("dns", "GET", "/settings/ssl", None, 403),
+        ("read", "GET", "/dns_records", None, 200),
+        ("read", "POST", "/dns_records", A, 403),
+        ("read", "PATCH", "/settings/ssl", {"value": "strict"}, 403),
+        ("elsewhere", "GET", "/dns_records", None, 403),
+    ],
+)
+def test_token_may_what_it_was_made_for(
+    ask: Ask, zone: str, who: str, method: str, path: str, body: Any, status: int
+) -> None:
+    got = ask(method, f"{zone}{path}", body, who=who)
+    assert got.status == status
+    assert status == 200 or got.code == 10000
+
+
+def test_token_sees_its_zones_alone(ask: Ask) -> None:
+    names = {
+        who: [row["name"] for row in ask("GET", "/zones", who=who).body["result"]] for who in ("full", "elsewhere")
+    }
+    assert names == {"full": ["vln.test", "elsewhere.test"], "elsewhere": ["elsewhere.test"]}
+
+
+def test_settings_are_kept_and_checked(ask: Ask, zone: str) -> None:
+    before = ask("GET", f"{zone}/settings/min_tls_version").body["result"]["value"]
+    assert ask("PATCH", f"{zone}/settings/min_tls_version", {"value": "1.3"}).body["result"]["value"] == "1.3"
+    assert ask("GET", f"{zone}/settings/min_tls_version").body["result"]["value"] == "1.3"
+    assert ask("PATCH", f"{zone}/settings/min_tls_version", {"value": "9"}).code == 1007
+    ask("PATCH", f"{zone}/settings/min_tls_version", {"value": before})
+
+
+@pytest.mark.parametrize(("mode", "status"), [("429", 429), ("500", 500)])
+def test_error_is_answered_at_the_request_that_was_named(
+    ask: Ask, zone: str, fault: Any, mode: str, status: int
+) -> None:
+    fault(f"{mode}@2")
+    answers = [ask("GET", f"{zone}/dns_records?per_page=1") for _ in range(3)]
+    assert [answer.status for answer in answers] == [200, status, 200]
+    assert ("Retry-After: 1" in answers[1].headers) is (status == 429)
+
+
+@pytest.mark.parametrize(("mode", "there"), [("timeout", ""), ("lost", "192.0.2.1")])
+def test_request_without_an_answer_was_done_or_not(
+    ask: Ask, zone: str, fault: Any, world: Any, mode: str, there: str
+) -> None:
+    fault(f"{mode}@1")
+    assert ask("POST", f"{zone}/dns_records", A, seconds=2).status == 0
+    assert world(f"dig +short {HOST} A").stdout.strip() == there
+
+
+def test_log_has_a_line_a_request_without_the_token(ask: Ask, zone: str, world: Any) -> None:
+    ask("GET", f"{zone}/dns_records?per_page=1", who="dns")
+    log = world("journalctl -u world@cloudflare -o cat -n 20").stdout
+    assert f"dns GET {zone}/dns_records 200" in log.splitlines()
+    assert token("dns") not in log
