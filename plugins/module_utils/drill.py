@@ -62,14 +62,21 @@ def problems(drill: Drill) -> list[str]:
     if not drill["stages"]:
         return ["it ended before its first stage"]
     found = [f"{check['name']}: {check['detail']}" for check in _checks(drill) if not check["passed"]]
-    lost, took, limits = rpo(drill), rto(drill), drill["limits"]
-    if lost is None:
+    took, limits = rto(drill), drill["limits"]
+    if rpo(drill) is None:
         found.append("RPO: nothing came back that tells how old it is")
-    elif lost > limits["rpo"]:
-        found.append(f"RPO: {lost:.0f} s of work were lost, the limit is {limits['rpo']} s")
+    found += stale(drill)
     if took > limits["rto"]:
         found.append(f"RTO: it took {took:.0f} s, the limit is {limits['rto']} s")
     return found
+
+
+def stale(drill: Drill) -> list[str]:
+    """Return that what came back is too old; nothing where it is not, or nobody knows yet."""
+    lost, limit = rpo(drill), drill["limits"]["rpo"]
+    if lost is None or lost <= limit:
+        return []
+    return [f"RPO: {lost:.0f} s of work were lost, the limit is {limit} s"]
 
 
 def _checks(drill: Drill) -> list[dict[str, t.Any]]:

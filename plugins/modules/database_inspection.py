@@ -22,6 +22,10 @@ options:
     description: PostgreSQL's major version.
     type: str
     default: "17"
+  rows:
+    description: Whether all is read; if not, only how recent it is.
+    type: bool
+    default: true
   port:
     description: Its port; it is asked over the socket, as C(postgres).
     type: int
@@ -52,7 +56,7 @@ newest:
   type: float
   sample: 1795555260.12
 tables:
-  description: Every table with its rows.
+  description: Every table with its rows; none without O(rows).
   returned: always
   type: list
   elements: dict
@@ -116,18 +120,24 @@ def amcheck(run: Program) -> dict[str, t.Any]:
     return {"name": "pg_amcheck", "passed": not problems, "detail": seen}
 
 
-def inspection(run: Program) -> dict[str, t.Any]:
+def inspection(run: Program, all_rows: bool = True) -> dict[str, t.Any]:
     """Return all that is found."""
     held = psql(run, "postgres", "SELECT to_regclass('vise.backup_marker')")
     found = verdicts.markers(psql(run, "postgres", MARKERS)) if held and held[0][0] else []
     newest = {"newest": found[-1].written_us / 1e6} if found else {}
+    if not all_rows:
+        return {**newest, "tables": [], "checks": [marker_check(found)]}
     return {**newest, "tables": tables(run), "checks": [marker_check(found), amcheck(run)]}
 
 
 def main() -> None:
     """Run as a module."""
     module = AnsibleModule(
-        {"version": {"type": "str", "default": "17"}, "port": {"type": "int", "default": 5432}},
+        {
+            "version": {"type": "str", "default": "17"},
+            "port": {"type": "int", "default": 5432},
+            "rows": {"type": "bool", "default": True},
+        },
         supports_check_mode=True,
     )
 
@@ -138,7 +148,7 @@ def main() -> None:
         return status, out, err
 
     try:
-        found = inspection(run)
+        found = inspection(run, module.params["rows"])
     except Unreadable as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, **found)

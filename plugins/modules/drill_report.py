@@ -11,6 +11,7 @@ version_added: 0.1.0
 description:
   - Notes when a drill and each of its stages began and ended, in a JSON file that is whole at any moment, so that a
     drill that was cut off still tells how far it came.
+  - A stage that has brought back what is older than the limit fails the drill at once: what follows would mend nothing.
   - At the end it judges what was found, writes the report for people beside the JSON file and a metric for
     node_exporter, and fails when the drill has failed.
 author:
@@ -32,7 +33,7 @@ options:
     description: The name of the stage; needed for V(stage).
     type: str
   found:
-    description: JSON file with what the last stage found on the rebuilt platform; for V(finish).
+    description: JSON file with what the stages found on the rebuilt platform so far; for V(passed) and V(finish).
     type: path
   rpo:
     description: Seconds of work that may be lost; for V(begin).
@@ -121,7 +122,7 @@ def noted(event: str, known: dict[str, t.Any], params: dict[str, t.Any], at: flo
     if event == "stage":
         return drill.with_stage(known, params["stage"], at)
     if event == "passed":
-        return drill.with_stage_done(known, at)
+        return {**drill.with_stage_done(known, at), "found": load(params["found"])}
     return drill.finished(known, load(params["found"]), at)
 
 
@@ -157,6 +158,8 @@ def main() -> None:
         write(path.removesuffix(".json") + ".md", drill.markdown(state))
         write(os.path.join(os.path.dirname(path), "vise_drill.prom"), drill.metrics(state))
     answer = {"changed": True, "report": path, **({"verdict": drill.verdict(state)} if ended else {})}
+    if params["event"] == "passed" and drill.stale(state):
+        module.fail_json(msg=f"{drill.stale(state)[0]}; the drill ends here", **answer)
     if ended and drill.problems(state):
         module.fail_json(msg=f"{answer['verdict']}; the report: {path.removesuffix('.json')}.md", **answer)
     module.exit_json(**answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.converge import ADDRESS, PHASE1, ROOT, Platform
+from tests.e2e.converge import ADDRESS, ADDRESS6, PHASE1, ROOT, Platform
 
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -98,9 +99,27 @@ FROM unnest(ARRAY['users', 'courses', 'lessons', 'progress', 'achievements']) AS
 """
 
 
+def assert_stale_backup_fails(reports: Path) -> None:
+    """On hosts that are there: a drill whose backup is older than the limit ends when it knows, and says how much."""
+    limit = 60
+    extra = {"drill_reports": str(reports), "drill_create": [], "drill_keep": True, "backup_rpo": limit}
+    run = DRILL.play("drill", extra=extra)
+    assert run.code != 0
+    [report] = reports.glob("*.md")
+    verdict = r"drill FAILED: RPO: ([0-9]+) s of work were lost, the limit is ([0-9]+) s"
+    [(lost, said)] = re.findall(verdict, report.read_text())
+    assert int(lost) > limit == int(said)
+    assert f"drill FAILED: RPO: {lost} s" in run.output
+    stages = [stage["name"] for stage in json.loads(report.with_suffix(".json").read_text())["stages"]]
+    assert stages[-1] == "see how much was lost"
+    metrics = (reports / "vise_drill.prom").read_text()
+    assert "vise_drill_success 0\n" in metrics
+    assert f"vise_drill_rpo_seconds {lost}\n" in metrics
+
+
 @pytest.mark.usefixtures("courses")
 def test_platform_is_rebuilt_from_its_backups_with_every_row_and_key(
-    on_host: Shell, sql: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+    on_host: Shell, sandbox: Shell, sql: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     for unit in ("vise-pgbackrest@full", "restic-backup@configuration:first", "restic-backup@redis:first"):
         on_host(ADDRESS, f"systemctl start {unit}")
@@ -109,8 +128,11 @@ def test_platform_is_rebuilt_from_its_backups_with_every_row_and_key(
     on_host(ADDRESS, "systemctl start vise-backup-marker")
     on_host(ADDRESS, "bash -s", ARCHIVE)
     wanted = rows(ADDRESS, on_host)
-    run = DRILL.play("drill", extra={"drill_reports": str(tmp_path), "drill_keep": True})
+    # From here on nothing of the platform reaches its backups: what they hold grows old while the drill goes on.
+    for service in ("s3_a", "s3_b"):
+        sandbox("fault", service, "outage", ADDRESS, ADDRESS6)
     try:
+        run = DRILL.play("drill", extra={"drill_reports": str(tmp_path), "drill_keep": True})
         report = next(tmp_path.glob("*.md"))
         (ROOT / ".cache/e2e/drill.md").write_text(report.read_text())
         assert run.code == 0, report.read_text() + run.tail
@@ -121,5 +143,8 @@ def test_platform_is_rebuilt_from_its_backups_with_every_row_and_key(
         assert "drill passed: RPO " in run.output
         # It took nothing over: the platform archives on, and the rebuilt one does not.
         assert on_host("172.30.0.20", "runuser -u postgres -- psql -XAtqc 'SHOW archive_mode'").stdout.strip() == "off"
+        assert_stale_backup_fails(tmp_path / "stale")
     finally:
+        for service in ("s3_a", "s3_b"):
+            sandbox("fault", service, "none", ADDRESS, ADDRESS6)
         DRILL.destroy()

@@ -58,6 +58,18 @@ def test_drill_fails_with_the_reason(failed: Any, problem: str) -> None:
     assert "vise_drill_success 0\n" in drill.metrics(failed)
 
 
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (FOUND, []),
+        ({}, []),
+        ({"newest": BEGAN - 86400}, ["RPO: 86400 s of work were lost, the limit is 3600 s"]),
+    ],
+)
+def test_what_is_too_old_is_known_as_soon_as_it_is_back(found: Any, told: list[str]) -> None:
+    assert drill.stale({**after(*WHOLE), "found": found}) == told
+
+
 def test_stages_after_the_last_passed_one_do_not_count_as_recovery_time() -> None:
     assert drill.rto(after(*WHOLE)) == 75
 

@@ -70,6 +70,11 @@ def test_damage_is_a_check_that_did_not_pass(damage: dict[str, Any], name: str) 
     assert [check["name"] for check in checks if not check["passed"]] == [name]
 
 
+def test_how_recent_it_is_can_be_asked_alone() -> None:
+    found = inspection.inspection(whole(tables_edu=(3, "", "ERROR\n"), amcheck=(2, "", "")), all_rows=False)
+    assert (found["newest"], found["tables"], len(found["checks"])) == (WRITTEN / 1e6 + 180, [], 1)
+
+
 def test_table_that_cannot_be_read_is_an_error() -> None:
     with pytest.raises(inspection.Unreadable, match="database edu: ERROR: invalid page"):
         inspection.inspection(whole(tables_edu=(3, "", "ERROR: invalid page in block 3\n")))

@@ -58,6 +58,16 @@ def test_drill_whose_stage_did_not_end_fails_and_leaves_its_report(note: Any, tm
     assert "FAILED" in Path(report).with_suffix(".md").read_text()
 
 
+def test_drill_ends_when_what_came_back_is_too_old(note: Any, tmp_path: Path) -> None:
+    report = note(event="begin", directory=str(tmp_path), rpo=60)["report"]
+    note(event="stage", stage="see how much was lost", report=report)
+    found = tmp_path / "found.json"
+    found.write_text(json.dumps({"newest": json.loads(Path(report).read_text())["began"] - 86400}))
+    assert "RPO: 86400 s" in note(event="passed", report=report, found=str(found))["msg"]
+    answer = note(event="finish", report=report, found=str(found))
+    assert answer["verdict"] == "drill FAILED: RPO: 86400 s of work were lost, the limit is 60 s"
+
+
 def test_check_mode_writes_nothing(note: Any, tmp_path: Path) -> None:
     note(event="begin", directory=str(tmp_path / "drills"), _ansible_check_mode=True)
     assert not (tmp_path / "drills").exists()
