@@ -101,10 +101,10 @@ class Platform:
         assert run.code == 0, run.tail
         return run
 
-    def kill_in(self, task: int, delay: float, extra: dict[str, Any] | None = None) -> str:
-        """Start site.yml, and kill it some time after its n-th task on the hosts began; return that task's name."""
+    def kill_in(self, task: int, delay: float, extra: dict[str, Any] | None = None, playbook: str = "site") -> str:
+        """Start a playbook, and kill it some time after its n-th task on the hosts began; return that task's name."""
         child = subprocess.Popen(
-            self.command("site", extra=extra),
+            self.command(playbook, extra=extra),
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
