@@ -175,7 +175,9 @@ def asker(timeout: float) -> Ask:
     def ask(server: str, name: str, kind: str) -> set[str]:
         query = dns.message.make_query(name, kind, flags=0)
         answer, _by_tcp = dns.query.udp_with_fallback(query, server, timeout=timeout)
-        rows = [row for rrset in answer.answer if rrset.rdtype == dns.rdatatype.from_text(kind) for row in rrset]
+        # Who gives a name away to other servers says so beside the answer.
+        sections = [*answer.answer, *(answer.authority if kind == "NS" else [])]
+        rows = [row for rrset in sections if rrset.rdtype == dns.rdatatype.from_text(kind) for row in rrset]
         return {comparable(kind, row.to_text()) for row in rows}
 
     return ask

@@ -29,6 +29,7 @@ RECORDS: list[dict[str, Any]] = [
     {"type": "CAA", "name": "@", "value": "letsencrypt.org", "flags": 0, "tag": "issue"},
     {"type": "TLSA", "name": "_25._tcp.mail", "value": "AB" * 32, "usage": 3, "selector": 1, "matching_type": 1},
     {"type": "HTTPS", "name": "www", "value": ".", "priority": 1, "params": "alpn=h3,h2"},
+    {"type": "NS", "name": "below", "value": "ns.example.org"},
     MX,
     TXT,
 ]
@@ -40,6 +41,7 @@ ANSWERS = {
     ("", "CAA"): ['0 issue "letsencrypt.org"'],
     ("_25._tcp.mail", "TLSA"): ["3 1 1 " + "ab" * 32],
     ("www", "HTTPS"): ['1 . alpn="h3,h2"'],
+    ("below", "NS"): ["ns.example.org."],
     ("", "MX"): ["10 mail.example.test."],
     ("key._domainkey", "TXT"): [f'"{LONG[:255]}" "{LONG[255:510]}" "{LONG[510:]}"'],
 }
@@ -59,7 +61,9 @@ class Answers(dict[tuple[str, str], list[str]]):
         kind = question.rdtype.name
         rows = self.get((question.name.to_text().removesuffix("example.test.").rstrip("."), kind), [])
         if rows:
-            response.answer.append(dns.rrset.from_text(question.name, 60, "IN", kind, *rows))
+            # A delegation is told beside the answer, by a server that has the zone above.
+            section = response.authority if kind == "NS" else response.answer
+            section.append(dns.rrset.from_text(question.name, 60, "IN", kind, *rows))
         if not by_tcp and len(response.to_wire()) > 512:
             response.answer.clear()
             response.flags |= dns.flags.TC
