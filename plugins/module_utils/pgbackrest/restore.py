@@ -206,7 +206,8 @@ ARCHIVED = (
 
 def archived_up_to_now(wanted: Wanted, patience: float = 60) -> bool:
     """Let a primary that runs archive the segment it is writing: the target may lie in it."""
-    switched = wanted.psql("select pg_walfile_name(pg_switch_wal())")
+    # What it returns is where the next segment begins
+    switched = wanted.psql("select pg_walfile_name(pg_switch_wal() - 1)")
     deadline = time.monotonic() + patience
     while not switched.failed and time.monotonic() < deadline:
         done, _tab, mode = wanted.psql(ARCHIVED.format(switched.out.strip())).out.strip().partition("\t")
