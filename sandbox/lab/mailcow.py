@@ -13,8 +13,8 @@ FOLDER = names.SANDBOX / "mailcow"
 IMAGE = f"vise/mailcow:{names.SUITE}"
 REPOSITORY = "mailcow/stand-in"
 MARK = "__RELEASE__"
-# What counts as published: the inputs, written where the forge keeps what it serves.
-STATE = "/var/lib/world/forge.inputs"
+# What is published already: the inputs, written where the forge keeps what it serves.
+STATE = "/var/lib/world/forge"
 # Oldest first, as tags of the real project. The first is older than the safe floor; the last, which the real project
 # has not, is broken: folders of `releases` replace files of the repository from that release on.
 RELEASES = ("2026-01", "2026-03b", "2026-07a", "2026-09")
@@ -22,12 +22,12 @@ EPOCH = 1767225600
 
 
 def files(release: str) -> dict[str, Path]:
-    """The repository's files at a release."""
-    folders = [FOLDER / "repository", FOLDER / "releases" / release]
-    every = [(folder, path) for folder in folders if folder.exists() for path in folder.rglob("*")]
-    return {
-        str(path.relative_to(folder)): path for folder, path in sorted(every) if path.is_symlink() or path.is_file()
-    }
+    """The repository's files at a release, its own ones in the place of the others."""
+    found: dict[str, Path] = {}
+    for folder in (FOLDER / "repository", FOLDER / "releases" / release):
+        paths = [path for path in folder.rglob("*") if path.is_symlink() or path.is_file()]
+        found |= {str(path.relative_to(folder)): path for path in paths}
+    return dict(sorted(found.items()))
 
 
 def commits() -> Iterator[bytes]:
@@ -92,11 +92,15 @@ def _seed() -> None:
 
 
 def publish() -> None:
-    """Have the forge serve the image and the repository as they are here."""
-    inputs = image.fingerprint([image.label_of(IMAGE).encode(), *commits()])
-    if succeeds("docker", "exec", names.WORLD, "grep", "-qx", inputs, STATE):
-        return
-    with stage(f"publishing {REPOSITORY} and mailcow-dockerized"):
-        _push()
-        _seed()
-        run("docker", "exec", names.WORLD, "sh", "-c", f"echo {inputs} >{STATE}")
+    """Have the forge serve the image and the repository as they are here; an image that is there keeps its digest."""
+    wanted = (
+        (REPOSITORY, image.label_of(IMAGE), _push),
+        ("mailcow-dockerized", image.fingerprint(list(commits())), _seed),
+    )
+    for what, inputs, act in wanted:
+        state = f"{STATE}.{Path(what).name}"
+        if succeeds("docker", "exec", names.WORLD, "grep", "-qx", inputs, state):
+            continue
+        with stage(f"publishing {what}"):
+            act()
+            run("docker", "exec", names.WORLD, "sh", "-c", f"echo {inputs} >{state}")

@@ -1,4 +1,7 @@
-"""What the services share: waiting, becoming a program, Redis, and passing a log on."""
+"""What the services share: waiting, becoming a program, Redis, and passing a log on.
+
+What only the image has is imported where it is used, so that the rest can be tested elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
-
-import redis
 
 TLS = Path("/etc/ssl/mail")
 LOG_LINES = int(os.environ.get("LOG_LINES") or 9999)
@@ -98,11 +99,15 @@ def connect_database() -> Any:
 
 def connect_redis(host: str = "redis") -> Any:
     """A client; it connects when it is first asked something."""
+    import redis
+
     return redis.Redis(host, password=os.environ.get("REDISPASS") or None, decode_responses=True, socket_timeout=30)
 
 
 def pass_on(key: str, *argv: str) -> NoReturn:
     """Run a daemon; what it logs goes to the container's log, to Redis for the API and to whoever counts failures."""
+    import redis
+
     child = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     store = connect_redis()
