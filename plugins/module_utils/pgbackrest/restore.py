@@ -466,7 +466,7 @@ def restore(wanted: Wanted) -> dict[str, t.Any]:
         if left:
             put_back(wanted, left)
         plan = prepare(wanted)
-        if plan.live == "primary" and archived_up_to_now(wanted):
+        if plan.live == "primary" and wanted.target.kind != "immediate" and archived_up_to_now(wanted):
             plan = prepare(wanted)
         began = time.monotonic()
         if wanted.delta:
