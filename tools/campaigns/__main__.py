@@ -1,0 +1,28 @@
+"""Start a campaign by its name."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+
+from tools.campaigns import corruption, lab, pitr
+
+CAMPAIGNS = {"corruption": corruption.run, "pitr": pitr.run}
+
+
+def main(arguments: list[str]) -> int:
+    """Run it, print its table, and keep that."""
+    parser = argparse.ArgumentParser(prog="python -m tools.campaigns", description=lab.__doc__)
+    parser.add_argument("campaign", choices=sorted(CAMPAIGNS))
+    parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    asked = parser.parse_args(arguments)
+    print(f"{asked.campaign}: {asked.times} times, seed {asked.seed}, on {lab.HOST}", flush=True)
+    result = CAMPAIGNS[asked.campaign](asked.times, asked.seed)
+    print(lab.table(result), f"kept in {lab.keep(result)}", sep="\n")
+    return int(bool(result.failures))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

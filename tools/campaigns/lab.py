@@ -1,0 +1,90 @@
+"""What campaigns share: a host of a scenario, shells on it and in world, and the table that is left."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tools import collection
+
+WORKER = os.environ.get("VISE_WORKER", "1")
+HOST = f"molecule-{WORKER}"
+
+
+class CampaignError(Exception):
+    """What keeps a campaign from going on."""
+
+
+def inside(container: str, script: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a shell script in a container."""
+    argv = ["docker", "exec", *(["-i"] if text is not None else []), container, "bash", "-c", script]
+    return subprocess.run(argv, input=text, capture_output=True, text=True, check=False)
+
+
+def must(container: str, script: str, text: str | None = None) -> str:
+    """Run a shell script that has to succeed; return what it printed."""
+    done = inside(container, script, text)
+    if done.returncode:
+        raise CampaignError(f"{container}: {script}\n{done.stdout}{done.stderr}")
+    return done.stdout.strip()
+
+
+def molecule(step: str, scenario: str) -> None:
+    """Make the host of a scenario, or remove it."""
+    done = subprocess.run(
+        ["molecule", step, "--scenario-name", scenario],
+        cwd=collection.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise CampaignError(f"molecule {step} -s {scenario}:\n{done.stdout[-4000:]}")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a campaign has come to: a row a kind, and what was not as it should be."""
+
+    name: str
+    seed: int
+    head: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    failures: Sequence[str]
+
+
+def table(result: Result) -> str:
+    """Return the result as a page of Markdown."""
+    lines = [
+        f"# Campaign {result.name}, seed {result.seed}",
+        "",
+        f"| {' | '.join(result.head)} |",
+        f"|{' --- |' * len(result.head)}",
+        *(f"| {' | '.join(map(str, row))} |" for row in result.rows),
+    ]
+    lines += ["", *(f"- {failure}" for failure in result.failures)] if result.failures else []
+    return "\n".join(lines) + "\n"
+
+
+def keep(result: Result) -> str:
+    """Write the table into the checkout's cache; return where."""
+    moment = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H%M%SZ")
+    path = collection.ROOT / ".cache/campaigns" / f"{result.name}-{moment}.md"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(table(result), encoding="utf-8")
+    return str(path)
+
+
+def counted(tries: Sequence[tuple[Sequence[str], bool]]) -> list[list[object]]:
+    """Return a row a kind, with how often it was tried and how often that went well, and their sum."""
+    counts: dict[tuple[str, ...], list[int]] = {}
+    for kind, good in tries:
+        count = counts.setdefault(tuple(kind), [0, 0])
+        count[0] += 1
+        count[1] += good
+    rows: list[list[object]] = [[*kind, *count] for kind, count in sorted(counts.items())]
+    width = len(next(iter(counts), ()))
+    return [*rows, ["all", *[""] * (width - 1), len(tries), sum(good for _kind, good in tries)]]
