@@ -46,6 +46,9 @@ def parse() -> argparse.Namespace:
     point.add_argument("address4")
     point.add_argument("address6")
     point.add_argument("names", nargs="+")
+    ptr = commands.add_parser("ptr", help="set what an address is called; no name takes it away")
+    ptr.add_argument("address")
+    ptr.add_argument("name", nargs="?", default="")
     for verb, does in (("stop", "refuse connections"), ("start", "answer again"), ("fault", "fail in one way")):
         commands.add_parser(verb, help=f"make a service of world {does}").add_argument("service")
     commands.choices["fault"].add_argument("mode", help="outage, what the service's file lists, or none")
@@ -60,6 +63,8 @@ def act(arguments: argparse.Namespace) -> None:
             world.dns_set(arguments.name, arguments.type, arguments.values)
         case "point":
             world.point(arguments.address4, arguments.address6, arguments.names)
+        case "ptr":
+            world.reverse(arguments.address, arguments.name)
         case "start":
             world.fault(arguments.service, "none", [])
         case "stop":

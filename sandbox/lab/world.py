@@ -110,6 +110,13 @@ def dns_set(name: str, kind: str, values: list[str]) -> None:
     run("docker", "exec", "--interactive", names.WORLD, "nsupdate", "-l", text=text)
 
 
+def reverse(address: str, name: str) -> None:
+    """What an address is called, as the provider of a server sets it; an empty name is none."""
+    pointer = ipaddress.ip_address(address).reverse_pointer
+    lines = [f"update delete {pointer}. PTR", *([f"update add {pointer}. 1 PTR {name}."] if name else [])]
+    run("docker", "exec", "--interactive", names.WORLD, "nsupdate", "-l", text="\n".join([*lines, "send", ""]))
+
+
 def point(address4: str, address6: str, hosts: list[str]) -> None:
     """Point names of the zone at a host."""
     for host in hosts:
