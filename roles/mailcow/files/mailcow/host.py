@@ -39,9 +39,9 @@ def settings() -> Settings:
 
 def run(argv: t.Sequence[str], cwd: Path | None = None, data: bytes | None = None, **environment: str) -> str:
     """Run a command and return what it printed; secrets go by the environment, which nobody else can read."""
-    done = subprocess.run(
-        list(argv), cwd=cwd, input=data, capture_output=True, check=False, env={**os.environ, **environment}
-    )
+    variables = {**os.environ, **environment}
+    # What a checkout brings is read by the users of containers.
+    done = subprocess.run(list(argv), cwd=cwd, input=data, capture_output=True, check=False, env=variables, umask=0o022)
     if done.returncode:
         last = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[-800:]
         raise Problem(f"`{' '.join(argv[:6])}` failed (exit {done.returncode}): {last}")

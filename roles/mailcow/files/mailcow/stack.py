@@ -116,6 +116,8 @@ def certificates(of: Settings) -> bool:
     # Written first: a run that is killed in between is finished by the next.
     write(RESTART, "")
     for path, text in certificate_files(of).items():
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        path.parent.chmod(0o755)
         write(path, text)
     running = [c.service for c in containers(of) if c.state == "running" and c.service in CERTIFICATE_USERS]
     if running:

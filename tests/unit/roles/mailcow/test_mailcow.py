@@ -37,7 +37,7 @@ def conf(code: types.SimpleNamespace, case: str) -> dict[str, str]:
 def test_only_mail_is_public(code: types.SimpleNamespace) -> None:
     values = conf(code, "defaults")
     public = {value for name, value in values.items() if name.endswith("_PORT") and "." not in value}
-    assert public == {"25", "465", "587", "993", "4190", "8080", "8443"}
+    assert public == {"25", "465", "587", "993", "4190", "8080", "8444"}
     assert (values["HTTP_BIND"], values["HTTPS_BIND"], values["HTTP_REDIRECT"]) == ("127.0.0.1", "127.0.0.1", "n")
 
 
