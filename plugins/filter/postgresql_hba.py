@@ -75,7 +75,8 @@ def postgresql_hba(
 
 
 def _user(user: Entry, databases: t.Sequence[Entry]) -> list[str]:
-    places = "replication" if user.get("replication") else ",".join(_quoted(name) for name in reach(user, databases))
+    # pg_rewind fetches files by functions of a database, in which the user may do nothing else.
+    places = "replication,postgres" if user.get("replication") else ",".join(_quoted(name) for name in reach(user, databases))
     if not places:
         return []
     name = _quoted(user["name"])

@@ -66,6 +66,13 @@ options:
         description: Certificate authority that has signed the primary's certificate.
         type: str
         default: /etc/vise/tls/internal/ca.pem
+      restore:
+        description:
+          - Command that fills an empty directory, C({data}), with a copy from a backup, as a standby's. Without one, or
+            when it fails, the primary is copied by C(pg_basebackup).
+        type: list
+        elements: str
+        default: []
   rebuild:
     description: Whether a standby replaces what lies in its data directory, a former primary's data too.
     type: bool
@@ -139,6 +146,7 @@ PRIMARY: dict[str, t.Any] = {
     "password": {"type": "str", "required": True, "no_log": True},
     "slot": {"type": "str", "required": True},
     "ca_file": {"type": "str", "default": "/etc/vise/tls/internal/ca.pem"},
+    "restore": {"type": "list", "elements": "str", "default": []},
 }
 ARGUMENT_SPEC: dict[str, t.Any] = {
     "state": {"type": "str", "choices": ["primary", "standby"], "default": "primary"},
@@ -166,8 +174,16 @@ def apply(cluster: host.Cluster, steps: list[str], options: dict[str, t.Any]) ->
     """Do what was planned."""
     if "create the cluster" in steps:
         host.create(cluster)
+    if "rewind to the primary" in steps:
+        try:
+            host.rewind(cluster, options["primary"])
+        except model.ClusterError as error:
+            steps[steps.index("rewind to the primary")] = f"give up rewinding: {error}"
+            steps.append("copy the primary")
     if "copy the primary" in steps:
-        host.copy(cluster, options["primary"])
+        system = host.ask(cluster, options["primary"])[0].system
+        why = host.copy(cluster, options["primary"], system)
+        steps += [f"copy the primary itself, since there is no backup to take: {why}"] if why else []
     if "configure the cluster" in steps:
         host.configure(cluster)
     if "remove the fence" in steps:

@@ -14,6 +14,7 @@ import typing as t
 from ansible_collections.vise.platform.plugins.module_utils.postgresql.objects import (
     MAINTENANCE,
     PRIVILEGES,
+    REWIND,
     Database,
     Found,
     Inside,
@@ -56,6 +57,11 @@ DATABASES = """
 SLOTS = """
     SELECT slot_name, wal_status IS NOT DISTINCT FROM 'lost' FROM pg_replication_slots
     WHERE slot_type = 'physical' AND NOT temporary
+"""
+REWINDERS = """
+    SELECT rolname FROM pg_roles CROSS JOIN regexp_split_to_table(%s, ';') AS function
+    WHERE NOT rolsuper AND rolname !~ '^pg_'
+    GROUP BY rolname HAVING bool_and(has_function_privilege(rolname, function, 'EXECUTE'))
 """
 SCHEMAS = """
     SELECT nspname FROM pg_namespace
@@ -136,6 +142,7 @@ def find(connect: Connect, wanted: Wanted) -> Found:
         },
         {name: Slot(lost) for name, lost in _rows(connect(MAINTENANCE), SLOTS)},
         frozenset(name for (name,) in _rows(connect(MAINTENANCE), "SELECT name FROM pg_available_extensions")),
+        frozenset(name for (name,) in _rows(connect(MAINTENANCE), REWINDERS, ";".join(REWIND))),
     )
 
 

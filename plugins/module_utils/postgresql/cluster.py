@@ -29,7 +29,8 @@ class Found:
     system: str = ""  # the system identifier, the same in a primary and its standbys
     checksums: bool = True
     fence: str = ""  # why it must not run, as promote_standby.yml has noted it
-    version: str = ""
+    version: str = "17"
+    rewinding: bool = False  # a rewind was cut off, and what it has left is good for nothing
     others: tuple[str, ...] = ()  # versions of which the host holds data that are not fenced
 
 
@@ -95,7 +96,13 @@ def plan_standby(found: Found, upstream: Upstream, rebuild: bool) -> list[str]:
     if not upstream.system:
         raise ClusterError("there is nothing to copy from")
     _refuse_other_versions(found)
-    return ["copy the primary", *_configuration(found), *(["remove the fence"] if found.fence else [])]
+    return [_way(found, same), *_configuration(found), *(["remove the fence"] if found.fence else [])]
+
+
+def _way(found: Found, same: bool) -> str:
+    """Return how the data of a standby come about; 15 rewinds to nothing when its primary was promoted just now."""
+    rewinds = found.data == "primary" and same and found.checksums and not found.rewinding and int(found.version) >= 16
+    return "rewind to the primary" if rewinds else "copy the primary"
 
 
 def _configuration(found: Found) -> list[str]:

@@ -55,6 +55,11 @@ class Cluster:
         return os.path.join(self.root, "var/lib/postgresql", f".vise-creating-{self.version}-{self.name}")
 
     @property
+    def rewinding(self) -> str:
+        """The marker of data that are being rewound: cut off, they are nobody's."""
+        return self.data + ".vise-rewinding"
+
+    @property
     def fence(self) -> str:
         """The marker that keeps the unit from starting."""
         return os.path.join(self.root, "etc/vise", f"postgresql-{self.version}-{self.name}.fenced")
@@ -107,6 +112,7 @@ def find(cluster: Cluster) -> Found:
         configured=not half_made and os.path.exists(os.path.join(cluster.config, "postgresql.conf")),
         fence=_text(cluster.fence).strip(),
         version=cluster.version,
+        rewinding=os.path.exists(cluster.rewinding),
         others=others(cluster),
     )
     if half_made or not _entries(cluster.data):
@@ -179,8 +185,37 @@ def create(cluster: Cluster) -> None:
     os.unlink(cluster.creating)
 
 
-def copy(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> None:
-    """Make the data directory a copy of the primary's. It is complete before it takes the place of what was there."""
+def rewind(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> None:
+    """Take back what a former primary has that the primary has not, and bring what it lacks."""
+    cluster.call(["systemctl", "stop", cluster.unit])
+    with open(cluster.rewinding, "w", encoding="utf-8") as handle:
+        os.fsync(handle.fileno())
+    argv = [cluster.program("pg_rewind"), f"--target-pgdata={cluster.data}"]
+    # It begins with the recovery of a cluster that has crashed.
+    argv += [f"--config-file={os.path.join(cluster.config, 'postgresql.conf')}"]
+    argv += [f"--source-server={conninfo(primary)} dbname=postgres"]
+    cluster.call_as_postgres(argv, PGPASSWORD=primary["password"])
+    cluster.call_as_postgres(["touch", os.path.join(cluster.data, "standby.signal")])
+    os.unlink(cluster.rewinding)
+
+
+def restore(cluster: Cluster, primary: t.Mapping[str, t.Any], system: str, fresh: str) -> str:
+    """Make a copy by the primary's own command for that, from a backup; return why there is none, or nothing."""
+    cluster.call(["install", "-d", "-o", "postgres", "-g", "postgres", "-m", "0700", fresh])
+    try:
+        cluster.call_as_postgres([word.replace("{data}", fresh) for word in primary["restore"]])
+        found = control(cluster.call([cluster.program("pg_controldata"), fresh], LC_ALL="C"))
+    except ClusterError as error:
+        return str(error)
+    other = found.get("Database system identifier") != system
+    return "the backup is of another cluster" if other else ""
+
+
+def copy(cluster: Cluster, primary: t.Mapping[str, t.Any], system: str = "") -> str:
+    """Make the data directory a copy of the primary's; return why it is not from a backup, where one was wanted.
+
+    It is complete before it takes the place of what was there.
+    """
     fresh, old = cluster.data + ".vise-new", cluster.data + ".vise-old"
     parent = os.path.dirname(cluster.data)
     user = pwd.getpwnam("postgres")
@@ -188,6 +223,22 @@ def copy(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> None:
     os.chown(parent, user.pw_uid, user.pw_gid)
     for left_over in (fresh, old):
         shutil.rmtree(left_over, ignore_errors=True)
+    why = restore(cluster, primary, system, fresh) if primary["restore"] else ""
+    if why or not primary["restore"]:
+        shutil.rmtree(fresh, ignore_errors=True)
+        _base_backup(cluster, primary, fresh)
+    cluster.call_as_postgres(["touch", os.path.join(fresh, "standby.signal")])
+    cluster.call(["systemctl", "stop", cluster.unit])
+    if os.path.isdir(cluster.data):
+        os.rename(cluster.data, old)
+    os.rename(fresh, cluster.data)
+    shutil.rmtree(old, ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(cluster.rewinding)
+    return why
+
+
+def _base_backup(cluster: Cluster, primary: t.Mapping[str, t.Any], fresh: str) -> None:
     argv = [cluster.program("pg_basebackup"), "-d", conninfo(primary), "-D", fresh, "--no-password"]
     argv += ["--wal-method=stream", f"--slot={primary['slot']}", "--checkpoint=fast"]
     try:
@@ -195,12 +246,6 @@ def copy(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> None:
     except ClusterError:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
-    cluster.call_as_postgres(["touch", os.path.join(fresh, "standby.signal")])
-    cluster.call(["systemctl", "stop", cluster.unit])
-    if os.path.isdir(cluster.data):
-        os.rename(cluster.data, old)
-    os.rename(fresh, cluster.data)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def configure(cluster: Cluster) -> None:
@@ -290,3 +335,5 @@ def promote(cluster: Cluster, port: int) -> None:
     """Make the standby on this host the primary, and wait until it is."""
     if ask_server(cluster, port, "SELECT pg_promote(true, 120)") != "t":
         raise ClusterError("the standby did not become a primary within 120 s; see its log")
+    # Until then the control file names the old timeline, and a backup would refuse to begin.
+    ask_server(cluster, port, "CHECKPOINT")

@@ -28,6 +28,13 @@ PRIVILEGES: dict[str, dict[str, frozenset[str]]] = {
     },
 }
 NOTHING: frozenset[str] = frozenset()
+# What pg_rewind calls on the primary; each reads below the data directory alone, as a base backup does.
+REWIND = (
+    "pg_ls_dir(text, boolean, boolean)",
+    "pg_stat_file(text, boolean)",
+    "pg_read_binary_file(text)",
+    "pg_read_binary_file(text, bigint, bigint, boolean)",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +105,7 @@ class Found:
     databases: t.Mapping[str, Database] = dataclasses.field(default_factory=lambda: {MAINTENANCE: Database("postgres")})
     slots: t.Mapping[str, Slot] = dataclasses.field(default_factory=dict)
     available: frozenset[str] | None = None  # extensions that could be made; None before there is a server
+    rewinders: frozenset[str] = NOTHING  # users who may fetch the files that pg_rewind wants
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +160,7 @@ def plan(wanted: Wanted, found: Found) -> list[Step]:
         *(step for database in wanted.databases for step in _groups(database["name"], found)),
         *_locked(wanted, found),
         *_members(wanted, found),
+        *_rewinders(wanted, found),
         *(step for name in wanted.slots for step in _slot(name, found)),
         *(step for database in wanted.databases for step in _database(database, found)),
     ]
@@ -240,6 +249,16 @@ def _members(wanted: Wanted, found: Found) -> t.Iterator[Step]:
         yield Step(f"take {member} out of {role}", f"REVOKE {ident(role)} FROM {ident(member)}")
     for role, member in sorted(pairs - ours):
         yield Step(f"put {member} into {role}", f"GRANT {ident(role)} TO {ident(member)}")
+
+
+def _rewinders(wanted: Wanted, found: Found) -> t.Iterator[Step]:
+    functions = ", ".join(f"pg_catalog.{function}" for function in REWIND)
+    followers = {user["name"] for user in wanted.users if user["replication"]}
+    ours = {name for name in found.rewinders if found.roles.get(name, Role()).comment == MARK}
+    for name in sorted(followers - found.rewinders):
+        yield Step(f"let {name} rewind", f"GRANT EXECUTE ON FUNCTION {functions} TO {ident(name)}")
+    for name in sorted(ours - followers):
+        yield Step(f"let {name} rewind no more", f"REVOKE EXECUTE ON FUNCTION {functions} FROM {ident(name)}")
 
 
 def _slot(name: str, found: Found) -> t.Iterator[Step]:

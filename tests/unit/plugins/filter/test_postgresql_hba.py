@@ -45,7 +45,7 @@ def derived(*users: dict[str, Any], rules: list[dict[str, Any]] | None = None) -
         ),
         (
             {"name": "follow", "addresses": [NETWORK], "replication": True},
-            [f'hostssl replication "follow" {NETWORK} scram-sha-256'],
+            [f'hostssl replication,postgres "follow" {NETWORK} scram-sha-256'],
         ),
     ],
 )

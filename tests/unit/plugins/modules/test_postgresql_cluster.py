@@ -146,3 +146,72 @@ def test_data_of_another_version_are_seen_until_they_are_fenced(machine: Host) -
     assert host.find(machine.cluster).others == ("15",)
     machine.write("etc/vise/postgresql-15-main.fenced", "upgraded")
     assert host.find(machine.cluster).others == ()
+
+
+class Standby(Host):
+    """A former primary that is to follow another host, with a command that brings a backup."""
+
+    def __init__(self, root: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(root)
+        monkeypatch.setattr(host.pwd, "getpwnam", lambda _: type("User", (), {"pw_uid": -1, "pw_gid": -1}))
+        self.install()
+        self.write("var/lib/postgresql/17/main/PG_VERSION")
+        self.write("etc/postgresql/17/main/postgresql.conf")
+
+    def run(self, argv: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
+        answer = super().run(argv, environment)
+        if self.calls[-1] in ("install", "pg_basebackup"):
+            fresh = pathlib.Path(self.cluster.data + ".vise-new")
+            fresh.mkdir(exist_ok=True)
+        return answer
+
+    def rebuild(self, **primary: Any) -> list[str]:
+        given = {**PRIMARY, "restore": [], **primary}
+        return list(self.converge(state="standby", primary=given, rebuild=True)["actions"])
+
+
+@pytest.fixture
+def former(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Standby:
+    return Standby(tmp_path, monkeypatch)
+
+
+def test_former_primary_is_rewound(former: Standby) -> None:
+    assert former.rebuild() == ["rewind to the primary"]
+    assert "pg_basebackup" not in former.calls
+    assert not pathlib.Path(former.cluster.rewinding).exists()
+
+
+def test_rewind_that_fails_gives_way_to_a_copy(former: Standby) -> None:
+    former.answers["pg_rewind"] = (1, "", "could not find common ancestor")
+    actions = former.rebuild()
+    assert "could not find common ancestor" in actions[0]
+    assert actions[1:] == ["copy the primary"]
+    assert "pg_basebackup" in former.calls
+    assert not pathlib.Path(former.cluster.rewinding).exists()
+
+
+def test_what_a_cut_off_rewind_left_is_copied_anew(former: Standby) -> None:
+    pathlib.Path(former.cluster.rewinding).write_text("")
+    assert former.rebuild() == ["copy the primary"]
+
+
+def test_copy_comes_from_a_backup_where_there_is_one(former: Standby) -> None:
+    former.write("var/lib/postgresql/17/main/standby.signal")
+    assert former.rebuild(restore=["pgbackrest", "--pg1-path={data}", "restore"]) == ["copy the primary"]
+    assert "pgbackrest" in former.calls
+    assert "pg_basebackup" not in former.calls
+
+
+def test_without_a_usable_backup_the_primary_is_copied(former: Standby) -> None:
+    former.write("var/lib/postgresql/17/main/standby.signal")
+    former.answers["pgbackrest"] = (56, "", "no backup set found to restore")
+    actions = former.rebuild(restore=["pgbackrest", "restore"])
+    assert actions[0] == "copy the primary"
+    assert "no backup set found to restore" in actions[1]
+    assert "pg_basebackup" in former.calls
+
+
+def test_backup_of_another_cluster_is_not_taken(former: Standby) -> None:
+    former.write("var/lib/postgresql/17/main/standby.signal")
+    former.answers["psql"] = (0, "8|1|0/3000060|\noff\n", "")
+    assert "the backup is of another cluster" in former.rebuild(restore=["pgbackrest", "restore"])[1]

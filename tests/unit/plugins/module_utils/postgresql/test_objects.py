@@ -246,3 +246,11 @@ def test_what_the_server_does_not_have_is_told_before(wanted: Wanted, says: str)
 
 def test_names_and_texts_are_quoted() -> None:
     assert (objects.ident('a"b'), objects.literal("it's")) == ('"a""b"', "'it''s'")
+
+
+def test_who_follows_may_rewind_and_nobody_else() -> None:
+    marked = {name: objects.Role(comment=objects.MARK) for name in ("gone", "kept")}
+    found = Found(roles=marked, rewinders=frozenset({"gone", "somebody"}))
+    steps = objects.plan(Wanted(users=[user("kept", replication=True)]), found)
+    said = [step.text for step in steps if "rewind" in step.text]
+    assert said == ["let kept rewind", "let gone rewind no more"]
