@@ -68,8 +68,9 @@ options:
     default: 60
 attributes:
   check_mode:
-    description: It sends nothing in check mode, and then proves nothing.
+    description: It changes nothing that lasts.
     support: partial
+    details: In check mode it sends nothing, and proves nothing.
   diff_mode:
     description: It changes nothing.
     support: none
