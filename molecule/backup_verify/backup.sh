@@ -5,7 +5,7 @@ systemctl stop postgresql@17-main
 su postgres -c '/usr/lib/postgresql/17/bin/pg_checksums --enable -D /var/lib/postgresql/17/main'
 cat >/etc/postgresql/17/main/conf.d/archive.conf <<'CONF'
 archive_mode = on
-archive_command = 'pgbackrest --stanza=main archive-push %p'
+archive_command = 'pgbackrest --stanza=main archive-push %p && pgbackrest --config=/etc/pgbackrest-yearly.conf --stanza=main archive-push %p'
 archive_timeout = 60
 CONF
 systemctl start postgresql@17-main
@@ -24,7 +24,9 @@ ALTER DATABASE app SET statement_timeout = '1ms';
 ALTER DATABASE app SET default_transaction_read_only = on;
 SQL
 su postgres -c 'pgbackrest --stanza=main stanza-create'
+su postgres -c 'pgbackrest --config=/etc/pgbackrest-yearly.conf --stanza=main stanza-create'
 for repo in 1 2; do su postgres -c "pgbackrest --stanza=main --type=full --repo=$repo backup"; done
+su postgres -c 'pgbackrest --config=/etc/pgbackrest-yearly.conf --stanza=main --type=full backup'
 
 for number in $(seq 300); do echo "set key:$number value-$number"; done | redis-cli --pipe
 redis-cli save

@@ -1,8 +1,8 @@
 #!/bin/bash
-# Two markers in two segments, both of them in each repository's archive.
+# Three markers in three segments, all of them in each repository's archive: without the last but one, one is left.
 set -eux
 cd /
-for turn in 1 2; do
+for _ in 1 2 3; do
   systemctl start vise-backup-marker
   file=$(su postgres -c 'psql -Atc "SELECT pg_walfile_name(pg_current_wal_lsn())"')
   su postgres -c 'psql -Atc "SELECT pg_switch_wal()"'

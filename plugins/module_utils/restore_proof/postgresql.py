@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import os
 import signal
@@ -121,6 +122,12 @@ def prove(settings: Settings, repository: str, bench: Bench, outcome: Outcome) -
         outcome.problems += problems
 
 
+def prove_yearly(settings: Settings, repository: str, bench: Bench, outcome: Outcome) -> None:
+    """Prove the newest set that is kept for good, from a configuration of its own; nobody asks it to be young."""
+    config = settings.pgbackrest_yearly[int(repository) - 1]
+    prove(dataclasses.replace(settings, pgbackrest_config=config, rpo_seconds=0), "1", bench, outcome)
+
+
 def pgbackrest(settings: Settings, repository: str, bench: Bench, *command: str) -> list[str]:
     """Return a command of pgBackRest that leaves the live cluster's locks and logs alone."""
     return [
@@ -234,7 +241,20 @@ def rows(text: str) -> list[list[str]]:
 
 
 def examine(settings: Settings, bench: Bench, outcome: Outcome, moment: float) -> None:
-    """Read the markers, then every row of every table."""
+    """Read the markers, where they tell what would be lost, then every row of every table."""
+    if settings.rpo_seconds:
+        read_markers(settings, bench, outcome, moment)
+    databases = psql(bench, "postgres", "SELECT datname FROM pg_database WHERE datallowconn ORDER BY 1")
+    if databases.status or not databases.out.strip():
+        raise Failed(f"databases cannot be listed: {databases.err.strip()}")
+    for (database,) in rows(databases.out):
+        read_tables(bench, outcome, database)
+    outcome.facts["tables"] = len(outcome.tables)
+    outcome.facts["rows"] = sum(table["rows"] for table in outcome.tables)
+
+
+def read_markers(settings: Settings, bench: Bench, outcome: Outcome, moment: float) -> None:
+    """Hold the markers against each other and against the clock."""
     answer = psql(bench, "postgres", MARKERS)
     if answer.status:
         outcome.problems.append(f"markers cannot be read: {answer.err.strip().splitlines()[0]}")
@@ -244,13 +264,6 @@ def examine(settings: Settings, bench: Bench, outcome: Outcome, moment: float) -
     outcome.facts["markers"] = len(found)
     if age is not None:
         outcome.lower(age)
-    databases = psql(bench, "postgres", "SELECT datname FROM pg_database WHERE datallowconn ORDER BY 1")
-    if databases.status or not databases.out.strip():
-        raise Failed(f"databases cannot be listed: {databases.err.strip()}")
-    for (database,) in rows(databases.out):
-        read_tables(bench, outcome, database)
-    outcome.facts["tables"] = len(outcome.tables)
-    outcome.facts["rows"] = sum(table["rows"] for table in outcome.tables)
 
 
 def read_tables(bench: Bench, outcome: Outcome, database: str) -> None:

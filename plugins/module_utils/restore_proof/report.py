@@ -21,6 +21,10 @@ NEXT_STEPS = {
         ("info:|does not answer", "see whether the repository answers, and what its credentials may"),
         ("", "make a new full backup of PostgreSQL"),
     ),
+    "yearly": (
+        ("info:|does not answer", "see whether the repository answers, and what its credentials may"),
+        ("", "make a new yearly backup of PostgreSQL (systemctl start vise-pgbackrest@yearly)"),
+    ),
     "restic": (
         # What is damaged cannot be read either, and no credential mends it.
         ("ciphertext verification failed|pack ", "make a new backup of the files"),

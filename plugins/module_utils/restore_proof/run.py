@@ -23,6 +23,7 @@ REPOSITORIES = "/etc/vise/backup-verify-restic.json"
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 PROOFS: dict[str, t.Callable[[Settings, str, host.Bench, Outcome], None]] = {
     "postgresql": postgresql.prove,
+    "yearly": postgresql.prove_yearly,
     "restic": restic.prove,
     "redis": redis.prove,
 }

@@ -9,7 +9,7 @@ import re
 import typing as t
 
 # Each proof with the name that its tool has in metrics.
-TOOLS = {"postgresql": "pgbackrest", "restic": "restic", "redis": "redis"}
+TOOLS = {"postgresql": "pgbackrest", "yearly": "pgbackrest-yearly", "restic": "restic", "redis": "redis"}
 # Where live data lies: nothing is ever restored there.
 FORBIDDEN = ("/etc", "/usr", "/boot", "/home", "/root", "/run", "/var/lib/postgresql", "/var/lib/redis")
 SECRET = re.compile(r"(key|secret|pass|token)$")
@@ -60,6 +60,7 @@ class Settings:
     restic_age_seconds: int
     restic_parts: int
     restic_repositories: tuple[ResticRepository, ...] = ()
+    pgbackrest_yearly: tuple[str, ...] = ()  # configurations of the sets that are kept for good
 
     @classmethod
     def from_json(cls, data: dict[str, t.Any], repositories: list[dict[str, str]]) -> Settings:
@@ -68,6 +69,7 @@ class Settings:
             **{
                 **data,
                 "pgbackrest_repositories": tuple(data["pgbackrest_repositories"]),
+                "pgbackrest_yearly": tuple(data["pgbackrest_yearly"]),
                 "restic_sets": tuple(ResticSet(**entry) for entry in data["restic_sets"]),
                 "restic_repositories": tuple(ResticRepository(**entry) for entry in repositories),
             }
@@ -108,6 +110,7 @@ def bad(name: str) -> bool:
 def targets(settings: Settings, pgbackrest_config: str, only: str = "") -> list[tuple[str, str]]:
     """Return what is proven, in order, as pairs of proof and repository."""
     found = [("postgresql", str(key)) for key in pgbackrest_keys(settings, pgbackrest_config)]
+    found += [("yearly", str(number)) for number in range(1, len(settings.pgbackrest_yearly) + 1)]
     names = [repository.name for repository in settings.restic_repositories]
     found += [("restic", name) for name in names]
     found += [("redis", name) for name in names if any(wanted.redis_dump for wanted in settings.restic_sets)]

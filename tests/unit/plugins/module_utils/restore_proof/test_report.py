@@ -102,6 +102,7 @@ def test_the_last_line_of_a_good_run_says_what_is_proven() -> None:
         ("postgresql", "RPO: the newest marker is 86400 s old", "see whether WAL is archived"),
         ("postgresql", "pgbackrest info: ERROR: [103]: timeout", "see whether the repository answers"),
         ("postgresql", "pgbackrest restore: ERROR: [082]: checksum", "make a new full backup"),
+        ("yearly", "pgbackrest restore: ERROR: [082]: checksum", "make a new yearly backup of PostgreSQL"),
         ("restic", "set files: there is no snapshot", "see why restic's timer makes no backup"),
         ("restic", "set files: snapshots cannot be read: Fatal", "see whether the repository answers"),
         ("restic", "pack 7e44 contains 2 errors", "make a new backup of the files"),

@@ -21,6 +21,7 @@ PLAIN = {
     "pgbackrest_config": "/etc/pgbackrest/pgbackrest.conf",
     "pgbackrest_stanza": "main",
     "pgbackrest_repositories": [],
+    "pgbackrest_yearly": [],
     "postgresql_settings": {},
     "restic_host": "",
     "restic_sets": [{"name": "files"}, DUMP],
@@ -83,6 +84,7 @@ def test_a_neighbour_of_live_data_is_no_live_data() -> None:
         ({"pgbackrest_repositories": [3]}, "postgresql", ["postgresql 3"]),
         ({"pgbackrest_config": ""}, "postgresql", []),
         ({"restic": []}, "", ["postgresql 1", "postgresql 3"]),
+        ({"pgbackrest_yearly": ["/a.conf", "/b.conf"]}, "yearly", ["yearly 1", "yearly 2"]),
     ],
 )
 def test_targets_are_all_that_is_configured(further: dict[str, Any], only: str, expected: list[str]) -> None:
