@@ -74,6 +74,7 @@ SITE: Site = {
     "http3": True,
     "origin_lock": "none",
     "restricted": {},
+    "texts": {},
     "rate_limits": [],
     "max_body_size": "1m",
     "static": {},
@@ -99,7 +100,7 @@ def nginx_model(
     origin_pull_ca: str = "",
 ) -> dict[str, t.Any]:
     """Return complete sites and the sockets that they need."""
-    _refuse_control_characters([sites, headers])
+    _refuse_control_characters([[_without_line_ends(site) for site in sites], headers])
     complete = [_site(site, headers or {}, ipv6) for site in sites]
     zones = {zone["name"] for zone in rate_limits or []}
     complaints = [text for site in complete for text in _complaints(site, zones, cloudflare, bool(origin_pull_ca))]
@@ -126,6 +127,7 @@ def _site(given: Site, headers: dict[str, str], ipv6: bool) -> Site:
     site["internal"] = bool(site["listen"])
     site["listen"] = _listen({**LISTEN, **site["listen"]}, ipv6)
     site["static"] = {**STATIC, **site["static"]}
+    site["texts"] = {path: quoted(text).replace("\n", "\\n") for path, text in site["texts"].items()}
     site["restricted"] = {**RESTRICTED, **site["restricted"]}
     site["tls"] = {"versions": ["TLSv1.3"], **site["tls"]}
     site["rate_limits"] = [{**RATE_LIMIT, **limit} for limit in site["rate_limits"]]
@@ -164,6 +166,8 @@ def _complaints(site: Site, zones: set[str], cloudflare: bool, origin_pull_ca: b
     yield from (
         f"{name}: restricted.allow: {a!r} is no IP address or range" for a in _no_ranges(site["restricted"]["allow"])
     )
+    yield from (f"{name}: texts: {path!r} is no path" for path in site["texts"] if not path.startswith("/"))
+    yield from (f"{name}: the text of {path} holds a $" for path, text in site["texts"].items() if "$" in text)
     if site["origin_lock"] == "cloudflare" and not cloudflare:
         yield f"{name} is locked to Cloudflare, so nginx_cloudflare must be true"
     if site["origin_lock"] == "authenticated_origin_pulls" and not origin_pull_ca:
@@ -177,7 +181,7 @@ def _texts(site: Site) -> t.Iterator[str]:
     # What stands in quotation marks in the configuration; headers are quoted for themselves.
     yield from (site["root"], site["tls"]["certificate"], site["tls"]["key"], site["upstream"].get("ca", ""))
     yield from (site["static"]["previous"], site["static"]["not_found"], *site["static"]["immutable"])
-    yield from site["restricted"]["paths"]
+    yield from (*site["restricted"]["paths"], *site["texts"])
 
 
 def _no_ranges(texts: list[str]) -> t.Iterator[str]:
@@ -197,6 +201,11 @@ def _refuse_control_characters(value: t.Any) -> None:
             _refuse_control_characters(part)
     elif isinstance(value, str) and any(ord(character) < 32 for character in value):
         raise AnsibleFilterError(f"nginx_sites: {value!r} holds a line break or another control character")
+
+
+def _without_line_ends(site: Site) -> Site:
+    # Texts are the one place for them: they are written as nginx's \n.
+    return {**site, "texts": {path: text.replace("\n", "") for path, text in (site.get("texts") or {}).items()}}
 
 
 def _doubles(sites: list[Site]) -> t.Iterator[str]:

@@ -78,6 +78,10 @@ def test_headers_of_a_site_go_before_those_of_all(options: dict[str, Any], expec
     assert complete(site(**options), headers=given)["headers"] == expected
 
 
+def test_texts_are_written_on_one_line() -> None:
+    assert complete(site(texts={"/a": 'one "1"\ntwo\n'}))["texts"] == {"/a": '"one \\"1\\"\\ntwo\\n"'}
+
+
 def test_upstream_is_filled_in() -> None:
     found = complete(upstream(timeouts={"read": 3600}))["upstream"]
     assert found["server_name"] == "docs.example.org"
@@ -101,6 +105,9 @@ def test_upstream_is_filled_in() -> None:
         (upstream(tls=True), "docs: an upstream with tls needs the ca"),
         (site(restricted={"paths": ["^/a"], "allow": ["office"]}), "docs: restricted.allow: 'office' is no IP address"),
         (site(restricted={"paths": ['^/"a']}), "holds a quotation mark"),
+        (site(texts={"a": ""}), "docs: texts: 'a' is no path"),
+        (site(texts={"/a": "$host"}), "docs: the text of /a holds a $"),
+        (site(texts={"/a": "\r"}), "holds a line break"),
         (site(csp="a\nb"), "holds a line break"),
         (site(root='/srv";'), "holds a quotation mark"),
         (site(static={"immutable": ['"']}), "holds a quotation mark"),
