@@ -91,7 +91,7 @@ world: image ## Start the sandbox's world outside: DNS, ACME, APIs
 .PHONY: hosts
 hosts: world ## Create the sandbox's platform host, and give it its name
 	molecule create --scenario-name default
-	python sandbox/sandbox.py point 172.30.0.10 fd30::10 docs
+	python sandbox/sandbox.py point 172.30.0.10 fd30::10 docs mail autoconfig autodiscover mta-sts
 
 .PHONY: secrets
 secrets: world ## Make the secrets of the development environment that are missing
@@ -182,6 +182,11 @@ test-role: world ## Run one role's scenario (ROLE=nginx)
 .PHONY: e2e
 e2e: world docs ## Test a converged platform from outside
 	pytest tests/e2e
+
+.PHONY: campaign
+campaign: world ## Kill a primary again and again under writers, and count lost rows (ARGS='--kills 20 --minutes 8')
+	molecule converge --scenario-name postgresql
+	python -m tools.kill_campaign $(ARGS)
 
 .PHONY: bench
 bench: hosts docs secrets $(VENV_BENCH)/ready ## Measure no-change runs, one host and six, beside plain tasks and pyinfra

@@ -47,6 +47,11 @@ def password(name: str) -> Callable[[], dict[str, str]]:
     return lambda: {name: randomness.token_urlsafe(24)}
 
 
+def token(name: str, length: int) -> Callable[[], dict[str, str]]:
+    """Return a maker of letters and digits, for what takes nothing else."""
+    return lambda: {name: randomness.token_hex(length)[:length]}
+
+
 PASSWORDS = (
     "vault_database_edu",
     "vault_database_pool",
@@ -54,12 +59,23 @@ PASSWORDS = (
     "vault_cache_edu",
     "vault_backup_database_passphrase",
     "vault_backup_files_passphrase",
+    "vault_mailbox_postmaster",
+    "vault_mailbox_probe",
 )
+# mailcow's compose file and SQL take these as they are; the last has a length that SOGo prescribes.
+TOKENS = {
+    "vault_mail_api_key": 40,
+    "vault_mail_database": 32,
+    "vault_mail_database_root": 32,
+    "vault_mail_redis": 32,
+    "vault_mail_sogo": 16,
+}
 MAKERS: dict[tuple[str, ...], Callable[[], Mapping[str, str]]] = {
     ("vault_internal_ca", "vault_internal_ca_key"): internal_ca,
     ("vault_cloudflare_token",): cloudflare_token,
     ("vault_backup_key", "vault_backup_secret", "vault_backup_append_key", "vault_backup_append_secret"): storage_keys,
     **{(name,): password(name) for name in PASSWORDS},
+    **{(name,): token(name, length) for name, length in TOKENS.items()},
 }
 
 

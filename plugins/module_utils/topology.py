@@ -89,6 +89,11 @@ def internal_name(name: str) -> str:
     return f"{name}.internal"
 
 
+def names(site: Mapping[str, t.Any]) -> list[str]:
+    """Return the names under which a site is served."""
+    return [site["domain"], *(site.get("names") or ())]
+
+
 def certificate(name: str) -> dict[str, str]:
     """Return where the certificates role keeps a certificate."""
     return {"certificate": f"{TLS}/{name}/fullchain.pem", "key": f"{TLS}/{name}/privkey.pem"}
@@ -127,7 +132,7 @@ def edge_sites(plan: Topology, host: str) -> t.Iterator[Entry]:
         if host not in plan.entrance(site):
             continue
         local = host in plan.serving(site)
-        base = {"name": name, "domains": [site["domain"]], "tls": certificate(name)}
+        base = {"name": name, "domains": names(site), "tls": certificate(name)}
         options = dict(site.get("nginx") or {})
         if not local:
             # The pages' own place is the serving host; only what names an immutable file matters to the one before it.
@@ -146,7 +151,7 @@ def internal_sites(plan: Topology, host: str) -> t.Iterator[Entry]:
         if host in plan.serving(site) and plan.proxying(site):
             base = {
                 "name": f"{name}-internal",
-                "domains": [site["domain"], internal_name(name)],
+                "domains": [*names(site), internal_name(name)],
                 "tls": certificate("internal"),
                 "listen": {"port": INTERNAL_PORT},
             }
@@ -166,7 +171,7 @@ def certificates(plan: Topology, host: str, challenge: str) -> list[Entry]:
     return [
         {
             "name": name,
-            "domains": [site["domain"], *(site.get("aliases") or ())],
+            "domains": [*names(site), *(site.get("aliases") or ())],
             "challenge": site.get("challenge") or challenge,
         }
         for name, site in plan.sites.items()

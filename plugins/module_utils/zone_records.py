@@ -15,6 +15,7 @@ from ansible_collections.vise.platform.plugins.module_utils.topology import (
     Topology,
     TopologyError,
     is_address,
+    names,
 )
 
 MAIL = "mail"
@@ -88,7 +89,7 @@ def of_sites(plan: Topology) -> Iterator[Entry]:
     """Yield the records of what visitors see."""
     for name, site in plan.sites.items():
         more = {"proxied": True} if site.get("proxied") else {}
-        for domain in [site["domain"], *(site.get("aliases") or ())]:
+        for domain in [*names(site), *(site.get("aliases") or ())]:
             yield from addresses(domain, plan.public(site), f"site {name}", **more)
 
 

@@ -140,13 +140,22 @@ def test_only_the_edge_has_public_certificates(host: str, groups: dict[str, list
     assert found["public_addresses"] == (["192.0.2.2", "2001:db8::2"] if names else [])
 
 
-MAIL = {"mail": {"domain": "mail.vln.test", "group": "mail", "entrance": "mail", "port": 8080, "nginx": {"csp": ""}}}
+MAIL = {
+    "mail": {
+        "domain": "mail.vln.test",
+        "names": ["mta-sts.vln.test"],
+        "group": "mail",
+        "entrance": "mail",
+        "port": 8080,
+    }
+}
 
 
 @pytest.mark.parametrize(("host", "groups", "names"), [("a", ONE, ["mail"]), ("m", EACH, ["mail"]), ("e", EACH, [])])
 def test_visitors_reach_a_site_at_its_entrance(host: str, groups: dict[str, list[str]], names: list[str]) -> None:
     found = of(host, groups, MAIL)
     assert [one["name"] for one in found["certificates_wanted"]] == names
+    assert [site["domains"] for site in found["nginx_sites"]] == [["mail.vln.test", "mta-sts.vln.test"] for _ in names]
     assert [site["upstream"] for site in found["nginx_sites"]] == [{"servers": ["127.0.0.1:8080"]} for _ in names]
     assert found["static_sites"] == []
 
