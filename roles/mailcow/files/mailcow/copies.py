@@ -15,8 +15,8 @@ from mailcow.host import MARKER, SNAPSHOTS, STATE, Problem, Settings, run, strea
 PASSING = ("clamd-db-vol-1", "mysql-socket-vol-1", "sogo-web-vol-1")
 # What came in since the snapshot stays on the way back: a mail twice is better than none.
 KEEPS_NEW = ("vmail-vol-1", "postfix-vol-1")
-# What a backup holds beside the dumps, and in what way it comes back.
-BACKED_UP = ("vmail-vol-1", "crypt-vol-1", "rspamd-vol-1", "postfix-vol-1")
+# What a backup holds beside the dumps. What waits to go out is no part of it: brought back, it would go out again.
+BACKED_UP = ("vmail-vol-1", "crypt-vol-1", "rspamd-vol-1")
 FILES = ("mailcow.conf", "docker-compose.override.yml", "data/web/inc/app_info.inc.php")
 SPARE = 512 * 1024 * 1024
 SQL, RDB = "mailcow.sql", "redis.rdb"
