@@ -76,7 +76,8 @@ def postgresql_hba(
 
 def _user(user: Entry, databases: t.Sequence[Entry]) -> list[str]:
     # pg_rewind fetches files by functions of a database, in which the user may do nothing else.
-    places = "replication,postgres" if user.get("replication") else ",".join(_quoted(name) for name in reach(user, databases))
+    named = ",".join(_quoted(name) for name in reach(user, databases))
+    places = "replication,postgres" if user.get("replication") else named
     if not places:
         return []
     name = _quoted(user["name"])

@@ -28,7 +28,7 @@ def write(conninfo: str, log: str, writer: int) -> None:
 
 
 if __name__ == "__main__":
-    workers = [multiprocessing.Process(target=write, args=(sys.argv[1], f"{sys.argv[2]}.{n}", n)) for n in range(4)]
+    workers = [multiprocessing.Process(target=write, args=(sys.argv[1], f"{sys.argv[2]}.{n}", n)) for n in range(int(sys.argv[3]))]
     for worker in workers:
         worker.start()
     signal.sigwait([signal.SIGTERM])
