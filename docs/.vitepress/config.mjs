@@ -70,6 +70,7 @@ export default defineConfig({
           { text: 'Architecture', link: '/architecture' },
           { text: 'How a component works', link: '/how-component-works' },
           { text: 'Data and its backups', link: '/backups' },
+          { text: 'Mail', link: '/mail' },
           { text: 'DNS', link: '/dns' },
           { text: 'Keys that sign mail', link: '/dkim' },
           { text: 'The sandbox', link: '/sandbox' },
