@@ -107,6 +107,7 @@ lost:
 
 import contextlib
 import dataclasses
+import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -126,6 +127,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "accept_loss": {"type": "bool", "default": False},
 }
 Options = t.Mapping[str, t.Any]
+PATIENCE = 30  # seconds
 Note = dict[str, t.Any]
 
 
@@ -161,11 +163,18 @@ def old_of(new: host.Cluster, note: Note) -> host.Cluster:
 
 def check(new: host.Cluster, options: Options, path: str, check_mode: bool) -> tuple[bool, Note]:
     """Refuse what cannot go well."""
+    # A cluster that was just put back needs a moment until its standbys are there again.
+    tries = PATIENCE if upgrade_host.noted(path).get("stage") == upgrade.UPGRADING else 1
     note = begin(new, path, check_mode)
     if not note or note.get("stage") in upgrade.AHEAD:
         return False, note
     old = old_of(new, note)
-    reasons = upgrade.refusals(upgrade_host.facts(old, options["port"], new.version), old.version, new.version)
+    reasons: list[str] = []
+    for attempt in range(tries):
+        time.sleep(min(attempt, 1))
+        reasons = upgrade.refusals(upgrade_host.facts(old, options["port"], new.version), old.version, new.version)
+        if not reasons:
+            break
     if reasons:
         raise model.ClusterError(f"nothing was changed, {old.version} serves: {'; '.join(reasons)}")
     if check_mode:

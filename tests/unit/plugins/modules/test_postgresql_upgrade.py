@@ -196,3 +196,12 @@ def test_primary_is_not_retired(machine: Host) -> None:
 def test_report_has_the_rows() -> None:
     note = {"from": "15", "way": "--copy", "seconds": {}, "before": {"edu": {"table a": 3}}}
     assert postgresql_upgrade.report(note) == {"way": "--copy", "seconds": {}, "rows": 3}
+
+
+def test_standbys_of_a_cluster_that_was_put_back_are_waited_for(machine: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [upgrade.Facts(**{**vars(WELL), "absent": ("second",)}), WELL]
+    monkeypatch.setattr(upgrade_host, "facts", lambda *_: answers.pop(0))
+    monkeypatch.setattr(postgresql_upgrade.time, "sleep", lambda _: None)
+    machine.at("upgrading")
+    machine.call("checked")
+    assert answers == []
