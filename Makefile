@@ -189,5 +189,5 @@ campaign: world ## Kill a primary again and again under writers, and count lost 
 	python -m tools.kill_campaign $(ARGS)
 
 .PHONY: bench
-bench: hosts docs secrets $(VENV_BENCH)/ready ## Measure no-change runs, one host and six, beside plain tasks and pyinfra
+bench: hosts docs secrets $(VENV_BENCH)/ready ## Measure no-change runs, one host and seven, beside plain tasks and pyinfra
 	python -m tools.bench

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 LOGS = ROOT / ".cache/logs"
+INVENTORY = "inventories/development"
+VAULT = f"{INVENTORY}/group_vars/all/vault.yml"
 TAIL = 60
 QUIET_SECONDS = 30
 
@@ -121,6 +123,16 @@ def site_lines(listing: dict[str, Any]) -> list[str]:
     ]
 
 
+def mail_lines(listing: dict[str, Any]) -> list[str]:
+    """Tell who has mail and how to write one from outside."""
+    domain = next(iter(listing["_meta"]["hostvars"].values()))["domain"]
+    return [
+        f"mail.{domain} takes mail for postmaster@{domain} and probe@{domain} (passwords: {VAULT})",
+        f"  does it flow  .venv/bin/ansible-playbook -i {INVENTORY} playbooks/probe_mail.yml",
+        f"  write one     docker exec world swaks --to postmaster@{domain} --server mail.{domain}",
+    ]
+
+
 WORLD_LINES = [
     "world (172.30.0.2) plays the world outside",
     "  its services  make status",
@@ -137,7 +149,9 @@ def time_lines(took: list[tuple[Stage, float]]) -> list[str]:
 def summary(listing: dict[str, Any], took: list[tuple[Stage, float]]) -> str:
     """Tell what runs where, how to look at it, and how long each stage took."""
     logs = ["logs: .cache/logs/up-<stage>.log", "remove everything: make down"]
-    return "\n".join(["", *host_lines(listing), *site_lines(listing), *WORLD_LINES, *time_lines(took), *logs])
+    return "\n".join(
+        ["", *host_lines(listing), *site_lines(listing), *mail_lines(listing), *WORLD_LINES, *time_lines(took), *logs]
+    )
 
 
 def main() -> int:

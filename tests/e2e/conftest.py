@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.converge import ADDRESS, ADDRESS6, LISTING, PHASE1, TASKS, Platform, chosen
+from tests.e2e.converge import ADDRESS, ADDRESS6, LISTING, MAIL_NAMES, PHASE1, TASKS, Platform, chosen
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = ROOT / ".cache/sandbox/id_ed25519"
@@ -84,7 +84,7 @@ def empty(request: pytest.FixtureRequest, sandbox: Shell) -> Platform:
     subprocess.run([sys.executable, "-m", "tools.make_secrets"], cwd=ROOT, check=True)
     if not request.config.getoption("--kept"):
         PHASE1.create()
-    sandbox("point", ADDRESS, ADDRESS6, "docs")
+    sandbox("point", ADDRESS, ADDRESS6, "docs", *MAIL_NAMES)
     return PHASE1
 
 

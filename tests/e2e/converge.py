@@ -139,4 +139,6 @@ PHASE2 = Platform("tests/e2e/inventories/phase2", "phase2", "phase2")
 HOST, ADDRESS, ADDRESS6 = "host-1", "172.30.0.10", "fd30::10"
 URL = "https://docs.vln.test/"
 # The tasks of site.yml that work on a host and come before the smoke test.
-TASKS = 22
+TASKS = 60
+# Names below the domain that lead to the host with mail.
+MAIL_NAMES = ("mail", "autoconfig", "autodiscover", "mta-sts")

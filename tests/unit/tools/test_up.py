@@ -41,6 +41,7 @@ def test_summary_tells_address_command_and_file_of_what_runs() -> None:
     assert "root@172.30.0.10" in text
     assert "curl --http3 -sI https://docs.vln.test/" in text
     assert "docs/.vitepress/dist" in text
+    assert "swaks --to postmaster@vln.test --server mail.vln.test" in text
     assert "     10 s  setup" in text
     assert "     12 s  in all" in text
 
