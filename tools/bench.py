@@ -44,6 +44,11 @@ class Topology(NamedTuple):
     mail: tuple[str, str]
 
 
+def at(octet: int) -> tuple[str, str]:
+    """Both addresses of a host of the sandbox."""
+    return f"172.30.0.{octet}", f"fd30::{octet}"
+
+
 TOPOLOGIES = {
     "one": Topology("default", "inventories/development", ("172.30.0.10", "fd30::10"), ("172.30.0.10", "fd30::10")),
     "seven": Topology(
