@@ -104,12 +104,19 @@ def connect_redis(host: str = "redis") -> Any:
     return redis.Redis(host, password=os.environ.get("REDISPASS") or None, decode_responses=True, socket_timeout=30)
 
 
-def pass_on(key: str, *argv: str) -> NoReturn:
+def pass_on(key: str, stop: str, *argv: str) -> NoReturn:
     """Run a daemon; what it logs goes to the container's log, to Redis for the API and to whoever counts failures."""
     import redis
 
     child = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
-    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+
+    def end(*_signal: Any) -> NoReturn:
+        """Its children may hold the pipe for longer than it lives."""
+        subprocess.run(stop.split(), check=False)
+        child.wait(8)
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, end)
     store = connect_redis()
     assert child.stdout is not None
     for line in child.stdout:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -60,7 +61,7 @@ def postfix() -> NoReturn:
     kit.write("/etc/postfix/master.cf", (conf / "master.cf").read_text())
     kit.write("/etc/aliases", "null: /dev/null\nham: /dev/null\nspam: /dev/null\nwatchdog: /dev/null\n")
     kit.run("newaliases")
-    kit.pass_on("POSTFIX_MAILLOG", "postfix", "start-fg")
+    kit.pass_on("POSTFIX_MAILLOG", "postfix stop", "postfix", "start-fg")
 
 
 def dovecot() -> NoReturn:
@@ -72,7 +73,7 @@ def dovecot() -> NoReturn:
     for folder in ("/var/vmail", "/var/vmail_index", "/var/vmail/sieve"):
         Path(folder).mkdir(exist_ok=True)
         kit.run("chown", "vmail:vmail", folder)
-    kit.pass_on("DOVECOT_MAILLOG", "dovecot", "-F")
+    kit.pass_on("DOVECOT_MAILLOG", "doveadm stop", "dovecot", "-F")
 
 
 def rspamd() -> NoReturn:
@@ -186,7 +187,8 @@ def acme() -> NoReturn:
 def idle() -> NoReturn:
     """What the real one has and nothing here asks: it is there, and does nothing."""
     kit.say("Nothing to do in the sandbox")
-    kit.become("sleep", "infinity")
+    while True:
+        signal.pause()
 
 
 def watchdog() -> None:
