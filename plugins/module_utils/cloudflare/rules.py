@@ -67,8 +67,8 @@ def line(rule: Json) -> str:
 
 def diff(found: Sequence[Json], wanted: Sequence[Json]) -> dict[str, t.Any]:
     """Return the rules before and after."""
-    pairs = [*wanted, *({} for _ in found[len(wanted) :])]
-    before = [shown(rule, other) if other else shown(rule, {}) for rule, other in zip(found, pairs, strict=False)]
+    beside = [*wanted, *({} for _rule in found[len(wanted) :])]
+    before = [shown(rule, other) for rule, other in zip(found, beside, strict=False)]
     return {"before": {"rules": before}, "after": {"rules": [{**DEFAULTS, **rule} for rule in wanted]}}
 
 
