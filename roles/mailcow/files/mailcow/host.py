@@ -58,7 +58,9 @@ def stream(argv: t.Sequence[str], target: Path, **environment: str) -> None:
         handle.flush()
         os.fsync(handle.fileno())
     if done.returncode:
-        raise Problem(f"`{' '.join(argv[:3])}` failed: {done.stderr.decode('utf-8', 'replace').strip()[-800:]}")
+        # Docker itself complains on the standard output.
+        last = (done.stderr or target.read_bytes()[-800:]).decode("utf-8", "replace").strip()[-800:]
+        raise Problem(f"`{' '.join(argv[:8])}` failed: {last}")
 
 
 def write(path: Path, text: str) -> None:
