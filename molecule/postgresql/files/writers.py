@@ -28,7 +28,8 @@ def write(conninfo: str, log: str, writer: int) -> None:
 
 
 if __name__ == "__main__":
-    workers = [multiprocessing.Process(target=write, args=(sys.argv[1], f"{sys.argv[2]}.{n}", n)) for n in range(int(sys.argv[3]))]
+    address, log, count = sys.argv[1:4]
+    workers = [multiprocessing.Process(target=write, args=(address, f"{log}.{n}", n)) for n in range(int(count))]
     for worker in workers:
         worker.start()
     signal.sigwait([signal.SIGTERM])

@@ -153,7 +153,7 @@ class Standby(Host):
 
     def __init__(self, root: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__(root)
-        monkeypatch.setattr(host.pwd, "getpwnam", lambda _: type("User", (), {"pw_uid": -1, "pw_gid": -1}))
+        monkeypatch.setattr("pwd.getpwnam", lambda _: type("User", (), {"pw_uid": -1, "pw_gid": -1}))
         self.install()
         self.write("var/lib/postgresql/17/main/PG_VERSION")
         self.write("etc/postgresql/17/main/postgresql.conf")

@@ -201,7 +201,7 @@ def test_report_has_the_rows() -> None:
 def test_standbys_of_a_cluster_that_was_put_back_are_waited_for(machine: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [upgrade.Facts(**{**vars(WELL), "absent": ("second",)}), WELL]
     monkeypatch.setattr(upgrade_host, "facts", lambda *_: answers.pop(0))
-    monkeypatch.setattr(postgresql_upgrade.time, "sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
     machine.at("upgrading")
     machine.call("checked")
     assert answers == []
