@@ -11,7 +11,8 @@ version_added: 0.1.0
 description:
   - Notes when a drill and each of its stages began and ended, in a JSON file that is whole at any moment, so that a
     drill that was cut off still tells how far it came.
-  - A stage that has brought back what is older than the limit fails the drill at once: what follows would mend nothing.
+  - A stage that has brought back what is older than the limit fails the drill at once, since what follows would mend
+    nothing.
   - At the end it judges what was found, writes the report for people beside the JSON file and a metric for
     node_exporter, and fails when the drill has failed.
 author:

@@ -81,4 +81,4 @@ def write(path: Path, text: str) -> None:
 def configuration(text: str) -> dict[str, str]:
     """Return the variables of mailcow.conf."""
     lines = (line for line in text.splitlines() if "=" in line and not line.startswith("#"))
-    return {name: value for name, _, value in (line.partition("=") for line in lines)}
+    return {name: value for name, _sign, value in (line.partition("=") for line in lines)}

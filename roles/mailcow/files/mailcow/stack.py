@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 import typing as t
 import urllib.error
@@ -13,6 +14,8 @@ from mailcow.host import MARKER, STATE, Problem, Settings, configuration, run, w
 
 # They read the certificate when they start, and mailcow's own renewal restarts them too.
 CERTIFICATE_USERS = ("postfix-mailcow", "dovecot-mailcow", "nginx-mailcow")
+# What answers in clear, by its variable of mailcow.conf, and how it begins.
+GREETINGS = {"SMTP_PORT": b"220", "IMAP_PORT": b"* OK"}
 RESTART = STATE / "restart-for-certificate"
 # What containers must find, and mailcow's own installer would have made.
 PLACEHOLDER = "data/conf/rspamd/override.d/worker-controller-password.inc"
@@ -189,7 +192,20 @@ def answer(of: Settings) -> str:
 def health(of: Settings) -> str:
     """Return what is wrong with mailcow as it runs; nothing when all is well."""
     down = differing(wanted_hashes(of), containers(of))
-    return f"not running as wanted: {', '.join(down)}" if down else answer(of)
+    if down:
+        return f"not running as wanted: {', '.join(down)}"
+    return answer(of) or next((said for name in GREETINGS if (said := silence(of, name))), "")
+
+
+def silence(of: Settings, name: str) -> str:
+    """Return why a mail service does not greet; nothing when it does. Docker takes a connection before there is one."""
+    port = conf(of).get(name, "").rpartition(":")[2]
+    try:
+        with socket.create_connection(("127.0.0.1", int(port)), timeout=10) as connection:
+            said = connection.recv(100)
+    except (OSError, ValueError) as error:
+        return f"{name} {port} does not answer: {error}"
+    return "" if said.startswith(GREETINGS[name]) else f"{name} {port} does not greet: {said!r}"
 
 
 def wait(of: Settings) -> None:

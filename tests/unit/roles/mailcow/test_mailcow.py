@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import socket
 import sys
+import threading
 import types
 import typing as t
 from pathlib import Path
@@ -119,3 +121,33 @@ def test_dump_that_ends_too_early_is_none(
     else:
         with pytest.raises(code.host.Problem, match="no whole dump"):
             code.copies.whole(path)
+
+
+@pytest.mark.parametrize(
+    ("greeting", "told"),
+    [
+        (b"220 mail.example.org ESMTP\r\n", ""),
+        (b"", "does not greet"),
+        (b"554 no\r\n", "does not greet"),
+        (None, "does not answer"),
+    ],
+)
+def test_mail_runs_once_it_greets(
+    code: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, greeting: bytes | None, told: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setattr(code.stack, "conf", lambda _of: {"SMTP_PORT": f"127.0.0.1:{port}"})
+
+        def greet() -> None:
+            connection, _address = server.accept()
+            with connection:
+                connection.sendall(greeting or b"")
+
+        if greeting is None:
+            server.close()
+        else:
+            threading.Thread(target=greet, daemon=True).start()
+        said = code.stack.silence(None, "SMTP_PORT")
+    assert told in said
+    assert bool(said) == bool(told)
