@@ -24,7 +24,12 @@ CONNECTION: dict[str, t.Any] = {
 }
 ALWAYS = "always"
 STATE: dict[str, t.Any] = {"type": "str", "choices": ["present", "absent"], "default": "present"}
-UPDATE_PASSWORD: dict[str, t.Any] = {"type": "str", "choices": ["on_create", ALWAYS], "default": "on_create"}
+UPDATE_PASSWORD: dict[str, t.Any] = {
+    "type": "str",
+    "choices": ["on_create", ALWAYS],
+    "default": "on_create",
+    "no_log": False,
+}
 TEXT: dict[str, t.Any] = {"type": "str"}
 NAME: dict[str, t.Any] = {"type": "str", "required": True}
 NUMBER: dict[str, t.Any] = {"type": "int"}
