@@ -63,6 +63,10 @@ def own_description(inventory: Path) -> None:
         "all/database",
         "all/cache",
         "all/backups",
+        "all/mail",
+        "all/dns",
+        "all/dkim",
+        "development/dns",
         "development/sandbox",
         "development/people",
     ):

@@ -117,12 +117,22 @@ def assert_stale_backup_fails(reports: Path) -> None:
     assert f"vise_drill_rpo_seconds {lost}\n" in metrics
 
 
+def mails(address: str, on_host: Shell) -> set[str]:
+    """Return the checksum of every mail of a host."""
+    volume = "/var/lib/docker/volumes/mailcowdockerized_vmail-vol-1/_data"
+    found = f"find {volume} -path '*/cur/*' -o -path '*/new/*' | xargs -r -d '\\n' sha256sum | cut -d' ' -f1"
+    return set(on_host(address, found).stdout.split())
+
+
 @pytest.mark.usefixtures("courses")
 def test_platform_is_rebuilt_from_its_backups_with_every_row_and_key(
     on_host: Shell, sandbox: Shell, sql: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    for unit in ("vise-pgbackrest@full", "restic-backup@configuration:first", "restic-backup@redis:first"):
+    sets = [f"restic-backup@{name}:first" for name in ("configuration", "redis", "mail")]
+    for unit in ("vise-pgbackrest@full", *sets):
         on_host(ADDRESS, f"systemctl start {unit}")
+    kept = mails(ADDRESS, on_host)
+    assert kept
     # Younger than any backup: it comes back by the archive alone, which is a minute behind at most.
     sql("INSERT INTO users (email, name) SELECT gen_random_uuid() || '@example.org', 'Late'")
     on_host(ADDRESS, "systemctl start vise-backup-marker")
@@ -137,6 +147,7 @@ def test_platform_is_rebuilt_from_its_backups_with_every_row_and_key(
         (ROOT / ".cache/e2e/drill.md").write_text(report.read_text())
         assert run.code == 0, report.read_text() + run.tail
         assert rows("172.30.0.20", on_host) == wanted
+        assert kept <= mails("172.30.0.20", on_host)
         found = json.loads(report.with_suffix(".json").read_text())
         names = [check["name"] for check in found["found"]["checks"]]
         assert {"markers of the database", "pg_amcheck", "keys of the cache"} <= set(names)
