@@ -92,6 +92,7 @@ world: image ## Start the sandbox's world outside: DNS, ACME, APIs
 hosts: world ## Create the sandbox's platform host, and give it its name
 	molecule create --scenario-name default
 	python sandbox/sandbox.py point 172.30.0.10 fd30::10 docs mail autoconfig autodiscover mta-sts
+	for address in 172.30.0.10 fd30::10; do python sandbox/sandbox.py ptr $$address mail.vln.test; done
 
 .PHONY: secrets
 secrets: world ## Make the secrets of the development environment that are missing

@@ -85,6 +85,9 @@ def empty(request: pytest.FixtureRequest, sandbox: Shell) -> Platform:
     if not request.config.getoption("--kept"):
         PHASE1.create()
     sandbox("point", ADDRESS, ADDRESS6, "docs", *MAIL_NAMES)
+    # As the provider of a server is asked to set it.
+    for address in (ADDRESS, ADDRESS6):
+        sandbox("ptr", address, "mail.vln.test")
     return PHASE1
 
 

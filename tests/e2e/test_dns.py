@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
+import ssl
 import subprocess
 import sys
 import time
@@ -114,17 +116,24 @@ def publish(inventory: Path, tmp_path: Path, sandbox: Any) -> Iterator[Publish]:
 
     yield run
     sandbox("fault", "cloudflare", "none")
-    arguments = {
-        "token": "{{ cloudflare_token }}",
-        "endpoint": "https://172.30.0.5/client/v4",
-        "ca_path": str(SECRETS / "ca.crt"),
-        "zone": "vln.test",
-        "purge": True,
-    }
-    for owner in (OWNER, "somebody else"):
-        module = ("-m", "vise.platform.cloudflare_dns", "-a", json.dumps({**arguments, "owner": owner, "records": []}))
-        done = ansible("ansible", "localhost", "-e", f"@{variables(tmp_path)}", *module)
-        assert done.code == 0, done.text
+    zone = api("GET", "?name=vln.test")[0]["id"]
+    marks = tuple(f"[{owner}]" for owner in (OWNER, "somebody else"))
+    records = api("GET", f"/{zone}/dns_records?per_page=5000")
+    ours = [{"id": record["id"]} for record in records if str(record.get("comment") or "").startswith(marks)]
+    # As many as the free plan lets a call hold.
+    for start in range(0, len(ours), 200):
+        api("POST", f"/{zone}/dns_records/batch", {"deletes": ours[start : start + 200]})
+
+
+def api(method: str, path: str, body: Any = None) -> Any:
+    """Ask the double without a playbook, which takes seconds to start."""
+    context = ssl.create_default_context(cafile=str(SECRETS / "ca.crt"))
+    connection = http.client.HTTPSConnection("172.30.0.5", timeout=30, context=context)
+    headers = {"Authorization": f"Bearer {token()}", "Content-Type": "application/json"}
+    connection.request(method, f"/client/v4/zones{path}", json.dumps(body) if body else None, headers)
+    with connection.getresponse() as answer:
+        assert answer.status == 200, answer.read()
+        return json.load(answer)["result"]
 
 
 @pytest.fixture

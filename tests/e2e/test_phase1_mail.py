@@ -199,7 +199,7 @@ def test_delivered_message_passes_spf_dkim_and_dmarc(mail: Mail, inbox: Callable
     mail_probe.submit(mail.account(), mail_probe.compose(mail.user, recipient))
     (got,) = inbox(recipient, 1)
     print(got["results"])
-    for verdict in ("dkim=pass", "spf=pass", "dmarc=pass"):
+    for verdict in ("iprev=pass", "dkim=pass", "spf=pass", "dmarc=pass"):
         assert verdict in got["results"]
 
 
