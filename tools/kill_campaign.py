@@ -30,6 +30,12 @@ until [ "$(systemctl show -P MainPID $unit)" != "$main" ] &&
   runuser -u postgres -- psql -XAtqc 'CREATE TEMP TABLE again ()' edu 2>/dev/null; do sleep 0.02; done
 echo $(( ($(date +%s%N) - began) / 1000000 ))
 """
+# As its owner makes it, so that the application may write.
+TABLE = """
+SET ROLE edu;
+CREATE TABLE IF NOT EXISTS written (writer int, number int, PRIMARY KEY (writer, number));
+TRUNCATE written;
+"""
 COUNT = """
 set -eu -o pipefail
 systemctl stop writers
@@ -73,7 +79,7 @@ def run(options: argparse.Namespace) -> Campaign:
     found = Campaign()
     inside(options.others, "cat >/srv/writers.py; rm -f /srv/campaign.*", given=WRITERS.read_text())
     start = 'systemd-run --quiet --collect --unit=writers /usr/bin/python3 /srv/writers.py "$1" /srv/campaign "$2"'
-    inside(options.primary, "runuser -u postgres -- psql -Xq edu -c 'TRUNCATE written'")
+    inside(options.primary, "runuser -u postgres -- psql -Xq -v ON_ERROR_STOP=1 edu", given=TABLE)
     inside(options.others, start, options.conninfo, str(options.writers))
     end = time.monotonic() + options.minutes * 60
     pause = options.minutes * 60 / max(options.kills, 1)
