@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from . import engine, mailcow, names, scenarios
+from . import engine, names, scenarios
 from .shell import run, say, stage, succeeds
 
 
@@ -29,9 +29,11 @@ def everything() -> None:
             ):
                 if found := _ids(*argv):
                     run("docker", *remove, *found)
-            for image in (names.WORLD_IMAGE, names.HOST_IMAGE, mailcow.IMAGE, names.BASE_IMAGE):
-                if succeeds("docker", "image", "inspect", image):
-                    run("docker", "image", "rm", "--force", image)
+            # Those that were built anew meanwhile have no name any more.
+            built = run("docker", "image", "ls", "--quiet", "--filter", f"label={names.INPUTS}").split()
+            base = [names.BASE_IMAGE] if succeeds("docker", "image", "inspect", names.BASE_IMAGE) else []
+            if found := [*dict.fromkeys(built), *base]:
+                run("docker", "image", "rm", "--force", *found)
     for folder in (*scenarios.folders(), names.CACHE, names.SECRETS):
         shutil.rmtree(folder, ignore_errors=True)
     say("nothing is left; Docker itself stays")

@@ -21,7 +21,7 @@ INCLUDE = "ca-certificates,debian-archive-keyring,systemd,systemd-sysv"
 def label_of(image: str) -> str:
     """The hash of the inputs that an image was built from; empty when there is no such image."""
     try:
-        return run("docker", "image", "inspect", "-f", '{{ index .Config.Labels "vise.inputs" }}', image)
+        return run("docker", "image", "inspect", "-f", names.INPUTS_OF, image)
     except Failed:
         return ""
 
@@ -92,11 +92,13 @@ def build(image: str, folder: Path, inputs: str, extra: dict[str, Path], package
         progress(
             f"building {image}",
             [
-                *("docker", "build", "--force-rm", "--label", f"vise.inputs={inputs}", "-t", image),
+                *("docker", "build", "--force-rm", "--label", f"{names.INPUTS}={inputs}", "-t", image),
                 *(["--build-arg", f"PACKAGES={packages}"] if packages else []),
                 str(context),
             ],
         )
+    # The one that it replaces is of no use any more, and large.
+    run("docker", "image", "prune", "--force", "--filter", f"label={names.INPUTS}")
 
 
 def host() -> str:

@@ -41,5 +41,9 @@ WORLD6 = "fd30::2"
 APT_VOLUME = "vise-apt"
 ZONE = "vln.test"
 
+# Every image that was built for it carries the hash of what went into it; in the words of docker inspect.
+INPUTS = "vise.inputs"
+INPUTS_OF = f'{{{{ index .Config.Labels "{INPUTS}" }}}}'
+
 # Every container and volume of the sandbox carries it, so that `down` finds them.
 LABEL = "vise.sandbox=true"

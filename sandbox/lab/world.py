@@ -19,7 +19,7 @@ def _current() -> bool:
     """Whether the world that runs was made from the image that is there."""
     if not succeeds("docker", "container", "inspect", names.WORLD):
         return False
-    form = '{{ .State.Running }} {{ index .Config.Labels "vise.inputs" }}'
+    form = "{{ .State.Running }} " + names.INPUTS_OF
     return run("docker", "container", "inspect", "-f", form, names.WORLD) == f"true {image.label_of(names.WORLD_IMAGE)}"
 
 
