@@ -185,9 +185,8 @@ e2e: world docs ## Test a converged platform from outside
 	pytest tests/e2e
 
 .PHONY: campaign
-campaign: world ## Kill a primary again and again under writers, and count lost rows (ARGS='--kills 20 --minutes 8')
-	molecule converge --scenario-name postgresql
-	python -m tools.kill_campaign $(ARGS)
+campaign: world ## Inject one kind of fault very often, and count (ARGS='kills --times 20', corruption, pitr)
+	python -m tools.campaigns $(ARGS)
 
 .PHONY: bench
 bench: hosts docs secrets $(VENV_BENCH)/ready ## Measure no-change runs, one host and seven, beside plain tasks and pyinfra

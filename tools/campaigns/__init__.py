@@ -1,5 +1,6 @@
 """Faults injected many times over, and counted: too long for `make test`, for everybody to start.
 
 python -m tools.campaigns corruption --times 100 --seed 7
+python -m tools.campaigns kills --times 20
 python -m tools.campaigns pitr --times 20
 """

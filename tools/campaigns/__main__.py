@@ -6,9 +6,9 @@ import argparse
 import random
 import sys
 
-from tools.campaigns import corruption, lab, pitr
+from tools.campaigns import corruption, kills, lab, pitr
 
-CAMPAIGNS = {"corruption": corruption.run, "pitr": pitr.run}
+CAMPAIGNS = {"corruption": corruption.run, "kills": kills.run, "pitr": pitr.run}
 
 
 def main(arguments: list[str]) -> int:

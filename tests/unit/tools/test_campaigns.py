@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tools.campaigns import corruption, lab
+from tools.campaigns import corruption, kills, lab
 
 SET = "/x/pgbackrest/backup/main/20260301-013000F"
 WAL = "/x/pgbackrest/archive/main/17-1/0000000100000000/0000000100000000000000{}-" + 40 * "a" + ".zst"
@@ -55,3 +55,22 @@ def test_table_counts_tries_and_what_was_missed() -> None:
     text = lab.table(lab.Result("corruption", 7, ("tool", "object", "tried", "detected"), rows, ["not detected: x"]))
     assert "| restic | pack | 2 | 1 |" in text
     assert "- not detected: x" in text
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "acknowledged", "lost", "failures"),
+    [
+        ([900, 2100, 1500], 1000, 0, []),
+        ([900], 10, 1, ["1 acknowledged rows are lost"]),
+        ([], 10, 0, ["nothing was killed"]),
+        ([900], 0, 0, ["nobody wrote"]),
+    ],
+)
+def test_kills_count_when_something_was_killed_and_written(
+    milliseconds: list[int], acknowledged: int, lost: int, failures: list[str]
+) -> None:
+    assert list(kills.result(milliseconds, acknowledged, lost, 1).failures) == failures
+
+
+def test_kills_tell_how_long_nobody_could_write() -> None:
+    assert list(kills.result([900, 2100, 1500], 1000, 0, 1).rows) == [[3, "1.5", "2.1", 1000, 0]]
