@@ -12,11 +12,10 @@ import sys
 from typing import Any
 
 
-def forms(domain: str, host: str, address: str, victim: str, local: str) -> dict[str, dict[str, Any]]:
-    """Return each form by its name: who greets, who sends, to whom."""
-    user, _at, away = victim.partition("@")
-    stranger = f"stranger@{away}"
-    senders = {
+def senders(domain: str, host: str, address: str, victim: str, local: str) -> dict[str, str]:
+    """Return who may claim to send."""
+    stranger = f"stranger@{victim.partition('@')[2]}"
+    return {
         "plain": stranger,
         "null sender": "",
         "from a mailbox of the server": local,
@@ -28,7 +27,12 @@ def forms(domain: str, host: str, address: str, victim: str, local: str) -> dict
         "from the loopback address": "stranger@[127.0.0.1]",
         "from whom it is for": victim,
     }
-    recipients = {
+
+
+def recipients(domain: str, host: str, address: str, victim: str) -> dict[str, str]:
+    """Return each way to write somebody elsewhere."""
+    user, _at, away = victim.partition("@")
+    return {
         "percent at its domain": f"{user}%{away}@{domain}",
         "percent at its host name": f"{user}%{away}@{host}",
         "percent at its address": f"{user}%{away}@[{address}]",
@@ -58,8 +62,16 @@ def forms(domain: str, host: str, address: str, victim: str, local: str) -> dict
         "capitals": victim.upper(),
         "blanks": f" {user} @ {away} ",
     }
-    found: dict[str, dict[str, Any]] = {name: {"sender": sender} for name, sender in senders.items()}
-    found |= {name: {"recipients": [recipient]} for name, recipient in recipients.items()}
+
+
+def forms(domain: str, host: str, address: str, victim: str, local: str) -> dict[str, dict[str, Any]]:
+    """Return each form by its name: who greets, who sends, to whom."""
+    away = victim.partition("@")[2]
+    found: dict[str, dict[str, Any]] = {
+        name: {"sender": sender} for name, sender in senders(domain, host, address, victim, local).items()
+    }
+    ways = recipients(domain, host, address, victim)
+    found |= {name: {"recipients": [recipient]} for name, recipient in ways.items()}
     found |= {
         "greeting with its own name": {"greeting": host},
         "greeting as localhost": {"greeting": "localhost"},
@@ -68,7 +80,13 @@ def forms(domain: str, host: str, address: str, victim: str, local: str) -> dict
         "encrypted": {"encrypted": True},
         "claiming a login of somebody": {"options": [f"AUTH={local}"]},
     }
-    usual = {"greeting": f"mail.{away}", "sender": stranger, "recipients": [victim], "encrypted": False, "options": []}
+    usual = {
+        "greeting": f"mail.{away}",
+        "sender": senders(domain, host, address, victim, local)["plain"],
+        "recipients": [victim],
+        "encrypted": False,
+        "options": [],
+    }
     return {name: {**usual, **form} for name, form in found.items()}
 
 
