@@ -10,11 +10,15 @@ place, what, *rest = sys.argv[1:]
 aside = pathlib.Path("/var/tmp") / ("damage" + place.replace("/", "-"))
 
 
+def segments(root: pathlib.Path) -> list[pathlib.Path]:
+    """Name what is in the archive, oldest first."""
+    return sorted((root / "archive").rglob("0000000*-*"), key=lambda path: path.name)
+
+
 def objects(root: pathlib.Path, where: str) -> list[pathlib.Path]:
     """Name the objects of a kind: of backups all, of the archive its last segment."""
     if where == "wal":
-        segments = sorted((root / "archive").rglob("0000000*-*"), key=lambda path: path.name)
-        return segments[-1:]
+        return segments(root)[-1:]
     if where == "manifest":
         return sorted((root / "backup/main").glob("2*/backup.manifest*"))
     return sorted((root / "backup/main").glob("2*/bundle/*")) + sorted(
@@ -31,7 +35,8 @@ if what == "mend":
 where, repositories = rest
 count = 0
 for letter in repositories:
-    for path in objects(pathlib.Path(f"/var/lib/world/s3-{letter}/vise-backups{place}"), where):
+    root = pathlib.Path(f"/var/lib/world/s3-{letter}/vise-backups{place}")
+    for path in objects(root, where):
         kept = aside / path.relative_to("/")
         kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, kept)
@@ -39,6 +44,9 @@ for letter in repositories:
         middle = len(data) // 2
         if what == "delete":
             path.unlink()
+        elif what == "swap":
+            # What is in the segment before it.
+            path.write_bytes(segments(root)[-2].read_bytes())
         else:
             tail = b"" if what == "truncate" else bytes([data[middle] ^ 1]) + data[middle + 1 :]
             path.write_bytes(data[:middle] + tail)

@@ -26,6 +26,7 @@ from .targets import Impossible
 SOCKET = "/run/vise-restore"
 # A restore empties its spool: the live cluster's own holds what its archiving waits for.
 SPOOL = f"--spool-path={SOCKET}/spool"
+ASYNC = "--archive-async"
 NOTES = "/var/lib/vise/restore"
 PATIENCE = 20.0  # seconds without progress after which the end of the WAL is believed
 FOUND = re.compile(r"(?:invalid|missing|error|other)[^:]*: [1-9]")
@@ -234,7 +235,7 @@ def build(wanted: Wanted, backup: repository.Backup) -> None:
         f"--pg1-path={wanted.beside}",
         *wanted.target.arguments(),
         # As it stays in the cluster; the copy beside is given one of its own.
-        f"--recovery-option=restore_command={restore_command(wanted)}",
+        f"--recovery-option=restore_command={restore_command(wanted, backup.repository)}",
         *([f"--target-timeline={wanted.timeline}"] if wanted.timeline else []),
         *(["--delta"] if wanted.delta else []),
         *([] if wanted.archive else ["--archive-mode=off"]),
@@ -245,11 +246,23 @@ def build(wanted: Wanted, backup: repository.Backup) -> None:
         raise Unusable(repository.reason(answer.text))
 
 
-def restore_command(wanted: Wanted, *more: str) -> str:
-    """Return the command by which PostgreSQL fetches WAL, from whichever repository has it whole."""
-    return " ".join(
-        ["pgbackrest", f"--config={wanted.config}", f"--stanza={wanted.stanza}", *more, 'archive-get %f "%p"']
-    )
+def restore_command(wanted: Wanted, first: int, *more: str) -> str:
+    """Return the command by which PostgreSQL fetches WAL: from one repository, then from whichever has it.
+
+    pgBackRest holds no fetched segment against its checksum: a damaged one that can be unpacked is taken for whole, and
+    no other repository is asked. So a set of the second repository has its WAL from there first.
+    """
+
+    def fetch(*options: str) -> str:
+        known = ("pgbackrest", f"--config={wanted.config}", f"--stanza={wanted.stanza}")
+        return " ".join([*known, *options, 'archive-get %f "%p"'])
+
+    if first <= 1:
+        # It asks the first one first by itself.
+        return fetch(*more)
+    # At once, since what was fetched ahead of time, or not found, is that of one repository.
+    at_once = [word for word in more if word != ASYNC]
+    return f"{fetch(*more, f'--repo={first}')} || {fetch(*at_once, '--no-archive-async')}"
 
 
 def _verify(wanted: Wanted, backup: repository.Backup) -> None:
@@ -267,11 +280,11 @@ def workplace() -> None:
         shutil.chown(path, tool.USER, tool.USER)
 
 
-def server_settings(wanted: Wanted) -> dict[str, str]:
+def server_settings(wanted: Wanted, first: int) -> dict[str, str]:
     """Return what keeps the copy's server apart and small; on its command line, where nothing beats it."""
     # The live cluster's archiving has its own spool and lock, and must not wait for ours.
-    private = ("--archive-async", SPOOL, f"--lock-path={SOCKET}/lock")
-    fetch = restore_command(wanted, f"--pg1-path={wanted.beside}", *private)
+    private = (ASYNC, SPOOL, f"--lock-path={SOCKET}/lock")
+    fetch = restore_command(wanted, first, f"--pg1-path={wanted.beside}", *private)
     return {
         "config_file": f"/etc/postgresql/{wanted.cluster}/postgresql.conf",
         "data_directory": wanted.beside,
@@ -298,13 +311,13 @@ def server_settings(wanted: Wanted) -> dict[str, str]:
 class Server:
     """PostgreSQL on the copy, reachable by root and postgres alone: no port, no archiving, little memory."""
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: Wanted, first: int) -> None:
         self.wanted = wanted
         hba = os.path.join(SOCKET, "pg_hba.conf")
         with open(hba, "w", encoding="utf-8") as handle:
             handle.write("local all postgres peer\n")
         os.chmod(hba, 0o644)
-        given = [word for key, value in server_settings(wanted).items() for word in ("-c", f"{key}={value}")]
+        given = [word for key, value in server_settings(wanted, first).items() for word in ("-c", f"{key}={value}")]
         self.log_path = os.path.join(SOCKET, "log")
         with open(self.log_path, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
@@ -391,7 +404,7 @@ def proven(wanted: Wanted, plan: Plan, backup: repository.Backup) -> dict[str, f
     workplace()
     build(wanted, backup)
     built = time.monotonic()
-    server = Server(wanted)
+    server = Server(wanted, backup.repository)
     try:
         # With a target there is an end of its own; the latest has to go as far as the archive does.
         recover(wanted, server.ask, plan.newest_wal)

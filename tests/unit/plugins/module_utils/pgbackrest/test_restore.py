@@ -53,10 +53,18 @@ def test_copy_is_built_beside_and_delta_in_place() -> None:
 
 
 def test_copy_neither_archives_nor_listens_nor_touches_the_live_spool() -> None:
-    settings = restore.server_settings(wanted())
+    settings = restore.server_settings(wanted(), 1)
     assert (settings["archive_mode"], settings["listen_addresses"]) == ("off", "")
     assert settings["data_directory"] == "/var/lib/postgresql/17/main.restoring"
     assert f"--archive-async {restore.SPOOL} --lock-path={restore.SOCKET}/lock" in settings["restore_command"]
+
+
+def test_wal_of_a_set_comes_from_its_own_repository_first() -> None:
+    plain = "pgbackrest --config={0.config} --stanza={0.stanza}".format(wanted())
+    assert restore.restore_command(wanted(), 1, restore.ASYNC) == f'{plain} --archive-async archive-get %f "%p"'
+    own, _or, other = restore.restore_command(wanted(), 2, restore.ASYNC).partition(" || ")
+    assert own == f'{plain} --archive-async --repo=2 archive-get %f "%p"'
+    assert other == f'{plain} --no-archive-async archive-get %f "%p"'
 
 
 def test_restore_empties_a_spool_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
