@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import subprocess
 from collections.abc import Sequence
@@ -30,6 +31,17 @@ def must(container: str, script: str, text: str | None = None) -> str:
     if done.returncode:
         raise CampaignError(f"{container}: {script}\n{done.stdout}{done.stderr}")
     return done.stdout.strip()
+
+
+def reached() -> list[str]:
+    """Return how ansible reaches the host, whose inventory is molecule's own."""
+    way = {
+        "ansible_host": f"172.30.0.10{WORKER}",
+        "ansible_user": "root",
+        "ansible_ssh_private_key_file": str(collection.ROOT / ".cache/sandbox/id_ed25519"),
+        "ansible_ssh_common_args": "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR",
+    }
+    return [HOST, "-i", f"{HOST},", "-e", json.dumps(way)]
 
 
 def molecule(step: str, scenario: str) -> None:

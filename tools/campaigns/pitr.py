@@ -9,7 +9,6 @@ import json
 import random
 import subprocess
 import time
-from pathlib import Path
 
 from tools import collection
 from tools.campaigns import lab
@@ -25,19 +24,11 @@ def sql(*queries: str) -> str:
     return lab.must(lab.HOST, f"runuser -u postgres -- psql -XAtq -v ON_ERROR_STOP=1 {words}")
 
 
-def inventory() -> str:
-    """Return molecule's inventory of the scenario."""
-    found = sorted(Path("~/.ansible/tmp").expanduser().glob(f"molecule.*.{SCENARIO}/inventory"))
-    if not found:
-        raise lab.CampaignError(f"molecule has no inventory of {SCENARIO}")
-    return str(max(found, key=lambda path: path.stat().st_mtime))
-
-
 def restore(moment: str) -> str:
     """Go back to a moment; return why that failed, nothing when it did not."""
     arguments = {"target": "time", "value": f"{moment}+00:00", "replace_live": True}
     done = subprocess.run(
-        ["ansible", lab.HOST, "-i", inventory(), "-m", "vise.platform.database_restore", "-a", json.dumps(arguments)],
+        ["ansible", *lab.reached(), "-m", "vise.platform.database_restore", "-a", json.dumps(arguments)],
         cwd=collection.ROOT,
         capture_output=True,
         text=True,
