@@ -63,6 +63,13 @@ def test_repository_is_cloned_at_a_tag_and_moved_to_another(world: Any) -> None:
     assert world(" && ".join(steps)).stdout.split("\n")[:2] == ["Release 2026-03b", "Release 2026-07a"]
 
 
+def test_inbox_is_there_before_the_first_message(world: Any) -> None:
+    world(f"rm -rf {INBOX} && systemctl restart world@exchanger")
+    answers = "for i in $(seq 100); do ncat -z mx.partner.test 25 && break; sleep 0.1; done"
+    folders = world(f"{answers}; stat -c '%U %n' {INBOX}/*").stdout
+    assert folders.splitlines() == [f"nobody {INBOX}/{name}" for name in ("cur", "new", "tmp")]
+
+
 def test_nobody_can_push(world: Any) -> None:
     world(f"rm -rf /tmp/e2e-push; git clone -q {REPOSITORY} /tmp/e2e-push")
     refused = world("cd /tmp/e2e-push && git push origin HEAD:refs/heads/x; rm -rf /tmp/e2e-push", check=False)

@@ -89,8 +89,10 @@ def configure() -> None:
     master = Path("/usr/share/postfix/master.cf.dist").read_text()
     Path("/etc/postfix/master.cf").write_text(master)
     kit.run("postconf", "-F", "*/*/chroot=n")
-    MAIL.mkdir(parents=True, exist_ok=True)
-    kit.run("chown", "nobody:nogroup", str(MAIL))
+    # A Maildir from the start: whoever looks before the first message finds none, and not that there is no such folder.
+    for folder in ("cur", "new", "tmp"):
+        (MAIL / "inbox" / folder).mkdir(parents=True, exist_ok=True)
+    kit.run("chown", "--recursive", "nobody:nogroup", str(MAIL))
 
 
 def start_checks() -> None:
