@@ -1,8 +1,9 @@
 """Damage an object that a restore needs, one at a time, and see whether the proof of the backups tells of it.
 
 The host and its backups are those of the scenario backup_verify. An object counts when the newest set, or the newest
-snapshot, cannot be restored whole without it. Files of which pgBackRest keeps a copy beside are left out, and so is the
-last segment of the archive: without that, the archive just ends before it.
+snapshot, cannot be restored whole without it. Files of which pgBackRest keeps a copy beside are left out; so are
+tablespace_map, which it backs up but never restores (src/command/restore/restore.c), and the last segment of the
+archive: without that, the archive just ends before it.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Damage:
 def pgbackrest_kind(path: str, newest: str, first_wal: str, last_wal: str) -> str:
     """Say what an object of pgBackRest's is to the restore of the newest set, nothing where it is not needed."""
     if f"/backup/main/{newest}/" in path and ("/bundle/" in path or "/pg_data/" in path):
-        return "set"
+        return "" if "/pg_data/tablespace_map" in path else "set"
     segment = re.search(r"/([0-9A-F]{24})-[0-9a-f]{40}", path)
     return "WAL" if segment and first_wal <= segment[1] < last_wal else ""
 

@@ -15,6 +15,7 @@ WAL = "/x/pgbackrest/archive/main/17-1/0000000100000000/0000000100000000000000{}
     [
         (f"{SET}/bundle/1", "set"),
         (f"{SET}/pg_data/base/1/1.zst", "set"),
+        (f"{SET}/pg_data/tablespace_map.zst", ""),
         (f"{SET}/backup.manifest", ""),
         (f"{SET.replace('0301', '0201')}/bundle/1", ""),
         (WAL.format("05"), "WAL"),
