@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import sys
+from collections.abc import Callable
 
-from lab import down, engine, image, mailcow, network, world
+from lab import down, engine, image, mailcow, names, network, world
 from lab.shell import Failed
 
 
@@ -30,6 +32,14 @@ PLAIN = {
     "status": (world.status, "show what runs"),
     "down": (down.everything, "remove everything that the sandbox made"),
 }
+
+
+def alone(build: Callable[[], None]) -> None:
+    """Make or remove something; whoever asks for it at the same time waits, and then finds it done."""
+    names.CACHE.mkdir(parents=True, exist_ok=True)
+    with (names.CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        build()
 
 
 def parse() -> argparse.Namespace:
@@ -71,8 +81,10 @@ def act(arguments: argparse.Namespace) -> None:
             world.fault(arguments.service, "outage", [])
         case "fault":
             world.fault(arguments.service, arguments.mode, arguments.clients)
+        case "status":
+            world.status()
         case plain:
-            PLAIN[plain][0]()
+            alone(PLAIN[plain][0])
 
 
 def main() -> int:

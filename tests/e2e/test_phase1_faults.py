@@ -10,7 +10,7 @@ import pytest
 import yaml
 from ansible_collections.vise.platform.plugins.filter.duties import duties
 
-from tests.e2e.converge import ADDRESS, HOST, PHASE1, ROOT, TASKS, URL, chosen
+from tests.e2e.converge import ADDRESS, ADDRESS6, HOST, PHASE1, ROOT, TASKS, URL, chosen
 
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -73,10 +73,10 @@ def certificate_missing(on_host: Shell) -> Iterator[None]:
 
 @pytest.fixture
 def acme_down(sandbox: Shell) -> Iterator[None]:
-    """Nobody gives certificates; afterwards the host is what it was."""
-    sandbox("stop", "acme")
+    """Nobody gives the host certificates; afterwards it is what it was."""
+    sandbox("fault", "acme", "outage", ADDRESS, ADDRESS6)
     yield
-    sandbox("start", "acme")
+    sandbox("fault", "acme", "none", ADDRESS, ADDRESS6)
     PHASE1.converge("edge", "--tags", "certificates")
 
 

@@ -1,13 +1,60 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+import pytest
+
+from tools import run_gates
 from tools.run_gates import Outcome, summary
+
+# Stands in for make: notes when a target begins and ends; `left` and `right` end only when both have begun.
+MAKE = """#!/bin/sh
+echo "begin $3" >> "$NOTES"
+case $3 in
+left) until grep -q "begin right" "$NOTES"; do sleep 0.01; done ;;
+right) until grep -q "begin left" "$NOTES"; do sleep 0.01; done ;;
+esac
+echo "output of $3"
+echo "end $3" >> "$NOTES"
+[ "$3" != broken ]
+"""
+
+
+@pytest.fixture
+def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    program = tmp_path / "bin/make"
+    program.parent.mkdir()
+    program.write_text(MAKE)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    monkeypatch.setenv("NOTES", str(tmp_path / "notes"))
+    return tmp_path / "notes"
 
 
 def test_summary_ends_with_the_counts_and_names_what_failed() -> None:
-    lines = summary([Outcome("lint", True, 12.4), Outcome("unit", False, 3.0)]).splitlines()
+    lines = summary([Outcome("lint", True, 12.4), Outcome("unit", False, 3.0)], 13.2).splitlines()
     assert lines == [
         "passed      12 s  lint",
         "FAILED       3 s  unit",
-        "            15 s  in all",
+        "            13 s  in all",
         "1 passed, 1 failed",
     ]
+
+
+def test_gates_run_one_after_another_whatever_fails(notes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_gates.main(["a", "broken", "b"]) == 1
+    assert notes.read_text().split("\n")[:6] == ["begin a", "end a", "begin broken", "end broken", "begin b", "end b"]
+    lines = capsys.readouterr().out.splitlines()
+    assert "broken | output of broken" in lines
+    assert lines[-1] == "2 passed, 1 failed"
+
+
+def test_lanes_run_at_the_same_time(notes: Path) -> None:
+    assert run_gates.main(["left", "beside", "right"]) == 0
+    assert set(notes.read_text().splitlines()[:2]) == {"begin left", "begin right"}
+
+
+def test_next_stage_waits_for_every_lane(notes: Path) -> None:
+    assert run_gates.main(["left", "beside", "right", "then", "last"]) == 0
+    assert notes.read_text().splitlines()[4:] == ["begin last", "end last"]
