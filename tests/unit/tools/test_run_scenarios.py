@@ -50,8 +50,13 @@ def test_only_passed_scenarios_are_remembered_with_their_seconds(notes: Path) ->
     assert notes.exists()
 
 
-def test_longest_scenario_comes_first_and_unknown_ones_before_it() -> None:
-    assert run_scenarios.longest_first(["a", "b", "new"], {"a": 5, "b": 50}) == ["new", "b", "a"]
+def test_longest_scenario_comes_first_as_far_as_it_is_known() -> None:
+    names = ["a", "b", "mailcow", "new"]
+    assert run_scenarios.longest_first(names, {"a": 5, "b": 1000}) == ["b", "mailcow", "new", "a"]
+
+
+def test_scenario_that_is_called_long_is_there() -> None:
+    assert set(run_scenarios.LONG) <= set(run_scenarios.found_scenarios(run_scenarios.ROOT))
 
 
 def test_scenario_that_only_defines_hosts_is_no_test(tmp_path: Path) -> None:
