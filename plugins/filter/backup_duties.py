@@ -10,7 +10,7 @@ short_description: Derive what one host backs up and where it goes
 version_added: 0.1.0
 description:
   - Gives every host that backs up files a path of its own in each repository, with the credentials that cannot delete,
-    and the database the ones that can.
+    and the ones that can to the database and to the host that removes old backups.
 extends_documentation_fragment: [vise.platform.duties]
 positional: host, groups
 options:
@@ -32,6 +32,10 @@ options:
     description: What backups of files are encrypted with.
     type: str
     default: ""
+  pruner:
+    description: The host that removes old backups of files, of all hosts; nobody when empty.
+    type: str
+    default: ""
   name:
     description: The name under which the host's backups lie; its own when empty.
     type: str
@@ -47,8 +51,9 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(database_repositories), as the role pgbackrest takes them; C(file_repositories) and C(sets), as the role restic
-      takes them; C(proofs), the sets as the role backup_verify takes them; C(name), under which they lie.
+    - C(database_repositories), as the role pgbackrest takes them; C(file_repositories), C(pruned_repositories) and
+      C(sets), as the role restic takes them; C(proofs), the sets as the role backup_verify takes them; C(name), under
+      which they lie.
   type: dict
 """
 
@@ -64,10 +69,11 @@ def backup_duties(
     sets: backups.Entries = (),
     database_passphrase: str = "",
     files_passphrase: str = "",
+    pruner: str = "",
     name: str = "",
 ) -> dict[str, t.Any]:
     """Return what follows for one host."""
-    wanted = backups.Description(repositories or (), sets or (), database_passphrase, files_passphrase)
+    wanted = backups.Description(repositories or (), sets or (), database_passphrase, files_passphrase, pruner)
     return backups.backup_duties(wanted, host, groups, name or host)
 
 

@@ -21,9 +21,10 @@ options:
     type: list
     elements: dict
     required: true
-  pruning:
-    description: Credentials that may delete, by name of the repository.
-    type: dict
+  pruned:
+    description: The repositories whose old backups go, each with a credential that may delete.
+    type: list
+    elements: dict
     required: true
   schedules:
     description: When C(backup), C(check) and C(prune) run.
@@ -36,7 +37,7 @@ author:
 EXAMPLES = r"""
 - name: Show the jobs
   ansible.builtin.debug:
-    msg: "{{ restic_sets | vise.platform.restic_jobs(restic_repositories, {}, restic_schedules) }}"
+    msg: "{{ restic_sets | vise.platform.restic_jobs(restic_repositories, [], restic_schedules) }}"
 """
 
 RETURN = r"""
@@ -58,13 +59,13 @@ Entries = list[dict[str, t.Any]]
 
 
 def restic_jobs(
-    sets: Entries, repositories: Entries, pruning: dict[str, t.Any], schedules: dict[str, str]
+    sets: Entries, repositories: Entries, pruned: Entries, schedules: dict[str, str]
 ) -> list[dict[str, t.Any]]:
     """Return a job for each set and repository, for each repository's check and for each prune."""
-    wrong = [*problems(sets, "restic_sets"), *problems(repositories, "restic_repositories")]
-    wrong += [problem for one in sets for problem in set_problems(one)]
-    wrong += [problem for one in repositories for problem in repository_problems(one)]
-    wrong += prune_problems(pruning, [one["name"] for one in repositories])
+    wrong = problems(sets, "restic_sets") + [problem for one in sets for problem in set_problems(one)]
+    for variable, entries in (("restic_repositories", repositories), ("restic_prune_repositories", pruned)):
+        wrong += problems(entries, variable)
+        wrong += [f"{variable}: {one['name']}: {text}" for one in entries for text in repository_problems(one)]
     if wrong:
         raise AnsibleFilterError("; ".join(wrong))
     jobs = [
@@ -73,7 +74,7 @@ def restic_jobs(
         for repository in repositories
     ]
     jobs += [job("check", repository["name"], schedules["check"]) for repository in repositories]
-    return jobs + [job("prune", name, schedules["prune"]) for name in sorted(pruning)]
+    return jobs + [job("prune", one["name"], schedules["prune"]) for one in pruned]
 
 
 def job(kind: str, instance: str, schedule: str) -> dict[str, t.Any]:
@@ -110,18 +111,7 @@ def set_problems(entry: dict[str, t.Any]) -> list[str]:
 def repository_problems(entry: dict[str, t.Any]) -> list[str]:
     """Complain about one repository; what is secret is never part of it."""
     wrong = [] if URL.fullmatch(entry["url"]) else ["url must be as s3:https://endpoint/bucket/path"]
-    wrong += [f"{key} is empty" for key in ("key", "key_secret", "password") if not entry[key]]
-    return [f"restic_repositories: {entry['name']}: {text}" for text in wrong]
-
-
-def prune_problems(pruning: dict[str, t.Any], names: list[str]) -> list[str]:
-    """Complain about credentials that may delete."""
-    wrong = [f"restic_prune_credentials: {name} is no repository" for name in sorted(pruning.keys() - set(names))]
-    return wrong + [
-        f"restic_prune_credentials: {name}: give key and key_secret"
-        for name, pair in sorted(pruning.items())
-        if set(pair) != {"key", "key_secret"} or not all(pair.values())
-    ]
+    return wrong + [f"{key} is empty" for key in ("key", "key_secret", "password") if not entry[key]]
 
 
 class FilterModule:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from collections.abc import Mapping, Sequence
 
@@ -15,12 +16,13 @@ PROOF = ("redis_dump", "redis_keys")
 
 
 class Description(t.NamedTuple):
-    """Where backups go, what is backed up beside the databases, and what encrypts them."""
+    """Where backups go, what is backed up beside the databases, what encrypts them, and who removes old ones."""
 
     repositories: Entries
     sets: Entries
     database_passphrase: str
     files_passphrase: str
+    pruner: str
 
 
 def database_repository(repository: Mapping[str, t.Any], passphrase: str) -> Entry:
@@ -46,6 +48,21 @@ def files_repository(repository: Mapping[str, t.Any], passphrase: str, name: str
     }
 
 
+def pruned_repositories(wanted: Description, groups: Groups) -> list[Entry]:
+    """Return the repositories of all hosts that back up files, with the credentials that may delete."""
+    hosts = [host for host in groups.get("all") or () if of_host(wanted.sets, host, groups)]
+    return [
+        {
+            **files_repository(repository, wanted.files_passphrase, host),
+            "name": re.sub(r"[^a-z0-9]+", "-", f"{host}-{repository['name']}".lower()),
+            "key": repository["full"]["key"],
+            "key_secret": repository["full"]["secret"],
+        }
+        for host in hosts
+        for repository in wanted.repositories
+    ]
+
+
 def of_host(wanted: Entries, host: str, groups: Groups) -> list[Mapping[str, t.Any]]:
     """Return the sets that a host has, by its groups."""
     return [one for one in wanted if one["group"] == "all" or host in (groups.get(one["group"]) or ())]
@@ -63,6 +80,7 @@ def backup_duties(wanted: Description, host: str, groups: Groups, name: str) -> 
         "name": name,
         "database_repositories": [database_repository(one, wanted.database_passphrase) for one in wanted.repositories],
         "file_repositories": [files_repository(one, wanted.files_passphrase, name) for one in wanted.repositories],
+        "pruned_repositories": pruned_repositories(wanted, groups) if host == wanted.pruner else [],
         "sets": [without(one, "group", *PROOF) for one in own],
         "proofs": [{key: one[key] for key in ("name", *PROOF) if key in one} for one in own],
     }

@@ -42,7 +42,7 @@ def settings(folder: str = CONFIG) -> plan.Settings:
         return plan.Settings.from_json(
             _read(f"{folder}/settings.json", {}),
             _read(f"{folder}/repositories.json", []),
-            _read(f"{folder}/prune.json", {}),
+            _read(f"{folder}/prune.json", []),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise JobError(
@@ -109,8 +109,8 @@ class Restic:
 
     @classmethod
     def at(cls, settings: plan.Settings, name: str, pruning: bool = False) -> Restic:
-        """Return restic at the repository of a name, with the credential that may delete when asked for."""
-        known = settings.pruning if pruning else settings.repositories
+        """Return restic at the repository of a name; of those that are pruned, with a credential that may delete."""
+        known = settings.pruned if pruning else settings.repositories
         if name not in known:
             raise JobError(f"{name!r} is no repository of this host; there are {', '.join(sorted(known)) or 'none'}")
         return cls(known[name], settings.ca_file, settings.answer_seconds)
@@ -292,7 +292,7 @@ def fingerprint(config: plan.Settings, repository: plan.Repository) -> str:
 def unproven(config: plan.Settings) -> list[tuple[str, Restic]]:
     """Return the credentials that have not been seen to work: (name of the proof, restic)."""
     known = [(name, Restic.at(config, name)) for name in config.repositories]
-    known += [(f"prune-{name}", Restic.at(config, name, pruning=True)) for name in config.pruning]
+    known += [(f"prune-{name}", Restic.at(config, name, pruning=True)) for name in config.pruned]
     return [
         (name, restic)
         for name, restic in known
@@ -315,10 +315,11 @@ def prove(config: plan.Settings) -> int:
 def settle(config: plan.Settings) -> int:
     """Make repositories that are not there yet, and end the jobs that are no longer wanted.
 
-    Only a credential that is new makes a repository: one that has vanished later is a loss, and must be seen.
+    Only a credential that is new makes a repository: one that has vanished later is a loss, and must be seen. Those
+    that are pruned are their hosts' to make.
     """
     for name, restic in unproven(config):
-        if not restic.open(absent_is_fine=True):
+        if not restic.open(absent_is_fine=True) and restic.repository in config.repositories.values():
             restic.must("init")
         _write(f"{STATE}/proven/{name}.json", json.dumps(fingerprint(config, restic.repository)), 0o600)
     _stop_unwanted(wanted_jobs(config))
@@ -328,7 +329,7 @@ def settle(config: plan.Settings) -> int:
 def wanted_jobs(config: plan.Settings) -> list[tuple[str, str]]:
     """Return the kind and the instance of each job."""
     backups = [("backup", f"{name}:{repository}") for name in config.sets for repository in config.repositories]
-    return [*backups, *(("check", name) for name in config.repositories), *(("prune", name) for name in config.pruning)]
+    return [*backups, *(("check", name) for name in config.repositories), *(("prune", name) for name in config.pruned)]
 
 
 def _stop_unwanted(jobs: list[tuple[str, str]]) -> None:

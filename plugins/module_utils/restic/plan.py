@@ -59,21 +59,22 @@ class Settings:
     host: str
     sets: t.Mapping[str, BackupSet]
     repositories: t.Mapping[str, Repository]
-    pruning: t.Mapping[str, Repository]
+    pruned: t.Mapping[str, Repository]
     keep: t.Mapping[str, str]
     check_days: int = 30
     answer_seconds: int = 120
     ca_file: str = ""
 
     @classmethod
-    def from_json(cls, data: dict[str, t.Any], secrets: list[dict[str, str]], prune: dict[str, t.Any]) -> Settings:
+    def from_json(
+        cls, data: dict[str, t.Any], repositories: list[dict[str, str]], pruned: list[dict[str, str]]
+    ) -> Settings:
         """Build them from the three files."""
-        repositories = {entry["name"]: Repository(**entry) for entry in secrets}
         return cls(
             host=data["host"],
             sets={entry["name"]: _set(entry) for entry in data["sets"]},
-            repositories=repositories,
-            pruning={name: dataclasses.replace(repositories[name], **prune[name]) for name in prune},
+            repositories={entry["name"]: Repository(**entry) for entry in repositories},
+            pruned={entry["name"]: Repository(**entry) for entry in pruned},
             keep=data["keep"],
             check_days=data["check_days"],
             answer_seconds=data["answer_seconds"],

@@ -24,7 +24,8 @@ SETS = [
 
 def of(host: str, repository: dict[str, Any] = REPOSITORY, **more: Any) -> dict[str, Any]:
     duties = FilterModule().filters()["backup_duties"]
-    found: dict[str, Any] = duties([repository], host, {"cache": ["c"]}, sets=SETS, **{**PASSPHRASES, **more})
+    groups = {"all": ["c", "D.test", "e"], "cache": ["c"], "others": ["c", "D.test"]}
+    found: dict[str, Any] = duties([repository], host, groups, **{**PASSPHRASES, "sets": SETS, **more})
     return found
 
 
@@ -63,6 +64,24 @@ def test_database_goes_by_credentials_whose_backups_expire() -> None:
             "key_secret": "can delete",
             "cipher_pass": "of the database",
         }
+    ]
+
+
+def test_one_host_removes_old_backups_of_all_that_have_any() -> None:
+    sets = [{**SETS[0], "group": "others"}]
+    assert of("c", sets=sets, pruner="e")["pruned_repositories"] == []
+    found = of("e", sets=sets, pruner="e")
+    assert found["sets"] == []
+    assert found["pruned_repositories"] == [
+        {
+            "name": name,
+            "url": f"s3:https://s3.example.org/backups/files/{host}",
+            "region": "eu-1",
+            "key": "F",
+            "key_secret": "can delete",
+            "password": "of files",
+        }
+        for name, host in (("c-first", "c"), ("d-test-first", "D.test"))
     ]
 
 

@@ -25,7 +25,7 @@ def repository(name: str, **other: str) -> dict[str, Any]:
 
 def test_each_set_goes_to_each_repository_and_each_is_checked() -> None:
     jobs = restic_jobs(
-        [FILES, {**FILES, "name": "mail", "schedule": "hourly"}], [repository("a"), repository("b")], {}, SCHEDULES
+        [FILES, {**FILES, "name": "mail", "schedule": "hourly"}], [repository("a"), repository("b")], [], SCHEDULES
     )
     assert [(job["unit"], job["schedule"]) for job in jobs] == [
         ("restic-backup@files:a", "02:00"),
@@ -37,32 +37,32 @@ def test_each_set_goes_to_each_repository_and_each_is_checked() -> None:
     ]
 
 
-def test_prune_is_there_only_with_a_credential() -> None:
-    jobs = restic_jobs([], [repository("a"), repository("b")], {"b": {"key": "K", "key_secret": "S"}}, SCHEDULES)
-    assert [job["unit"] for job in jobs] == ["restic-check@a", "restic-check@b", "restic-prune@b"]
+def test_prune_is_there_for_what_is_named_of_whichever_host() -> None:
+    jobs = restic_jobs([], [repository("a")], [repository("a"), repository("other-a")], SCHEDULES)
+    assert [job["unit"] for job in jobs] == ["restic-check@a", "restic-prune@a", "restic-prune@other-a"]
 
 
 @pytest.mark.parametrize(
-    ("sets", "repositories", "pruning", "says"),
+    ("sets", "repositories", "pruned", "says"),
     [
-        ([{**FILES, "name": "a:b"}], [], {}, "'a:b': small letters"),
-        ([FILES, FILES], [], {}, "'files' is there twice"),
-        ([{**FILES, "name": "check"}], [], {}, "taken by a job"),
-        ([{**FILES, "paths": []}], [], {}, "no paths"),
-        ([{**FILES, "paths": ["/"]}], [], {}, "'/' is no absolute path"),
-        ([{**FILES, "paths": ["srv"]}], [], {}, "'srv' is no absolute path"),
-        ([{**FILES, "paths": ["/srv/"]}], [], {}, "'/srv/' is no absolute path"),
-        ([{**FILES, "paths": ["/srv/../etc"]}], [], {}, "no absolute path"),
-        ([], [repository("a", url="s3:http://s3/b")], {}, "url must be as s3:https"),
-        ([], [repository("a", url="s3:https://me:hidden@s3/b")], {}, "url must be as s3:https"),
-        ([], [repository("a", key_secret="")], {}, "key_secret is empty"),
-        ([], [repository("a")], {"z": {"key": "K", "key_secret": "S"}}, "z is no repository"),
-        ([], [repository("a")], {"a": {"key": "K"}}, "a: give key and key_secret"),
+        ([{**FILES, "name": "a:b"}], [], [], "'a:b': small letters"),
+        ([FILES, FILES], [], [], "'files' is there twice"),
+        ([{**FILES, "name": "check"}], [], [], "taken by a job"),
+        ([{**FILES, "paths": []}], [], [], "no paths"),
+        ([{**FILES, "paths": ["/"]}], [], [], "'/' is no absolute path"),
+        ([{**FILES, "paths": ["srv"]}], [], [], "'srv' is no absolute path"),
+        ([{**FILES, "paths": ["/srv/"]}], [], [], "'/srv/' is no absolute path"),
+        ([{**FILES, "paths": ["/srv/../etc"]}], [], [], "no absolute path"),
+        ([], [repository("a", url="s3:http://s3/b")], [], "url must be as s3:https"),
+        ([], [repository("a", url="s3:https://me:hidden@s3/b")], [], "url must be as s3:https"),
+        ([], [repository("a", key_secret="")], [], "key_secret is empty"),
+        ([], [], [repository("a", key="")], "restic_prune_repositories: a: key is empty"),
+        ([], [], [repository("a"), repository("a")], "restic_prune_repositories: 'a' is there twice"),
     ],
 )
 def test_what_cannot_work_is_refused_without_a_secret(
-    sets: list[dict[str, Any]], repositories: list[dict[str, Any]], pruning: dict[str, Any], says: str
+    sets: list[dict[str, Any]], repositories: list[dict[str, Any]], pruned: list[dict[str, Any]], says: str
 ) -> None:
     with pytest.raises(AnsibleFilterError, match=says) as refused:
-        restic_jobs(sets, repositories, pruning, SCHEDULES)
+        restic_jobs(sets, repositories, pruned, SCHEDULES)
     assert "hidden" not in str(refused.value)

@@ -16,7 +16,7 @@ DATA: dict[str, Any] = {
     "ca_file": "",
 }
 REPOSITORY = {"name": "a", "url": "s3:https://s3/b/p", "key": "AK", "key_secret": "SECRET", "password": "WORD"}
-SETTINGS = plan.Settings.from_json(DATA, [REPOSITORY], {"a": {"key": "FULL", "key_secret": "MORE"}})
+SETTINGS = plan.Settings.from_json(DATA, [REPOSITORY], [{**REPOSITORY, "key": "FULL", "key_secret": "MORE"}])
 SNAPSHOTS = {
     "a": [
         {"id": "aaaaaaaa11", "time": "2026-03-01T02:00:00.123456789Z"},
@@ -30,7 +30,7 @@ SNAPSHOTS = {
 
 
 def test_pruning_has_a_credential_of_its_own_at_the_same_place() -> None:
-    full, plain = SETTINGS.pruning["a"], SETTINGS.repositories["a"]
+    full, plain = SETTINGS.pruned["a"], SETTINGS.repositories["a"]
     assert (full.key, full.key_secret, full.url) == ("FULL", "MORE", plain.url)
     assert (plain.key, plain.key_secret) == ("AK", "SECRET")
 
