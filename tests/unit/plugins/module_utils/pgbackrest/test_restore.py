@@ -94,14 +94,17 @@ def test_restore_empties_a_spool_of_its_own(tmp_path: Path, monkeypatch: pytest.
 def test_live_primary_hands_over_the_segment_that_it_writes(
     monkeypatch: pytest.MonkeyPatch, rows: list[str], whole: bool
 ) -> None:
-    ask = answers(*([row] for row in rows))
+    ask, asked = answers(*([row] for row in rows)), list[str]()
 
     def psql(_self: restore.Wanted, query: str) -> tool.Answer:
+        asked.append(query)
         text = f"{WAL}\n" if "pg_switch_wal" in query else ask(query)[0]
         return tool.Answer(0, text, text)
 
     monkeypatch.setattr(restore.Wanted, "psql", psql)
     assert restore.archived_up_to_now(wanted()) is whole
+    # After a backup, what was archived last is named after an older segment.
+    assert f"'{WAL}.ready'" in asked[-1]
 
 
 def test_running_primary_and_standby_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
