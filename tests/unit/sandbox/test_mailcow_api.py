@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from stand_in import docker_client
-from stand_in.api import Request, dispatch, faults, limits, passwords
+from stand_in.api import Request, admins, dispatch, faults, limits, passwords
 from stand_in.api.store import Store, is_address, is_domain, number, schema
 
 KEY, READ_ONLY = "0123-key", "4567-read"
@@ -340,6 +340,24 @@ def test_domain_administrator_has_domains_and_a_password_of_the_policy(filled: A
     found = filled.get("domain-admin/chief")
     assert (found["selected_domains"], found["unselected_domains"], found["active"]) == (["one.test"], "", 1)
     assert filled.said("delete/domain-admin", ["chief"]) == [("success", ["domain_admin_removed", "chief"])]
+
+
+def test_first_administrator_has_the_password_that_the_real_one_ships(api: Api) -> None:
+    assert not admins.login(api.store, "admin", "moohoo", "192.0.2.1")
+    admins.first(api.store)
+    assert admins.login(api.store, " Admin ", "moohoo", "192.0.2.1")
+    assert api.get("domain-admin/all") == {}
+    api.store.update("admin", "username", "admin", {"password": passwords.hashed(PASSWORD)})
+    admins.first(api.store)
+    assert admins.login(api.store, "admin", PASSWORD, "192.0.2.1")
+    assert not admins.login(api.store, "admin", "moohoo", "192.0.2.1")
+    assert len(api.store.redis.published) == 2
+
+
+def test_administrator_of_domains_does_not_administer_everything(filled: Api) -> None:
+    attributes = {"username": "chief", "domains": "one.test", "password": PASSWORD, "password2": PASSWORD}
+    filled.said("add/domain-admin", {**attributes, "active": "1"})
+    assert not admins.login(filled.store, "chief", PASSWORD, "192.0.2.1")
 
 
 def test_app_password_is_for_the_protocols_that_are_named(filled: Api) -> None:

@@ -5,6 +5,7 @@ What only the image has is imported where it is used, so that the rest can be te
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -111,9 +112,10 @@ def pass_on(key: str, stop: str, *argv: str) -> NoReturn:
     child = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
 
     def end(*_signal: Any) -> NoReturn:
-        """Its children may hold the pipe for longer than it lives."""
+        """Its children may hold the pipe for longer than it lives, and Dovecot waits six seconds for its own."""
         subprocess.run(stop.split(), check=False)
-        child.wait(8)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(1)
         os._exit(0)
 
     signal.signal(signal.SIGTERM, end)

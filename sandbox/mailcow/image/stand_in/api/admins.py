@@ -1,4 +1,4 @@
-"""Domain administrators."""
+"""Administrators: the first one of everything, and those of domains."""
 
 from __future__ import annotations
 
@@ -8,6 +8,28 @@ from typing import Any
 
 from stand_in.api import domains, passwords
 from stand_in.api.store import Row, Said, Store, given
+
+# `admin` and `moohoo`, as the real one ships them.
+FIRST = ("admin", "{SSHA256}K8eVJ6YsZbQCfuJvSUbaQRLr0HPLz5rC9IAp0PAFl0tmNDBkMDc0NDAyOTAxN2Rk")
+
+
+def first(store: Store) -> None:
+    """The administrator of everything, where there is none at all."""
+    if store.rows("SELECT 1 FROM admin"):
+        return
+    username, password = FIRST
+    store.insert("admin", {"username": username, "password": password, "superadmin": 1, "active": 1})
+    store.insert("domain_admins", {"username": username, "domain": "ALL", "active": 1})
+
+
+def login(store: Store, username: str, password: str, address: str) -> bool:
+    """Whether somebody may come in to the pages of administration; who may not is counted."""
+    name = username.strip().lower()
+    row = store.one("SELECT password FROM admin WHERE superadmin = 1 AND active = 1 AND username = %s", name)
+    if row and passwords.verified(row["password"], password):
+        return True
+    store.redis.publish("F2B_CHANNEL", f"mailcow UI: Invalid password for {name} by {address}")
+    return False
 
 
 def details(store: Store, username: str) -> Row:
@@ -35,7 +57,7 @@ def get(store: Store, name: str, _more: str) -> Any:
     """All, or one."""
     if name != "all":
         return details(store, name)
-    rows = store.rows("SELECT DISTINCT username FROM domain_admins ORDER BY username")
+    rows = store.rows("SELECT DISTINCT username FROM domain_admins WHERE domain <> 'ALL' ORDER BY username")
     return [details(store, row["username"]) for row in rows]
 
 

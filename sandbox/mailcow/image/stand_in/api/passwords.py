@@ -54,3 +54,14 @@ def hashed(password: str) -> str:
     import bcrypt
 
     return f"{{BLF-CRYPT}}{bcrypt.hashpw(password.encode(), bcrypt.gensalt(10)).decode()}"
+
+
+def verified(stored: str, password: str) -> bool:
+    """Whether a stored hash is the password's: by the schemes that are here."""
+    scheme, _brace, coded = stored.removeprefix("{").partition("}")
+    if scheme == "BLF-CRYPT":
+        import bcrypt
+
+        return bool(bcrypt.checkpw(password.encode(), coded.encode()))
+    raw = base64.b64decode(coded) if scheme == "SSHA256" else b""
+    return bool(raw) and hashlib.sha256(password.encode() + raw[32:]).digest() == raw[:32]

@@ -6,11 +6,12 @@ import json
 import os
 import re
 import time
+import urllib.parse
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 from stand_in import kit
-from stand_in.api import Request, dispatch, faults, passwords
+from stand_in.api import Request, admins, dispatch, faults, passwords
 from stand_in.api.store import Store, schema
 
 PORT = 9000
@@ -29,6 +30,7 @@ def initialise(store: Store) -> None:
         store.run(statement)
     store.run("DELETE FROM versions WHERE application = 'db_schema'")
     store.insert("versions", {"application": "db_schema", "version": SCHEMA})
+    admins.first(store)
     for key, value in passwords.POLICY.items():
         store.redis.hsetnx("PASSWD_POLICY", key, value)
     for row in store.rows("SELECT domain FROM domain UNION SELECT alias_domain FROM alias_domain"):
@@ -63,30 +65,39 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, "text/html", b"<br />\n<b>Fatal error</b>: Uncaught PDOException\n")
         elif self.path.startswith("/api/v1/"):
             self.api(body)
+        elif self.path == "/admin":
+            self.admin(body)
         else:
             self.answer(200 if self.path == "/" else 404, "text/html", PAGE.encode())
 
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = handle_any  # noqa: N815 (http.server's names)
 
+    def admin(self, body: bytes) -> None:
+        """The login of who administers everything; the real one answers with a page, or leads to the next one."""
+        form = dict(urllib.parse.parse_qsl(body.decode()))
+        if self.command == "POST" and {"login_user", "pass_user"} <= form.keys():
+            with closing(open_store()) as store:
+                if admins.login(store, form["login_user"], form["pass_user"], self.client()):
+                    return self.answer(302, "text/html", b"", ("Location", "/admin/dashboard"))
+        return self.answer(200, "text/html", PAGE.encode())
+
+    def client(self) -> str:
+        """Who asks nginx."""
+        return self.headers.get("X-Real-IP") or str(self.client_address[0])
+
     def api(self, body: bytes) -> None:
         """A request to the API."""
-        headers = self.headers
-        client = headers.get("X-Real-IP") or self.client_address[0]
-        request = Request(self.command, self.path, body, headers.get("X-API-Key") or "", client)
-        store = open_store()
-        try:
+        request = Request(self.command, self.path, body, self.headers.get("X-API-Key") or "", self.client())
+        with closing(open_store()) as store:
             status, content = dispatch(store, request)
-        finally:
-            store.database.close()
-            store.redis.close()
         # Times and sums of MariaDB become texts, as with the real one.
         self.answer(status, "application/json", json.dumps(content, default=str).encode())
 
-    def answer(self, status: int, kind: str, raw: bytes) -> None:
+    def answer(self, status: int, kind: str, raw: bytes, *headers: tuple[str, str]) -> None:
         """Send it."""
         self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(raw)))
+        for name, value in (("Content-Type", kind), ("Content-Length", str(len(raw))), *headers):
+            self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(raw)
@@ -94,7 +105,6 @@ class Handler(BaseHTTPRequestHandler):
 
 def serve() -> None:
     """Serve until the container ends."""
-    store: Any = open_store()
-    initialise(store)
-    store.database.close()
+    with closing(open_store()) as store:
+        initialise(store)
     ThreadingHTTPServer(("", PORT), Handler).serve_forever()

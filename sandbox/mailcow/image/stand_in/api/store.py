@@ -145,6 +145,11 @@ class Store:
         self.database = database
         self.redis = redis
 
+    def close(self) -> None:
+        """The request is done."""
+        self.database.close()
+        self.redis.close()
+
     def rows(self, statement: str, *values: Any) -> list[Row]:
         """What a query finds."""
         cursor = self.database.cursor()
