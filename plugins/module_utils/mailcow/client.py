@@ -66,12 +66,13 @@ class Refused(MailcowError):
 class Client:
     """The API at an address, with a key that no error or output ever holds."""
 
-    def __init__(self, url: str, api_key: str, timeout: int = 30) -> None:
+    def __init__(self, url: str, api_key: str, timeout: int = 30, tries: int = TRIES) -> None:
         if urlsplit(url).scheme not in ("http", "https"):
             raise MailcowError(f"url: {url} is no address such as http://127.0.0.1:8080")
         self.url = url.rstrip("/")
         self._headers = {"X-API-Key": api_key, "Content-Type": "application/json", "Accept": "application/json"}
         self.timeout = timeout
+        self.tries = tries
 
     def rows(self, *path: str) -> list[Row]:
         """Return a list of objects; nothing is `{}` or `[]`, and one that is gone meanwhile has no values."""
@@ -104,7 +105,7 @@ class Client:
     def _call(self, method: str, *path: str, body: t.Any = None) -> t.Any:
         # To set something twice is to set it; to add it twice is not.
         again = method == "GET" or path[0] == "edit"
-        for left in reversed(range(TRIES)):
+        for left in reversed(range(self.tries)):
             try:
                 return self._once(method, path, body)
             except MailcowDown as error:

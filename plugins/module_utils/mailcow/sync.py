@@ -9,6 +9,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vise.platform.plugins.module_utils.mailcow.client import (
+    TRIES,
     Client,
     MailcowDown,
     MailcowError,
@@ -242,7 +243,8 @@ def run(module: AnsibleModule, planner: Planner, prepare: Preparer | None = None
     # In check mode, what another task of the same play would make first may be missing.
     params = {**module.params, "lenient": module.check_mode}
     try:
-        client = Client(params["url"], params["api_key"], params["timeout"])
+        # Check mode may well come before mailcow does.
+        client = Client(params["url"], params["api_key"], params["timeout"], 1 if module.check_mode else TRIES)
         try:
             steps = converge(client, planner, params, module.check_mode, prepare)
         except MailcowDown as error:

@@ -66,7 +66,7 @@ def test_check_mode_reads_alone(mailcow: Mailcow) -> None:
 
 
 def test_check_mode_shows_what_a_host_without_mailcow_would_get(mailcow: Mailcow) -> None:
-    answer = mailcow.run(mailcow_domain, [("get/domain/all", REFUSED)] * TRIES, check=True, domains=domain())
+    answer = mailcow.run(mailcow_domain, [("get/domain/all", REFUSED)], check=True, domains=domain())
     assert answer["actions"] == ["add domain example.org"]
 
 
