@@ -61,6 +61,7 @@ PASSWORDS = (
     "vault_backup_files_passphrase",
     "vault_mailbox_postmaster",
     "vault_mailbox_probe",
+    "vault_mail_admin",
 )
 # mailcow's compose file and SQL take these as they are; the last has a length that SOGo prescribes.
 TOKENS = {

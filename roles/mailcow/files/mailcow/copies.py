@@ -8,7 +8,7 @@ import time
 import typing as t
 from pathlib import Path
 
-from mailcow import stack
+from mailcow import administrator, stack
 from mailcow.host import MARKER, SNAPSHOTS, STATE, Problem, Settings, run, stream, write
 
 # Made anew by the containers.
@@ -121,6 +121,7 @@ def revert(of: Settings) -> dict[str, t.Any]:
         put_back(of, SNAPSHOTS / note["snapshot"])
     stack.compose(of, "up", "--detach", "--remove-orphans")
     stack.wait(of)
+    administrator.keep(of)
     shutil.rmtree(SNAPSHOTS / note["snapshot"], ignore_errors=True)
     MARKER.unlink()
     return note
@@ -152,23 +153,15 @@ def keep(_of: Settings) -> dict[str, t.Any]:
     return note
 
 
-def container(of: Settings, service: str) -> str:
-    """Return the id of a running container."""
-    found = stack.compose(of, "ps", "--quiet", service).split()
-    if not found:
-        raise Problem(f"{service} does not run")
-    return found[0]
-
-
 def dump(of: Settings, target: Path) -> None:
     """Write the databases as of one moment; everything else is files, of which each is whole at any time."""
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     conf = stack.conf(of)
     options = ["--single-transaction", "--quick", "--routines", "--events", "--add-drop-database", "--databases"]
-    argv = ["docker", "exec", "--env", "MYSQL_PWD", container(of, "mysql-mailcow"), "mariadb-dump", "--user=root"]
+    argv = ["docker", "exec", "--env", "MYSQL_PWD", stack.container(of, "mysql-mailcow"), "mariadb-dump", "--user=root"]
     stream([*argv, *options, conf["DBNAME"]], target / SQL, MYSQL_PWD=conf["DBROOT"])
     whole(target / SQL)
-    redis = container(of, "redis-mailcow")
+    redis = stack.container(of, "redis-mailcow")
     argv = ["docker", "exec", "--env", "REDISCLI_AUTH", redis, "redis-cli", "--rdb", "/tmp/vise.rdb"]
     run(argv, REDISCLI_AUTH=conf["REDISPASS"])
     stream(["docker", "exec", redis, "cat", "/tmp/vise.rdb"], target / RDB)
@@ -222,28 +215,19 @@ def load_redis(volume: Path, rdb: Path) -> None:
 
 def load_sql(of: Settings, sql: Path) -> None:
     """Load a dump into MariaDB, which alone runs meanwhile."""
-    conf = stack.conf(of)
     stack.compose(of, "start", "mysql-mailcow")
-    argv = [
-        "docker",
-        "exec",
-        "--interactive",
-        "--env",
-        "MYSQL_PWD",
-        container(of, "mysql-mailcow"),
-        "mariadb",
-        "--user=root",
-    ]
     end = time.monotonic() + of.start_seconds
     while True:
         try:
-            run(argv, data=b"SELECT 1", MYSQL_PWD=conf["DBROOT"])
+            stack.sql(of, b"SELECT 1")
             break
         except Problem:
             if time.monotonic() > end:
                 raise
             time.sleep(1)
-    run(argv, data=sql.read_bytes(), MYSQL_PWD=conf["DBROOT"])
+    stack.sql(of, sql.read_bytes())
+    # What the backup holds may be an older one, or the one that everybody knows.
+    administrator.keep(of)
 
 
 def status(of: Settings) -> dict[str, t.Any]:

@@ -91,6 +91,19 @@ def differing(wanted: t.Mapping[str, str], found: t.Sequence[Container]) -> list
     return sorted((wanted.keys() | {c.service for c in found}) - right)
 
 
+def container(of: Settings, service: str) -> str:
+    """Return the id of a service's running container; nothing when it does not run."""
+    return next(iter(compose(of, "ps", "--quiet", service).split()), "")
+
+
+def sql(of: Settings, statements: bytes) -> str:
+    """Have MariaDB run statements as root, on mailcow's database, and return what it printed."""
+    known = conf(of)
+    exec_ = ["docker", "exec", "--interactive", "--env", "MYSQL_PWD", container(of, "mysql-mailcow")]
+    client = ["mariadb", "--user=root", "--skip-column-names", known["DBNAME"]]
+    return run([*exec_, *client], data=statements, MYSQL_PWD=known["DBROOT"])
+
+
 def certificate_files(of: Settings) -> dict[Path, str]:
     """Return what must lie where mailcow's services look for their certificate."""
     sources = {"cert.pem": of.certificate, "key.pem": of.certificate_key}

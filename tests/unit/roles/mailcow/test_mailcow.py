@@ -23,7 +23,7 @@ CASES = templates.cases(ROLE, collection.ROOT)
 def fixture_code() -> t.Iterator[types.SimpleNamespace]:
     sys.path.insert(0, str(ROLE / "files"))
     try:
-        names = ("host", "stack", "copies")
+        names = ("host", "stack", "administrator", "copies")
         yield types.SimpleNamespace(**{name: importlib.import_module(f"mailcow.{name}") for name in names})
     finally:
         sys.path.remove(str(ROLE / "files"))
@@ -151,3 +151,54 @@ def test_mail_runs_once_it_greets(
         said = code.stack.silence(None, "SMTP_PORT")
     assert told in said
     assert bool(said) == bool(told)
+
+
+SHIPPED = "{SSHA256}K8eVJ6YsZbQCfuJvSUbaQRLr0HPLz5rC9IAp0PAFl0tmNDBkMDc0NDAyOTAxN2Rk"
+
+
+@pytest.mark.parametrize(
+    ("stored", "right"),
+    [
+        # A known vector of bcrypt
+        ("{BLF-CRYPT}$2y$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW", True),
+        ("{BLF-CRYPT}$2y$10$vI8aWBnW3fID.ZQ4/zo1G.q1lRps.9cGLcZEiGDMVr5yUP1KUOYTa", False),
+        ("{BLF-CRYPT}", False),
+        ("{BLF-CRYPT}*0", False),
+        ("{PLAIN}U*U", False),
+        (SHIPPED, False),
+    ],
+)
+def test_stored_hash_is_the_passwords_or_not(code: types.SimpleNamespace, stored: str, right: bool) -> None:
+    assert code.administrator.is_hash_of(stored, "U*U") == right
+
+
+@pytest.mark.parametrize(("stored", "done"), [("", False), (SHIPPED, True), ("described", False), ("another", True)])
+def test_password_is_set_where_there_is_another_one(
+    code: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stored: str, done: bool
+) -> None:
+    described = "a-Password-of-an-administrator"
+    words = {"described": described, "another": "what-somebody-typed"}
+    table = {"admin": code.administrator.hashed(words[stored]) if stored in words else stored}
+    (tmp_path / "password").write_text(f"{described}\n")
+    monkeypatch.setattr(code.administrator, "PASSWORD", tmp_path / "password")
+    monkeypatch.setattr(code.stack, "container", lambda _of, _service: "id")
+
+    def sql(_of: object, statements: bytes) -> str:
+        if statements.startswith(b"UPDATE"):
+            assert described.encode() not in statements
+            table["admin"] = statements.decode().split("'")[1]
+        return f"{table['admin']}\n"
+
+    monkeypatch.setattr(code.stack, "sql", sql)
+    before = table["admin"]
+    expected = [code.administrator.SET] if done else []
+    assert code.administrator.plan(None) == expected
+    assert table["admin"] == before
+    assert code.administrator.keep(None) == expected
+    assert code.administrator.keep(None) == []
+    assert (table["admin"] != before) == done
+
+
+def test_password_waits_for_the_database(code: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code.stack, "container", lambda _of, _service: "")
+    assert code.administrator.plan(None) == []
