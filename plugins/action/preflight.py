@@ -38,9 +38,10 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         schema = arguments.pop("schema")
         defined = self._defined(task_vars)
         known = {*schema, *role_options(arguments.pop("roles")), *arguments.pop("own_variables", [])}
-        values, problems = self._values(schema, task_vars)
+        asked = description.asked(schema, task_vars["groups"])
+        values, problems = self._values(asked, task_vars)
         problems += description.check(
-            values, {k: v for k, v in schema.items() if k not in {p.variable for p in problems}}
+            values, {k: v for k, v in asked.items() if k not in {p.variable for p in problems}}
         )
         problems += description.check_names(defined, known)
         secrets, _undefined = self._values([name for name in task_vars if name.startswith("vault_")], task_vars)

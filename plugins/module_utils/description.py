@@ -137,6 +137,11 @@ def check_keys(path: str, value: Mapping[str, t.Any], options: Schema) -> Iterat
             yield Problem(f"{path}.{name}", "is missing", advice(name, option))
 
 
+def asked(schema: Schema, groups: Mapping[str, Collection[str]]) -> Schema:
+    """Return the variables that somebody reads: those for certain groups, where one of them has a host."""
+    return {name: one for name, one in schema.items() if any(groups.get(group) for group in one.get("groups", ["all"]))}
+
+
 def check(description: Mapping[str, t.Any], schema: Schema) -> list[Problem]:
     """Return what is wrong with the values of the description."""
     problems: list[Problem] = []

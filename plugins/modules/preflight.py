@@ -19,7 +19,8 @@ options:
   schema:
     description:
       - The variables of the description by name, each as in an argument specification with C(type), C(elements),
-        C(options), C(choices) and C(required), also C(pattern) and C(example).
+        C(options), C(choices) and C(required), also C(pattern) and C(example), and C(groups) for what is asked for
+        only where one of these groups has a host.
     type: dict
     default: {}
   roles:

@@ -134,3 +134,19 @@ def test_placeholders_are_no_secrets(value: Any) -> None:
 @pytest.mark.parametrize("value", ["Vq3-x", "-----BEGIN CERTIFICATE-----\nMII", "tokenring7", ["a1b2"], {"a": "b3"}])
 def test_real_secrets_pass(value: Any) -> None:
     assert description.check_secrets({"vault_x": value}, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ({"all": ["a"]}, ["domain"]),
+        ({"all": ["a"], "mail": []}, ["domain"]),
+        ({"all": ["a"], "mail": ["a"]}, ["domain", "key"]),
+        ({"all": ["a"], "relay": ["a"]}, ["domain", "key"]),
+    ],
+)
+def test_what_is_for_groups_is_asked_for_where_they_have_a_host(
+    groups: dict[str, list[str]], expected: list[str]
+) -> None:
+    schema = {"domain": {"type": "str"}, "key": {"type": "str", "groups": ["mail", "relay"]}}
+    assert list(description.asked(schema, groups)) == expected
