@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tools import run_scenarios
+from tools.collection import ROOT
 
 # Stands in for molecule: notes who ran what, prints, and fails for the scenario "broken".
 MOLECULE = """#!/bin/sh
@@ -56,7 +57,7 @@ def test_longest_scenario_comes_first_as_far_as_it_is_known() -> None:
 
 
 def test_scenario_that_is_called_long_is_there() -> None:
-    assert set(run_scenarios.LONG) <= set(run_scenarios.found_scenarios(run_scenarios.ROOT))
+    assert set(run_scenarios.LONG) <= set(run_scenarios.found_scenarios(ROOT))
 
 
 def test_scenario_that_only_defines_hosts_is_no_test(tmp_path: Path) -> None:

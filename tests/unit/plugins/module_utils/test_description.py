@@ -148,5 +148,5 @@ def test_real_secrets_pass(value: Any) -> None:
 def test_what_is_for_groups_is_asked_for_where_they_have_a_host(
     groups: dict[str, list[str]], expected: list[str]
 ) -> None:
-    schema = {"domain": {"type": "str"}, "key": {"type": "str", "groups": ["mail", "relay"]}}
+    schema: dict[str, Any] = {"domain": {"type": "str"}, "key": {"type": "str", "groups": ["mail", "relay"]}}
     assert list(description.asked(schema, groups)) == expected
