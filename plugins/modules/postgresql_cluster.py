@@ -10,11 +10,11 @@ short_description: Make a host hold a PostgreSQL primary or standby, and never a
 version_added: 0.1.0
 description:
   - Makes Debian's cluster when there is none, with data checksums and a collation that no upgrade of libc changes; a
-    standby's by copying the primary through its slot.
+    standby's by copying the primary through its slot, which it makes where the primary has none.
   - What a host holds must agree with what it is described as. Where it does not, the module says so and touches
     nothing - a standby that is described as primary, a fenced host, a primary's data where a standby should be.
   - Data are never removed, except a standby's own place with O(rebuild=true), and then only after the new copy is
-    complete.
+    complete. What a former primary alone had committed is counted before it goes.
   - The packages are brought by M(ansible.builtin.apt), called from the action plugin. In between the module keeps the
     package from making a cluster of its own.
 author:
@@ -68,8 +68,9 @@ options:
         default: /etc/vise/tls/internal/ca.pem
       restore:
         description:
-          - Command that fills an empty directory, C({data}), with a copy from a backup, as a standby's. Without one, or
-            when it fails, the primary is copied by C(pg_basebackup).
+          - Command that fills an empty directory, C({data}), with a copy from a backup, as a standby's. Without one,
+            when it fails, or when it brings what the primary went back behind, the primary is copied by
+            C(pg_basebackup).
         type: list
         elements: str
         default: []
@@ -118,7 +119,7 @@ actions:
   returned: always
   type: list
   elements: str
-  sample: [create the cluster]
+  sample: [rewind to the primary, "give up 3 transactions that this host alone has committed, after 0/3000148"]
 needs:
   description: Packages that have to be installed first; the action plugin answers it, so no task's result has it.
   returned: when the server is not installed
@@ -170,24 +171,35 @@ def plan(cluster: host.Cluster, found: model.Found, options: dict[str, t.Any]) -
         raise model.ClusterError(f"{error}. {why}".strip(" .")) from error
 
 
-def apply(cluster: host.Cluster, steps: list[str], options: dict[str, t.Any]) -> None:
+def apply(cluster: host.Cluster, found: model.Found, steps: list[str], options: dict[str, t.Any]) -> None:
     """Do what was planned."""
     if "create the cluster" in steps:
         host.create(cluster)
-    if "rewind to the primary" in steps:
-        try:
-            host.rewind(cluster, options["primary"])
-        except model.ClusterError as error:
-            steps[steps.index("rewind to the primary")] = f"give up rewinding: {error}"
-            steps.append("copy the primary")
-    if "copy the primary" in steps:
-        system = host.ask(cluster, options["primary"])[0].system
-        why = host.copy(cluster, options["primary"], system)
-        steps += [f"copy the primary itself, since there is no backup to take: {why}"] if why else []
+    if {"rewind to the primary", "copy the primary"} & set(steps):
+        follow(cluster, found, steps, options["primary"])
     if "configure the cluster" in steps:
         host.configure(cluster)
     if "remove the fence" in steps:
         host.unfence(cluster)
+
+
+def follow(cluster: host.Cluster, found: model.Found, steps: list[str], primary: dict[str, t.Any]) -> None:
+    """Bring a standby's data, and say what went otherwise than planned and what is lost by it."""
+    system, past = host.ask(cluster, primary)[0].system, host.history(cluster, primary)
+    host.keep_slot(cluster, primary)
+    if found.data == "primary" and found.system == system and not found.rewinding:
+        host.stop(cluster)
+        lost = host.given_up(cluster, past)
+        steps += [lost] if lost else []
+    if "rewind to the primary" in steps:
+        try:
+            host.rewind(cluster, primary)
+        except model.ClusterError as error:
+            steps[steps.index("rewind to the primary")] = f"give up rewinding: {error}"
+            steps.append("copy the primary")
+    if "copy the primary" in steps:
+        why = host.copy(cluster, primary, system, past)
+        steps += [f"copy the primary itself, since there is no backup to take: {why}"] if why else []
 
 
 def converge(cluster: host.Cluster, options: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
@@ -201,7 +213,7 @@ def converge(cluster: host.Cluster, options: dict[str, t.Any], check_mode: bool)
             host.before_packages(cluster.root)
             answer["needs"] = options["packages"]
     elif not check_mode:
-        apply(cluster, steps, options)
+        apply(cluster, found, steps, options)
     return {**answer, "changed": bool(steps), "actions": steps}
 
 

@@ -42,6 +42,39 @@ class Upstream:
     is_primary: bool = True
 
 
+@dataclasses.dataclass(frozen=True)
+class History:
+    """Where a primary's WAL comes from: its timeline, and where each earlier one was left for the next."""
+
+    timeline: int
+    left: t.Mapping[int, str] = dataclasses.field(default_factory=dict)
+
+    def includes(self, timeline: int, lsn: str) -> bool:
+        """Whether a copy of that timeline, which goes as far as this position, can follow the primary."""
+        if timeline == self.timeline:
+            return True
+        return timeline in self.left and position(lsn) <= position(self.left[timeline])
+
+
+def left(text: str) -> dict[int, str]:
+    """Return from TIMELINE_HISTORY's answer where each earlier timeline was left for good.
+
+    Whoever goes back twice leaves the second time before the first: the later, lower position counts for both.
+    """
+    ends: dict[int, str] = {}
+    lowest = ""
+    for timeline, lsn in reversed(re.findall(r"(\d+)\t([0-9A-F]+/[0-9A-F]+)\t", text)):
+        lowest = min(lowest or lsn, lsn, key=position)
+        ends[int(timeline)] = lowest
+    return ends
+
+
+def commits(text: str) -> int | None:
+    """Return how many transactions pg_waldump's statistics name; None when they name nothing at all."""
+    found = re.findall(r"^Transaction/(\w+) +(\d+) ", text, re.MULTILINE)
+    return sum(int(count) for name, count in found if name.startswith("COMMIT")) if "Total" in text else None
+
+
 def initdb_options(version: str) -> list[str]:
     """Return how a cluster of a version is made."""
     # The builtin provider, since 17: what sorts text does not change with the system's libc, and breaks no index.

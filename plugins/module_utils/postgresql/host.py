@@ -16,13 +16,17 @@ from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster i
     CREATECLUSTER,
     ClusterError,
     Found,
+    History,
     Standby,
     Upstream,
+    commits,
     conninfo,
     control,
     followed,
     initdb_options,
     last_position,
+    left,
+    position,
 )
 
 CREATECLUSTER_FILE = "/etc/postgresql-common/createcluster.d/vise.conf"
@@ -143,13 +147,48 @@ def others(cluster: Cluster) -> tuple[str, ...]:
 
 def ask(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> tuple[Upstream, str]:
     """Return what the named primary says of itself, and why it says nothing."""
-    argv = [cluster.program("psql"), "-XAtw", "-d", conninfo(primary) + " replication=true"]
-    argv += ["-c", "IDENTIFY_SYSTEM", "-c", "SHOW in_hot_standby"]
     try:
-        identity, in_hot_standby = cluster.call_as_postgres(argv, PGPASSWORD=primary["password"]).splitlines()
+        identity, in_hot_standby = replicate(cluster, primary, "IDENTIFY_SYSTEM", "SHOW in_hot_standby").splitlines()
     except ClusterError as error:
         return Upstream(), str(error)
     return Upstream(identity.split("|")[0], in_hot_standby == "off"), ""
+
+
+def replicate(cluster: Cluster, primary: t.Mapping[str, t.Any], *commands: str) -> str:
+    """Return what the primary answers to commands of the replication protocol."""
+    argv = [cluster.program("psql"), "-XAtw", "-d", conninfo(primary) + " replication=true"]
+    argv += [word for command in commands for word in ("-c", command)]
+    return cluster.call_as_postgres(argv, PGPASSWORD=primary["password"])
+
+
+def history(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> History:
+    """Return where the primary's WAL comes from."""
+    timeline = int(replicate(cluster, primary, "IDENTIFY_SYSTEM").split("|")[1])
+    text = replicate(cluster, primary, f"TIMELINE_HISTORY {timeline}") if timeline > 1 else ""
+    return History(timeline, left(text))
+
+
+def keep_slot(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> None:
+    """Make the slot that keeps WAL for this host: a restored primary has none of those that it had."""
+    if not replicate(cluster, primary, f"READ_REPLICATION_SLOT {primary['slot']}").startswith("physical"):
+        replicate(cluster, primary, f"CREATE_REPLICATION_SLOT {primary['slot']} PHYSICAL (RESERVE_WAL)")
+
+
+def given_up(cluster: Cluster, past: History) -> str:
+    """Say what a former primary has committed since the primary left its history; nothing where that is nothing."""
+    facts = control(cluster.call([cluster.program("pg_controldata"), cluster.data], LC_ALL="C"))
+    timeline = facts["Latest checkpoint's TimeLineID"]
+    start = past.left.get(int(timeline), "")
+    if int(timeline) == past.timeline or (start and position(end_of_wal(cluster)) <= position(start)):
+        return ""
+    argv = [cluster.program("pg_waldump"), "--stats=record", "-p", os.path.join(cluster.data, "pg_wal")]
+    # It ends with an error where the WAL does, and has counted by then.
+    _status, out, _err = cluster.run([*argv, "-t", timeline, "-s", start or "0/0"], {"LC_ALL": "C"})
+    count = commits(out)
+    if count == 0:
+        return ""
+    number = "an unknown number of" if count is None else count
+    return f"give up {number} transactions that this host alone has committed, after {start or 'an unknown position'}"
 
 
 def resources(cluster: Cluster) -> dict[str, int]:
@@ -185,9 +224,17 @@ def create(cluster: Cluster) -> None:
     os.unlink(cluster.creating)
 
 
+def stop(cluster: Cluster) -> None:
+    """Stop the server, also one that somebody has started past its unit."""
+    cluster.call(["systemctl", "stop", cluster.unit])
+    control_program = [cluster.program("pg_ctl"), "-D", cluster.data]
+    status, _out, _err = cluster.run(["runuser", "-u", "postgres", "--", *control_program, "status"], {})
+    if status == 0:
+        cluster.call_as_postgres([*control_program, "stop", "-m", "fast"])
+
+
 def rewind(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> None:
     """Take back what a former primary has that the primary has not, and bring what it lacks."""
-    cluster.call(["systemctl", "stop", cluster.unit])
     with open(cluster.rewinding, "w", encoding="utf-8") as handle:
         os.fsync(handle.fileno())
     argv = [cluster.program("pg_rewind"), f"--target-pgdata={cluster.data}"]
@@ -199,7 +246,7 @@ def rewind(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> None:
     os.unlink(cluster.rewinding)
 
 
-def restore(cluster: Cluster, primary: t.Mapping[str, t.Any], system: str, fresh: str) -> str:
+def restore(cluster: Cluster, primary: t.Mapping[str, t.Any], system: str, past: History, fresh: str) -> str:
     """Make a copy by the primary's own command for that, from a backup; return why there is none, or nothing."""
     cluster.call(["install", "-d", "-o", "postgres", "-g", "postgres", "-m", "0700", fresh])
     try:
@@ -207,11 +254,17 @@ def restore(cluster: Cluster, primary: t.Mapping[str, t.Any], system: str, fresh
         found = control(cluster.call([cluster.program("pg_controldata"), fresh], LC_ALL="C"))
     except ClusterError as error:
         return str(error)
-    other = found.get("Database system identifier") != system
-    return "the backup is of another cluster" if other else ""
+    if found.get("Database system identifier") != system:
+        return "the backup is of another cluster"
+    # As after a restore to a moment before the newest backup. pgBackRest takes the history's positions as they are, and
+    # makes that of the control file unusable on purpose.
+    label = control(_text(os.path.join(fresh, "backup_label")))
+    timeline = label.get("START TIMELINE") or found["Latest checkpoint's TimeLineID"]
+    follows = past.includes(int(timeline), label.get("CHECKPOINT LOCATION") or found["Latest checkpoint location"])
+    return "" if follows else "the newest backup has what the primary went back behind"
 
 
-def copy(cluster: Cluster, primary: t.Mapping[str, t.Any], system: str = "") -> str:
+def copy(cluster: Cluster, primary: t.Mapping[str, t.Any], system: str, past: History) -> str:
     """Make the data directory a copy of the primary's; return why it is not from a backup, where one was wanted.
 
     It is complete before it takes the place of what was there.
@@ -223,12 +276,14 @@ def copy(cluster: Cluster, primary: t.Mapping[str, t.Any], system: str = "") -> 
     os.chown(parent, user.pw_uid, user.pw_gid)
     for left_over in (fresh, old):
         shutil.rmtree(left_over, ignore_errors=True)
-    why = restore(cluster, primary, system, fresh) if primary["restore"] else ""
+    why = restore(cluster, primary, system, past, fresh) if primary["restore"] else ""
     if why or not primary["restore"]:
         shutil.rmtree(fresh, ignore_errors=True)
+        # A standby that still follows holds the slot.
+        stop(cluster)
         _base_backup(cluster, primary, fresh)
     cluster.call_as_postgres(["touch", os.path.join(fresh, "standby.signal")])
-    cluster.call(["systemctl", "stop", cluster.unit])
+    stop(cluster)
     if os.path.isdir(cluster.data):
         os.rename(cluster.data, old)
     os.rename(fresh, cluster.data)

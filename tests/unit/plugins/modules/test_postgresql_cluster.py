@@ -14,15 +14,29 @@ from ansible_collections.vise.platform.plugins.modules import postgresql_cluster
 PRIMARY = {"host": "db-1", "port": 5432, "user": "follow", "password": "word", "slot": "b", "ca_file": "/ca.pem"}
 
 
+CONTROL = """\
+Database system identifier:           7
+Data page checksum version:           1
+Database cluster state:               shut down
+Latest checkpoint location:           0/3000000
+Latest checkpoint's TimeLineID:       1
+"""
+ALONE = CONTROL.replace("0/3000000", "0/3000100")
+
+
 class Host:
     """A host's file system below a directory, and programs that answer from a table."""
 
     def __init__(self, root: pathlib.Path) -> None:
         self.root, self.calls, self.environments = root, list[str](), list[dict[str, str]]()
+        self.asked = list[str]()
         self.answers: dict[str, tuple[int, str, str]] = {
-            "pg_controldata": (0, "Database system identifier: 7\nData page checksum version: 1\n", ""),
+            "pg_controldata": (0, CONTROL, ""),
             "dpkg-query": (0, "installed", ""),
-            "psql": (0, "7|1|0/3000060|\noff\n", ""),
+            "psql": (0, "7|2|0/3000060|\noff\n", ""),
+            "psql TIMELINE_HISTORY": (0, "00000002.history|1\t0/3000000\tno recovery target specified\n\n", ""),
+            "psql READ_REPLICATION_SLOT": (0, "physical|0/3000000|1\n", ""),
+            "pg_ctl": (3, "no server running", ""),
         }
         self.cluster = host.Cluster("17", "main", self.run, str(root))
 
@@ -32,7 +46,9 @@ class Host:
         self.environments.append(dict(environment))
         if words[0] == "pg_createcluster":
             self.write("etc/postgresql/17/main/postgresql.conf")
-        return self.answers.get(words[0], (0, "", ""))
+        self.asked.append(words[-1])
+        special = f"{words[0]} {words[-1].split()[0]}"
+        return self.answers.get(special, self.answers.get(words[0], (0, "", "")))
 
     def write(self, path: str, text: str = "") -> pathlib.Path:
         file = self.root / path
@@ -153,6 +169,7 @@ class Standby(Host):
 
     def __init__(self, root: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__(root)
+        self.label = "CHECKPOINT LOCATION: 0/2FFFFF0\nSTART TIMELINE: 1\n"
         monkeypatch.setattr("pwd.getpwnam", lambda _: type("User", (), {"pw_uid": -1, "pw_gid": -1}))
         self.install()
         self.write("var/lib/postgresql/17/main/PG_VERSION")
@@ -163,6 +180,7 @@ class Standby(Host):
         if self.calls[-1] in ("install", "pg_basebackup"):
             fresh = pathlib.Path(self.cluster.data + ".vise-new")
             fresh.mkdir(exist_ok=True)
+            (fresh / "backup_label").write_text(self.label)
         return answer
 
     def rebuild(self, **primary: Any) -> list[str]:
@@ -213,5 +231,63 @@ def test_without_a_usable_backup_the_primary_is_copied(former: Standby) -> None:
 
 def test_backup_of_another_cluster_is_not_taken(former: Standby) -> None:
     former.write("var/lib/postgresql/17/main/standby.signal")
-    former.answers["psql"] = (0, "8|1|0/3000060|\noff\n", "")
+    former.answers["psql"] = (0, "8|2|0/3000060|\noff\n", "")
     assert "the backup is of another cluster" in former.rebuild(restore=["pgbackrest", "restore"])[1]
+
+
+def test_backup_of_what_the_primary_went_back_behind_is_not_taken(former: Standby) -> None:
+    former.write("var/lib/postgresql/17/main/standby.signal")
+    former.label = "CHECKPOINT LOCATION: 0/3000100\nSTART TIMELINE: 1\n"
+    actions = former.rebuild(restore=["pgbackrest", "restore"])
+    assert "what the primary went back behind" in actions[1]
+    assert "pg_basebackup" in former.calls
+
+
+def test_slot_that_the_primary_has_not_is_made(former: Standby) -> None:
+    former.rebuild()
+    assert not any("CREATE" in words for words in former.asked)
+    former.answers["psql READ_REPLICATION_SLOT"] = (0, "||\n", "")
+    former.rebuild()
+    assert "CREATE_REPLICATION_SLOT b PHYSICAL (RESERVE_WAL)" in former.asked
+
+
+STATS = """\
+Type                                           N      (%)
+Transaction/COMMIT                             3 ( 60.00)
+Transaction/COMMIT_PREPARED                    1 ( 20.00)
+Transaction/ABORT                              1 ( 20.00)
+                                        --------
+Total                                          5
+"""
+
+
+@pytest.mark.parametrize(
+    ("stats", "said"),
+    [
+        (STATS, "give up 4 transactions that this host alone has committed, after 0/3000000"),
+        ("", "give up an unknown number of transactions that this host alone has committed, after 0/3000000"),
+    ],
+)
+def test_what_a_former_primary_alone_has_is_counted_before_it_goes(former: Standby, stats: str, said: str) -> None:
+    former.answers["pg_controldata"] = (0, ALONE, "")
+    former.answers["pg_waldump"] = (1, stats, "error in WAL record at 0/3000100")
+    assert former.rebuild() == ["rewind to the primary", said]
+    assert former.calls.index("pg_waldump") < former.calls.index("pg_rewind")
+
+
+def test_nothing_is_said_where_nothing_was_committed(former: Standby) -> None:
+    former.answers["pg_controldata"] = (0, ALONE, "")
+    former.answers["pg_waldump"] = (1, "Total                        0\n", "error in WAL record")
+    assert former.rebuild() == ["rewind to the primary"]
+
+
+def test_server_that_somebody_started_past_its_unit_is_stopped(former: Standby) -> None:
+    former.answers["pg_ctl"] = (0, "server is running", "")
+    former.rebuild()
+    assert former.asked[former.calls.index("pg_ctl") + 1] == "fast"
+
+
+def test_standby_that_follows_frees_its_slot_before_the_copy(former: Standby) -> None:
+    former.write("var/lib/postgresql/17/main/standby.signal")
+    former.rebuild()
+    assert former.calls.index("systemctl") < former.calls.index("pg_basebackup")

@@ -95,6 +95,22 @@ def test_lost_wal_is_counted(fenced_at: str, received: str, bytes_lost: int | No
     assert cluster.lost(fenced_at, received) == bytes_lost
 
 
+HISTORY = '00000004.history|1\t0/3000148\tno recovery target specified\n\n3\t1/A0\tat restore point "x"\n\n'
+
+
+@pytest.mark.parametrize(
+    ("timeline", "lsn", "included"),
+    [(4, "9/0", True), (1, "0/3000148", True), (1, "0/3000149", False), (3, "0/FFFFFFFF", True), (2, "0/1", False)],
+)
+def test_copies_follow_only_along_the_primarys_history(timeline: int, lsn: str, included: bool) -> None:
+    assert cluster.History(4, cluster.left(HISTORY)).includes(timeline, lsn) is included
+
+
+def test_who_goes_back_twice_has_left_for_good_where_it_went_furthest() -> None:
+    text = "1\t0/1109BBC8\tx\n2\t0/11099260\tx\n3\t0/1D000000\tx\n6\t0/1108D7C0\tx\n7\t0/12000000\tx\n"
+    assert cluster.left(text) == {**dict.fromkeys((1, 2, 3, 6), "0/1108D7C0"), 7: "0/12000000"}
+
+
 def test_control_data_are_read() -> None:
     text = "Database system identifier:           77\nTime of latest checkpoint:            Tue Nov 24 21:37:28 2026\n"
     assert cluster.control(text) == {
