@@ -1,4 +1,4 @@
-"""Damage objects in the sandbox's repositories, or mend them: damage.py PLACE mend | PLACE WHAT WHERE REPOSITORIES."""
+"""Damage objects in the sandbox's repositories, or mend them: damage.py PLACE mend | PLACE WHERE REPOSITORY:WHAT..."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pathlib
 import shutil
 import sys
 
-place, what, *rest = sys.argv[1:]
+place, where, *damages = sys.argv[1:]
 aside = pathlib.Path("/var/tmp") / ("damage" + place.replace("/", "-"))
 
 
@@ -26,15 +26,14 @@ def objects(root: pathlib.Path, where: str) -> list[pathlib.Path]:
     )
 
 
-if what == "mend":
+if where == "mend":
     for kept in aside.rglob("*"):
         if kept.is_file():
             shutil.copyfile(kept, "/" / kept.relative_to(aside))
     shutil.rmtree(aside, ignore_errors=True)
     sys.exit()
-where, repositories = rest
 count = 0
-for letter in repositories:
+for letter, what in (damage.split(":") for damage in damages):
     root = pathlib.Path(f"/var/lib/world/s3-{letter}/vise-backups{place}")
     for path in objects(root, where):
         kept = aside / path.relative_to("/")
