@@ -184,11 +184,11 @@ test-role: world ## Run one role's scenario (ROLE=nginx)
 
 .PHONY: world-tests
 world-tests: world ## Test the sandbox's world, and what needs no host but world
-	pytest $(WORLD_TESTS)
+	pytest --verbose $(WORLD_TESTS)
 
 .PHONY: e2e
 e2e: world docs ## Test a converged platform from outside
-	pytest $(filter-out $(WORLD_TESTS),$(wildcard tests/e2e/test_*.py))
+	pytest --verbose $(filter-out $(WORLD_TESTS),$(wildcard tests/e2e/test_*.py))
 
 .PHONY: campaign
 campaign: world ## Inject one kind of fault very often, and count (ARGS='kills --times 20', corruption, pitr)
