@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,20 @@ def put(root: Path, name: str, text: str) -> None:
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    """Put a shell script in a program's place; what it writes to $NOTES is in the file that is returned."""
+
+    def install(name: str, script: str) -> Path:
+        put(tmp_path, f"bin/{name}", script)
+        (tmp_path / "bin" / name).chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+        monkeypatch.setenv("NOTES", str(tmp_path / "notes"))
+        return tmp_path / "notes"
+
+    return install
 
 
 @pytest.fixture

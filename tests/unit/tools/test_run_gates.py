@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,14 +22,8 @@ echo "end $3" >> "$NOTES"
 
 
 @pytest.fixture
-def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    program = tmp_path / "bin/make"
-    program.parent.mkdir()
-    program.write_text(MAKE)
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
-    monkeypatch.setenv("NOTES", str(tmp_path / "notes"))
-    return tmp_path / "notes"
+def notes(stand_in: Callable[[str, str], Path]) -> Path:
+    return stand_in("make", MAKE)
 
 
 def test_summary_ends_with_the_counts_and_names_what_failed() -> None:

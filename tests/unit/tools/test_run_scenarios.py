@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,16 +17,10 @@ echo "output of $3"
 
 
 @pytest.fixture
-def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    program = tmp_path / "bin/molecule"
-    program.parent.mkdir()
-    program.write_text(MOLECULE)
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
-    monkeypatch.setenv("NOTES", str(tmp_path / "notes"))
+def notes(stand_in: Callable[[str, str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(run_scenarios, "LOGS", tmp_path / "logs")
     monkeypatch.setattr(run_scenarios, "SECONDS", tmp_path / "seconds.json")
-    return tmp_path / "notes"
+    return stand_in("molecule", MOLECULE)
 
 
 def test_every_scenario_runs_once_on_one_of_the_workers(notes: Path) -> None:
