@@ -214,7 +214,7 @@ def test_500_records_take_few_calls(publish: Publish, calls: Any, world: Any) ->
     assert world(f"dig +short n499.{DOMAIN} A").stdout.strip() == "192.0.2.1"
 
 
-# Two calls are the token's check, two the plan, three the publication. The unit tests have every position and mode.
+# Two calls are the plan, two the token's check, three the publication. The unit tests have every position and mode.
 @pytest.mark.parametrize(("mode", "position"), [("429", 2), ("lost", 7)])
 def test_run_converges_after_a_fault(publish: Publish, sandbox: Any, world: Any, mode: str, position: int) -> None:
     sandbox("fault", "cloudflare", f"{mode}@{position}")
