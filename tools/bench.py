@@ -122,13 +122,19 @@ def versions(topology: Topology, site: Noted) -> dict[str, Callable[[], str]]:
 def report(site: Noted, items: Counter[str], seconds: dict[str, list[float]]) -> str:
     """Tell the counts and the times, and their ratios."""
     medians = {version: statistics.median(taken) for version, taken in seconds.items()}
-    counts = Counter(one["host"] for one in site)
-    lines = [f"  {host}: {count} executions, {items[host]} items" for host, count in sorted(counts.items())]
+    lines = [f"  {host}: {counted(site, host)}, {items[host]} items" for host in sorted({one["host"] for one in site})]
     for version, median in medians.items():
         ratio = f", ratio {medians['site.yml'] / median:.2f}" if version != "site.yml" else ""
         spread = f"{min(seconds[version]):.1f} to {max(seconds[version]):.1f}"
         lines.append(f"  {version} {median:.1f} s ({spread}){ratio}")
     return "\n".join(lines)
+
+
+def counted(site: Noted, host: str) -> str:
+    """Tell how many modules ran for a host, and how long those took that the other versions have no counterpart of."""
+    mine = [one for one in site if one["host"] == host]
+    alone = [one["seconds"] for one in mine if not one["component"]]
+    return f"{len(mine)} executions, {len(alone)} without a counterpart took {sum(alone):.1f} s"
 
 
 @contextmanager

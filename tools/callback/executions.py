@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -31,17 +32,20 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core ships 
         execute = ActionBase._execute_module
 
         def noted(action: Any, *args: Any, **options: Any) -> Any:
-            note(action, options)
-            return execute(action, *args, **options)
+            begun = time.monotonic()
+            result = execute(action, *args, **options)
+            note(action, options, time.monotonic() - begun)
+            return result
 
         ActionBase._execute_module = noted
 
 
-def note(action: Any, options: dict[str, Any]) -> None:
+def note(action: Any, options: dict[str, Any], seconds: float) -> None:
     """Append one execution, in one write: other workers append to the same file."""
     module = options.get("module_name") or action._task.action
     host = (options.get("task_vars") or {}).get("inventory_hostname", "")
     entry = {"host": "controller" if action._task.delegate_to in LOCAL else host, "module": module, "component": None}
+    entry["seconds"] = seconds
     if module == "vise.platform.component":
         names = {"address": "host", "user": "remote_user", "key": "private_key_file"}
         way = {name: action._connection.get_option(option) for name, option in names.items()}

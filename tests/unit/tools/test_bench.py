@@ -38,8 +38,10 @@ def test_run_that_changed_something_is_not_measured() -> None:
 
 def test_report_shows_counts_and_ratios_of_medians() -> None:
     seconds = {"site.yml": [5.0, 6.0, 90.0], "plain tasks": [60.0, 61.0, 58.0], "pyinfra": [12.0, 11.0, 13.0]}
-    text = bench.report([{"host": "a"}, {"host": "a"}], Counter({"a": 20}), seconds)
-    assert "  a: 2 executions, 20 items" in text
+    component = {"host": "a", "component": {"name": "base"}, "seconds": 0.5}
+    site = [component, {"host": "a", "component": None, "seconds": 1.25}]
+    text = bench.report(site, Counter({"a": 20}), seconds)
+    assert "  a: 2 executions, 1 without a counterpart took 1.2 s, 20 items" in text
     assert "  site.yml 6.0 s (5.0 to 90.0)\n" in text
     assert "  plain tasks 60.0 s (58.0 to 61.0), ratio 0.10" in text
     assert "  pyinfra 12.0 s (11.0 to 13.0), ratio 0.50" in text
