@@ -180,13 +180,15 @@ def refused(status: int, headers: Mapping[str, str], body: t.Any, permission: st
     """Return what an answer that is an error means."""
     errors = (body.get("errors") or []) if isinstance(body, dict) else []
     said = "; ".join(told(error) for error in errors) or f"status {status}"
+    # 9109 stands for a token that does not exist and for one that may not; its words tell them apart.
+    unknown = any(error.get("code") == 9109 and "invalid" in str(error.get("message")).lower() for error in errors)
     codes = {error.get("code") for error in errors}
     if status == 429 or status >= 500:
         after = headers.get("retry-after", "")
         return Transient(f"Cloudflare: {said}", float(after) if after.isdigit() else None)
-    if status == 401 or codes & {1000, 6003, 9106, 9109}:
+    if unknown or codes & {1000, 6003, 9106} or (status == 401 and 9109 not in codes):
         return ApiError(f"Cloudflare does not accept the token ({said}); make a new one, and store it in the vault")
-    if status == 403:
+    if status in (401, 403):
         return Forbidden(
             f"Cloudflare: the token lacks the permission {permission}, or the zone among its resources ({said}); add "
             "it to the token"

@@ -243,6 +243,24 @@ def test_token_that_is_none_is_said_without_repeating_it(double: Double, token: 
     assert token not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "message", "kind"),
+    [
+        (403, 10000, "Authentication error", client.Forbidden),
+        (403, 9109, "Unauthorized to access requested resource", client.Forbidden),
+        (401, 9109, "Unauthorized to access requested resource", client.Forbidden),
+        (403, 9109, "Invalid access token", client.ApiError),
+        (401, 10000, "Authentication error", client.ApiError),
+        (400, 6003, "Invalid request headers", client.ApiError),
+    ],
+)
+def test_refusal_tells_a_token_that_may_not_from_one_that_is_none(
+    status: int, code: int, message: str, kind: type[client.ApiError]
+) -> None:
+    body = {"errors": [{"code": code, "message": message}]}
+    assert type(client.refused(status, {}, body, "Zone / DNS / Edit")) is kind
+
+
 def test_token_of_another_zone_does_not_see_this_one(double: Double) -> None:
     with pytest.raises(client.ApiError, match="or the zone to the token's zone resources"):
         publish(double, addresses(1), token=double.grant("DNS Write", zones=("elsewhere.test",)))
