@@ -12,7 +12,7 @@ from tests.e2e.scan import UDP, scans
 
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
 
-OPEN = {"22/tcp", "80/tcp", "443/tcp", "25/tcp", "587/tcp", "993/tcp"}
+OPEN = {"22/tcp", "80/tcp", "443/tcp", "25/tcp", "465/tcp", "587/tcp", "993/tcp"}
 # A listener on the host, and containers that publish a port to all addresses.
 LISTEN = """
 set -e

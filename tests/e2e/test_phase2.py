@@ -15,7 +15,7 @@ Shell = Callable[..., "subprocess.CompletedProcess[str]"]
 HOSTS = {"docs-1": 30, "edu-1": 31, "mail-1": 32, "monitoring-1": 33, "database-1": 34, "cache-1": 35, "edge-1": 36}
 DOCS, MAIL, EDGE = "172.30.0.30", "172.30.0.32", "172.30.0.36"
 WEB = {"22/tcp", "80/tcp", "443/tcp"}
-OPEN = {"edge-1": WEB, "mail-1": WEB | {"25/tcp", "587/tcp", "993/tcp"}}
+OPEN = {"edge-1": WEB, "mail-1": WEB | {"25/tcp", "465/tcp", "587/tcp", "993/tcp"}}
 # In the words of h3.
 SAID = "code=%{http_code} version=%{http_version} remote=%{remote_ip}\\n"
 
