@@ -239,6 +239,7 @@ def duties(plan: Topology, host: str, challenge: str) -> Entry:
         "firewall_allow": firewall(plan, host),
         "static_sites": static_sites(plan, host),
         "internal_names": [host, *plan.addresses(host, "internal"), *map(internal_name, [*served, *named])],
+        "cloudflare": any(site.get("proxied") for site in entered),
         "trusted_proxies": [address for edge in asking for address in plan.internal(edge)],
         "public_urls": [f"https://{site['domain']}/" for site in entered],
         "public_addresses": plan.addresses(host, "public") if entered else [],

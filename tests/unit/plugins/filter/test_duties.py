@@ -94,6 +94,14 @@ def test_serving_host_behind_the_edge_shows_its_internal_certificate() -> None:
     assert found["trusted_proxies"] == ["10.0.0.2", "fd00::2"]
 
 
+@pytest.mark.parametrize(("host", "proxied", "expected"), [("e", True, True), ("e", False, False), ("d", True, False)])
+def test_addresses_of_visitors_come_from_cloudflare_where_it_asks_for_them(
+    host: str, proxied: bool, expected: bool
+) -> None:
+    sites = {name: {**site, "proxied": proxied} for name, site in SITES.items()}
+    assert of(host, EACH, sites=sites)["cloudflare"] is expected
+
+
 def rules(found: dict[str, Any]) -> list[str]:
     return [
         f"{rule['port']}/{rule['proto']}" + "".join(f" {a}" for a in rule.get("from", []))
