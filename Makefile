@@ -97,8 +97,8 @@ hosts: world ## Create the sandbox's platform host, and give it its name
 	for address in 172.30.0.10 fd30::10; do python sandbox/sandbox.py ptr $$address mail.vln.test; done
 
 .PHONY: secrets
-secrets: world ## Make the secrets of the development environment that are missing
-	python -m tools.make_secrets
+secrets: $(if $(filter inventories/development,$(INVENTORY)),world,setup) ## Make the secrets of INVENTORY that are missing
+	python -m tools.make_secrets $(INVENTORY)
 
 .PHONY: docs
 docs: $(SITE) ## Build the manual (docs/.vitepress/dist)
@@ -191,7 +191,7 @@ e2e: world docs ## Test a converged platform from outside
 	pytest --verbose $(filter-out $(WORLD_TESTS),$(wildcard tests/e2e/test_*.py))
 
 .PHONY: campaign
-campaign: world ## Inject one kind of fault very often, and count (ARGS='kills --times 20', corruption, pitr)
+campaign: world ## Inject one kind of fault very often, and count (ARGS='kills --times 20', corruption, pitr, runs, drills)
 	python -m tools.campaigns $(ARGS)
 
 .PHONY: bench

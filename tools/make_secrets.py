@@ -1,6 +1,9 @@
-"""Make what the development environment keeps secret: missing values alone; what is there is never replaced.
+"""Make the secrets that somebody can draw by lot: missing values alone; what is there is never replaced.
 
-Usage: python -m tools.make_secrets
+Usage: python -m tools.make_secrets [INVENTORY]      inventories/development when none is named
+
+In the development environment that is all of them, as the sandbox's services know theirs. Elsewhere the keys that a
+provider gives are left out.
 """
 
 from __future__ import annotations
@@ -17,9 +20,11 @@ import yaml
 from plugins.module_utils.tls.x509 import make_ca
 
 ROOT = Path(__file__).resolve().parents[1]
-VAULT = ROOT / "inventories/development/group_vars/all/vault.yml"
+DEVELOPMENT = ROOT / "inventories/development"
+VAULT = "group_vars/all/vault.yml"
 SANDBOX = ROOT / ".cache/sandbox"
-HEAD = "---\n# Made by tools/make_secrets.py for the sandbox; not in git. Values that stand here are kept.\n"
+HEAD = "---\n# Made by `make secrets`. Values that stand here are kept.\n"
+ENCRYPTED = "$ANSIBLE_VAULT;"
 
 Secrets = Mapping[str, str]
 
@@ -73,10 +78,14 @@ TOKENS = {
 }
 MAKERS: dict[tuple[str, ...], Callable[[], Mapping[str, str]]] = {
     ("vault_internal_ca", "vault_internal_ca_key"): internal_ca,
-    ("vault_cloudflare_token",): cloudflare_token,
-    ("vault_backup_key", "vault_backup_secret", "vault_backup_append_key", "vault_backup_append_secret"): storage_keys,
     **{(name,): password(name) for name in PASSWORDS},
     **{(name,): token(name, length) for name, length in TOKENS.items()},
+}
+
+# What a provider gives; the sandbox's doubles accept these.
+GIVEN: dict[tuple[str, ...], Callable[[], Mapping[str, str]]] = {
+    ("vault_cloudflare_token",): cloudflare_token,
+    ("vault_backup_key", "vault_backup_secret", "vault_backup_append_key", "vault_backup_append_secret"): storage_keys,
 }
 
 
@@ -87,9 +96,7 @@ def completed(present: Secrets, makers: Mapping[tuple[str, ...], Callable[[], Se
         missing = [name for name in names if name not in present]
         if missing and len(missing) < len(names):
             kept = ", ".join(name for name in names if name in present)
-            raise SystemExit(
-                f"{VAULT.relative_to(ROOT)}: {', '.join(missing)} is missing, {kept} is there; mend it by hand"
-            )
+            raise SystemExit(f"{', '.join(missing)} is missing, {kept} is there; mend it by hand")
         if missing:
             found.update(make())
     return found
@@ -117,16 +124,36 @@ def write(path: Path, secrets: Secrets) -> None:
     staged.replace(path)
 
 
-def main(path: Path = VAULT) -> int:
-    """Bring the vault file of the development environment."""
-    present = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.exists() else {}
-    secrets = completed(present, MAKERS)
+def present_in(path: Path) -> dict[str, str]:
+    """Return the secrets of a vault file; one that is encrypted is somebody's own to change."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    if text.startswith(ENCRYPTED):
+        raise SystemExit(
+            f"{path} is encrypted; decrypt it first (ansible-vault decrypt {path}), or write what is missing "
+            f"yourself (ansible-vault edit {path})"
+        )
+    return yaml.safe_load(text) or {}
+
+
+def main(arguments: list[str]) -> int:
+    """Bring the vault file of an inventory."""
+    inventory = Path(arguments[0]).resolve() if arguments else DEVELOPMENT
+    if not inventory.is_dir():
+        raise SystemExit(f"{inventory} is no directory; name that of an inventory, such as inventories/production")
+    path = Path(os.path.relpath(inventory / VAULT))
+    present = present_in(path)
+    in_sandbox = inventory == DEVELOPMENT
+    secrets = completed(present, {**MAKERS, **(GIVEN if in_sandbox else {})})
     if secrets != present:
         write(path, secrets)
-        print(f"wrote {', '.join(sorted(secrets.keys() - present.keys()))} into {path.relative_to(ROOT)}")
+        print(f"wrote {', '.join(sorted(secrets.keys() - present.keys()))} into {path}")
     path.chmod(0o600)
+    if not in_sandbox:
+        given = ", ".join(name for names in GIVEN for name in names if name not in secrets)
+        add = f"add what providers give where your hosts need it ({given}), and " if given else ""
+        print(f"Next: {add}encrypt it before you commit it: ansible-vault encrypt {path}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Secrets of the development environment: made once, never replaced."""
+"""Secrets: made once, never replaced."""
 
 from __future__ import annotations
 
@@ -54,3 +54,30 @@ def test_credentials_of_the_sandbox_that_cannot_delete_are_told_apart(
         "vault_backup_append_key": "key of append",
         "vault_backup_append_secret": "secret of append",
     }
+
+
+def test_environment_of_ones_own_gets_what_no_provider_gives(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert make_secrets.main([str(tmp_path)]) == 0
+    made = yaml.safe_load((tmp_path / "group_vars/all/vault.yml").read_text())
+    assert made["vault_internal_ca"].startswith("-----BEGIN CERTIFICATE-----")
+    assert not {name for names in make_secrets.GIVEN for name in names} & made.keys()
+    said = capsys.readouterr().out
+    assert "vault_cloudflare_token" in said
+    assert "ansible-vault encrypt" in said
+    assert not [value for value in made.values() if value in said]
+
+
+def test_encrypted_file_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "group_vars/all/vault.yml"
+    path.parent.mkdir(parents=True)
+    path.write_text("$ANSIBLE_VAULT;1.1;AES256\n1234\n")
+    with pytest.raises(SystemExit, match="is encrypted; decrypt it first"):
+        make_secrets.main([str(tmp_path)])
+    assert path.read_text().endswith("\n1234\n")
+
+
+def test_inventory_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="name that of an inventory"):
+        make_secrets.main([str(tmp_path / "production")])
