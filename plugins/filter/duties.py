@@ -47,6 +47,7 @@ _value:
   description:
     - C(nginx_sites), C(certificates_wanted), C(firewall_allow) and C(static_sites), as the roles take them.
     - C(internal_names), what the host's internal certificate is for, and C(trusted_proxies), who asks it.
+    - C(cloudflare), whether Cloudflare asks it for a site.
     - C(public_urls) and C(public_addresses), at which visitors ask this host.
   type: dict
 """
