@@ -10,18 +10,10 @@ import pytest
 import yaml
 from ansible_collections.vise.platform.plugins.filter.duties import duties
 
-from tests.e2e.converge import ADDRESS, ADDRESS6, HOST, PHASE1, ROOT, TASKS, URL, chosen
+from tests.e2e.converge import ADDRESS, ADDRESS6, HOST, OTHER, PHASE1, ROOT, TASKS, URL, chosen
 
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
 
-# One setting of each component, so that a run that applies them has to touch all.
-OTHER = {
-    "base_journal_max_use": "333M",
-    "ssh_max_auth_tries": 5,
-    "nginx_headers": {"Referrer-Policy": "same-origin", "Strict-Transport-Security": "max-age=63072000"},
-    "open_ports": {"all": ["4242/tcp"], "edge": ["80/tcp", "443/tcp", "443/udp"]},
-    "certificates_renew_days": 20,
-}
 EDGE = ("edge", "--tags", "nginx")
 
 

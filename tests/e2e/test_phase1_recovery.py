@@ -12,14 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.converge import ADDRESS, ADDRESS6, PHASE1, ROOT, Platform
+from tests.e2e.converge import ADDRESS, ADDRESS6, ARCHIVE, DRILL, MAILS, PHASE1, ROOT, TABLES
 
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
 
 SECRETS = ROOT / PHASE1.inventory / "group_vars/all/vault.yml"
 EDU = ROOT / "examples/edu/database"
 CA = "/etc/vise/tls/internal/ca.pem"
-DRILL = Platform("inventories/drill", "drill", "drill")
 
 
 @pytest.fixture(scope="module")
@@ -82,23 +81,6 @@ def rows(address: str, on_host: Shell) -> dict[str, str]:
     return dict(line.split("|", 1) for line in listed.splitlines())
 
 
-# Closes the segment that is being written, and waits until it is in the archive.
-ARCHIVE = """
-ask() { runuser -u postgres -- psql -XAtqc "$1"; }
-segment=$(ask 'SELECT pg_walfile_name(pg_switch_wal())')
-for _ in $(seq 60); do
-  [[ $(ask 'SELECT last_archived_wal FROM pg_stat_archiver') < $segment ]] || exit 0
-  sleep 1
-done
-exit 1
-"""
-# Independent of the program that the platform itself uses for this.
-TABLES = r"""
-SELECT format('SELECT %L, count(*), md5(string_agg(md5(r::text), '''' ORDER BY md5(r::text))) FROM %I AS r', name, name)
-FROM unnest(ARRAY['users', 'courses', 'lessons', 'progress', 'achievements']) AS name \gexec
-"""
-
-
 def assert_stale_backup_fails(reports: Path) -> None:
     """On hosts that are there: a drill whose backup is older than the limit ends when it knows, and says how much."""
     limit = 60
@@ -119,9 +101,7 @@ def assert_stale_backup_fails(reports: Path) -> None:
 
 def mails(address: str, on_host: Shell) -> set[str]:
     """Return the checksum of every mail of a host."""
-    volume = "/var/lib/docker/volumes/mailcowdockerized_vmail-vol-1/_data"
-    found = f"find {volume} -path '*/cur/*' -o -path '*/new/*' | xargs -r -d '\\n' sha256sum | cut -d' ' -f1"
-    return set(on_host(address, found).stdout.split())
+    return set(on_host(address, MAILS).stdout.split())
 
 
 @pytest.mark.usefixtures("courses")

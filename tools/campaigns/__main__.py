@@ -6,9 +6,15 @@ import argparse
 import random
 import sys
 
-from tools.campaigns import corruption, kills, lab, pitr
+from tools.campaigns import corruption, drills, kills, lab, pitr, runs
 
-CAMPAIGNS = {"corruption": corruption.run, "kills": kills.run, "pitr": pitr.run}
+CAMPAIGNS = {
+    "corruption": corruption.run,
+    "drills": drills.run,
+    "kills": kills.run,
+    "pitr": pitr.run,
+    "runs": runs.run,
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -18,7 +24,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     asked = parser.parse_args(arguments)
-    print(f"{asked.campaign}: {asked.times} times, seed {asked.seed}, on {lab.HOST}", flush=True)
+    print(f"{asked.campaign}: {asked.times} times, seed {asked.seed}", flush=True)
     result = CAMPAIGNS[asked.campaign](asked.times, asked.seed)
     print(lab.table(result), f"kept in {lab.keep(result)}", sep="\n")
     return int(bool(result.failures))

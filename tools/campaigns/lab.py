@@ -57,6 +57,15 @@ def molecule(step: str, scenario: str) -> None:
         raise CampaignError(f"molecule {step} -s {scenario}:\n{done.stdout[-4000:]}")
 
 
+def made(*targets: str) -> None:
+    """Make targets of the Makefile, which do nothing where all is there."""
+    done = subprocess.run(
+        ["make", "--no-print-directory", *targets], cwd=collection.ROOT, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise CampaignError(f"make {' '.join(targets)}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
+
+
 @dataclass(frozen=True)
 class Result:
     """What a campaign has come to: a row a kind, and what was not as it should be."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,7 @@ def test_run_that_changed_something_is_not_measured() -> None:
 
 def test_report_shows_counts_and_ratios_of_medians() -> None:
     seconds = {"site.yml": [5.0, 6.0, 90.0], "plain tasks": [60.0, 61.0, 58.0], "pyinfra": [12.0, 11.0, 13.0]}
-    component = {"host": "a", "component": {"name": "base"}, "seconds": 0.5}
+    component: dict[str, Any] = {"host": "a", "component": {"name": "base"}, "seconds": 0.5}
     site = [component, {"host": "a", "component": None, "seconds": 1.25}]
     text = bench.report(site, Counter({"a": 20}), seconds)
     assert "  a: 2 executions, 1 without a counterpart took 1.2 s, 20 items" in text

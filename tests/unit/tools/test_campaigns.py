@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import uuid
+from itertools import accumulate, pairwise
+from typing import Any
+
 import pytest
 
-from tools.campaigns import corruption, kills, lab
+from tests.e2e import converge
+from tests.e2e.converge import Run
+from tools.campaigns import corruption, drills, kills, lab, runs
 
 SET = "/x/pgbackrest/backup/main/20260301-013000F"
 WAL = "/x/pgbackrest/archive/main/17-1/0000000100000000/0000000100000000000000{}-" + 40 * "a" + ".zst"
@@ -75,3 +83,98 @@ def test_kills_count_when_something_was_killed_and_written(
 
 def test_kills_tell_how_long_nobody_could_write() -> None:
     assert list(kills.result([900, 2100, 1500], 1000, 0, 1).rows) == [[3, "1.5", "2.1", 1000, 0]]
+
+
+TASKS = {"baseline": 9, "data": 20, "smoke": 1}
+
+
+def test_each_task_is_killed_once_when_there_are_as_many_tries() -> None:
+    found = [(one.stage, one.task) for one in runs.chosen(TASKS, 30, seed=5)]
+    assert found == [(stage, number) for stage, count in TASKS.items() for number in range(1, count + 1)]
+
+
+@pytest.mark.parametrize("times", [1, 7, 29, 100])
+def test_killed_tasks_are_spread_over_the_stages_and_follow_the_seed(times: int) -> None:
+    found = runs.chosen(TASKS, times, seed=5)
+    assert found == runs.chosen(TASKS, times, seed=5) != runs.chosen(TASKS, times, seed=6)
+    assert all(1 <= one.task <= TASKS[one.stage] and 0 <= one.part < 1 for one in found)
+    before = dict(zip(TASKS, accumulate([0, 9, 20]), strict=True))
+    places = [before[one.stage] + one.task for one in found]
+    assert len(places) == times
+    assert max((later - place for place, later in pairwise(places)), default=0) <= -(-30 // times)
+
+
+def test_stages_are_those_of_site_yml() -> None:
+    assert {"preflight", "data", "mail", "smoke"} <= set(runs.stages())
+
+
+OUTPUT = """
+TASK [vise.platform.base : Validating arguments against arg spec 'main' - Right time] ***
+ok: [host-1]
+
+TASK [vise.platform.base : Keep the base of the system as wanted] ***
+changed: [host-1]
+
+TASK [vise.platform.ssh : Keep SSH to keys and modern algorithms] ***
+ok: [host-1]
+
+TASK [Publish DNS | Publish] ***
+changed: [host-1 -> localhost] => (item=a)
+changed: [host-1 -> localhost] => (item=b)
+"""
+
+
+def test_what_a_run_has_changed_is_told_by_roles_and_tasks() -> None:
+    assert runs.changes(OUTPUT) == ["base", "Publish DNS | Publish"]
+
+
+def test_tasks_on_hosts_are_counted_and_timed() -> None:
+    found, said = runs.steps(iter(OUTPUT.splitlines(keepends=True)))
+    assert [runs.short(step.name) for step in found] == ["base", "ssh", "Publish DNS | Publish"]
+    assert all(step.seconds >= 0 for step in found)
+    assert "".join(said) == OUTPUT
+
+
+def test_hosts_are_compared_but_for_certificates_and_what_tools_keep_of_before() -> None:
+    wanted = "\n".join(["1 /etc/vise/tls/docs/privkey.pem", "2 /etc/passwd", "3 /etc/passwd-", "4 /srv/sites/docs"])
+    found = "\n".join(["9 /etc/vise/tls/docs/privkey.pem", "2 /etc/passwd", "9 /etc/passwd-", "5 /srv/sites/docs"])
+    assert runs.unlike(runs.steady(wanted), runs.steady(wanted)) == []
+    assert runs.unlike(runs.steady(wanted), runs.steady(found)) == ["-4 /srv/sites/docs", "+5 /srv/sites/docs"]
+
+
+def test_killed_is_everything_that_a_run_has_started() -> None:
+    mark = f"VISE_TEST={uuid.uuid4().hex}"
+    script = "setsid sleep 60 & setsid sh -c 'sleep 60 & echo begun; wait'"
+    child = subprocess.Popen(["env", mark, "sh", "-c", script], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "begun\n"
+    converge.kill(mark)
+    assert child.wait() == -signal.SIGKILL
+    # All of them had it open.
+    assert child.stdout.read() == ""
+
+
+REPORT = {"began": 1000.0, "ended": 1240.4, "found": {"newest": 969.0}}
+
+
+@pytest.mark.parametrize(
+    ("report", "run", "row", "wrong"),
+    [
+        (REPORT, Run(0, "drill passed: RPO 31 s"), [3, "31", "240", "passed"], []),
+        (
+            {**REPORT, "found": {}},
+            Run(2, "msg: drill FAILED: the stage `edge` failed\nmore"),
+            [3, "", "240", "FAILED"],
+            ["drill FAILED: the stage `edge` failed"],
+        ),
+        ({**REPORT, "ended": None}, Run(4, "no such host"), [3, "31", "", "FAILED"], ["no such host"]),
+    ],
+)
+def test_drill_is_told_by_its_report(report: dict[str, Any], run: Run, row: list[object], wrong: list[str]) -> None:
+    assert drills.told(3, report, run) == (row, wrong)
+
+
+def test_drills_are_summed_up_by_the_most_that_they_took() -> None:
+    rows: list[list[object]] = [[1, "9", "240", "passed", "yes"], [2, "31", "98", "FAILED", ""]]
+    found = drills.result(rows, ["drill 2: why"], 1)
+    assert found.rows[-1] == ["at most", "31", "240", "1 of 2", ""]
