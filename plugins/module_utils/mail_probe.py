@@ -91,10 +91,10 @@ def named(step: str, where: str) -> t.Iterator[None]:
     try:
         yield
     except (OSError, smtplib.SMTPException, imaplib.IMAP4.error) as error:
-        raise ProbeError(step, f"{where}: {meaning(error)}") from None
+        raise ProbeError(step, f"{where}: {meaning(error, step)}") from None
 
 
-def meaning(error: Exception) -> str:
+def meaning(error: Exception, step: str) -> str:
     """Return what an error of the standard library means for mail."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
@@ -105,7 +105,7 @@ def meaning(error: Exception) -> str:
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     if isinstance(error, TimeoutError):
-        return "no answer in time"
+        return "no answer in time" + ("; many networks block port 25 on the way out" if step == "smtp" else "")
     return f"{type(error).__name__}: {error}"
 
 

@@ -31,6 +31,11 @@ options:
     description: Whether records of the same owner that are not wanted are removed.
     type: bool
     default: false
+  purge_except:
+    description: Regular expressions of names, in lower case and with the zone, whose records O(purge) leaves alone.
+    type: list
+    elements: str
+    default: []
   adopt:
     description: Whether records of others that are in the way are taken over, and replaced where they differ.
     type: bool
@@ -172,6 +177,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "zone": STRING,
     "owner": {"type": "str", "default": "vise.platform"},
     "purge": {"type": "bool", "default": False},
+    "purge_except": {"type": "list", "elements": "str", "default": []},
     "adopt": {"type": "bool", "default": False},
     "records": {"type": "list", "elements": "dict", "default": [], "options": RECORD},
 }
@@ -188,7 +194,7 @@ def main() -> None:
     if wrong:
         module.fail_json(msg="\n".join(["nothing was sent: some records are not possible", *wrong]))
     wanted = [records.from_options(options, name, mark) for options in params["records"]]
-    policy = plan.Policy(mark, params["purge"], params["adopt"])
+    policy = plan.Policy(mark, params["purge"], params["adopt"], params["purge_except"])
     session = client.Session(params)
     try:
         done = converge.converge(session, session.zone(name), wanted, policy, module.check_mode)

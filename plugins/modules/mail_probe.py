@@ -47,7 +47,7 @@ options:
     type: str
     default: ""
   smtp_port:
-    description: Port at which other servers bring mail; 0 leaves it out.
+    description: Port at which other servers bring mail; 0 leaves it out, where a network blocks it on the way out.
     type: int
     default: 25
   submission_port:

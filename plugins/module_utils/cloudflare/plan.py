@@ -24,11 +24,18 @@ class Policy(t.NamedTuple):
     mark: str
     purge: bool = False
     adopt: bool = False
+    # Regular expressions of names that purge leaves alone.
+    purge_except: Sequence[str] = ()
 
     def owns(self, found: Found) -> bool:
         """Return whether a record carries the mark."""
         comment = found.record.comment
         return comment == self.mark or comment.startswith(f"{self.mark} ")
+
+    def purges(self, found: Found) -> bool:
+        """Return whether a record goes when it is not wanted."""
+        spared = any(re.search(pattern, found.record.name) for pattern in self.purge_except)
+        return self.purge and self.owns(found) and not spared
 
 
 class Change(t.NamedTuple):
@@ -96,7 +103,7 @@ def plan(existing: Sequence[Found], wanted: Sequence[Record], policy: Policy) ->
             met.add(found.record.key)
             if differs(found.record, by_key[found.record.key]):
                 changes.append(Change(found, by_key[found.record.key]))
-        elif blocking or (policy.owns(found) and policy.purge):
+        elif blocking or policy.purges(found):
             free.append(found)
     kept = len(met) - len(changes)
     missing = [record for record in wanted if record.key not in met]

@@ -199,7 +199,8 @@ def certbot(wanted: Wanted, settings: Settings, free: bool) -> list[str]:
         *("timeout", str(PATIENCE), "certbot", "certonly", "--non-interactive", "--agree-tos", *account),
         *("--server", settings.directory, "--cert-name", wanted.name, "--domains", ",".join(wanted.domains)),
         # Whether it is due was decided here. The last one lets an operator go back to the staging directory.
-        *("--key-type", "ecdsa", "--force-renewal", "--renew-with-new-domains", "--break-my-certs"),
+        # The key stays, since the DNS may name it (TLSA).
+        *("--key-type", "ecdsa", "--reuse-key", "--force-renewal", "--renew-with-new-domains", "--break-my-certs"),
         *proof,
     ]
 

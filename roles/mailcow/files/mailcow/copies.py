@@ -19,6 +19,8 @@ KEEPS_NEW = ("vmail-vol-1", "postfix-vol-1")
 BACKED_UP = ("vmail-vol-1", "crypt-vol-1", "rspamd-vol-1")
 FILES = ("mailcow.conf", "docker-compose.override.yml", "data/web/inc/app_info.inc.php")
 SPARE = 512 * 1024 * 1024
+# Its private half, beside it, reads what is in the mailboxes.
+PUBLIC_KEY = "ecpubkey.pem"
 SQL, RDB = "mailcow.sql", "redis.rdb"
 DUMP_END = "-- Dump completed"
 
@@ -176,8 +178,11 @@ def whole(sql: Path) -> None:
             raise Problem(f"{sql} is no whole dump")
 
 
-def restore(of: Settings, source: Path) -> str:
-    """Bring back a backup that lies below a directory; what was there is kept as a snapshot. Newer mails stay."""
+def restore(of: Settings, source: Path) -> dict[str, t.Any]:
+    """Bring back a backup that lies below a directory; what was there is kept as a snapshot. Newer mails stay.
+
+    Return the snapshot's name, and how many newer mails the backup's key cannot read. What fails leaves mail as before.
+    """
     dumps = next(iter(source.glob(f"**/{SQL}")), None)
     if dumps is None or not (dumps.parent / RDB).is_file():
         raise Problem(f"{source} holds no backup of mailcow: {SQL} and {RDB} are missing")
@@ -185,7 +190,17 @@ def restore(of: Settings, source: Path) -> str:
     found = volumes(of)
     sources = {name: below(source, found[name]) for name in BACKED_UP}
     kept = f"before-restore-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
-    snapshot(of, kept)
+    try:
+        snapshot(of, kept)
+        unreadable = foreign_mails(found, sources)
+        put_in_place(of, found, sources, dumps)
+    except (Problem, OSError) as error:
+        raise Problem(f"{error}; {undo(of, SNAPSHOTS / kept)}") from error
+    return {"snapshot": kept, "unreadable": unreadable}
+
+
+def put_in_place(of: Settings, found: dict[str, Path], sources: dict[str, Path], dumps: Path) -> None:
+    """Make a backup what runs; mailcow is stopped."""
     for name, path in sources.items():
         sync(path, found[name], keep_new=name in KEEPS_NEW)
     # Indexes are made anew from the mails.
@@ -195,7 +210,33 @@ def restore(of: Settings, source: Path) -> str:
     load_sql(of, dumps)
     stack.compose(of, "up", "--detach", "--remove-orphans")
     stack.wait(of)
-    return kept
+
+
+def undo(of: Settings, source: Path) -> str:
+    """Go back to the snapshot of a restore that failed; return how it stands."""
+    try:
+        if (source / "release").is_file():
+            put_back(of, source)
+        stack.compose(of, "up", "--detach", "--remove-orphans")
+        stack.wait(of)
+    except (Problem, OSError) as error:
+        return f"going back failed too ({error}): what was there before is in {source}"
+    return f"mail is as before, of which a copy is in {source}"
+
+
+def foreign_mails(found: dict[str, Path], sources: dict[str, Path]) -> int:
+    """Return how many mails the backup lacks that were encrypted by another key than the backup's."""
+    keys = [directory["crypt-vol-1"] / PUBLIC_KEY for directory in (found, sources)]
+    if not keys[0].is_file() or (keys[1].is_file() and keys[0].read_bytes() == keys[1].read_bytes()):
+        return 0
+    here, backup = ({path.name.partition(":")[0] for path in mails(one["vmail-vol-1"])} for one in (found, sources))
+    return len(here - backup)
+
+
+def mails(volume: Path) -> t.Iterator[Path]:
+    """Yield the mails of all mailboxes, whose names are the same on every host but for the flags behind a colon."""
+    for directory in ("cur", "new"):
+        yield from (path for path in volume.glob(f"**/{directory}/*") if path.is_file())
 
 
 def below(source: Path, original: Path) -> Path:

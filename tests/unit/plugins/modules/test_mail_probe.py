@@ -140,6 +140,11 @@ def test_port_25_can_be_left_out(probe: Probe) -> None:
     assert "failed" not in probe.call(smtp_port=0)
 
 
+def test_port_25_that_does_not_answer_may_be_blocked_on_the_way_out() -> None:
+    assert "port 25" in library.meaning(TimeoutError(), "smtp")
+    assert "port 25" not in library.meaning(TimeoutError(), "submission")
+
+
 def test_check_mode_sends_nothing(probe: Probe) -> None:
     answer = probe.call(_ansible_check_mode=True)
     assert (answer["changed"], probe.box.logins) == (False, 0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import json
+import re
 import socket
 import sys
 import threading
@@ -23,7 +25,7 @@ CASES = templates.cases(ROLE, collection.ROOT)
 def fixture_code() -> t.Iterator[types.SimpleNamespace]:
     sys.path.insert(0, str(ROLE / "files"))
     try:
-        names = ("host", "stack", "administrator", "copies")
+        names = ("host", "stack", "administrator", "copies", "images")
         yield types.SimpleNamespace(**{name: importlib.import_module(f"mailcow.{name}") for name in names})
     finally:
         sys.path.remove(str(ROLE / "files"))
@@ -61,6 +63,79 @@ def test_images_go_by_digest() -> None:
     services = yaml.safe_load(text)["services"]
     assert services["dovecot-mailcow"] == {"image": CASES["every_setting"]["mailcow_images"]["dovecot-mailcow"]}
     assert services["postfix-mailcow"] == {"security_opt": ["no-new-privileges:false"]}
+
+
+ONE, TWO = (f"sha256:{sign * 64}" for sign in "12")
+
+
+@pytest.mark.parametrize(
+    ("image", "known", "expected"),
+    [
+        ("ghcr.io/mailcow/sogo:5.12", [f"ghcr.io/mailcow/sogo@{ONE}"], f"ghcr.io/mailcow/sogo:5.12@{ONE}"),
+        ("mariadb:10.11", [f"mariadb@{ONE}"], f"mariadb:10.11@{ONE}"),
+        ("docker.io/library/mariadb:10.11", [f"mariadb@{ONE}"], f"docker.io/library/mariadb:10.11@{ONE}"),
+        ("docker.io/mcuadros/ofelia", [f"mcuadros/ofelia@{ONE}"], f"docker.io/mcuadros/ofelia@{ONE}"),
+        # A port is no tag, and what another registry has told is not this one's
+        ("a.test:5000/sogo", [f"b.test:5000/sogo@{ONE}", f"a.test:5000/sogo@{TWO}"], f"a.test:5000/sogo@{TWO}"),
+        (f"ghcr.io/mailcow/sogo:5.12@{TWO}", [f"ghcr.io/mailcow/sogo@{ONE}"], f"ghcr.io/mailcow/sogo:5.12@{TWO}"),
+        ("ghcr.io/mailcow/sogo:5.12", [f"mirror.test/mailcow/sogo@{ONE}"], ""),
+        ("ghcr.io/mailcow/sogo:5.12", [], ""),
+    ],
+)
+def test_digest_of_an_image_is_what_its_own_registry_told(
+    code: types.SimpleNamespace, image: str, known: list[str], expected: str
+) -> None:
+    assert code.images.with_digest(image, known) == expected
+
+
+@pytest.fixture(name="docker")
+def fixture_docker(code: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> dict[str, t.Any]:
+    """Two services that run; what Docker knows of the images of their containers."""
+    known: dict[str, t.Any] = {"plan": [], "image-1": [f"ghcr.io/mailcow/sogo@{ONE}"], "image-2": [f"redis@{TWO}"]}
+    services = {"sogo-mailcow": {"image": "ghcr.io/mailcow/sogo:5.12"}, "redis-mailcow": {"image": "redis:7.4"}}
+    said = {("ps", "--quiet"): "a\nb\n", ("config", "--format", "json"): json.dumps({"services": services})}
+
+    def run(argv: list[str]) -> str:
+        if argv[:2] == ["docker", "inspect"]:
+            assert argv[-2:] == ["a", "b"]
+            return "sogo-mailcow image-1\nredis-mailcow image-2\n"
+        assert argv[:3] == ["docker", "image", "inspect"]
+        return json.dumps(known[argv[-1]])
+
+    monkeypatch.setattr(code.stack, "plan", lambda _of: known["plan"])
+    monkeypatch.setattr(code.stack, "compose", lambda _of, *arguments: said[arguments])
+    monkeypatch.setattr(code.images, "run", run)
+    return known
+
+
+OF = types.SimpleNamespace(version="2026-07a")
+
+
+@pytest.mark.usefixtures("docker")
+def test_images_by_digest_are_what_the_role_takes(code: types.SimpleNamespace) -> None:
+    pasted = yaml.safe_load(f"mail_images:\n{code.images.digests(OF)}\nmail_settings: {{}}\n")
+    assert pasted["mail_images"] == {
+        "redis-mailcow": f"redis:7.4@{TWO}",
+        "sogo-mailcow": f"ghcr.io/mailcow/sogo:5.12@{ONE}",
+    }
+    pattern = yaml.safe_load((ROLE / "vars/main.yml").read_text())["__mailcow_digest_pattern"]
+    assert all(re.match(pattern, image) for image in pasted["mail_images"].values())
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"image-2": []}, r"no registry has told a digest of redis-mailcow \(redis:7.4\): built or loaded"),
+        ({"image-2": None}, r"no registry has told a digest of redis-mailcow \(redis:7.4\)"),
+        ({"plan": ["start redis-mailcow"]}, r"2026-07a does not run as wanted \(start redis-mailcow\)"),
+    ],
+)
+def test_image_without_a_digest_is_named(
+    code: types.SimpleNamespace, docker: dict[str, t.Any], changed: dict[str, t.Any], reason: str
+) -> None:
+    docker.update(changed)
+    with pytest.raises(code.host.Problem, match=reason):
+        code.images.digests(OF)
 
 
 @pytest.mark.parametrize(
@@ -202,3 +277,93 @@ def test_password_is_set_where_there_is_another_one(
 def test_password_waits_for_the_database(code: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(code.stack, "container", lambda _of, _service: "")
     assert code.administrator.plan(None) == []
+
+
+class Restore:
+    """A host with mail and a backup beside it; containers do nothing, and files are really copied."""
+
+    def __init__(self, code: types.SimpleNamespace, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.code, self.root, self.composed = code, root, list[str]()
+        self.of = code.host.Settings(root, "", "2026-07a", "", "", 8080, 1)
+        self.volumes = {name: root / "volumes" / name for name in (*code.copies.BACKED_UP, "vmail-index-vol-1")}
+        self.volumes["redis-vol-1"] = root / "volumes" / "redis-vol-1"
+        for path in self.volumes.values():
+            path.mkdir(parents=True)
+        self.backup = root / "backup"
+        for name in code.copies.BACKED_UP:
+            self.backed_up(name).mkdir(parents=True)
+        (self.backup / "dump").mkdir()
+        (self.backup / "dump/mailcow.sql").write_text("-- Dump completed")
+        (self.backup / "dump/redis.rdb").write_text("")
+        monkeypatch.setattr(code.copies, "SNAPSHOTS", root / "snapshots")
+        monkeypatch.setattr(code.copies, "volumes", lambda _of: self.volumes)
+        monkeypatch.setattr(code.copies, "snapshot", self.snapshot)
+        monkeypatch.setattr(code.copies, "sync", lambda *_pair, **_options: None)
+        monkeypatch.setattr(code.copies, "load_sql", lambda *_pair: None)
+        monkeypatch.setattr(code.copies, "put_back", lambda _of, source: self.composed.append(f"put back {source}"))
+        monkeypatch.setattr(code.stack, "compose", lambda _of, *arguments: self.composed.append(arguments[0]))
+        monkeypatch.setattr(code.stack, "wait", lambda _of: None)
+
+    def snapshot(self, _of: object, name: str) -> None:
+        target = self.root / "snapshots" / name
+        target.mkdir(parents=True)
+        (target / "release").write_text("2026-07a")
+
+    def put(self, where: Path, name: str, text: str) -> None:
+        (where / name).parent.mkdir(parents=True, exist_ok=True)
+        (where / name).write_text(text)
+
+    def backed_up(self, volume: str) -> Path:
+        return Path(f"{self.backup}{self.volumes[volume]}")
+
+    def run(self) -> dict[str, t.Any]:
+        done: dict[str, t.Any] = self.code.copies.restore(self.of, self.backup)
+        return done
+
+
+@pytest.fixture(name="restore")
+def fixture_restore(code: types.SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Restore:
+    return Restore(code, tmp_path, monkeypatch)
+
+
+def fail(*_arguments: object) -> None:
+    raise OSError("disk full")
+
+
+def test_restore_that_fails_goes_back_and_names_the_snapshot(
+    code: types.SimpleNamespace, restore: Restore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code.copies, "load_sql", fail)
+    with pytest.raises(code.host.Problem, match=r"disk full; mail is as before.*snapshots/before-restore-"):
+        restore.run()
+    (kept,) = (restore.root / "snapshots").iterdir()
+    assert restore.composed == [f"put back {kept}", "up"]
+
+
+def test_restore_whose_snapshot_fails_starts_what_was_there(
+    code: types.SimpleNamespace, restore: Restore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code.copies, "snapshot", fail)
+    with pytest.raises(code.host.Problem, match="disk full; mail is as before"):
+        restore.run()
+    assert restore.composed == ["up"]
+
+
+def test_way_back_that_fails_too_names_the_snapshot(
+    code: types.SimpleNamespace, restore: Restore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code.copies, "load_sql", fail)
+    monkeypatch.setattr(code.copies, "put_back", fail)
+    with pytest.raises(code.host.Problem, match=r"going back failed too.*is in .*snapshots/before-restore-"):
+        restore.run()
+
+
+@pytest.mark.parametrize(("backups_key", "unreadable"), [("old", 1), ("new", 0)])
+def test_newer_mails_under_another_key_are_counted(restore: Restore, backups_key: str, unreadable: int) -> None:
+    here, backup = restore.volumes["vmail-vol-1"], restore.backed_up("vmail-vol-1")
+    restore.put(here, "example.org/a/Maildir/new/2.M2.host", "newer")
+    restore.put(here, "example.org/a/Maildir/cur/1.M1.host:2,S", "in both, and read since")
+    restore.put(backup, "example.org/a/Maildir/cur/1.M1.host:2,", "in both")
+    restore.put(restore.volumes["crypt-vol-1"], "ecpubkey.pem", "new")
+    restore.put(restore.backed_up("crypt-vol-1"), "ecpubkey.pem", backups_key)
+    assert restore.run()["unreadable"] == unreadable

@@ -105,6 +105,8 @@ def test_certbot_proves_as_the_situation_wants(challenge: str, free: bool, expec
     argv = acme.certbot(acme.Wanted("docs", DOCS.domains, challenge), SETTINGS, free)
     assert " ".join(expected) in " ".join(argv)
     assert "--domains docs.example.com,www.example.com" in " ".join(argv)
+    # A TLSA record in the DNS names the key.
+    assert "--reuse-key" in argv
 
 
 def test_token_is_not_in_what_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
