@@ -186,6 +186,14 @@ def test_domain_has_sizes_in_bytes_sums_as_texts_and_a_key_from_its_start(api: A
     assert "BEGIN PRIVATE KEY" in api.store.redis.hget("DKIM_PRIV_KEYS", "dkim.one.test")
 
 
+@pytest.mark.parametrize("size", [0, "0"])
+def test_domain_that_wants_no_key_has_none(api: Api, size: Any) -> None:
+    added = api.said("add/domain", {"domain": "one.test", "active": 1, "key_size": size})
+    assert added == [("success", ["domain_added", "one.test"])]
+    assert api.get("dkim/one.test") == {}
+    assert api.store.redis.hget("DKIM_PRIV_KEYS", "dkim.one.test") is None
+
+
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
