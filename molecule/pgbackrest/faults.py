@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 import time
 from typing import Any
+
+from sandbox_faults import inside, switch, until
 
 HOST, ADDRESS, *FAULTS = sys.argv[1:]
 UNIT = "vise-pgbackrest@incr"
@@ -21,35 +22,9 @@ COUNT = "select count(*) from under_fault"
 READY = "ls /var/lib/postgresql/17/main/pg_wal/archive_status/*.ready"
 
 
-def inside(container: str, script: str, must: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run a shell script in a container."""
-    done = subprocess.run(
-        ["docker", "exec", container, "sh", "-c", script], capture_output=True, text=True, check=False
-    )
-    if must and done.returncode:
-        raise SystemExit(f"{script}\n{done.stdout}\n{done.stderr}")
-    return done
-
-
 def sql(text: str) -> str:
     """Ask the database, and expect an answer."""
     return inside(HOST, f'runuser -u postgres -- psql -XAtq -v ON_ERROR_STOP=1 -c "{text}"').stdout.strip()
-
-
-def switch(fault: str) -> None:
-    """Set the fault of the first repository, for this host alone."""
-    addresses = [ADDRESS, ADDRESS.replace("172.30.0.", "fd30::")]
-    subprocess.run(["sandbox/sandbox.py", "fault", "s3_a", fault, *addresses], check=True, capture_output=True)
-
-
-def until(condition: str, container: str = HOST, seconds: float = 150) -> float:
-    """Wait until a shell's condition holds; return how long that took."""
-    began = time.monotonic()
-    while inside(container, condition, must=False).returncode:
-        if time.monotonic() - began > seconds:
-            raise SystemExit(f"never came: {condition}")
-        time.sleep(0.2)
-    return round(time.monotonic() - began, 1)
 
 
 def metric(text: str, name: str, **labels: str) -> float:
@@ -78,21 +53,21 @@ def tried(fault: str) -> dict[str, Any]:
     begin_backup()
     rows = int(sql(COUNT))
     try:
-        switch(fault)
+        switch(ADDRESS, fault)
         inside(HOST, f"systemctl kill --signal=CONT {UNIT}")
         moment = time.monotonic()
         sql(WRITE)
         wrote = time.monotonic() - moment
-        until(f"journalctl -u {UNIT} -o cat --since=@{began:.0f} | grep 'repository 1 '")
+        until(HOST, f"journalctl -u {UNIT} -o cat --since=@{began:.0f} | grep 'repository 1 '")
         took = time.time() - began
         inside(HOST, "systemctl start vise-archive-queue")
         queue = metric(inside(HOST, METRICS).stdout, "vise_archive_queue_bytes")
     finally:
-        switch("none")
+        switch(ADDRESS, "none")
     # PostgreSQL, which has given up for a minute, tries again with the next segment
     sql(WRITE)
-    drained = until(f"! {READY}")
-    until(f"! systemctl is-active {UNIT} | grep -q activating")
+    drained = until(HOST, f"! {READY}")
+    until(HOST, f"! systemctl is-active {UNIT} | grep -q activating")
     failed = not inside(HOST, f"systemctl is-failed {UNIT}", must=False).returncode
     seen = inside(HOST, METRICS).stdout
     journal = inside(HOST, f"journalctl -u {UNIT} -o cat --since=@{began:.0f}").stdout

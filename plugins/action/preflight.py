@@ -38,7 +38,8 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         schema = arguments.pop("schema")
         defined = self._defined(task_vars)
         known = {*schema, *role_options(arguments.pop("roles")), *arguments.pop("own_variables", [])}
-        asked = description.asked(schema, task_vars["groups"])
+        naming, _untold = self._values({one["groups_of"] for one in schema.values() if "groups_of" in one}, task_vars)
+        asked = description.asked(schema, task_vars["groups"], sound(naming, schema))
         values, problems = self._values(asked, task_vars)
         problems += description.check(
             values, {k: v for k, v in asked.items() if k not in {p.variable for p in problems}}
@@ -46,8 +47,7 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         problems += description.check_names(defined, known)
         secrets, _undefined = self._values([name for name in task_vars if name.startswith("vault_")], task_vars)
         problems += description.check_secrets(secrets, defined)
-        right = {name: description.sound(value, schema[name]) for name, value in values.items()}
-        names, more = derived(values, {name: value for name, value in right.items() if value is not None}, task_vars)
+        names, more = derived(values, sound(values, schema), task_vars)
         told = {*map(root, problems), *(name for name in schema if name in task_vars and name not in values)}
         problems += [problem for problem in more if problem.variable not in told]
         arguments.update(names)
@@ -84,6 +84,12 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
                 content = self._loader.load_from_file(str(path), cache="all")
                 found |= dict.fromkeys(content or {}, short(str(path)))
         return {**inventory_variables(task_vars, sources), **found}
+
+
+def sound(values: dict[str, t.Any], schema: description.Schema) -> dict[str, t.Any]:
+    """Return what is right of these values."""
+    right = {name: description.sound(value, schema[name]) for name, value in values.items()}
+    return {name: value for name, value in right.items() if value is not None}
 
 
 def inventory_variables(names: t.Iterable[str], sources: list[Path]) -> dict[str, str]:
@@ -147,8 +153,9 @@ def derived(
     problems = [*disagreements(plan, right, host)]
     if not right.get("people") and not task_vars.get("admin_users_allow_none"):
         problems.append(Problem("people", "names nobody", "write `people: [{name: alice, keys: [ssh-ed25519 ...]}]`"))
+    problems += shared_entrances(plan, [one["name"] for one in wanted if one["challenge"] == "http-01"])
     by_dns = [one["name"] for one in wanted if one["challenge"] == "dns-01"]
-    if by_dns and not right.get("cloudflare_token"):
+    if by_dns and not (right.get("cloudflare_acme_token") or right.get("cloudflare_token")):
         what = f"is missing, and dns-01 of {', '.join(by_dns)} needs it"
         problems.append(Problem("vault_cloudflare_token", what, "write it encrypted"))
     by_http = {
@@ -158,6 +165,15 @@ def derived(
         for domain in one["domains"]
     }
     return {"names": by_http}, problems
+
+
+def shared_entrances(plan: topology.Topology, names: t.Iterable[str]) -> t.Iterator[Problem]:
+    """Yield the sites that visitors reach at several hosts, where an authority may ask another than is to prove it."""
+    for name in names:
+        hosts = plan.entrance(plan.sites[name])
+        if len(hosts) > 1:
+            what = f"http-01 proves a name at one host, and visitors reach this one at {', '.join(hosts)}"
+            yield Problem(f"sites.{name}.challenge", what, "write dns-01, here or as acme_challenge")
 
 
 def disagreements(plan: topology.Topology, right: dict[str, t.Any], host: str) -> t.Iterator[Problem]:

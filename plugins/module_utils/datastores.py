@@ -1,6 +1,9 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What one host has to do for databases and caches, derived from the description and the inventory. Pure."""
+"""What one host has to do for databases and caches, derived from the description and the inventory. Pure.
+
+Passwords are read for hosts that need them alone: Ansible templates what is read, and asks for the secrets in it.
+"""
 
 from __future__ import annotations
 
@@ -121,9 +124,15 @@ def state(plan: Topology, host: str) -> str:
     return "standby"
 
 
+def cache_users(caches: Stores) -> list[Entry]:
+    """Return the users of Redis, one a cache."""
+    return [{"name": name, "passwords": [cache["password"]]} for name, cache in caches.items()]
+
+
 def data_duties(plan: Topology, host: str, wanted: Description) -> Entry:
     """Return all that follows for one host."""
     holds = state(plan, host)
+    cache = host in plan.members(CACHE)
     return {
         "database": holds,
         "databases": [
@@ -134,7 +143,7 @@ def data_duties(plan: Topology, host: str, wanted: Description) -> Entry:
         "pools": [{"name": name} for name in wanted.databases],
         "slots": [slot(standby) for standby in plan.members(STANDBY)] if holds == "primary" else [],
         "follows": followed(plan, host, wanted) if holds == "standby" else {},
-        "cache": host in plan.members(CACHE),
-        "cache_users": [{"name": name, "passwords": [cache["password"]]} for name, cache in wanted.caches.items()],
+        "cache": cache,
+        "cache_users": cache_users(wanted.caches) if cache else [],
         "firewall_allow": firewall(plan, host, wanted),
     }

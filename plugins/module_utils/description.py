@@ -137,9 +137,18 @@ def check_keys(path: str, value: Mapping[str, t.Any], options: Schema) -> Iterat
             yield Problem(f"{path}.{name}", "is missing", advice(name, option))
 
 
-def asked(schema: Schema, groups: Mapping[str, Collection[str]]) -> Schema:
-    """Return the variables that somebody reads: those for certain groups, where one of them has a host."""
-    return {name: one for name, one in schema.items() if any(groups.get(group) for group in one.get("groups", ["all"]))}
+def readers(option: Option, description: Mapping[str, t.Any]) -> list[str]:
+    """Return the groups whose hosts read a variable: its own, and those that the entries of another one name."""
+    entries = description.get(option.get("groups_of", "")) or ()
+    return [*option.get("groups", ["all"]), *(entry["group"] for entry in entries if "group" in entry)]
+
+
+def asked(schema: Schema, groups: Mapping[str, Collection[str]], description: Mapping[str, t.Any]) -> Schema:
+    """Return the variables that somebody reads: those for certain groups, where one of them has a host.
+
+    Of the description only what names groups is looked at; it must be sound.
+    """
+    return {name: one for name, one in schema.items() if any(groups.get(group) for group in readers(one, description))}
 
 
 def check(description: Mapping[str, t.Any], schema: Schema) -> list[Problem]:

@@ -20,7 +20,8 @@ options:
     description:
       - The variables of the description by name, each as in an argument specification with C(type), C(elements),
         C(options), C(choices) and C(required), also C(pattern) and C(example), and C(groups) for what is asked for
-        only where one of these groups has a host.
+        only where one of these groups has a host, or, with C(groups_of), one that an entry of that variable names as
+        its C(group).
     type: dict
     default: {}
   roles:
@@ -81,7 +82,7 @@ problems:
 """
 
 import os
-import socket
+import subprocess
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -118,11 +119,13 @@ def free_mb(path: str) -> int:
 
 
 def resolved(name: str) -> list[str]:
-    """Return the addresses of a name; an address is its own."""
-    try:
-        return sorted({str(entry[4][0]) for entry in socket.getaddrinfo(name, None, proto=socket.IPPROTO_TCP)})
-    except OSError:
-        return []
+    """Return the addresses of a name in the DNS; an address is its own.
+
+    Not of /etc/hosts, where providers write a server's own name beside 127.0.1.1.
+    """
+    command = ["getent", "--service=dns", "--no-addrconfig", "ahosts", name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return sorted({line.split()[0] for line in done.stdout.splitlines()})
 
 
 def read(path: str) -> str:

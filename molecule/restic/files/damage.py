@@ -12,7 +12,7 @@ from typing import Any
 
 HOST, FOLDER, DAYS = sys.argv[1], f"/var/lib/world/s3-a/vise-backups/{sys.argv[2]}", int(sys.argv[3])
 KEPT = f"/root/mended.{HOST}"
-# The largest pack is of data, the smallest of trees.
+# The largest pack is of data that each snapshot has, the smallest of trees.
 OBJECTS = {
     "data": "find data -type f -printf '%s %p\\n' | sort -n | tail -1 | cut -d' ' -f2",
     "tree": "find data -type f -printf '%s %p\\n' | sort -n | head -1 | cut -d' ' -f2",

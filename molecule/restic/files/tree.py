@@ -26,7 +26,8 @@ def make(top: Path) -> None:
     (top / "hard link").hardlink_to(plain)
     (top / "dangling").symlink_to("nowhere/\udcff")
     (top / "to directory").symlink_to("plain.d")
-    big.write_bytes(os.urandom(3_000_000))
+    # The largest there is, also beside what else a test backs up: damage.py looks for the pack with it
+    big.write_bytes(os.urandom(12_000_000))
     with sparse.open("wb") as handle:
         handle.truncate(2_000_000)
     for path, mode, owner in ((big, 0o4755, 65534), (sparse, 0o000, 1), (empty, 0o1777, 65534)):

@@ -17,6 +17,7 @@ import time
 import typing as t
 
 from . import plan
+from .repository import Repository
 
 CONFIG = "/etc/vise/restic"
 STATE = "/var/lib/vise/restic"
@@ -103,7 +104,7 @@ def _end(child: subprocess.Popen[str]) -> tuple[str, str]:
 class Restic:
     """restic at one repository."""
 
-    repository: plan.Repository
+    repository: Repository
     ca_file: str
     answer_seconds: int
 
@@ -283,7 +284,7 @@ def _textfile(kind: str, instance: str) -> str:
     return f"{TEXTFILES}/vise_restic_{kind}_{instance.replace(':', '_')}.prom"
 
 
-def fingerprint(config: plan.Settings, repository: plan.Repository) -> str:
+def fingerprint(config: plan.Settings, repository: Repository) -> str:
     """Return a text that changes with the address, the credential or the password."""
     parts = [*dataclasses.astuple(repository), config.ca_file]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

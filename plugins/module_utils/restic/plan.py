@@ -10,6 +10,8 @@ import json
 import re
 import typing as t
 
+from .repository import Repository
+
 # restic's own exit codes, and timeout's for a program that had to be ended.
 UNREADABLE, NO_REPOSITORY, LOCKED, WRONG_PASSWORD, NO_ANSWER = 3, 10, 11, 12, 124
 DENIED = ("Access Denied", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Forbidden")
@@ -19,18 +21,6 @@ REASONS = {
     WRONG_PASSWORD: "the password is not the repository's",
 }
 FULL_ID = re.compile(r"[0-9a-f]{8,64}")
-
-
-@dataclasses.dataclass(frozen=True)
-class Repository:
-    """A destination and the credential for it."""
-
-    name: str
-    url: str
-    password: str
-    key: str
-    key_secret: str
-    region: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,18 +82,12 @@ def _set(entry: dict[str, t.Any]) -> BackupSet:
 
 
 def environment(repository: Repository, ca_file: str) -> dict[str, str]:
-    """Return what tells restic where and with which credential; nothing of it ever stands in an argument."""
-    given = {
-        "RESTIC_REPOSITORY": repository.url,
-        "RESTIC_PASSWORD": repository.password,
-        "AWS_ACCESS_KEY_ID": repository.key,
-        "AWS_SECRET_ACCESS_KEY": repository.key_secret,
-        "AWS_DEFAULT_REGION": repository.region,
-        "RESTIC_CACERT": ca_file,
+    """Return what a job gives restic: the repository, and where and how it works on this host."""
+    return {
+        **repository.environment(ca_file),
         "RESTIC_CACHE_DIR": "/var/cache/vise-restic",
         "RESTIC_PROGRESS_FPS": "0.016666",
     }
-    return {key: value for key, value in given.items() if value}
 
 
 def reason(code: int, said: str) -> str:

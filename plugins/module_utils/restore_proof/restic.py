@@ -12,7 +12,7 @@ import time
 from . import host, verdicts
 from .host import Bench
 from .report import Outcome
-from .settings import Failed, ResticSet, Settings, environment
+from .settings import Failed, ResticSet, Settings
 
 # Without a lock: a killed proof must not leave one that stops the backups. Without a cache: what counts is out there.
 COMMON = ("--json", "--no-lock", "--no-cache")
@@ -35,7 +35,7 @@ def prove(settings: Settings, repository: str, bench: Bench, outcome: Outcome) -
 def credentials(settings: Settings, name: str) -> dict[str, str]:
     """Return restic's environment for a repository."""
     wanted = next(repository for repository in settings.restic_repositories if repository.name == name)
-    return environment(wanted, settings.restic_ca_file)
+    return wanted.environment(settings.restic_ca_file)
 
 
 def restic(bench: Bench, env: dict[str, str], *command: str) -> host.Answer:

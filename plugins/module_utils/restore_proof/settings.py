@@ -8,6 +8,8 @@ import dataclasses
 import re
 import typing as t
 
+from .repository import Repository
+
 # Each proof with the name that its tool has in metrics.
 TOOLS = {"postgresql": "pgbackrest", "yearly": "pgbackrest-yearly", "restic": "restic", "redis": "redis"}
 # Where live data lies: nothing is ever restored there.
@@ -29,18 +31,6 @@ class ResticSet:
 
 
 @dataclasses.dataclass(frozen=True)
-class ResticRepository:
-    """A repository and the credential for it."""
-
-    name: str
-    url: str
-    password: str
-    key: str
-    key_secret: str
-    region: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
 class Settings:
     """All that a run needs to know."""
 
@@ -59,7 +49,7 @@ class Settings:
     restic_ca_file: str
     restic_age_seconds: int
     restic_parts: int
-    restic_repositories: tuple[ResticRepository, ...] = ()
+    restic_repositories: tuple[Repository, ...] = ()
     pgbackrest_yearly: tuple[str, ...] = ()  # configurations of the sets that are kept for good
 
     @classmethod
@@ -71,7 +61,7 @@ class Settings:
                 "pgbackrest_repositories": tuple(data["pgbackrest_repositories"]),
                 "pgbackrest_yearly": tuple(data["pgbackrest_yearly"]),
                 "restic_sets": tuple(ResticSet(**entry) for entry in data["restic_sets"]),
-                "restic_repositories": tuple(ResticRepository(**entry) for entry in repositories),
+                "restic_repositories": tuple(Repository(**entry) for entry in repositories),
             }
         )
 
@@ -124,19 +114,6 @@ def pgbackrest_keys(settings: Settings, config: str) -> list[int]:
     named = {int(key) for key in re.findall(r"^\s*repo([0-9]+)-[a-z0-9-]+\s*=", config, re.MULTILINE)}
     # With no repository named pgBackRest has one, by default.
     return sorted(settings.pgbackrest_repositories or named or {1})
-
-
-def environment(repository: ResticRepository, ca_file: str) -> dict[str, str]:
-    """Return what tells restic where and with which credential; nothing of it ever stands in an argument."""
-    given = {
-        "RESTIC_REPOSITORY": repository.url,
-        "RESTIC_PASSWORD": repository.password,
-        "AWS_ACCESS_KEY_ID": repository.key,
-        "AWS_SECRET_ACCESS_KEY": repository.key_secret,
-        "AWS_DEFAULT_REGION": repository.region,
-        "RESTIC_CACERT": ca_file,
-    }
-    return {key: value for key, value in given.items() if value}
 
 
 def secrets(settings: Settings, pgbackrest_config: str) -> set[str]:

@@ -60,6 +60,7 @@ def values(**more: Any) -> dict[str, Any]:
     return {"sites": {"docs": {"domain": "docs.vln.test", "group": "docs"}}, "people": [{"name": "alice"}], **more}
 
 
+TOKEN = {"cloudflare_acme_token": "abc"}
 TASK_VARS: dict[str, Any] = {
     "inventory_hostname": "a",
     "groups": {"edge": ["a"], "docs": ["a"]},
@@ -92,6 +93,20 @@ def test_two_primaries_are_a_problem() -> None:
 def test_dns_challenge_needs_a_token(token: str, expected: list[str]) -> None:
     _duties, problems = derived(values(acme_challenge="dns-01", cloudflare_token=token), TASK_VARS)
     assert [problem.variable for problem in problems] == expected
+
+
+@pytest.mark.parametrize(("challenge", "expected"), [("http-01", 1), ("dns-01", 0)])
+def test_name_that_leads_to_several_hosts_is_proven_by_dns(challenge: str, expected: int) -> None:
+    task_vars = {
+        **TASK_VARS,
+        "groups": {"edge": ["a", "b"], "docs": ["a", "b"]},
+        "hostvars": {"a": {"ansible_host": "192.0.2.1"}, "b": {"ansible_host": "192.0.2.2"}},
+    }
+    _names, problems = derived(values(acme_challenge=challenge, **TOKEN), task_vars)
+    assert [problem.line() for problem in problems] == expected * [
+        "sites.docs.challenge: http-01 proves a name at one host, and visitors reach this one at a, b; "
+        "write dns-01, here or as acme_challenge"
+    ]
 
 
 @pytest.mark.parametrize(("allowed", "expected"), [({}, ["people"]), ({"admin_users_allow_none": True}, [])])

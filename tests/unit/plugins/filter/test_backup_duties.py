@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.errors import AnsibleFilterError
 from ansible_collections.vise.platform.plugins.filter.backup_duties import FilterModule
 
+MANUAL = Path(__file__).resolve().parents[4] / "docs/backups.md"
 PASSPHRASES = {"database_passphrase": "of the database", "files_passphrase": "of files"}
 REPOSITORY = {
     "name": "first",
@@ -16,6 +21,11 @@ REPOSITORY = {
     "append": {"key": "A", "secret": "cannot delete"},
     "full": {"key": "F", "secret": "can delete"},
 }
+# By name, the HMAC-SHA256 of the name under "of files", as `openssl dgst -hmac` gives it
+PASSWORDS = {
+    "c": "0f4680b0839ec42bf93891c6d587ae6833470beb5650a5a658c0853546e73728",
+    "D.test": "580b360c4bebbe807e8bcaf969512adcc1ee96914c1d3c18fd8616b3d0330c4d",
+}
 SETS = [
     {"name": "hosts", "group": "all", "paths": ["/etc"]},
     {"name": "redis", "group": "cache", "paths": ["/var/tmp/redis.rdb"], "redis_dump": "/var/tmp/redis.rdb"},
@@ -24,12 +34,14 @@ SETS = [
 
 def of(host: str, repository: dict[str, Any] = REPOSITORY, **more: Any) -> dict[str, Any]:
     duties = FilterModule().filters()["backup_duties"]
-    groups = {"all": ["c", "D.test", "e"], "cache": ["c"], "others": ["c", "D.test"]}
-    found: dict[str, Any] = duties([repository], host, groups, **{**PASSPHRASES, "sets": SETS, **more})
+    groups = {"all": ["c", "D.test", "e"], "cache": ["c"], "database": ["e"], "others": ["c", "D.test"]}
+    names = more.pop("names", {})
+    hostvars = {host: {"backup_name": names[host]} if host in names else {} for host in groups["all"]}
+    found: dict[str, Any] = duties([repository], host, groups, hostvars, **{**PASSPHRASES, "sets": SETS, **more})
     return found
 
 
-@pytest.mark.parametrize(("host", "names"), [("c", ["hosts", "redis"]), ("d", ["hosts"])])
+@pytest.mark.parametrize(("host", "names"), [("c", ["hosts", "redis"]), ("D.test", ["hosts"])])
 def test_host_backs_up_what_its_groups_have(host: str, names: list[str]) -> None:
     found = of(host)["sets"]
     assert [one["name"] for one in found] == names
@@ -48,13 +60,13 @@ def test_files_go_to_a_path_of_the_hosts_own_by_credentials_that_cannot_delete()
             "region": "eu-1",
             "key": "A",
             "key_secret": "cannot delete",
-            "password": "of files",
+            "password": PASSWORDS["c"],
         }
     ]
 
 
 def test_database_goes_by_credentials_whose_backups_expire() -> None:
-    assert of("c")["database_repositories"] == [
+    assert of("e")["database_repositories"] == [
         {
             "endpoint": "s3.example.org",
             "bucket": "backups",
@@ -79,19 +91,64 @@ def test_one_host_removes_old_backups_of_all_that_have_any() -> None:
             "region": "eu-1",
             "key": "F",
             "key_secret": "can delete",
-            "password": "of files",
+            "password": PASSWORDS[host],
         }
         for name, host in (("c-first", "c"), ("d-test-first", "D.test"))
     ]
 
 
-def test_host_in_place_of_a_lost_one_finds_that_ones_backups() -> None:
-    found = of("new", name="c")
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ({}, ["c", "D.test", "e"]),
+        ({"e": "lost"}, ["c", "D.test", "lost"]),
+        # The lost one is still in the inventory
+        ({"e": "c"}, ["c", "D.test"]),
+        ({"e": ""}, ["c", "D.test", "e"]),
+    ],
+)
+def test_old_backups_are_removed_where_hosts_write_them(names: dict[str, str], expected: list[str]) -> None:
+    pruned = {one["url"]: one["password"] for one in of("c", pruner="c", names=names)["pruned_repositories"]}
+    assert [url.rpartition("/")[2] for url in pruned] == expected
+    written = [of(host, names=names)["file_repositories"][0] for host in ("c", "D.test", "e")]
+    assert pruned == {one["url"]: one["password"] for one in written}
+
+
+def test_host_in_place_of_a_lost_one_finds_and_reads_that_ones_backups() -> None:
+    found = of("e", names={"e": "c"})
     assert found["name"] == "c"
-    assert found["file_repositories"][0]["url"].endswith("/files/c")
+    assert found["file_repositories"] == of("c")["file_repositories"]
+
+
+def test_password_of_a_host_is_no_other_hosts_and_no_other_passphrases() -> None:
+    given = [("c", "of files"), ("D.test", "of files"), ("e", "of files"), ("c", "of files too")]
+    passwords = {of(host, files_passphrase=one)["file_repositories"][0]["password"] for host, one in given}
+    assert len(passwords) == len(given)
+    assert not [one for one in passwords if "of files" in one]
+
+
+def test_manual_tells_how_to_compute_the_password_by_hand() -> None:
+    (command,) = re.findall(r"^printf .*openssl .*$", MANUAL.read_text(encoding="utf-8"), re.MULTILINE)
+    for name, password in PASSWORDS.items():
+        script = f"NAME={name}; PASSPHRASE='of files'\n{command}"
+        printed = subprocess.run(["sh", "-euc", script], capture_output=True, check=True, text=True).stdout
+        assert printed == f"{password}\n"
+
+
+@pytest.mark.parametrize(("host", "pruner"), [("c", ""), ("e", "e")])
+def test_files_are_not_encrypted_by_what_everybody_can_compute(host: str, pruner: str) -> None:
+    sets = [{**SETS[0], "group": "others"}]
+    assert of("e", sets=sets, files_passphrase="")["file_repositories"] == []
+    with pytest.raises(AnsibleFilterError, match="backup_files_passphrase is missing"):
+        of(host, sets=sets, files_passphrase="", pruner=pruner)
+
+
+def test_host_without_a_database_or_sets_has_no_way_into_the_backups() -> None:
+    found = of("c", sets=[{"name": "others", "group": "none", "paths": ["/srv"]}])
+    assert (found["database_repositories"], found["file_repositories"]) == ([], [])
 
 
 def test_bucket_can_be_shared_below_a_path() -> None:
-    found = of("c", {**REPOSITORY, "path": "/staging"})
+    found = of("e", {**REPOSITORY, "path": "/staging"})
     assert found["database_repositories"][0]["path"] == "/staging/database"
-    assert found["file_repositories"][0]["url"] == "s3:https://s3.example.org/backups/staging/files/c"
+    assert found["file_repositories"][0]["url"] == "s3:https://s3.example.org/backups/staging/files/e"

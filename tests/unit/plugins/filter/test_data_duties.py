@@ -94,6 +94,12 @@ def test_cache_user_has_the_password_of_the_description() -> None:
     assert of("c", EACH)["cache_users"] == [{"name": "edu", "passwords": ["of the cache"]}]
 
 
+@pytest.mark.parametrize("host", ["c", "d", "e"])
+def test_host_that_does_not_hold_a_store_gets_none_of_its_passwords(host: str) -> None:
+    known = str(of(host, EACH))
+    assert ("of edu" in known, "of the cache" in known) == (host == "d", host == "c")
+
+
 @pytest.mark.parametrize(
     ("groups", "reason"),
     [

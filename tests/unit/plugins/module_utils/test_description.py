@@ -143,10 +143,17 @@ def test_real_secrets_pass(value: Any) -> None:
         ({"all": ["a"], "mail": []}, ["domain"]),
         ({"all": ["a"], "mail": ["a"]}, ["domain", "key"]),
         ({"all": ["a"], "relay": ["a"]}, ["domain", "key"]),
+        ({"all": ["a"], "edu": ["a"]}, ["domain", "place"]),
     ],
 )
+@pytest.mark.parametrize("sets", [[{"group": "edu"}], [{"name": "group is wrong"}, {"group": "edu"}]])
 def test_what_is_for_groups_is_asked_for_where_they_have_a_host(
-    groups: dict[str, list[str]], expected: list[str]
+    groups: dict[str, list[str]], expected: list[str], sets: list[dict[str, str]]
 ) -> None:
-    schema: dict[str, Any] = {"domain": {"type": "str"}, "key": {"type": "str", "groups": ["mail", "relay"]}}
-    assert list(description.asked(schema, groups)) == expected
+    schema: dict[str, Any] = {
+        "domain": {"type": "str"},
+        "key": {"type": "str", "groups": ["mail", "relay"]},
+        "place": {"type": "str", "groups": [], "groups_of": "sets"},
+    }
+    assert list(description.asked(schema, groups, {"sets": sets})) == expected
+    assert "place" not in description.asked(schema, groups, {})

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.restic import jobs, plan, restoring
+from ansible_collections.vise.platform.plugins.module_utils.restic.repository import Repository
 
 
 def described(path: Path, as_path: str) -> dict[str, Any]:
@@ -134,7 +135,7 @@ def answering(
 
     def at(_config: plan.Settings, name: str) -> Any:
         class Fake:
-            repository = plan.Repository(name, "", "", "", "")
+            repository = Repository(name, "", "", "", "")
 
             def open(self) -> bool:
                 if name not in snapshots:
@@ -157,7 +158,7 @@ def answering(
 
     monkeypatch.setattr(jobs.Restic, "at", at)
     monkeypatch.setattr(restoring, "_stage", stage)
-    repositories = {name: plan.Repository(name, "", "", "", "") for name in ("a", "b")}
+    repositories = {name: Repository(name, "", "", "", "") for name in ("a", "b")}
     return plan.Settings("h", {}, repositories, {}, {}), asked
 
 

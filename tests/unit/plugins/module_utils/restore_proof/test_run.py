@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.restore_proof import host, run
 from ansible_collections.vise.platform.plugins.module_utils.restore_proof.report import Outcome
+from ansible_collections.vise.platform.plugins.module_utils.restore_proof.repository import Repository
 from ansible_collections.vise.platform.plugins.module_utils.restore_proof.settings import (
     Failed,
-    ResticRepository,
     ResticSet,
     Settings,
 )
 
-REPOSITORY = ResticRepository("a", "s3:https://a/b", "very-secret", "access", "also-secret")
+REPOSITORY = Repository("a", "s3:https://a/b", "very-secret", "access", "also-secret")
 
 
 @pytest.fixture(name="settings")

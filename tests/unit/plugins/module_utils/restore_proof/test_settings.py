@@ -95,18 +95,6 @@ def test_a_configuration_without_numbers_has_the_first_repository() -> None:
     assert settings.pgbackrest_keys(given(), "[global]\n") == [1]
 
 
-def test_restic_is_told_by_its_environment() -> None:
-    repository = given().restic_repositories[0]
-    assert settings.environment(repository, "") == {
-        "RESTIC_REPOSITORY": "s3:https://a/b",
-        "RESTIC_PASSWORD": "password-1",
-        "AWS_ACCESS_KEY_ID": "access-1",
-        "AWS_SECRET_ACCESS_KEY": "secret-1",
-    }
-    further = settings.environment(given().restic_repositories[1], "/ca.pem")
-    assert (further["AWS_DEFAULT_REGION"], further["RESTIC_CACERT"]) == ("eu", "/ca.pem")
-
-
 def test_secrets_are_found_and_hidden() -> None:
     words = settings.secrets(given(), CONFIG)
     assert words == {"first-access-key", "first-secret", "third-pass", "access-1", "secret-1", "password-1"}

@@ -1,0 +1,68 @@
+"""What playbooks refuse before they change anything, on hosts that nobody reaches."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tools import collection
+
+# What connects is refused at once, so that nothing could be done to a host.
+NOWHERE = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_ssh_retries": 0}
+GROUPS: dict[str, dict[str, dict[str, dict[str, str]]]] = {
+    "database": {"hosts": {"db-1": {}}},
+    "database_standby": {"hosts": {"db-2": {}}},
+}
+
+
+def inventory(path: Path, name: str, **variables: object) -> str:
+    file = path / f"{name}.json"
+    file.write_text(json.dumps({"all": {"vars": {**NOWHERE, **variables}, "children": GROUPS}}))
+    return str(file)
+
+
+def refused(playbook: str, *arguments: str) -> str:
+    """Run a playbook, which must fail; return what it said, without the ends of its lines."""
+    command = ["ansible-playbook", f"playbooks/{playbook}.yml", *arguments]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(collection.ROOT / "ansible.cfg")}
+    done = subprocess.run(command, cwd=collection.ROOT, env=environment, capture_output=True, text=True, check=False)
+    said = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode == 2, said
+    return said
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ([{}], "db-1, db-2 may not be"),
+        # The stages would run on the first alone.
+        ([{}, {"drill_hosts_may_be_wiped": True}], "more than one inventory may not be"),
+    ],
+)
+def test_drill_overwrites_no_hosts_that_are_not_for_it(
+    variables: list[dict[str, object]], says: str, tmp_path: Path
+) -> None:
+    inventories = [f"--inventory={inventory(tmp_path, str(number), **one)}" for number, one in enumerate(variables)]
+    reports = tmp_path / "reports"
+    said = refused("drill", *inventories, "--extra-vars", json.dumps({"drill_reports": str(reports)}))
+    assert says in said
+    assert "drill_hosts_may_be_wiped: true" in said
+    assert not reports.exists()
+
+
+@pytest.mark.parametrize("arguments", [["--extra-vars=standby=db2"], ["--limit=db-1"]])
+def test_primary_is_not_fenced_for_a_standby_that_was_not_asked(arguments: list[str], tmp_path: Path) -> None:
+    said = refused("promote_standby", f"--inventory={inventory(tmp_path, 'hosts')}", *arguments)
+    assert "has not said that it can be promoted" in said
+    assert "-e standby=db-2" in said
+    assert "Stop it and keep it from starting" not in said
+
+
+def test_primary_stays_fenced_while_a_standby_cannot_be_asked(tmp_path: Path) -> None:
+    said = refused("unfence_primary", f"--inventory={inventory(tmp_path, 'hosts')}")
+    assert "db-2 cannot be asked, or is no standby any more" in said
+    assert "TASK [Let it serve again]" not in said

@@ -1,0 +1,39 @@
+"""How long pgBackRest keeps what the role has it back up."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+import pytest
+
+from tools import collection, templates
+
+ROLE = collection.ROOT / "roles/pgbackrest"
+CASES = templates.cases(ROLE, collection.ROOT)
+NOW = datetime(2026, 3, 1, 2)
+
+
+def option(name: str, days: int) -> list[str]:
+    """Return an option's values, of each repository, where dailies are to be kept so many days."""
+    files = templates.rendered(ROLE, {**CASES["defaults"], "pgbackrest_daily_days": days})
+    # The yearlies' configurations are of the same template; nothing in them ends
+    (text,) = (text for name, text in files if name == "pgbackrest.conf.j2" and "-retention-diff=" in text)
+    return re.findall(rf"^repo\d-{name}=(\w+)$", text, re.MULTILINE)
+
+
+def kept(count: int, backups: list[datetime]) -> list[datetime]:
+    """Return what pgBackRest keeps: so many of the newest, fulls and differentials alike."""
+    return sorted(backups, reverse=True)[:count]
+
+
+@pytest.mark.parametrize("days", [1, 30])
+@pytest.mark.parametrize("beside", [0, 1, 7])
+def test_dailies_and_wal_go_back_as_many_days_as_asked(days: int, beside: int) -> None:
+    nightly = [NOW - timedelta(days=day) for day in range(2 * days + 2)]
+    by_hand = [NOW - timedelta(minutes=30 + number) for number in range(beside)]
+    assert option("retention-archive-type", days) == ["diff", "diff"]
+    assert len(option("retention-diff", days)) == len(option("retention-archive", days)) == 2
+    for name in ("retention-diff", "retention-archive"):
+        for count in option(name, days):
+            assert min(kept(int(count), nightly + by_hand)) <= NOW - timedelta(days=days)
