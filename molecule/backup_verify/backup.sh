@@ -12,13 +12,25 @@ systemctl start postgresql@17-main
 install -d -o postgres -g postgres -m 700 /srv/tablespace
 su postgres -c 'psql --set=ON_ERROR_STOP=1' <<'SQL'
 CREATE TABLESPACE elsewhere LOCATION '/srv/tablespace';
-CREATE DATABASE app;
+CREATE ROLE app;
+CREATE DATABASE app OWNER app;
 \connect app
 CREATE TABLE lesson (id bigint PRIMARY KEY, title text, body text);
 INSERT INTO lesson SELECT i, 'lesson ' || i, repeat(md5(i::text), 20) FROM generate_series(1, 5000) AS i;
 CREATE INDEX ON lesson (title);
 CREATE TABLE far (id bigint PRIMARY KEY) TABLESPACE elsewhere;
 INSERT INTO far SELECT generate_series(1, 700);
+-- What whoever has taken the application leaves for a superuser who reads its tables; a proof that runs it fails.
+ALTER TABLE lesson OWNER TO app;
+SET ROLE app;
+CREATE FUNCTION public.taken(lesson) RETURNS text LANGUAGE plpgsql AS
+  $$ BEGIN RAISE EXCEPTION 'taken: the cast ran as %', current_user; END $$;
+CREATE CAST (lesson AS text) WITH FUNCTION public.taken(lesson);
+CREATE FUNCTION public.format(text, text, name, name) RETURNS text LANGUAGE plpgsql AS
+  $$ BEGIN RAISE EXCEPTION 'taken: format ran as %', current_user; END $$;
+CREATE FUNCTION public.hashtextextended(text, int) RETURNS bigint LANGUAGE plpgsql AS
+  $$ BEGIN RAISE EXCEPTION 'taken: hashtextextended ran as %', current_user; END $$;
+RESET ROLE;
 -- What a database has set for its sessions must not keep a proof from reading all.
 ALTER DATABASE app SET statement_timeout = '1ms';
 ALTER DATABASE app SET default_transaction_read_only = on;

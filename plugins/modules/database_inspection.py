@@ -73,7 +73,12 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vise.platform.plugins.module_utils.restore_proof import verdicts
-from ansible_collections.vise.platform.plugins.module_utils.restore_proof.postgresql import MARKERS, TABLES, rows
+from ansible_collections.vise.platform.plugins.module_utils.restore_proof.postgresql import (
+    MARKERS,
+    TABLES,
+    TRUSTED_NAMES,
+    rows,
+)
 
 DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1"
 PROGRAMS = "/usr/lib/postgresql/{version}/bin"
@@ -130,6 +135,19 @@ def inspection(run: Program, all_rows: bool = True) -> dict[str, t.Any]:
     return {**newest, "tables": tables(run), "checks": [marker_check(found), amcheck(run)]}
 
 
+def runner(module: AnsibleModule) -> Program:
+    """Return what runs a program of PostgreSQL as the superuser whom it knows by the socket."""
+
+    def run(program: str, *arguments: str, query: str = "") -> Answer:
+        path = f"{PROGRAMS.format(version=module.params['version'])}/{program}"
+        argv = ["runuser", "-u", "postgres", "--", path, "--port", str(module.params["port"]), *arguments]
+        session = {"PGOPTIONS": f"-c {TRUSTED_NAMES}"}
+        status, out, err = module.run_command(argv, data=query, cwd="/", environ_update=session)
+        return status, out, err
+
+    return run
+
+
 def main() -> None:
     """Run as a module."""
     module = AnsibleModule(
@@ -141,14 +159,8 @@ def main() -> None:
         supports_check_mode=True,
     )
 
-    def run(program: str, *arguments: str, query: str = "") -> Answer:
-        path = f"{PROGRAMS.format(version=module.params['version'])}/{program}"
-        argv = ["runuser", "-u", "postgres", "--", path, "--port", str(module.params["port"]), *arguments]
-        status, out, err = module.run_command(argv, data=query, cwd="/")
-        return status, out, err
-
     try:
-        found = inspection(run, module.params["rows"])
+        found = inspection(runner(module), module.params["rows"])
     except Unreadable as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, **found)

@@ -99,7 +99,9 @@ report:
     extensions: ["edu: pg_trgm"]
     seconds: {stop and count: 1.9, pg_upgrade: 6.1, count again: 1.6, nobody was served: 10.2, statistics: 2.0}
 lost:
-  description: What going back has lost, in words; empty when nothing was written since the switch.
+  description:
+    - What going back has lost, in words; empty when there was no transaction since the switch. Transactions are counted
+      once the new cluster has stopped, and some of them are its own upkeep; rows are those that its statistics know.
   returned: when O(state=rolled_back)
   type: str
   sample: ""
@@ -239,14 +241,15 @@ def roll_back(new: host.Cluster, options: Options, path: str, check_mode: bool) 
         upgrade_host.put_back(old, new, path)
         return True, {**note, "stage": upgrade.BACK, "lost": ""}
     if stage != upgrade.GOING_BACK:
-        words = "" if note.get("standby") else upgrade_host.loss(new, options["port"], note)
+        gained = upgrade_host.gained(new, options["port"], note)
+        words = upgrade_host.loss(note, gained)
         if words and not options["accept_loss"]:
             raise model.ClusterError(
                 f"nothing was changed. Going back to {old.version} loses this: {words}. Say that it may, with "
                 f"upgrade_accept_loss=true; {new.data} is kept, for whoever wants to fetch it from there"
             )
-        note = {**note, "lost": words}
-    return True, upgrade_host.go_back(old, new, options["port"], note, path)
+        note = {**note, "gained": gained}
+    return True, upgrade_host.go_back(old, new, options["port"], note, options["accept_loss"], path)
 
 
 def remove(new: host.Cluster, _options: Options, path: str, check_mode: bool) -> tuple[bool, Note]:

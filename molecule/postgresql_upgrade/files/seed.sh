@@ -12,6 +12,19 @@ INSERT INTO courses (title) SELECT 'Grüße ' || n FROM generate_series(1, 2000)
 INSERT INTO progress SELECT id, 'learner ' || n, n FROM courses, generate_series(1, 5) AS n;
 CREATE FUNCTION parts(int) RETURNS bigint LANGUAGE sql AS 'SELECT sum(part) FROM progress WHERE course = $1';
 SELECT lo_from_bytea(0, 'a picture');
+-- What whoever has taken the application leaves for a superuser who asks its database; only such a one may do this.
+CREATE FUNCTION public.format(text, name, name) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  COPY (SELECT 'format') TO PROGRAM 'cat >>/var/lib/postgresql/taken';
+  RETURN pg_catalog.format($1, $2, $3);
+END $$;
+CREATE FUNCTION public.quote_ident(name) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  COPY (SELECT 'quote_ident') TO PROGRAM 'cat >>/var/lib/postgresql/taken';
+  RETURN pg_catalog.quote_ident($1::text);
+END $$;
+CREATE TABLE "of two
+lines" (id int);
 RESET ROLE;
 CREATE TABLE refused (rights aclitem);
 SELECT pg_create_physical_replication_slot('forgotten');

@@ -44,7 +44,8 @@ class Settings:
     repositories: dict[int, str]  # repository -> where it is, in words
     queue_limit: int  # bytes; 0: half of what would be free without the queue
     guard_file: str
-    state: str = "/var/lib/vise/pgbackrest"
+    state: str = "/var/lib/vise/pgbackrest"  # of postgres, who makes the backups
+    failures: str = "/var/lib/vise/pgbackrest-failures.json"  # of root, who notes how they ended
 
     @classmethod
     def load(cls, path: str) -> Settings:
@@ -239,20 +240,20 @@ def _backups(config: str, stanza_name: str) -> tuple[repository.Backup, ...]:
 
 def finished(settings: Settings, kind: str, result: str) -> int:
     """Note how a backup ended, a killed one too, and renew the metrics; runs as root when the unit has stopped."""
-    failures_file = os.path.join(settings.state, "failures.json")
-    failures = _read_json(failures_file)
+    failures = _read_json(settings.failures)
     outcome_file = os.path.join(settings.state, f"outcome-{kind}.json")
-    outcomes = _read_json(outcome_file)
-    # A job that is killed before it has begun must not be taken for the one before.
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(outcome_file)
+    with tool.as_postgres():
+        outcomes = _read_json(outcome_file)
+        # A job that is killed before it has begun must not be taken for the one before.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(outcome_file)
     if result != "success":
         for number, where in settings.repositories.items():
             if str(number) not in outcomes:
                 say(failure_text(kind, number, where, f"the unit ended by {result}"), ERROR)
             if outcomes.get(str(number)) != "ok":
                 failures.setdefault(kind, {})[str(number)] = time.time()
-        _write_json(failures_file, failures)
+        _write_json(settings.failures, failures)
     metrics.write("vise_pgbackrest.prom", metrics.render(backup_samples(settings, inspect(settings), failures)))
     return 0
 
@@ -316,7 +317,12 @@ def watch_queue(settings: Settings) -> int:
     before = os.path.exists(settings.guard_file)
     active = guard_wanted(before, queue, limit)
     if active != before:
-        _set_guard(settings, active)
+        with tool.as_postgres():
+            _write_guard(settings, active)
+        answer = tool.psql("select pg_reload_conf()", settings.socket, settings.port)
+        if answer.failed:
+            # A cluster that is down reads the file when it starts.
+            say(f"PostgreSQL was not told to read {settings.guard_file}: {answer.text}", WARNING)
     if active:
         say(
             f"{queue} bytes of WAL wait for the backup repository, over {limit}: the cluster is read-only until they"
@@ -334,19 +340,17 @@ def watch_queue(settings: Settings) -> int:
     return 0
 
 
-def _set_guard(settings: Settings, active: bool) -> None:
+def _write_guard(settings: Settings, active: bool) -> None:
     if active:
         staged = settings.guard_file + ".new"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(staged)
         with open(staged, "w", encoding="utf-8") as handle:
             handle.write(GUARD)
         os.chmod(staged, 0o644)
         os.rename(staged, settings.guard_file)
     else:
         os.unlink(settings.guard_file)
-    answer = tool.psql("select pg_reload_conf()", settings.socket, settings.port)
-    if answer.failed:
-        # A cluster that is down reads the file when it starts.
-        say(f"PostgreSQL was not told to read {settings.guard_file}: {answer.text}", WARNING)
 
 
 def _read_json(path: str) -> dict[str, t.Any]:

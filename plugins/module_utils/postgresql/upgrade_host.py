@@ -16,7 +16,11 @@ import time
 import typing as t
 
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import host, upgrade
-from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster import ClusterError, initdb_options
+from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster import (
+    ClusterError,
+    control,
+    initdb_options,
+)
 from ansible_collections.vise.platform.plugins.module_utils.postgresql.host import Cluster
 
 NOTE = "var/lib/vise/postgresql-upgrade.json"
@@ -65,11 +69,17 @@ UNION ALL SELECT 'it is in recovery' WHERE pg_is_in_recovery()
 UNION ALL SELECT 'a setting waits for a restart: ' || name FROM pg_settings WHERE pending_restart
 UNION ALL SELECT 'it has no statistics' WHERE NOT EXISTS (SELECT FROM pg_statistic)
 """
+# In a cluster that serves; whatever writes takes the next number.
+TRANSACTION = "SELECT pg_snapshot_xmax(pg_current_snapshot())"
 WRITTEN = "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) FROM pg_stat_user_tables"
 
 OPEN, PRIVATE = "/run/postgresql", f"/run/{PRIVATE_UNIT}"  # where the sockets of the two kinds of server are
-# What a database or a user has set for sessions must not end a long count, nor the work that follows the switch.
-SESSION = "-c statement_timeout=0 -c transaction_timeout=0 -c lock_timeout=0 -c default_transaction_read_only=off"
+# What a database or a user has set for sessions must not end a long count, nor the work that follows the switch. Names
+# are PostgreSQL's own: whoever owns a database makes functions and operators in it, and it is asked as superuser.
+SESSION = (
+    "-c statement_timeout=0 -c transaction_timeout=0 -c lock_timeout=0 -c default_transaction_read_only=off"
+    " -c search_path=pg_catalog,pg_temp"
+)
 
 
 # ---- the note of how far it came ----
@@ -104,12 +114,29 @@ def forget(path: str) -> None:
 # ---- asking ----
 
 
-def sql(cluster: Cluster, place: str, port: int, query: str, database: str = "postgres") -> str:
+def sql(cluster: Cluster, place: str, port: int, query: str, database: str = "postgres", *options: str) -> str:
     """Return what a server answers over the socket in a place."""
-    argv = [cluster.program("psql"), "-XAtqw", "-h", place, "-p", str(port), "-d", database, "-v", "ON_ERROR_STOP=1"]
+    argv = [
+        cluster.program("psql"),
+        "-XAtqw",
+        *options,
+        "-h",
+        place,
+        "-p",
+        str(port),
+        "-d",
+        database,
+        "-v",
+        "ON_ERROR_STOP=1",
+    ]
     # 15 does not know one of the settings.
     session = SESSION if int(cluster.version) >= 17 else SESSION.replace("-c transaction_timeout=0 ", "")
     return cluster.call_as_postgres([*argv, "-c", query], PGOPTIONS=session, LC_ALL="C.UTF-8")
+
+
+def records(cluster: Cluster, place: str, port: int, query: str, database: str) -> list[str]:
+    """Return the rows of an answer in which names may have line breaks."""
+    return [row for row in sql(cluster, place, port, query, database, "--record-separator-zero").split("\0") if row]
 
 
 def databases(cluster: Cluster, place: str, port: int) -> list[str]:
@@ -121,21 +148,22 @@ def inventory(cluster: Cluster, place: str, port: int) -> dict[str, dict[str, in
     """Count what each database holds."""
     found = {}
     for database in databases(cluster, place, port):
-        counts = sql(cluster, place, port, TABLES, database).splitlines()
+        counts = records(cluster, place, port, TABLES, database)
         parts = [counts[at : at + COUNT_AT_A_TIME] for at in range(0, len(counts), COUNT_AT_A_TIME)]
-        lines = [
-            line
-            for part in parts
-            for line in sql(cluster, place, port, " UNION ALL ".join(part), database).splitlines()
-        ]
-        lines += sql(cluster, place, port, REST, database).splitlines()
-        found[database] = {name: int(number) for name, number in (line.rsplit("|", 1) for line in lines)}
+        rows = [row for part in parts for row in records(cluster, place, port, " UNION ALL ".join(part), database)]
+        rows += records(cluster, place, port, REST, database)
+        found[database] = {name: int(number) for name, number in (row.rsplit("|", 1) for row in rows)}
     return found
 
 
 def written(cluster: Cluster, port: int) -> int:
-    """Return how many rows were written since the statistics began, which is when the cluster did."""
+    """Return how many rows were written since the statistics began: with the cluster, or anew with its last crash."""
     return sum(int(sql(cluster, OPEN, port, WRITTEN, database)) for database in databases(cluster, OPEN, port))
+
+
+def next_transaction(cluster: Cluster) -> int:
+    """Return the number that the next transaction of a stopped cluster gets."""
+    return upgrade.transaction(control(cluster.call([cluster.program("pg_controldata"), cluster.data], LC_ALL="C")))
 
 
 def facts(cluster: Cluster, port: int, to: str) -> upgrade.Facts:
@@ -312,7 +340,8 @@ def take_over(
     moments.append(time.time())
     pg_upgrade(old, new, new.config, way, "--jobs", str(os.cpu_count() or 1))
     # Until the role has written the real one into the file, which says another while both clusters run.
-    with open(os.path.join(new.data, "postgresql.auto.conf"), "a", encoding="utf-8") as handle:
+    settings = os.path.join(new.data, "postgresql.auto.conf")
+    with open(os.open(settings, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW), "a", encoding="utf-8") as handle:
         handle.write(f"port = '{port}'\n")
     moments.append(time.time())
     if count:
@@ -324,10 +353,14 @@ def take_over(
     moments.append(time.time())
     names = ("stop and count", "pg_upgrade", "count again")
     seconds = {name: round(end - begin, 1) for name, begin, end in zip(names, moments, moments[1:], strict=False)}
-    return note(
-        path,
-        {**state, "stage": upgrade.SWITCHED, "way": way, "before": before, "began": moments[0], "seconds": seconds},
-    )
+    found = {
+        "way": way,
+        "before": before,
+        "began": moments[0],
+        "seconds": seconds,
+        "transaction": next_transaction(new),
+    }
+    return note(path, {**state, **found, "stage": upgrade.SWITCHED})
 
 
 def serve(old: Cluster, new: Cluster, state: t.Mapping[str, t.Any], path: str) -> dict[str, t.Any]:
@@ -377,22 +410,55 @@ def health(new: Cluster, port: int) -> list[str]:
     return found
 
 
-def loss(new: Cluster, port: int, state: t.Mapping[str, t.Any]) -> str:
-    """Return what going back would lose, in words."""
-    since = state.get("switched", state["began"])
+def gained(new: Cluster, port: int, state: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Count what the new cluster has written while it serves, which goes on meanwhile."""
+    # A standby has nothing of its own.
+    if state.get("standby"):
+        return {"transactions": 0, "rows": 0, "changed": []}
     try:
-        rows, changed = written(new, port), upgrade.differences(state["before"], inventory(new, OPEN, port))
+        # Without a count from before there is nothing to compare with.
+        changed = upgrade.differences(state["before"], inventory(new, OPEN, port)) if state["before"] else []
+        rows, transactions = written(new, port), int(sql(new, OPEN, port, TRANSACTION)) - state["transaction"]
     except ClusterError:
-        return upgrade.loss(None, [], since, time.time())
-    # Without a count from before there is nothing to compare with.
-    return upgrade.loss(rows, changed if state["before"] else [], since, time.time())
+        return {"transactions": 0, "rows": None, "changed": []}
+    return {"transactions": transactions, "rows": rows, "changed": changed}
 
 
-def go_back(old: Cluster, new: Cluster, port: int, state: t.Mapping[str, t.Any], path: str) -> dict[str, t.Any]:
+def loss(state: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any]) -> str:
+    """Return what going back loses, in words."""
+    since = state.get("switched", state.get("began", 0.0))
+    return upgrade.loss(found["transactions"], found["rows"], found["changed"], since, time.time())
+
+
+def end_service(new: Cluster, why: str, state: t.Mapping[str, t.Any], accepted: bool, path: str) -> dict[str, t.Any]:
+    """Stop the new cluster, and note what going back loses, now that nothing comes to it any more.
+
+    Where that is something, other than before it was stopped, and nobody has accepted it, the new one serves on.
+    """
+    host.fence(new, why)
+    found = state["gained"]
+    if not state.get("standby") and found["rows"] is not None:
+        # After a crash the control file is older than what was asked.
+        found = {**found, "transactions": max(found["transactions"], next_transaction(new) - state["transaction"])}
+    lost = loss(state, found)
+    if lost and not accepted:
+        host.unfence(new)
+        start(new)
+        note(path, {**state, "stage": state["came"]})
+        raise ClusterError(f"{new.version} serves on. While it was counted something was written: {lost}")
+    return note(path, {**state, "lost": lost})
+
+
+def go_back(
+    old: Cluster, new: Cluster, port: int, state: t.Mapping[str, t.Any], accepted: bool, path: str
+) -> dict[str, t.Any]:
     """Let the old cluster serve again, as it was when it was stopped; the new one is kept, and kept from starting."""
-    state = note(path, {**state, "stage": upgrade.GOING_BACK})
+    if state["stage"] != upgrade.GOING_BACK:
+        state = note(path, {**state, "stage": upgrade.GOING_BACK, "came": state["stage"]})
     end_leftovers(old)
-    host.fence(new, f"the cluster of {old.version} serves again in its place")
+    if "lost" not in state:
+        why = f"the cluster of {old.version} serves again in its place"
+        state = end_service(new, why, state, accepted, path)
     if state.get("before"):
         _status, active, _err = old.run(["systemctl", "is-active", old.unit], {})
         if active.strip() != "active":

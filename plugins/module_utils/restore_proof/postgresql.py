@@ -54,6 +54,9 @@ OVERRIDES = {
     "fsync": "off",
     "full_page_writes": "off",
 }
+# Whoever owns a database makes functions, operators and casts in it, and we ask it as superuser. By name, only what is
+# PostgreSQL's own is found. A cast is found by its type: no query may convert what is the owner's by `::`.
+TRUSTED_NAMES = "search_path=pg_catalog,pg_temp"
 # What a database or role has set for its sessions beats the command line, and would end a long read.
 SESSION = {
     "PGOPTIONS": " ".join(
@@ -64,6 +67,7 @@ SESSION = {
             "transaction_timeout=0",
             "lock_timeout=0",
             "synchronous_commit=local",
+            TRUSTED_NAMES,
         )
     )
 }
@@ -72,9 +76,11 @@ MARKERS = (
     " FROM vise.backup_marker ORDER BY id"
 )
 # A row's own text makes PostgreSQL read it whole, with all that lies in TOAST; the sum does not depend on their order.
+# It is written by PostgreSQL's own functions: (r.*)::text is whatever cast the owner has made of the table's type.
 TABLES = r"""
-SELECT format('SELECT %L, count(*), coalesce(sum(hashtextextended((r.*)::text, 0)::numeric), 0) FROM ONLY %I.%I AS r',
-              n.nspname || '.' || c.relname, n.nspname, c.relname)
+SELECT format(
+  'SELECT %L, count(*), coalesce(sum(hashtextextended(textin(record_out(r.*)), 0)::numeric), 0) FROM ONLY %I.%I AS r',
+  n.nspname || '.' || c.relname, n.nspname, c.relname)
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'm') AND c.relispopulated AND n.nspname NOT IN ('pg_catalog', 'information_schema')
 ORDER BY 1 \gexec

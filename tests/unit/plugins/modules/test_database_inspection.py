@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vise.platform.plugins.module_utils.restore_proof.verdicts import seal
 from ansible_collections.vise.platform.plugins.modules import database_inspection as inspection
 
@@ -78,3 +80,17 @@ def test_how_recent_it_is_can_be_asked_alone() -> None:
 def test_table_that_cannot_be_read_is_an_error() -> None:
     with pytest.raises(inspection.Unreadable, match="database edu: ERROR: invalid page"):
         inspection.inspection(whole(tables_edu=(3, "", "ERROR: invalid page in block 3\n")))
+
+
+@pytest.mark.parametrize("program", ["psql", "pg_amcheck"])
+def test_names_that_a_databases_owner_has_made_are_found_after_postgresqls_own(program: str) -> None:
+    given: dict[str, Any] = {}
+
+    def run_command(argv: list[str], **options: Any) -> inspection.Answer:
+        given.update(options, argv=argv)
+        return 0, "", ""
+
+    module = SimpleNamespace(params={"version": "17", "port": 5432}, run_command=run_command)
+    inspection.runner(cast("AnsibleModule", module))(program)
+    assert given["argv"][4] == f"/usr/lib/postgresql/17/bin/{program}"
+    assert "-c search_path=pg_catalog,pg_temp" in given["environ_update"]["PGOPTIONS"]

@@ -27,6 +27,7 @@ class Host:
             monkeypatch.setattr(upgrade_host, name, self.step(name))
         monkeypatch.setattr(upgrade_host, "facts", lambda *_: self.facts)
         monkeypatch.setattr(upgrade_host, "health", lambda *_: [])
+        monkeypatch.setattr(upgrade_host, "gained", lambda *_: {})
         monkeypatch.setattr(upgrade_host, "loss", lambda *_: self.loss)
         monkeypatch.setattr(host, "before_packages", lambda *_: None)
         monkeypatch.setattr(host, "fence", lambda cluster, _why: self.done.append(f"fence {cluster.version}"))

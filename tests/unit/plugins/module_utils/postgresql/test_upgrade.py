@@ -70,19 +70,24 @@ def test_rows_are_those_of_tables() -> None:
 
 
 def test_loss_is_said_with_the_moment_of_the_switch() -> None:
-    assert upgrade.loss(7, ["edu: table a 1 -> 8"], 0, 90) == (
-        "at least 7 rows that were written since 1970-01-01 00:00:00 UTC, 90 s ago, are not in the old cluster "
-        "(edu: table a 1 -> 8)"
+    assert upgrade.loss(9, 7, ["edu: table a 1 -> 8"], 0, 90) == (
+        "at least 7 rows in up to 9 transactions, upkeep included, that were written since 1970-01-01 00:00:00 UTC, "
+        "90 s ago, are not in the old cluster (edu: table a 1 -> 8)"
     )
 
 
 def test_nothing_is_lost_when_nothing_was_written() -> None:
-    assert upgrade.loss(0, [], 0, 90) == ""
+    assert upgrade.loss(0, 0, [], 0, 90) == ""
 
 
-def test_rows_are_missed_although_the_statistics_were_lost_in_a_crash() -> None:
-    assert "table a 1 -> 8" in upgrade.loss(0, ["edu: table a 1 -> 8"], 0, 90)
+def test_rows_are_missed_although_a_crash_has_emptied_the_statistics_and_nobody_has_counted_rows() -> None:
+    assert "up to 1 transactions" in upgrade.loss(1, 0, [], 0, 90)
+
+
+@pytest.mark.parametrize(("printed", "expected"), [("0:1234", 1234), ("2:5", 2**33 + 5)])
+def test_transactions_are_numbered_on_when_their_short_numbers_begin_anew(printed: str, expected: int) -> None:
+    assert upgrade.transaction({"Latest checkpoint's NextXID": printed}) == expected
 
 
 def test_loss_of_a_cluster_that_does_not_answer_cannot_be_counted() -> None:
-    assert "cannot be counted" in upgrade.loss(None, [], 0, 90)
+    assert "cannot be counted" in upgrade.loss(0, None, [], 0, 90)

@@ -82,3 +82,12 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
 
 def test_an_absent_file_reads_as_nothing(tmp_path: Path) -> None:
     assert host.read(str(tmp_path / "absent")) == ""
+
+
+def test_log_is_not_written_into_what_a_link_names(tmp_path: Path) -> None:
+    (tmp_path / "roots").write_text("root's")
+    (tmp_path / "server.log").symlink_to(tmp_path / "roots")
+    bench = host.Bench(str(tmp_path), "nobody", print)
+    with pytest.raises(FileExistsError), bench.server(["true"], "server.log"):
+        pass
+    assert (tmp_path / "roots").read_text() == "root's"
