@@ -108,6 +108,11 @@ steps:
   type: list
   elements: str
   sample: [restore set 20260301-013000F of repository 1 to /var/lib/postgresql/17/main.restoring, promote]
+live:
+  description: That a cluster runs, and was not to be replaced.
+  returned: when it failed by that
+  type: bool
+  sample: true
 report:
   description: What became of it.
   returned: unless in check mode
@@ -172,6 +177,8 @@ def main() -> None:
         else:
             result["report"] = restore.restore(asked)
             result["steps"] = result["report"].pop("steps", [])
+    except restore.Live as error:
+        module.fail_json(msg=str(error), live=True)
     except (targets.Impossible, restore.Unusable, OSError) as error:
         module.fail_json(msg=str(error))
     if module._diff:

@@ -74,6 +74,13 @@ options:
         type: list
         elements: str
         default: []
+      backups:
+        description:
+          - Command that lists the backups as C(pgbackrest info --output=json) does; goes with O(primary.restore).
+          - A backup that had not ended where the primary left its timeline never becomes consistent, and is not taken.
+        type: list
+        elements: str
+        default: []
   rebuild:
     description: Whether a standby replaces what lies in its data directory, a former primary's data too.
     type: bool
@@ -148,6 +155,7 @@ PRIMARY: dict[str, t.Any] = {
     "slot": {"type": "str", "required": True},
     "ca_file": {"type": "str", "default": "/etc/vise/tls/internal/ca.pem"},
     "restore": {"type": "list", "elements": "str", "default": []},
+    "backups": {"type": "list", "elements": "str", "default": []},
 }
 ARGUMENT_SPEC: dict[str, t.Any] = {
     "state": {"type": "str", "choices": ["primary", "standby"], "default": "primary"},

@@ -10,16 +10,19 @@ short_description: Fence a PostgreSQL primary, or promote its standby
 version_added: 0.1.0
 description:
   - The two halves of a change of primary. Fencing stops the old primary and keeps its unit from starting, across
-    reboots, by a marker, by Debian's C(start.conf) and by a mask. Promoting makes a standby the primary.
+    reboots, by a marker, by Debian's C(start.conf) and by a mask. Promoting makes a standby the primary. Where that
+    does not come about, V(unfenced) lets the old primary serve again.
   - It does not promote while the old primary still answers, whatever it is told, nor while the fenced one has
-    committed what the standby does not have.
+    committed what the standby does not have; what may still be on its way is waited for, for ten seconds.
+  - It takes no fence away while another host runs as primary of the cluster. Whether one that cannot be asked was
+    promoted, whoever calls it has to know.
 author:
   - vise.platform contributors (@vise-platform)
 options:
   state:
     description: What the host should be.
     type: str
-    choices: [fenced, promoted]
+    choices: [fenced, unfenced, promoted]
     required: true
   version:
     description: PostgreSQL's major version.
@@ -73,6 +76,10 @@ EXAMPLES = r"""
   vise.platform.postgresql_failover:
     state: promoted
     fenced_at: "{{ fenced.position }}"
+
+- name: Let the old primary serve again, since nobody was promoted
+  vise.platform.postgresql_failover:
+    state: unfenced
 """
 
 RETURN = r"""
@@ -100,14 +107,19 @@ lost_seconds:
 """
 
 import socket
+import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import cluster as model
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import host
 
+# The role's program, which asks the other hosts whether one of them is the primary.
+GUARD = "/usr/local/libexec/vise-postgresql-{version}"
+# Seconds in which what a standby lacks may come.
+PATIENCE = 10
 ARGUMENT_SPEC: dict[str, t.Any] = {
-    "state": {"type": "str", "choices": ["fenced", "promoted"], "required": True},
+    "state": {"type": "str", "choices": ["fenced", "unfenced", "promoted"], "required": True},
     "version": {"type": "str", "default": "17"},
     "name": {"type": "str", "default": "main"},
     "port": {"type": "int", "default": 5432},
@@ -130,11 +142,37 @@ def fence(cluster: host.Cluster, options: dict[str, t.Any], check_mode: bool) ->
     return {"changed": bool(steps), "actions": steps, "position": host.end_of_wal(cluster)}
 
 
+def unfence(cluster: host.Cluster, check_mode: bool) -> dict[str, t.Any]:
+    """Let the primary of this host serve again."""
+    found = host.find(cluster)
+    inactive, _out, _err = cluster.run(["systemctl", "is-active", "--quiet", cluster.unit], {})
+    steps = model.plan_unfenced(found, not inactive)
+    if found.fence:
+        # The unit asks the same when it starts; here nothing has changed yet.
+        cluster.call([GUARD.format(version=cluster.version), "guard"])
+    if not check_mode:
+        if "remove the fence" in steps:
+            host.unfence(cluster)
+        if "start the primary" in steps:
+            cluster.call(["systemctl", "start", cluster.unit])
+    return {"changed": bool(steps), "actions": steps}
+
+
+def caught_up(cluster: host.Cluster, options: dict[str, t.Any]) -> model.Standby | None:
+    """Return what the standby says of itself, as soon as it has what it must, at the latest when patience ends."""
+    for attempt in range(PATIENCE):
+        time.sleep(min(attempt, 1))
+        standby = host.standby(cluster, options["port"])
+        if not standby or (model.lost(options["fenced_at"], standby.received) or 0) <= options["accept_lost_bytes"]:
+            break
+    return standby
+
+
 def promote(
     cluster: host.Cluster, options: dict[str, t.Any], check_mode: bool, answers: t.Callable[[str, int], bool]
 ) -> dict[str, t.Any]:
     """Promote this host's standby."""
-    standby = host.standby(cluster, options["port"])
+    standby = caught_up(cluster, options)
     if standby is None:
         return {"changed": False, "actions": []}
     lost = model.lost(options["fenced_at"], standby.received)
@@ -151,7 +189,11 @@ def promote(
     if refusal:
         raise model.ClusterError(refusal)
     if not check_mode:
-        host.promote(cluster, options["port"])
+        try:
+            host.promote(cluster, options["port"])
+        except model.ClusterError as error:
+            # It has been told to, and may do so yet.
+            raise model.ClusterError(f"{error}. Stop it before you let the old primary serve again") from error
     seconds = 0 if lost == 0 else standby.seconds
     return {"changed": True, "actions": ["promote the standby"], "lost_bytes": lost, "lost_seconds": seconds}
 
@@ -178,6 +220,8 @@ def main() -> None:
     try:
         if options["state"] == "fenced":
             result = fence(cluster, options, module.check_mode)
+        elif options["state"] == "unfenced":
+            result = unfence(cluster, module.check_mode)
         else:
             result = promote(cluster, options, module.check_mode, answers)
     except model.ClusterError as error:

@@ -33,6 +33,10 @@ FOUND = re.compile(r"(?:invalid|missing|error|other)[^:]*: [1-9]")
 DAMAGE = re.compile(r"(?:WARN|ERROR|FATAL|PANIC).*", re.IGNORECASE)
 
 
+class Live(Impossible):
+    """A cluster that runs, and that nobody has named as one to replace."""
+
+
 class Unusable(Exception):
     """A set, or its WAL, that does not lead to the target."""
 
@@ -101,9 +105,7 @@ def prepare(wanted: Wanted) -> Plan:
     """Find out whether and from what the cluster can be restored; changes nothing, raises what is in the way."""
     live = running(wanted.data)
     if live and not wanted.replace_live:
-        raise Impossible(
-            f"{wanted.data} is a running {live}. To replace it, name this host: -e replace=<its name in the inventory>"
-        )
+        raise Live(f"{wanted.data} is a running {live}, and stays as it is.")
     answer = wanted.pgbackrest("--output=json", "info")
     if answer.failed:
         raise Impossible(f"pgBackRest cannot read its repositories: {repository.reason(answer.text)}")

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import typing as t
 
@@ -50,7 +51,7 @@ class History:
     left: t.Mapping[int, str] = dataclasses.field(default_factory=dict)
 
     def includes(self, timeline: int, lsn: str) -> bool:
-        """Whether a copy of that timeline, which goes as far as this position, can follow the primary."""
+        """Whether a copy of that timeline, which is consistent from this position on, can follow the primary."""
         if timeline == self.timeline:
             return True
         return timeline in self.left and position(lsn) <= position(self.left[timeline])
@@ -67,6 +68,20 @@ def left(text: str) -> dict[int, str]:
         lowest = min(lowest or lsn, lsn, key=position)
         ends[int(timeline)] = lowest
     return ends
+
+
+def backup_end(listed: str, began: str) -> tuple[int, str]:
+    """Return a backup's timeline and where it ended, from pgBackRest's list and START WAL LOCATION in its label.
+
+    On another timeline one may have begun at the same position: the name of its first segment tells them apart. Raises
+    ClusterError for a backup that is not in the list.
+    """
+    start, _word, segment = began.removesuffix(")").partition(" (file ")
+    for stanza in json.loads(listed):
+        for backup in stanza["backup"]:
+            if backup["archive"]["start"] == segment and position(backup["lsn"]["start"]) == position(start):
+                return int(segment[:8], 16), backup["lsn"]["stop"]
+    raise ClusterError(f"no list of backups says where the one that began at {began or 'an unknown position'} ended")
 
 
 def commits(text: str) -> int | None:
@@ -93,8 +108,8 @@ def plan_primary(found: Found, beside: str = "") -> list[str]:
     """Return what is to do so that the host holds a primary; raises where that would be a second one."""
     if found.fence:
         raise ClusterError(
-            f"this host is fenced: {found.fence}. Its data must not run as a primary again: describe it as a standby "
-            "and run rebuild_standby.yml"
+            f"this host is fenced: {found.fence}. Where another one is the primary now, describe this one as a standby "
+            "and run rebuild_standby.yml; where nobody took its place, unfence_primary.yml lets it serve again"
         )
     if found.data == "standby":
         raise ClusterError(
@@ -130,6 +145,15 @@ def plan_standby(found: Found, upstream: Upstream, rebuild: bool) -> list[str]:
         raise ClusterError("there is nothing to copy from")
     _refuse_other_versions(found)
     return [_way(found, same), *_configuration(found), *(["remove the fence"] if found.fence else [])]
+
+
+def plan_unfenced(found: Found, active: bool) -> list[str]:
+    """Return what is to do so that a primary that was fenced serves again; raises where it has lost its place."""
+    if found.data != "primary":
+        raise ClusterError("this host holds no primary's data: rebuild_standby.yml makes a standby of it")
+    if found.others:
+        raise ClusterError(f"PostgreSQL {found.others[0]} took its place on this host: see upgrade_postgresql.yml")
+    return [*(["remove the fence"] if found.fence else []), *([] if active else ["start the primary"])]
 
 
 def _way(found: Found, same: bool) -> str:
@@ -210,12 +234,19 @@ def refusal_to_promote(
 ) -> str:
     """Return why the standby must not be promoted, or nothing."""
     if answers:
-        return f"the old primary still answers at {standby.host} port {standby.port}: fence it first"
+        return (
+            f"the old primary still answers at {standby.host} port {standby.port}: fence it first, by "
+            "promote_standby.yml without old_primary_gone"
+        )
     if not fenced_at and not gone:
-        return "the old primary was not fenced: fence it, or say that its host is gone and stays away"
+        return (
+            "the old primary was not fenced: its host must be reachable, or be gone and stay away, which "
+            "promote_standby.yml -e old_primary_gone=HOST says"
+        )
     if lost_bytes is not None and lost_bytes > accepted:
         return (
-            f"the fenced primary has {lost_bytes} bytes of WAL that this standby lacks: it ends at {fenced_at}, here "
-            f"it is known up to {standby.received}. Bring the old primary back, or accept that loss"
+            f"the old primary has {lost_bytes} bytes of WAL that this standby lacks: it ends at {fenced_at}, here "
+            f"it is known up to {standby.received}. promote_standby.yml -e accept_lost_bytes={lost_bytes} accepts that "
+            "loss; where the old primary is fenced, unfence_primary.yml lets it serve again"
         )
     return ""

@@ -19,6 +19,7 @@ from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster i
     History,
     Standby,
     Upstream,
+    backup_end,
     commits,
     conninfo,
     control,
@@ -218,8 +219,7 @@ def create(cluster: Cluster) -> None:
         for left_over in (cluster.data, cluster.config):
             shutil.rmtree(left_over, ignore_errors=True)
     os.makedirs(os.path.dirname(cluster.creating), mode=0o755, exist_ok=True)
-    with open(cluster.creating, "w", encoding="utf-8") as handle:
-        os.fsync(handle.fileno())
+    _put(cluster.creating, "")
     cluster.call(["pg_createcluster", cluster.version, cluster.name, "--", *initdb_options(cluster.version)])
     os.unlink(cluster.creating)
 
@@ -235,8 +235,7 @@ def stop(cluster: Cluster) -> None:
 
 def rewind(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> None:
     """Take back what a former primary has that the primary has not, and bring what it lacks."""
-    with open(cluster.rewinding, "w", encoding="utf-8") as handle:
-        os.fsync(handle.fileno())
+    _put(cluster.rewinding, "")
     argv = [cluster.program("pg_rewind"), f"--target-pgdata={cluster.data}"]
     # It begins with the recovery of a cluster that has crashed.
     argv += [f"--config-file={os.path.join(cluster.config, 'postgresql.conf')}"]
@@ -252,16 +251,15 @@ def restore(cluster: Cluster, primary: t.Mapping[str, t.Any], system: str, past:
     try:
         cluster.call_as_postgres([word.replace("{data}", fresh) for word in primary["restore"]])
         found = control(cluster.call([cluster.program("pg_controldata"), fresh], LC_ALL="C"))
+        began = control(_text(os.path.join(fresh, "backup_label"))).get("START WAL LOCATION", "")
+        timeline, end = backup_end(cluster.call_as_postgres(primary["backups"]), began)
     except ClusterError as error:
         return str(error)
     if found.get("Database system identifier") != system:
         return "the backup is of another cluster"
-    # As after a restore to a moment before the newest backup. pgBackRest takes the history's positions as they are, and
-    # makes that of the control file unusable on purpose.
-    label = control(_text(os.path.join(fresh, "backup_label")))
-    timeline = label.get("START TIMELINE") or found["Latest checkpoint's TimeLineID"]
-    follows = past.includes(int(timeline), label.get("CHECKPOINT LOCATION") or found["Latest checkpoint location"])
-    return "" if follows else "the newest backup has what the primary went back behind"
+    # As after a restore to a moment before the newest backup or amid it. pgBackRest looks only where it began, and
+    # takes the positions of the history as they are.
+    return "" if past.includes(timeline, end) else "the newest backup has what the primary went back behind"
 
 
 def copy(cluster: Cluster, primary: t.Mapping[str, t.Any], system: str, past: History) -> str:
@@ -333,8 +331,18 @@ def unfence(cluster: Cluster) -> None:
 
 
 def _start_conf(cluster: Cluster, mode: str) -> None:
-    with open(os.path.join(cluster.config, "start.conf"), "w", encoding="utf-8") as handle:
-        handle.write(f"{mode}\n")
+    _put(os.path.join(cluster.config, "start.conf"), f"{mode}\n")
+
+
+def _put(path: str, text: str) -> None:
+    """Write a file in a directory of postgres', in the place of what lies there, which may be a link to root's."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+    with open(descriptor, "w", encoding="utf-8") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
 
 
 def _entries(path: str) -> list[str]:

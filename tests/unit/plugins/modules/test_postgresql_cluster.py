@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -157,6 +158,15 @@ def test_fence_outlives_and_keeps_from_starting(machine: Host) -> None:
     assert host.find(machine.cluster).fence == ""
 
 
+def test_link_of_postgres_in_the_place_of_a_file_is_replaced_and_not_followed(machine: Host) -> None:
+    roots, place = machine.root / "roots", machine.root / "etc/postgresql/17/main/start.conf"
+    roots.write_text("root's")
+    place.parent.mkdir(parents=True)
+    place.symlink_to(roots)
+    host.fence(machine.cluster, "why")
+    assert (roots.read_text(), place.is_symlink(), place.read_text()) == ("root's", False, "disabled\n")
+
+
 def test_data_of_another_version_are_seen_until_they_are_fenced(machine: Host) -> None:
     machine.write("var/lib/postgresql/15/main/PG_VERSION")
     assert host.find(machine.cluster).others == ("15",)
@@ -169,7 +179,7 @@ class Standby(Host):
 
     def __init__(self, root: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__(root)
-        self.label = "CHECKPOINT LOCATION: 0/2FFFFF0\nSTART TIMELINE: 1\n"
+        self.backed_up("0/2FFFFF0")
         monkeypatch.setattr("pwd.getpwnam", lambda _: type("User", (), {"pw_uid": -1, "pw_gid": -1}))
         self.install()
         self.write("var/lib/postgresql/17/main/PG_VERSION")
@@ -180,11 +190,32 @@ class Standby(Host):
         if self.calls[-1] in ("install", "pg_basebackup"):
             fresh = pathlib.Path(self.cluster.data + ".vise-new")
             fresh.mkdir(exist_ok=True)
-            (fresh / "backup_label").write_text(self.label)
+            (fresh / "backup_label").write_text("START WAL LOCATION: 0/2000028 (file 000000010000000000000002)\n")
         return answer
 
+    def backed_up(self, until: str, start: str = "0/2000028") -> None:
+        """Have a backup of the first timeline that ended there, and one of the second that began alike."""
+        self.answers["pgbackrest info"] = (
+            0,
+            json.dumps(
+                [
+                    {
+                        "name": "main",
+                        "backup": [
+                            {
+                                "lsn": {"start": "0/2000028", "stop": "0/9000000"},
+                                "archive": {"start": "000000020000000000000002"},
+                            },
+                            {"lsn": {"start": start, "stop": until}, "archive": {"start": "000000010000000000000002"}},
+                        ],
+                    }
+                ]
+            ),
+            "",
+        )
+
     def rebuild(self, **primary: Any) -> list[str]:
-        given = {**PRIMARY, "restore": [], **primary}
+        given = {**PRIMARY, "restore": [], "backups": ["pgbackrest", "--output=json", "info"], **primary}
         return list(self.converge(state="standby", primary=given, rebuild=True)["actions"])
 
 
@@ -237,9 +268,18 @@ def test_backup_of_another_cluster_is_not_taken(former: Standby) -> None:
 
 def test_backup_of_what_the_primary_went_back_behind_is_not_taken(former: Standby) -> None:
     former.write("var/lib/postgresql/17/main/standby.signal")
-    former.label = "CHECKPOINT LOCATION: 0/3000100\nSTART TIMELINE: 1\n"
+    # It had begun before the point, and was under way there.
+    former.backed_up("0/3000001")
     actions = former.rebuild(restore=["pgbackrest", "restore"])
     assert "what the primary went back behind" in actions[1]
+    assert "pg_basebackup" in former.calls
+
+
+def test_backup_of_which_nobody_knows_where_it_ended_is_not_taken(former: Standby) -> None:
+    former.write("var/lib/postgresql/17/main/standby.signal")
+    former.backed_up("0/2FFFFF0", start="0/2000030")
+    actions = former.rebuild(restore=["pgbackrest", "restore"])
+    assert "no list of backups says where the one that began at 0/2000028" in actions[1]
     assert "pg_basebackup" in former.calls
 
 

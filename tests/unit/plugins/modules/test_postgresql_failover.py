@@ -31,6 +31,9 @@ class Host:
     def __init__(self, root: pathlib.Path) -> None:
         self.root, self.calls = root, list[str]()
         self.state, self.recovery = "shut down", "t"
+        self.active, self.other_primary, self.promotes = False, "", "t"
+        # How far the standby is, each time it is asked.
+        self.received = ["0/30000D8"]
         self.cluster = host.Cluster("17", "main", self.run, str(root))
         for path in ("etc/postgresql/17/main/start.conf", "var/lib/postgresql/17/main/PG_VERSION"):
             (root / path).parent.mkdir(parents=True)
@@ -42,14 +45,22 @@ class Host:
         answers = {
             "pg_controldata": (0, CONTROL.format(state=self.state), ""),
             "pg_waldump": (1, "", "error in WAL record at 0/3000060: invalid record length at 0/3000100"),
-            "pg_promote": (0, "t\n", ""),
+            "pg_promote": (0, f"{self.promotes}\n", ""),
             "SELECT pg_is_in_recovery()": (0, f"{self.recovery}\n", ""),
-            "pg_last_wal_receive_lsn": (0, "0/30000D8|12|host=db-1 port=5432 user=follow\n", ""),
+            "is-active": (0 if self.active else 3, "", ""),
+            "guard": (1 if self.other_primary else 0, "", self.other_primary),
         }
+        if "pg_last_wal_receive_lsn" in line:
+            received = self.received.pop(0) if len(self.received) > 1 else self.received[0]
+            return 0, f"{received}|12|host=db-1 port=5432 user=follow\n", ""
         return next((answer for word, answer in answers.items() if word in line), (0, "", ""))
 
     def fence(self, check_mode: bool = False) -> dict[str, Any]:
         result: dict[str, Any] = postgresql_failover.fence(self.cluster, OPTIONS, check_mode)
+        return result
+
+    def unfence(self, check_mode: bool = False) -> dict[str, Any]:
+        result: dict[str, Any] = postgresql_failover.unfence(self.cluster, check_mode)
         return result
 
     def promote(self, answers: bool = False, check_mode: bool = False, **options: Any) -> dict[str, Any]:
@@ -63,7 +74,8 @@ class Host:
 
 
 @pytest.fixture
-def machine(tmp_path: pathlib.Path) -> Host:
+def machine(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
     return Host(tmp_path)
 
 
@@ -96,6 +108,46 @@ def test_standby_is_not_fenced(machine: Host) -> None:
         machine.fence()
 
 
+def test_fenced_primary_serves_again(machine: Host) -> None:
+    machine.fence()
+    machine.calls.clear()
+    assert machine.unfence() == {"changed": True, "actions": ["remove the fence", "start the primary"]}
+    assert host.find(machine.cluster).fence == ""
+    assert (machine.root / "etc/postgresql/17/main/start.conf").read_text() == "auto\n"
+    verbs = [call.split()[1] for call in machine.calls if call.startswith("systemctl")]
+    assert verbs == ["is-active", "unmask", "start"]
+
+
+def test_primary_that_serves_is_left_alone(machine: Host) -> None:
+    machine.active = True
+    assert machine.unfence() == {"changed": False, "actions": []}
+
+
+def test_run_that_was_cut_off_after_the_fence_went_is_ended(machine: Host) -> None:
+    assert machine.unfence()["actions"] == ["start the primary"]
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_fence_stays_while_another_is_the_primary(machine: Host, check_mode: bool) -> None:
+    machine.fence()
+    machine.other_primary = "192.0.2.2 runs as primary of this cluster"
+    with pytest.raises(ClusterError, match=machine.other_primary):
+        machine.unfence(check_mode)
+    assert host.find(machine.cluster).fence == "db-2 was promoted"
+
+
+def test_fence_stays_in_check_mode(machine: Host) -> None:
+    machine.fence()
+    assert machine.unfence(check_mode=True)["changed"]
+    assert host.find(machine.cluster).fence == "db-2 was promoted"
+
+
+def test_what_is_on_its_way_is_waited_for(machine: Host) -> None:
+    machine.received = ["0/3000000", "0/3000060"]
+    assert machine.promote(fenced_at="0/3000060")["lost_bytes"] == 0
+    assert machine.promoted()
+
+
 @pytest.mark.parametrize(
     ("options", "lost_bytes", "lost_seconds"),
     [({"fenced_at": "0/3000060"}, 0, 0), ({"gone": True}, None, 12)],
@@ -123,6 +175,12 @@ def test_promotion_that_could_make_two_primaries_or_lose_rows_is_refused(
     with pytest.raises(ClusterError, match=says):
         machine.promote(**options)
     assert not machine.promoted()
+
+
+def test_promotion_that_takes_too_long_may_come_yet(machine: Host) -> None:
+    machine.promotes = "f"
+    with pytest.raises(ClusterError, match="Stop it before you let the old primary serve again"):
+        machine.promote(fenced_at="0/3000060")
 
 
 def test_check_mode_takes_the_position_for_a_fence_and_promotes_nothing(machine: Host) -> None:

@@ -47,6 +47,13 @@ def test_target_is_reached_when_recovery_pauses() -> None:
     assert restore.recover(wanted("name", "x"), answers(*rows), WAL) == restore.Reached("0/4000060", None)
 
 
+@pytest.mark.parametrize("live", ["primary", "standby"])
+def test_cluster_that_runs_is_left_alone_until_it_is_named(monkeypatch: pytest.MonkeyPatch, live: str) -> None:
+    monkeypatch.setattr(restore, "running", lambda _data: live)
+    with pytest.raises(restore.Live, match=f"is a running {live}"):
+        restore.prepare(wanted())
+
+
 def test_copy_is_built_beside_and_delta_in_place() -> None:
     assert wanted().beside == "/var/lib/postgresql/17/main.restoring"
     assert dataclasses.replace(wanted(), delta=True).beside == "/var/lib/postgresql/17/main"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import cluster
@@ -32,7 +33,7 @@ def test_primary_is_made_once(found: Found, steps: list[str]) -> None:
     ("found", "says"),
     [
         (Found(data="primary", fence="db-2 was promoted"), "fenced: db-2 was promoted"),
-        (Found(data="none", fence="db-2 was promoted"), "fenced"),
+        (Found(data="none", fence="db-2 was promoted"), "unfence_primary.yml lets it serve again"),
         (STANDBY, "holds a standby and is described as the primary"),
         (Found(configured=True), "empty or missing"),
         (Found(data="damaged"), "holds no cluster"),
@@ -43,6 +44,31 @@ def test_primary_is_made_once(found: Found, steps: list[str]) -> None:
 def test_what_is_no_primary_does_not_become_one(found: Found, says: str) -> None:
     with pytest.raises(ClusterError, match=says):
         cluster.plan_primary(found)
+
+
+@pytest.mark.parametrize(
+    ("found", "active", "steps"),
+    [
+        (PRIMARY, True, []),
+        (PRIMARY, False, ["start the primary"]),
+        (dataclasses.replace(PRIMARY, fence="it"), False, ["remove the fence", "start the primary"]),
+    ],
+)
+def test_fenced_primary_serves_again(found: Found, active: bool, steps: list[str]) -> None:
+    assert cluster.plan_unfenced(found, active) == steps
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (dataclasses.replace(STANDBY, fence="it"), "rebuild_standby.yml makes a standby of it"),
+        (Found(data="none", fence="it"), "holds no primary's data"),
+        (dataclasses.replace(PRIMARY, fence="it", others=("15",)), "PostgreSQL 15 took its place on this host"),
+    ],
+)
+def test_who_has_lost_its_place_stays_fenced(found: Found, says: str) -> None:
+    with pytest.raises(ClusterError, match=says):
+        cluster.plan_unfenced(found, False)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +137,42 @@ def test_who_goes_back_twice_has_left_for_good_where_it_went_furthest() -> None:
     assert cluster.left(text) == {**dict.fromkeys((1, 2, 3, 6), "0/1108D7C0"), 7: "0/12000000"}
 
 
+def listed(*backups: tuple[str, str, str]) -> str:
+    sets = [{"lsn": {"start": start, "stop": stop}, "archive": {"start": segment}} for segment, start, stop in backups]
+    return json.dumps([{"name": "main", "backup": sets}])
+
+
+FIRST, SECOND = "000000010000000000000004", "000000020000000000000004"
+
+
+@pytest.mark.parametrize(
+    ("history", "ended", "included"),
+    [
+        # The primary left the first timeline at 0/5000000: before the backup's end, while it was made, after it.
+        ("1\t0/5000000\tx\n", "0/4800000", True),
+        ("1\t0/5000000\tx\n", "0/5000000", True),
+        ("1\t0/5000000\tx\n", "0/5000001", False),
+        # And then the second one, further back.
+        ("1\t0/5000000\tx\n2\t0/4400000\tx\n", "0/4300000", True),
+        ("1\t0/5000000\tx\n2\t0/4400000\tx\n", "0/4800000", False),
+        ("1\t0/5000000\tx\n2\t0/6000000\tx\n", "0/5800000", False),
+    ],
+)
+def test_backup_that_had_not_ended_where_its_timeline_was_left_is_no_standby(
+    history: str, ended: str, included: bool
+) -> None:
+    # Of another timeline there is one that began at the same position.
+    text = listed((SECOND, "0/4000028", "0/4000100"), (FIRST, "0/4000028", ended))
+    timeline, end = cluster.backup_end(text, f"0/4000028 (file {FIRST})")
+    assert cluster.History(3, cluster.left(history)).includes(timeline, end) is included
+
+
+@pytest.mark.parametrize("began", ["", f"0/4000030 (file {FIRST})", f"0/4000028 (file {SECOND})"])
+def test_backup_that_is_not_listed_has_no_known_end(began: str) -> None:
+    with pytest.raises(ClusterError, match="no list of backups says"):
+        cluster.backup_end(listed((FIRST, "0/4000028", "0/4800000")), began)
+
+
 def test_control_data_are_read() -> None:
     text = "Database system identifier:           77\nTime of latest checkpoint:            Tue Nov 24 21:37:28 2026\n"
     assert cluster.control(text) == {
@@ -135,10 +197,12 @@ STOPPED = cluster.Standby("db-1", 5432, "0/3000060", 4)
         (False, "0/3000060", False, 0, 0, ""),
         (False, "", True, None, 0, ""),
         (False, "0/3000080", False, 32, 32, ""),
-        (True, "0/3000060", False, 0, 0, "still answers at db-1 port 5432"),
+        (True, "0/3000060", False, 0, 0, "still answers at db-1 port 5432: fence it first, by promote_standby.yml"),
         (True, "", True, None, 0, "still answers"),
-        (False, "", False, None, 0, "was not fenced"),
+        (False, "", False, None, 0, "-e old_primary_gone=HOST"),
         (False, "0/3000080", False, 32, 0, "32 bytes of WAL that this standby lacks"),
+        (False, "0/3000080", False, 32, 0, "-e accept_lost_bytes=32"),
+        (False, "0/3000080", False, 32, 0, "unfence_primary.yml lets it serve again"),
     ],
 )
 def test_a_standby_is_promoted_only_when_nobody_else_can_be_primary(
