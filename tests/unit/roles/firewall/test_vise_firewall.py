@@ -97,9 +97,7 @@ def test_kernel_without_an_ip_version_needs_nothing(program: types.ModuleType) -
     assert program.plan({}, program.parse(EMPTY)) == []
 
 
-def test_table_that_cannot_be_shown_is_no_empty_one(
-    program: types.ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_table_that_cannot_be_shown_is_no_empty_one(program: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = "# Table `filter' is incompatible, use 'nft' tool.\n"
     monkeypatch.setattr(program, "run", lambda *_argv: shown)
     with pytest.raises(SystemExit, match="nft list table ip6 filter"):
