@@ -173,7 +173,8 @@ def main() -> None:
     try:
         asked = wanted(module.params, time.time())
         if module.check_mode:
-            result["steps"] = list(restore.prepare(asked).steps)
+            # Whether what it leaves could then be replaced, only the run itself can tell.
+            result["steps"] = list(restore.pending(asked) or restore.prepare(asked).steps)
         else:
             result["report"] = restore.restore(asked)
             result["steps"] = result["report"].pop("steps", [])

@@ -24,6 +24,8 @@ from . import repository, targets, tool
 from .targets import Impossible
 
 SOCKET = "/run/vise-restore"
+# A cluster with one of these is in recovery, and nothing was written to it.
+SIGNALS = ("recovery.signal", "standby.signal")
 # A restore empties its spool: the live cluster's own holds what its archiving waits for.
 SPOOL = f"--spool-path={SOCKET}/spool"
 ASYNC = "--archive-async"
@@ -186,11 +188,17 @@ def _systemctl(*arguments: str) -> None:
 
 
 def _end(data: str) -> None:
-    """End a server that a killed run left on a directory of ours."""
+    """End a server of ours that a killed run left on a directory; not one that somebody has started there since."""
     pid = postmaster(data)
-    if pid:
+    if pid and SOCKET in _command_line(pid):
         os.kill(pid, signal.SIGQUIT)
         _await(lambda: not postmaster(data), 60, f"the server on {data} does not end")
+
+
+def _command_line(pid: int) -> str:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as handle:
+        return handle.read()
+    return ""
 
 
 def _await(condition: t.Callable[[], bool], seconds: float, complaint: str) -> None:
@@ -453,31 +461,74 @@ def noted(wanted: Wanted) -> dict[str, t.Any]:
     return {}
 
 
+def in_place(wanted: Wanted, left: t.Mapping[str, t.Any]) -> bool:
+    """Tell whether the cluster in place is still the copy of a run; a rename keeps the number of its directory."""
+    return os.path.isdir(wanted.data) and os.stat(wanted.data).st_ino == left.get("copy")
+
+
 def put_back(wanted: Wanted, left: t.Mapping[str, t.Any]) -> None:
-    """Make the old cluster the one in place again; nothing of the unproven one is kept."""
-    _end(f"{wanted.data}.restoring")
+    """Make the old cluster the one in place again; nothing of the unproven one is kept.
+
+    What has come there since is left alone: a killed run may be long ago. Killed itself, it can be done once more.
+    """
+    restoring = f"{wanted.data}.restoring"
+    _end(restoring)
     if left.get("delta"):
         _end(wanted.data)
-    if left.get("stage") == "switching":
-        _systemctl("stop", wanted.unit)
-        if left["old"] and os.path.isdir(left["old"]):
-            shutil.rmtree(wanted.data, ignore_errors=True)
+    elif left.get("stage") == "switching":
+        if in_place(wanted, left):
+            if not any(os.path.exists(os.path.join(wanted.data, name)) for name in SIGNALS):
+                raise Impossible(promoted_since(wanted, left))
+            _systemctl("stop", wanted.unit)
+            shutil.rmtree(restoring, ignore_errors=True)
+            os.rename(wanted.data, restoring)
+        if os.path.isdir(left["old"]) and not os.path.exists(wanted.data):
             os.rename(left["old"], wanted.data)
-        elif not left["old"]:
-            shutil.rmtree(wanted.data, ignore_errors=True)
         if left["live"]:
             _systemctl("start", wanted.unit)
-    shutil.rmtree(f"{wanted.data}.restoring", ignore_errors=True)
+    shutil.rmtree(restoring, ignore_errors=True)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(wanted.note)
+
+
+def promoted_since(wanted: Wanted, left: t.Mapping[str, t.Any]) -> str:
+    """Say that a cluster is no longer the unproven copy that a note takes it for."""
+    old = f"; what was there before is in {left['old']}" if left["old"] else ""
+    return (
+        f"a killed run has restored {wanted.data}, and somebody has promoted it since, so it is not taken back{old}. "
+        f"To keep it, remove {wanted.note}, and run this again for what you want now"
+    )
+
+
+def asked_for(wanted: Wanted) -> str:
+    """Name the target, as a note keeps it."""
+    return f"{wanted.target.kind} {wanted.target.value}".strip()
+
+
+def pending(wanted: Wanted) -> tuple[str, ...]:
+    """Say what a run would first do about one that was killed."""
+    left = noted(wanted)
+    if left.get("stage") == "promoting" and in_place(wanted, left):
+        return (f"end the restore to {left['asked']} that was killed while it promoted ({wanted.note})",)
+    return (f"take back what a killed run has left ({wanted.note})",) if left else ()
+
+
+def resumed(wanted: Wanted, left: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """End a run that was killed when all but the promotion was done."""
+    if left["asked"] != asked_for(wanted):
+        raise Impossible(
+            f"a restore to {left['asked']} was killed while it promoted. Run it again with that target, which ends it, "
+            f"or remove {wanted.note} to leave {wanted.data} as it is; then restore to {asked_for(wanted)}"
+        )
+    return {"resumed": True, **_finish(wanted, left["report"])}
 
 
 def restore(wanted: Wanted) -> dict[str, t.Any]:
     """Do it; return the report."""
     with locked():
         left = noted(wanted)
-        if left.get("stage") == "promoting":
-            return {"resumed": True, **_finish(wanted, left["report"])}
+        if left.get("stage") == "promoting" and in_place(wanted, left):
+            return resumed(wanted, left)
         if left:
             put_back(wanted, left)
         plan = prepare(wanted)
@@ -520,7 +571,8 @@ def _switch(wanted: Wanted, plan: Plan, report: dict[str, t.Any]) -> dict[str, t
     """Put the proven copy in the old one's place, and let it catch up with what was archived meanwhile."""
     moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     old = "" if wanted.delta or not os.path.isdir(wanted.data) else f"{wanted.data}.before-{moment}"
-    left = {"stage": "switching", "old": old, "live": plan.live}
+    kept: dict[str, t.Any] = {"delta": wanted.delta, "copy": os.stat(wanted.beside).st_ino, "asked": asked_for(wanted)}
+    left = {"stage": "switching", "old": old, "live": plan.live, **kept}
     note(wanted, **left)
     began = time.monotonic()
     try:
@@ -543,7 +595,7 @@ def _switch(wanted: Wanted, plan: Plan, report: dict[str, t.Any]) -> dict[str, t
     report["last_commit"] = targets.clock(reached.last_commit) if reached.last_commit else ""
     report["old_data"] = old
     report["seconds"]["switch"] = time.monotonic() - began
-    note(wanted, "promoting", report=report)
+    note(wanted, "promoting", report=report, **kept)
     return _finish(wanted, report)
 
 

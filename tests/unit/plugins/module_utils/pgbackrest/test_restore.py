@@ -134,20 +134,107 @@ def switched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[restore.W
     for name in ("main", "main.before"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()
-    return wanted(), calls
+    (tmp_path / "main/recovery.signal").touch()
+    asked = wanted("name", "chapter")
+    copy = (tmp_path / "main").stat().st_ino
+    left = {
+        "old": str(tmp_path / "main.before"),
+        "live": "primary",
+        "delta": False,
+        "copy": copy,
+        "asked": "name chapter",
+    }
+    restore.note(asked, "switching", **left)
+    return asked, calls
+
+
+def held(tmp_path: Path) -> list[str]:
+    return sorted(path.name for path in (tmp_path / "main").iterdir())
 
 
 def test_killed_switch_is_put_back(tmp_path: Path, switched: tuple[restore.Wanted, list[str]]) -> None:
     asked, calls = switched
-    restore.note(asked, "switching", old=str(tmp_path / "main.before"), live="primary")
     restore.put_back(asked, restore.noted(asked))
-    assert [path.name for path in (tmp_path / "main").iterdir()] == ["main.before"]
+    assert held(tmp_path) == ["main.before"]
     assert (restore.noted(asked), calls) == ({}, ["stop", "start"])
+    assert not (tmp_path / "main.restoring").exists()
+
+
+@pytest.mark.parametrize("moment", ["stop", "start"])
+def test_killed_putting_back_is_done_once_more(
+    tmp_path: Path, switched: tuple[restore.Wanted, list[str]], monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    asked, calls = switched
+
+    def killed(verb: str, _unit: str) -> None:
+        if verb == moment:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(restore, "_systemctl", killed)
+        with pytest.raises(KeyboardInterrupt):
+            restore.put_back(asked, restore.noted(asked))
+    restore.put_back(asked, restore.noted(asked))
+    assert held(tmp_path) == ["main.before"]
+    assert calls[-1] == "start"
+
+
+def test_copy_that_somebody_has_promoted_is_not_taken_back(
+    tmp_path: Path, switched: tuple[restore.Wanted, list[str]]
+) -> None:
+    asked, calls = switched
+    (tmp_path / "main/recovery.signal").unlink()
+    with pytest.raises(restore.Impossible, match=r"somebody has promoted it since.*main\.before.*remove .*main\.json"):
+        restore.restore(asked)
+    assert held(tmp_path) == ["main"]
+    assert calls == []
+
+
+def test_cluster_that_was_made_since_is_left_alone(tmp_path: Path, switched: tuple[restore.Wanted, list[str]]) -> None:
+    asked, _calls = switched
+    (tmp_path / "main").rename(tmp_path / "gone")
+    (tmp_path / "main").mkdir()
+    (tmp_path / "main/standby.signal").touch()
+    restore.put_back(asked, restore.noted(asked))
+    assert held(tmp_path) == ["standby.signal"]
+    assert (tmp_path / "main.before").is_dir()
+
+
+def test_delta_that_was_killed_loses_nothing(tmp_path: Path, switched: tuple[restore.Wanted, list[str]]) -> None:
+    asked, calls = switched
+    restore.note(asked, **{**restore.noted(asked), "old": "", "live": "", "delta": True})
+    restore.put_back(asked, restore.noted(asked))
+    assert held(tmp_path) == ["main", "recovery.signal"]
+    assert (restore.noted(asked), calls) == ({}, [])
+
+
+def test_killed_promotion_is_ended_for_the_same_target_alone(
+    switched: tuple[restore.Wanted, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, _calls = switched
+    restore.note(asked, **{**restore.noted(asked), "stage": "promoting", "report": {"set": "x"}})
+    with pytest.raises(restore.Impossible, match="a restore to name chapter was killed while it promoted"):
+        restore.restore(wanted())
+    assert restore.pending(asked)[0].startswith("end the restore to name chapter")
+    monkeypatch.setattr(restore, "_finish", lambda _wanted, report: report)
+    assert restore.restore(asked) == {"resumed": True, "set": "x"}
+
+
+@pytest.mark.parametrize(
+    ("words", "ended"), [(f"-c{chr(0)}unix_socket_directories={restore.SOCKET}", True), ("-D /x", False)]
+)
+def test_only_a_server_of_ours_is_ended(monkeypatch: pytest.MonkeyPatch, words: str, ended: bool) -> None:
+    killed: list[int] = []
+    monkeypatch.setattr(restore, "postmaster", lambda _data: 0 if killed else 7)
+    monkeypatch.setattr(restore, "_command_line", lambda _pid: words)
+    monkeypatch.setattr("os.kill", lambda pid, _signal: killed.append(pid))
+    restore._end("/x")
+    assert bool(killed) is ended
 
 
 def test_switch_killed_before_its_first_rename_leaves_the_old_cluster(
     tmp_path: Path, switched: tuple[restore.Wanted, list[str]]
 ) -> None:
     asked, _calls = switched
-    restore.put_back(asked, {"stage": "switching", "old": str(tmp_path / "not-yet"), "live": ""})
-    assert [path.name for path in (tmp_path / "main").iterdir()] == ["main"]
+    restore.put_back(asked, {"stage": "switching", "old": str(tmp_path / "not-yet"), "live": "", "copy": 0})
+    assert held(tmp_path) == ["main", "recovery.signal"]
