@@ -184,7 +184,7 @@ def test_copy_that_somebody_has_promoted_is_not_taken_back(
 ) -> None:
     asked, calls = switched
     (tmp_path / "main/recovery.signal").unlink()
-    with pytest.raises(restore.Impossible, match=r"somebody has promoted it since.*main\.before.*remove .*main\.json"):
+    with pytest.raises(targets.Impossible, match=r"somebody has promoted it since.*main\.before.*remove .*main\.json"):
         restore.restore(asked)
     assert held(tmp_path) == ["main"]
     assert calls == []
@@ -213,7 +213,7 @@ def test_killed_promotion_is_ended_for_the_same_target_alone(
 ) -> None:
     asked, _calls = switched
     restore.note(asked, **{**restore.noted(asked), "stage": "promoting", "report": {"set": "x"}})
-    with pytest.raises(restore.Impossible, match="a restore to name chapter was killed while it promoted"):
+    with pytest.raises(targets.Impossible, match="a restore to name chapter was killed while it promoted"):
         restore.restore(wanted())
     assert restore.pending(asked)[0].startswith("end the restore to name chapter")
     monkeypatch.setattr(restore, "_finish", lambda _wanted, report: report)
