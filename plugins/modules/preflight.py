@@ -82,12 +82,13 @@ problems:
 """
 
 import os
-import subprocess
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
 MIB = 1024 * 1024
+# As AnsibleModule.run_command: exit code, output, errors.
+Run = t.Callable[[list[str]], tuple[int, str, str]]
 
 
 class Found(t.NamedTuple):
@@ -118,14 +119,13 @@ def free_mb(path: str) -> int:
     return space.f_bfree * space.f_frsize // MIB
 
 
-def resolved(name: str) -> list[str]:
+def resolved(run: Run, name: str) -> list[str]:
     """Return the addresses of a name in the DNS; an address is its own.
 
     Not of /etc/hosts, where providers write a server's own name beside 127.0.1.1.
     """
-    command = ["getent", "--service=dns", "--no-addrconfig", "ahosts", name]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return sorted({line.split()[0] for line in done.stdout.splitlines()})
+    _code, out, _err = run(["getent", "--service=dns", "--no-addrconfig", "ahosts", name])
+    return sorted({line.split()[0] for line in out.splitlines()})
 
 
 def read(path: str) -> str:
@@ -193,10 +193,10 @@ def main() -> None:
         system=system(read("/etc/os-release")),
         memory_mb=memory_mb(read("/proc/meminfo")),
         disk_mb={path: free_mb(path) for path in params["disk_mb"]},
-        names={name: resolved(name) for name in params["names"]},
+        names={name: resolved(module.run_command, name) for name in params["names"]},
     )
     params["names"] = {
-        name: sorted({address for entry in entries for address in resolved(entry)})
+        name: sorted({address for entry in entries for address in resolved(module.run_command, entry)})
         for name, entries in params["names"].items()
     }
     module.exit_json(changed=False, problems=problems(found, params))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -71,4 +72,8 @@ def test_space_below_a_path_that_is_not_there_yet_is_that_of_its_parent(tmp_path
 
 @pytest.mark.parametrize(("name", "expected"), [("192.0.2.1", ["192.0.2.1"]), ("does-not-exist.invalid", [])])
 def test_names_resolve_to_addresses_or_to_none(name: str, expected: list[str]) -> None:
-    assert preflight.resolved(name) == expected
+    def run(command: list[str]) -> tuple[int, str, str]:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    assert preflight.resolved(run, name) == expected
