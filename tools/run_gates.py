@@ -8,6 +8,7 @@ its gate in front; those after `then` wait until everything before has ended.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -48,6 +49,8 @@ def run(name: str) -> Outcome:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        # Whoever watches sees a test when it ends, and not when a buffer is full.
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     for line in child.stdout or ():
         print(f"{name} | {line.rstrip()}", flush=True)
