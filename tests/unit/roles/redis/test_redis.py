@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import io
-import os
-import pwd
 import re
-import shutil
 import sys
-import tempfile
 import types
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import yaml
@@ -156,56 +151,3 @@ def test_unknown_command_says_what_there_is(
 ) -> None:
     assert program.main(arguments) == 2
     assert "vise-redis restore FILE" in capsys.readouterr().err
-
-
-@pytest.fixture(name="data")
-def fixture_data(program: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Redis' directory, of a user of its own, with a dump and no append-only file."""
-    if os.geteuid():
-        pytest.skip("only root can have the rights of somebody else; the scenario asks the same")
-    nobody = pwd.getpwnam("nobody")
-    monkeypatch.setattr(program.pwd, "getpwnam", lambda _name: nobody)
-    monkeypatch.setattr(program, "bring", lambda: None)
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        data = Path(name, "redis")
-        monkeypatch.setattr(program, "DATA", data)
-        data.mkdir()
-        (data / "dump.rdb").write_bytes(b"REDIS")
-        for path in (data, data / "dump.rdb"):
-            shutil.chown(path, nobody.pw_uid, nobody.pw_gid)
-        yield data
-
-
-def test_dump_becomes_the_beginning_of_an_append_only_file_of_redis(program: types.ModuleType, data: Path) -> None:
-    program.prepare()
-    base = data / "appendonlydir/appendonly.aof.1.base.rdb"
-    assert base.read_bytes() == b"REDIS"
-    assert {(path.owner(), path.stat().st_mode & 0o777) for path in (base, base.parent)} == {
-        ("nobody", 0o640),
-        ("nobody", 0o750),
-    }
-    assert (os.geteuid(), os.getegid()) == (0, 0)
-
-
-def test_nothing_is_written_where_redis_may_not_write(
-    program: types.ModuleType, data: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    roots = data.with_name("roots")
-    roots.mkdir()
-    (data / "appendonlydir").symlink_to(roots)
-    assert program.main(["prepare"]) == 1
-    assert "Permission denied" in capsys.readouterr().err
-    assert (list(roots.iterdir()), roots.owner()) == ([], "root")
-
-
-def test_nothing_is_read_that_redis_may_not_read(program: types.ModuleType, data: Path) -> None:
-    secret = data.with_name("secret")
-    secret.write_text("root's")
-    secret.chmod(0o600)
-    (data / "dump.rdb").unlink()
-    (data / "dump.rdb").symlink_to(secret)
-    assert program.main(["prepare"]) == 1
-    assert not (data / "appendonlydir").exists()
-    with pytest.raises(PermissionError):
-        program.last_dump()

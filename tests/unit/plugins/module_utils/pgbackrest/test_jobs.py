@@ -2,10 +2,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -68,42 +64,6 @@ def test_job_that_is_killed_before_it_begins_is_not_taken_for_the_one_before(
     assert jobs.finished(settings, "diff", "signal") == 0
     assert capsys.readouterr().out.count("the unit ended by signal") == 2
     assert set(json.loads(Path(settings.failures).read_text())["diff"]) == {"1", "2"}
-
-
-@pytest.fixture
-def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[jobs.Settings]:
-    """Settings of a host on which a user's directory holds links to a file of root's, wherever root once wrote."""
-    if os.geteuid():
-        pytest.skip("only root can have the rights of somebody else; the scenario asks the same")
-    monkeypatch.setattr(tool, "USER", "nobody")
-    monkeypatch.setattr(metrics, "write", lambda *_: None)
-    monkeypatch.setattr(jobs, "inspect", lambda _: {"/main.conf": "x"})
-    monkeypatch.setattr(tool, "psql", lambda *_: tool.Answer(0, "", ""))
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        theirs, file = Path(name, "theirs"), Path(name, "roots")
-        file.write_text("root's")
-        (theirs / "data/pg_wal/archive_status").mkdir(parents=True)
-        for link in ("failures.json", "failures.json.new", "outcome-full.json", "guard.conf.new"):
-            (theirs / link).symlink_to(file)
-        shutil.chown(theirs, "nobody")
-        own = {"data": str(theirs / "data"), "guard_file": str(theirs / "guard.conf"), "state": str(theirs)}
-        settings = Path(name, "settings.json")
-        settings.write_text(json.dumps({**SETTINGS, **own, "failures": f"{name}/failures.json"}))
-        yield jobs.Settings.load(str(settings))
-        assert (file.read_text(), file.owner(), file.stat().st_mode & 0o777) == ("root's", "root", 0o644)
-        assert os.geteuid() == 0
-
-
-def test_end_of_a_job_is_noted_where_postgres_may_not_write(taken: jobs.Settings) -> None:
-    assert jobs.finished(taken, "full", "signal") == 0
-    assert set(json.loads(Path(taken.failures).read_text())["full"]) == {"1", "2"}
-
-
-def test_guard_is_written_with_the_rights_of_postgres(taken: jobs.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "queue_bytes", lambda _: 2**62)
-    jobs.watch_queue(taken)
-    assert (Path(taken.guard_file).owner(), Path(taken.guard_file).read_text()) == ("nobody", jobs.GUARD)
 
 
 def test_samples_tell_success_failure_and_what_cannot_be_read(settings: jobs.Settings) -> None:
