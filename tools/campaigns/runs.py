@@ -37,6 +37,14 @@ RULE = {
         "mitigation_timeout": 10,
     },
 }
+APP = {"mailbox": "probe@{{ domain }}", "name": "second"}
+# The name www is there before its certificate is asked for, which is before the DNS is published.
+EVERYWHERE = {
+    "dns_extra": [
+        {"type": "A", "name": "*.{{ domain }}", "value": ADDRESS},
+        {"type": "AAAA", "name": "*.{{ domain }}", "value": ADDRESS6},
+    ]
+}
 # Certificates, whose keys are new each time (LIVE asks for their names), and what tools keep of files before a change.
 DRAWN = re.compile(r"/etc/(vise/tls/|letsencrypt\b|(passwd|shadow|group|gshadow|subuid|subgid)-(\s|$))")
 LEAST = """
@@ -117,31 +125,36 @@ def descriptions() -> tuple[dict[str, Any], dict[str, Any]]:
     What stays when it is no longer described, the first takes away. Neither rotates keys of DKIM: what that comes to
     depends on the keys of before.
     """
-    # The name www is there before its certificate is asked for, which is before the DNS is published.
-    everywhere = {
-        "dns_extra": [
-            {"type": "A", "name": "*.{{ domain }}", "value": ADDRESS},
-            {"type": "AAAA", "name": "*.{{ domain }}", "value": ADDRESS6},
-        ]
-    }
-    app = {"mailbox": "probe@{{ domain }}", "name": "second"}
     first = {
-        **everywhere,
+        **EVERYWHERE,
         "cloudflare_rules": {"http_ratelimit": []},
         "mail_relay_hosts": [{"host": "[relay.example.org]:587", "state": "absent"}],
         "mail_transports": [{"destination": "example.org", "state": "absent"}],
         "mail_domain_admins": [{"username": "second", "state": "absent"}],
-        "mail_app_passwords": [{**app, "state": "absent"}],
+        "mail_app_passwords": [{**APP, "state": "absent"}],
     }
-    sites, mail = described("sites")["sites"], described("mail")
+    return first, {**EVERYWHERE, **OTHER, **second_host(), **second_data(), **second_mail()}
+
+
+def second_host() -> dict[str, Any]:
+    """Return what differs in the second about the host, its sites and their zone."""
+    sites = described("sites")["sites"]
     people = yaml.safe_load((collection.ROOT / "group_vars/development/people.yml").read_text())["people"]
-    databases, caches = described("database")["databases"], described("cache")["caches"]
-    second = {
-        **everywhere,
-        **OTHER,
+    return {
         "people": [*people, *changed(people, name="second")],
         "ssh_settings": {"VersionAddendum": "second"},
         "internal_certificate_names": "{{ duties.internal_names + ['second.internal'] }}",
+        "docker_settings": {"labels": ["campaign=second"]},
+        "sites": {**sites, "docs": {**sites["docs"], "aliases": ["www.{{ domain }}"], "source": str(SITE)}},
+        "cloudflare_settings": {**described("cloudflare")["cloudflare_settings"], "minimum_tls": "1.3"},
+        "cloudflare_rules": {"http_ratelimit": [RULE]},
+    }
+
+
+def second_data() -> dict[str, Any]:
+    """Return what differs in the second about databases, caches and backups."""
+    databases, caches = described("database")["databases"], described("cache")["caches"]
+    return {
         "databases": {
             name: {**one, "password": "{{ vault_database_" + name + " ~ '-second' }}"}
             for name, one in databases.items()
@@ -158,8 +171,15 @@ def descriptions() -> tuple[dict[str, Any], dict[str, Any]]:
             name: {**one, "password": "{{ vault_cache_" + name + " ~ '-second' }}"} for name, one in caches.items()
         },
         "redis_settings": {"slowlog-max-len": 256},
-        "docker_settings": {"labels": ["campaign=second"]},
-        "sites": {**sites, "docs": {**sites["docs"], "aliases": ["www.{{ domain }}"], "source": str(SITE)}},
+        "restic_schedules": {"backup": "*-*-* 02:10:00", "check": "*-*-* 05:10:00", "prune": "Sun *-*-* 07:10:00"},
+        "backup_verify_schedule": "Sun *-*-* 04:10:00",
+    }
+
+
+def second_mail() -> dict[str, Any]:
+    """Return what differs in the second about mail."""
+    mail = described("mail")
+    return {
         "mail_settings": {"LOG_LINES": 9998},
         "mail_relay_hosts": [{"host": "[relay.example.org]:587", "username": "second", "password": "second-word"}],
         "mail_transports": [{"destination": "example.org", "host": "[mx.example.org]:25"}],
@@ -170,14 +190,9 @@ def descriptions() -> tuple[dict[str, Any], dict[str, Any]]:
             {"address": "second@{{ domain }}", "goto": ["postmaster@{{ domain }}"]},
         ],
         "mail_domain_admins": [{"username": "second", "domains": ["{{ domain }}"], "password": "second-Word-2"}],
-        "mail_app_passwords": [{**app, "password": "second-Word-2", "protocols": ["smtp"]}],
+        "mail_app_passwords": [{**APP, "password": "second-Word-2", "protocols": ["smtp"]}],
         "mail_limits": changed(mail["mail_limits"], messages=501),
-        "cloudflare_settings": {**described("cloudflare")["cloudflare_settings"], "minimum_tls": "1.3"},
-        "cloudflare_rules": {"http_ratelimit": [RULE]},
-        "restic_schedules": {"backup": "*-*-* 02:10:00", "check": "*-*-* 05:10:00", "prune": "Sun *-*-* 07:10:00"},
-        "backup_verify_schedule": "Sun *-*-* 04:10:00",
     }
-    return first, second
 
 
 def stages() -> list[str]:
