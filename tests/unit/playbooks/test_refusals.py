@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from tools import collection
 
@@ -52,6 +54,33 @@ def test_drill_overwrites_no_hosts_that_are_not_for_it(
     assert says in said
     assert "drill_hosts_may_be_wiped: true" in said
     assert not reports.exists()
+
+
+@pytest.mark.parametrize(
+    ("groups", "missing"),
+    [
+        (["database", "cache", "mail"], set()),
+        (["database"], {"mail", "restore the configuration", "restore the caches", "restore the mail"}),
+        (["cache"], {"restore the databases", "see how much was lost", "mail"}),
+    ],
+)
+def test_drill_leaves_out_what_is_for_groups_without_hosts(
+    groups: list[str], missing: set[str], tmp_path: Path
+) -> None:
+    [play] = yaml.safe_load((collection.ROOT / "playbooks/drill.yml").read_text())
+    told = {"name": "Tell", "hosts": "localhost", "connection": "local", "gather_facts": False, "vars": play["vars"]}
+    for part in ("all", "due"):
+        names = f"{{{{ {'drill' if part == 'all' else part}_stages | map(attribute='name') }}}}"
+        told.setdefault("tasks", []).append({"ansible.builtin.copy": {"content": names, "dest": str(tmp_path / part)}})
+    (tmp_path / "play.json").write_text(json.dumps([told]))
+    children: dict[str, dict[str, Any]] = {group: {"hosts": {"host-1": {}}} for group in groups}
+    (tmp_path / "hosts.json").write_text(json.dumps({"all": {"children": {**children, "edge": {}}}}))
+    command = ["ansible-playbook", "--inventory", str(tmp_path / "hosts.json"), str(tmp_path / "play.json")]
+    done = subprocess.run(command, cwd=collection.ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    every, due = (json.loads((tmp_path / part).read_text()) for part in ("all", "due"))
+    assert missing <= set(every) - set(due)
+    assert bool(missing) == (every != due)
 
 
 @pytest.mark.parametrize("arguments", [["--extra-vars=standby=db2"], ["--limit=db-1"]])
