@@ -22,6 +22,8 @@ SCENARIO_2_19 := base
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # What Python leaves beside sources would end in the artifact; without it, every start compiles everything anew.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/pycache
+# Some environments forbid it, containers above all; every start of Ansible then takes four times as long.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## List the targets
