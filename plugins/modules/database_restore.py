@@ -53,7 +53,11 @@ options:
     type: int
     default: 0
   timeline:
-    description: The timeline to follow; the default is the newest.
+    description:
+      - The timeline to follow, by its number; V(latest), the default, is the newest, V(current) each set's own.
+      - A restore that goes back begins a new timeline. Sets of an old one lead to it only when they ended before it was
+        left; to what the old one wrote afterwards its own number leads.
+      - Not with O(target=immediate).
     type: str
     default: ""
   mode:
@@ -159,7 +163,7 @@ def wanted(given: t.Mapping[str, t.Any], now: float) -> restore.Wanted:
         port=given["port"],
         label=given["set"],
         repository=given["repository"],
-        timeline=given["timeline"],
+        timeline=targets.timeline(given["timeline"], given["target"]),
         delta=given["mode"] == "delta",
         replace_live=given["replace_live"],
         archive=given["archive"],

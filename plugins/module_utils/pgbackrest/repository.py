@@ -24,6 +24,7 @@ class Backup:
     size: int  # bytes of the database
     stored: int  # bytes that it added to the repository
     lsn_stop: str
+    system: int  # the identifier of the cluster that it is a copy of
     wal: tuple[str, str]  # the segments that make it consistent, first and last
     damaged: bool  # whether pages failed their checksum when it was taken
     complete: bool = False  # a yearly that has its WAL beside it
@@ -32,6 +33,21 @@ class Backup:
     def chain(self) -> str:
         """The full backup that it stands on."""
         return self.label.partition("_")[0]
+
+    @property
+    def timeline(self) -> int:
+        """The timeline on which it was taken."""
+        return int(self.wal[1][:8], 16)
+
+
+@dataclasses.dataclass(frozen=True)
+class Archive:
+    """The WAL of one cluster in one repository."""
+
+    repository: int
+    name: str  # the directory in the stanza's archive, such as 17-1
+    system: int
+    newest_wal: str  # of the highest timeline
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +58,7 @@ class Repository:
     code: int
     message: str
     backups: tuple[Backup, ...] = ()
-    newest_wal: str = ""
+    archives: tuple[Archive, ...] = ()
 
     @property
     def reachable(self) -> bool:
@@ -60,22 +76,30 @@ def parse(text: str, stanza: str) -> list[Repository]:
     found = [entry for entry in json.loads(text) if entry["name"] == stanza]
     if not found:
         raise ValueError(f"pgBackRest knows no stanza {stanza}")
-    backups = [_backup(entry) for entry in found[0]["backup"]]
-    # The newest version of the cluster comes last.
-    newest = {entry["database"]["repo-key"]: entry["max"] or "" for entry in found[0]["archive"]}
+    systems = {(entry["repo-key"], entry["id"]): entry["system-id"] for entry in found[0]["db"]}
+    backups = [_backup(entry, systems) for entry in found[0]["backup"]]
+    archives = [_archive(entry, systems) for entry in found[0]["archive"]]
     return [
         Repository(
             repo["key"],
             repo["status"]["code"],
             reason(repo["status"]["message"]),
             tuple(backup for backup in backups if backup.repository == repo["key"]),
-            newest.get(repo["key"], ""),
+            tuple(archive for archive in archives if archive.repository == repo["key"]),
         )
         for repo in found[0]["repo"]
     ]
 
 
-def _backup(entry: dict[str, t.Any]) -> Backup:
+def _system(entry: dict[str, t.Any], systems: dict[tuple[int, int], int]) -> int:
+    return systems[entry["database"]["repo-key"], entry["database"]["id"]]
+
+
+def _archive(entry: dict[str, t.Any], systems: dict[tuple[int, int], int]) -> Archive:
+    return Archive(entry["database"]["repo-key"], entry["id"], _system(entry, systems), entry["max"] or "")
+
+
+def _backup(entry: dict[str, t.Any], systems: dict[tuple[int, int], int]) -> Backup:
     return Backup(
         entry["database"]["repo-key"],
         entry["label"],
@@ -84,6 +108,7 @@ def _backup(entry: dict[str, t.Any]) -> Backup:
         entry["info"]["size"],
         entry["info"]["repository"]["delta"],
         entry["lsn"]["stop"],
+        _system(entry, systems),
         (entry["archive"]["start"], entry["archive"]["stop"]),
         bool(entry["error"]),
         entry.get("annotation", {}).get("wal") == "complete",

@@ -20,7 +20,7 @@ import subprocess
 import time
 import typing as t
 
-from . import repository, targets, tool
+from . import repository, targets, timelines, tool
 from .targets import Impossible
 
 SOCKET = "/run/vise-restore"
@@ -31,6 +31,9 @@ SPOOL = f"--spool-path={SOCKET}/spool"
 ASYNC = "--archive-async"
 NOTES = "/var/lib/vise/restore"
 PATIENCE = 20.0  # seconds without progress after which the end of the WAL is believed
+# Before a set is consistent nobody can ask what recovery waits for, and a repository that is away answers after minutes
+LONG_PATIENCE = 600.0
+TITLE = re.compile(r"startup (?:recovering|waiting for) ([0-9A-F]{24})")
 FOUND = re.compile(r"(?:invalid|missing|error|other)[^:]*: [1-9]")
 DAMAGE = re.compile(r"(?:WARN|ERROR|FATAL|PANIC).*", re.IGNORECASE)
 
@@ -55,7 +58,7 @@ class Wanted:
     socket: str = "/var/run/postgresql"
     label: str = ""
     repository: int = 0
-    timeline: str = ""
+    timeline: int | None = timelines.LATEST
     delta: bool = False
     replace_live: bool = False
     archive: bool = True
@@ -98,9 +101,14 @@ class Plan:
     """What a restore would do."""
 
     candidates: tuple[repository.Backup, ...]
-    newest_wal: str
+    repositories: tuple[repository.Repository, ...]
+    courses: targets.Courses
     live: str  # primary | standby, or nothing
     steps: tuple[str, ...]
+
+    def course(self, backup: repository.Backup) -> timelines.Course:
+        """Return what a set's recovery follows."""
+        return self.courses[backup.system]
 
 
 def prepare(wanted: Wanted) -> Plan:
@@ -112,16 +120,16 @@ def prepare(wanted: Wanted) -> Plan:
     if answer.failed:
         raise Impossible(f"pgBackRest cannot read its repositories: {repository.reason(answer.text)}")
     repositories = repository.parse(answer.out, wanted.stanza)
-    chosen = targets.candidates(repositories, wanted.target, wanted.label, wanted.repository)
+    courses = timelines.courses(wanted.pgbackrest, wanted.stanza, repositories, wanted.timeline)
+    chosen = targets.candidates(repositories, wanted.target, courses, wanted.label, wanted.repository)
     if not chosen:
-        why = targets.why_none(repositories, wanted.target, wanted.label, wanted.repository)
+        why = targets.why_none(repositories, wanted.target, courses, wanted.label, wanted.repository)
         raise Impossible(f"there is no set to restore from: {why}")
     if wanted.delta:
         _check_for_delta(wanted)
     else:
         _check_place(wanted, max(backup.size for backup in chosen))
-    newest = max((repo.newest_wal for repo in repositories), default="")
-    return Plan(tuple(chosen), newest, live, tuple(_steps(wanted, chosen, live)))
+    return Plan(tuple(chosen), tuple(repositories), courses, live, tuple(_steps(wanted, chosen, courses, live)))
 
 
 def _check_place(wanted: Wanted, size: int) -> None:
@@ -148,11 +156,17 @@ def _size(path: str) -> int:
     )
 
 
-def _steps(wanted: Wanted, chosen: t.Sequence[repository.Backup], live: str) -> t.Iterator[str]:
+def _steps(
+    wanted: Wanted, chosen: t.Sequence[repository.Backup], courses: targets.Courses, live: str
+) -> t.Iterator[str]:
     first = chosen[0]
     yield f"restore set {first.label} of repository {first.repository} to {wanted.beside}"
     for backup in chosen[1:]:
         yield f"when that is damaged: set {backup.label} of repository {backup.repository}"
+    for backup in chosen:
+        course = courses[backup.system]
+        if not course.known(backup):
+            yield f"see whether set {backup.label} leads to timeline {course.timeline}: {course.trouble}"
     yield f"recover to {wanted.target.kind} {wanted.target.value}".strip()
     if live:
         yield f"stop the running {live}"
@@ -201,6 +215,15 @@ def _command_line(pid: int) -> str:
     return ""
 
 
+def replaying(pid: int) -> str:
+    """Return the segment at which a server's recovery is, from the title of its process; nothing when it is at none."""
+    children = ""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as handle:
+        children = handle.read()
+    found = (TITLE.search(_command_line(int(child))) for child in children.split())
+    return next((match[1] for match in found if match), "")
+
+
 def _await(condition: t.Callable[[], bool], seconds: float, complaint: str) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -231,7 +254,7 @@ def archived_up_to_now(wanted: Wanted, patience: float = 60) -> bool:
 # ---- the copy beside ----
 
 
-def build(wanted: Wanted, backup: repository.Backup) -> None:
+def build(wanted: Wanted, backup: repository.Backup, timeline: str) -> None:
     """Restore a set's files; pgBackRest compares each with its checksum."""
     if wanted.delta:
         _verify(wanted, backup)
@@ -243,10 +266,9 @@ def build(wanted: Wanted, backup: repository.Backup) -> None:
         f"--repo={backup.repository}",
         f"--set={backup.label}",
         f"--pg1-path={wanted.beside}",
-        *wanted.target.arguments(),
+        *wanted.target.arguments(timeline),
         # As it stays in the cluster; the copy beside is given one of its own.
         f"--recovery-option=restore_command={restore_command(wanted, backup.repository)}",
-        *([f"--target-timeline={wanted.timeline}"] if wanted.timeline else []),
         *(["--delta"] if wanted.delta else []),
         *([] if wanted.archive else ["--archive-mode=off"]),
         SPOOL,
@@ -271,7 +293,7 @@ def restore_command(wanted: Wanted, first: int, *more: str) -> str:
         # It asks the first one first by itself.
         return fetch(*more)
     # At once, since what was fetched ahead of time, or not found, is that of one repository.
-    at_once = [word for word in more if word != ASYNC]
+    at_once = [word for word in more if word not in (ASYNC, SPOOL)]
     return f"{fetch(*more, f'--repo={first}')} || {fetch(*at_once, '--no-archive-async')}"
 
 
@@ -323,6 +345,7 @@ class Server:
 
     def __init__(self, wanted: Wanted, first: int) -> None:
         self.wanted = wanted
+        self.segment, self.since = "", 0.0
         hba = os.path.join(SOCKET, "pg_hba.conf")
         with open(hba, "w", encoding="utf-8") as handle:
             handle.write("local all postgres peer\n")
@@ -348,14 +371,26 @@ class Server:
         if self.process.poll() is not None:
             raise Unusable(self.last_words())
         answer = self.wanted.psql(query, SOCKET)
-        return [] if answer.failed else answer.out.rstrip("\n").split("\t")
+        if not answer.failed:
+            return answer.out.rstrip("\n").split("\t")
+        self._expect_progress()
+        return []
+
+    def _expect_progress(self) -> None:
+        """Raise when recovery stands still before the set is consistent: PostgreSQL would wait for its WAL for ever."""
+        segment = replaying(self.process.pid)
+        if not segment or segment != self.segment:
+            self.segment, self.since = segment, time.monotonic()
+        elif time.monotonic() - self.since > LONG_PATIENCE:
+            raise Unusable(f"recovery stands still at WAL {segment}, before the set is consistent")
 
     def last_words(self) -> str:
         """Return why the server or its fetching of WAL complained."""
         with open(self.log_path, encoding="utf-8", errors="replace") as handle:
-            lines = [match[0] for line in handle if (match := DAMAGE.search(line))]
+            # Whoever asks too early is told so, and that is ourselves.
+            lines = [match[0] for line in handle if (match := DAMAGE.search(line)) and "is starting up" not in line]
         telling = [line for line in lines if "recovery ended before" in line or "ERROR" in line or "PANIC" in line]
-        text = " | ".join(dict.fromkeys((telling or lines)[-3:])) or "the server ended without a word"
+        text = " | ".join(dict.fromkeys((telling or lines)[-3:])) or "the server gave no reason"
         return tool.scrub(text, tool.secrets(self.wanted.config))
 
     def stop(self) -> None:
@@ -408,16 +443,25 @@ def recover(wanted: Wanted, ask: t.Callable[[str], list[str]], newest_wal: str) 
         time.sleep(0.2)
 
 
-def proven(wanted: Wanted, plan: Plan, backup: repository.Backup) -> dict[str, float]:
+def newest_wal(wanted: Wanted, plan: Plan, backup: repository.Backup) -> str:
+    """Return the segment that a set's recovery to the latest has to replay; with a target it has an end of its own."""
+    if wanted.target.kind != "latest":
+        return ""
+    archives = timelines.archives_of(plan.repositories, backup.system)
+    return timelines.newest_wal(wanted.pgbackrest, wanted.stanza, archives, plan.course(backup).history(backup))
+
+
+def proven(wanted: Wanted, plan: Plan, backup: repository.Backup, newest: str) -> dict[str, float]:
     """Build the copy from a set and let it recover; whoever returns has a cluster that answers at the target."""
+    if wanted.target.kind == "latest" and not newest:
+        raise Unusable("how far the archive goes cannot be read")
     began = time.monotonic()
     workplace()
-    build(wanted, backup)
+    build(wanted, backup, plan.course(backup).argument(backup))
     built = time.monotonic()
     server = Server(wanted, backup.repository)
     try:
-        # With a target there is an end of its own; the latest has to go as far as the archive does.
-        recover(wanted, server.ask, plan.newest_wal)
+        recover(wanted, server.ask, newest)
         if not server.ask("select count(*) from pg_database where pg_relation_filepath('pg_class') is not null"):
             raise Unusable(server.last_words())
     except Unusable as error:
@@ -538,7 +582,7 @@ def restore(wanted: Wanted) -> dict[str, t.Any]:
         if wanted.delta:
             _systemctl("stop", wanted.unit)
         note(wanted, "building", delta=wanted.delta)
-        backup, seconds, attempts = _first_usable(wanted, plan)
+        backup, newest, seconds, attempts = _first_usable(wanted, plan)
         report = {
             "repository": backup.repository,
             "set": backup.label,
@@ -547,19 +591,23 @@ def restore(wanted: Wanted) -> dict[str, t.Any]:
             "steps": list(plan.steps),
             "seconds": {**seconds, "began": began},
         }
-        return _switch(wanted, plan, report)
+        # What is archived while the old cluster stops is caught up with; where the archive is away then, nothing comes.
+        return _switch(wanted, plan.live, lambda: newest_wal(wanted, plan, backup) or newest, report)
 
 
-def _first_usable(wanted: Wanted, plan: Plan) -> tuple[repository.Backup, dict[str, float], list[dict[str, t.Any]]]:
+def _first_usable(
+    wanted: Wanted, plan: Plan
+) -> tuple[repository.Backup, str, dict[str, float], list[dict[str, t.Any]]]:
     attempts: list[dict[str, t.Any]] = []
     for backup in plan.candidates:
         attempt = {"repository": backup.repository, "set": backup.label}
         try:
-            seconds = proven(wanted, plan, backup)
+            newest = newest_wal(wanted, plan, backup)
+            seconds = proven(wanted, plan, backup, newest)
         except Unusable as error:
             attempts.append({**attempt, "outcome": str(error)})
             continue
-        return backup, seconds, [*attempts, {**attempt, "outcome": "used"}]
+        return backup, newest, seconds, [*attempts, {**attempt, "outcome": "used"}]
     if not wanted.delta:
         put_back(wanted, {})
     tried = "\n".join(f"set {a['set']} of repository {a['repository']}: {a['outcome']}" for a in attempts)
@@ -567,12 +615,12 @@ def _first_usable(wanted: Wanted, plan: Plan) -> tuple[repository.Backup, dict[s
     raise Impossible(f"no set leads to the target; {state}.\n{tried}")
 
 
-def _switch(wanted: Wanted, plan: Plan, report: dict[str, t.Any]) -> dict[str, t.Any]:
+def _switch(wanted: Wanted, live: str, newest_now: t.Callable[[], str], report: dict[str, t.Any]) -> dict[str, t.Any]:
     """Put the proven copy in the old one's place, and let it catch up with what was archived meanwhile."""
     moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     old = "" if wanted.delta or not os.path.isdir(wanted.data) else f"{wanted.data}.before-{moment}"
     kept: dict[str, t.Any] = {"delta": wanted.delta, "copy": os.stat(wanted.beside).st_ino, "asked": asked_for(wanted)}
-    left = {"stage": "switching", "old": old, "live": plan.live, **kept}
+    left = {"stage": "switching", "old": old, "live": live, **kept}
     note(wanted, **left)
     began = time.monotonic()
     try:
@@ -583,8 +631,7 @@ def _switch(wanted: Wanted, plan: Plan, report: dict[str, t.Any]) -> dict[str, t
                 os.rename(wanted.data, old)
             os.rename(wanted.beside, wanted.data)
         _systemctl("start", wanted.unit)
-        newest = _newest_wal(wanted) or plan.newest_wal
-        reached = recover(wanted, _patient_ask(wanted), newest)
+        reached = recover(wanted, _patient_ask(wanted), newest_now())
     except (Unusable, OSError, ValueError) as error:
         if wanted.delta:
             raise Impossible(f"the restored cluster does not come up: {error}") from error
@@ -597,13 +644,6 @@ def _switch(wanted: Wanted, plan: Plan, report: dict[str, t.Any]) -> dict[str, t
     report["seconds"]["switch"] = time.monotonic() - began
     note(wanted, "promoting", report=report, **kept)
     return _finish(wanted, report)
-
-
-def _newest_wal(wanted: Wanted) -> str:
-    answer = wanted.pgbackrest("--output=json", "info")
-    if answer.failed:
-        return ""
-    return max((repo.newest_wal for repo in repository.parse(answer.out, wanted.stanza)), default="")
 
 
 def _patient_ask(wanted: Wanted) -> t.Callable[[str], list[str]]:

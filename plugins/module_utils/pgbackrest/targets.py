@@ -9,7 +9,7 @@ import datetime
 import re
 import typing as t
 
-from . import repository
+from . import repository, timelines
 
 KINDS = ("latest", "time", "lsn", "name", "immediate")
 SPARE = 1 << 30  # bytes for WAL beside the data
@@ -43,12 +43,14 @@ class Target:
         moment = datetime.datetime.fromtimestamp(self.seconds, datetime.UTC)
         return moment.strftime("%Y-%m-%d %H:%M:%S.%f+00")
 
-    def arguments(self) -> list[str]:
+    def arguments(self, timeline: str) -> list[str]:
         """Return pgBackRest's arguments. Nothing promotes by itself: the end is proven first."""
+        if self.kind == "immediate":
+            return ["--type=immediate", "--target-action=pause"]
+        follow = f"--target-timeline={timeline}"
         if self.kind == "latest":
-            return ["--type=standby"]
-        given = [] if self.kind == "immediate" else [f"--target={self.text}"]
-        return [f"--type={self.kind}", *given, "--target-action=pause"]
+            return ["--type=standby", follow]
+        return [f"--type={self.kind}", f"--target={self.text}", follow, "--target-action=pause"]
 
 
 def target(kind: str, value: str, now: float) -> Target:
@@ -65,6 +67,18 @@ def target(kind: str, value: str, now: float) -> Target:
     if kind == "name" and not NAME.fullmatch(value):
         raise Impossible(f"{value!r} is no name of a restore point")
     return found
+
+
+def timeline(text: str, kind: str) -> int | None:
+    """Return the timeline to follow to a target, or raise what is wrong with it."""
+    if kind == "immediate":
+        if text:
+            raise Impossible("target immediate takes no timeline: a set ends on its own")
+        return timelines.CURRENT
+    try:
+        return timelines.given(text)
+    except ValueError as error:
+        raise Impossible(f"{text!r} is no timeline: a number, current or latest") from error
 
 
 def _check_time(found: Target, now: float) -> None:
@@ -87,8 +101,15 @@ def fits(backup: repository.Backup, wanted: Target) -> bool:
     return True
 
 
+Courses = t.Mapping[int, timelines.Course]
+
+
 def candidates(
-    repositories: t.Iterable[repository.Repository], wanted: Target, label: str = "", number: int = 0
+    repositories: t.Iterable[repository.Repository],
+    wanted: Target,
+    courses: Courses,
+    label: str = "",
+    number: int = 0,
 ) -> list[repository.Backup]:
     """Return the sets to try, the best first: from each repository the newest that fits, then the chain before it.
 
@@ -97,24 +118,34 @@ def candidates(
     chosen: list[tuple[int, repository.Backup]] = []
     for repo in repositories:
         if number in (0, repo.number):
-            sets = [b for b in repo.backups if fits(b, wanted) and label in ("", b.label)]
-            sets.sort(key=lambda b: (not b.damaged, b.stopped), reverse=True)
+            sets = [b for b in _fitting(repo, wanted, label) if courses[b.system].leads(b)]
+            sets.sort(key=lambda b: (not b.damaged, courses[b.system].known(b), b.stopped), reverse=True)
             newest_of_chain = {b.chain: b for b in reversed(sets)}
             best = sorted(newest_of_chain.values(), key=sets.index)[:2]
             chosen += list(enumerate(best))
     return [backup for _rank, backup in sorted(chosen, key=lambda c: (c[0], c[1].damaged, c[1].repository))]
 
 
-def why_none(repositories: t.Sequence[repository.Repository], wanted: Target, label: str, number: int) -> str:
+def _fitting(repo: repository.Repository, wanted: Target, label: str) -> list[repository.Backup]:
+    return [b for b in repo.backups if fits(b, wanted) and label in ("", b.label)]
+
+
+def why_none(
+    repositories: t.Sequence[repository.Repository], wanted: Target, courses: Courses, label: str, number: int
+) -> str:
     """Say why there is nothing to restore from."""
     lines = []
     for repo in repositories:
         if number not in (0, repo.number):
             continue
+        fitting = _fitting(repo, wanted, label)
         if not repo.reachable or not repo.has_stanza:
             lines.append(f"repository {repo.number}: {repo.message}")
         elif not repo.backups:
             lines.append(f"repository {repo.number} holds no backup")
+        elif fitting:
+            newest = max(fitting, key=lambda b: b.stopped)
+            lines.append(f"repository {repo.number} holds no set on the way: {courses[newest.system].detour(newest)}")
         else:
             what = f"set {label}" if label else f"set that ends before {wanted.kind} {wanted.value}"
             oldest = min(repo.backups, key=lambda b: b.stopped)

@@ -6,17 +6,19 @@ import json
 from typing import Any
 
 
-def backup(repository: int, label: str, stopped: int, lsn: str = "0/3000100", **more: Any) -> dict[str, Any]:
+def backup(
+    repository: int, label: str, stopped: int, lsn: str = "0/3000100", timeline: int = 1, **more: Any
+) -> dict[str, Any]:
     """One set."""
     kind = {"F": "full", "D": "diff", "I": "incr"}[label[-1]]
     return {
-        "database": {"repo-key": repository},
+        "database": {"id": 1, "repo-key": repository},
         "label": label,
         "type": kind,
         "timestamp": {"stop": stopped},
         "info": {"size": 1000, "repository": {"delta": 100}},
         "lsn": {"stop": lsn},
-        "archive": {"start": "000000010000000000000002", "stop": "000000010000000000000003"},
+        "archive": {"start": f"{timeline:08X}0000000000000002", "stop": f"{timeline:08X}0000000000000003"},
         "error": False,
         **more,
     }
@@ -30,7 +32,11 @@ def info(*backups: dict[str, Any], codes: tuple[int, ...] = (0, 0), message: str
             {
                 "name": "main",
                 "backup": list(backups),
-                "archive": [{"database": {"repo-key": n}, "max": f"00000001000000000000000{n}"} for n in numbers],
+                "db": [{"id": 1, "repo-key": n, "system-id": 7, "version": "17"} for n in numbers],
+                "archive": [
+                    {"database": {"id": 1, "repo-key": n}, "id": "17-1", "max": f"00000001000000000000000{n}"}
+                    for n in numbers
+                ],
                 "repo": [
                     {"key": n, "status": {"code": c, "message": message}} for n, c in zip(numbers, codes, strict=True)
                 ],

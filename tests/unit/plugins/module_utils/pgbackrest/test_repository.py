@@ -9,7 +9,8 @@ from .samples import backup, info
 def test_sets_belong_to_their_repository() -> None:
     first, second = repository.parse(info(backup(2, "20260101-000000F", 5)), "main")
     assert (first.backups, [b.label for b in second.backups]) == ((), ["20260101-000000F"])
-    assert second.newest_wal == "000000010000000000000002"
+    assert second.archives == (repository.Archive(2, "17-1", 7, "000000010000000000000002"),)
+    assert second.backups[0].system == 7
 
 
 def test_unknown_stanza_is_an_error() -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import itertools
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.pgbackrest import repository, restore, targets, tool
@@ -47,6 +50,53 @@ def test_target_is_reached_when_recovery_pauses() -> None:
     assert restore.recover(wanted("name", "x"), answers(*rows), WAL) == restore.Reached("0/4000060", None)
 
 
+@pytest.fixture
+def unanswering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> restore.Server:
+    """A server that is not consistent yet."""
+    monkeypatch.setattr(restore, "SOCKET", str(tmp_path))
+    monkeypatch.setattr("subprocess.Popen", lambda *_, **__: SimpleNamespace(pid=7, poll=lambda: None))
+    monkeypatch.setattr(restore.Wanted, "psql", lambda *_: tool.Answer(2, "", "the database system is starting up"))
+    monkeypatch.setattr(tool, "secrets", lambda _: [])
+    return restore.Server(wanted(), 1)
+
+
+def test_set_whose_wal_stands_still_before_it_is_consistent_is_given_up(
+    unanswering: restore.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restore, "replaying", lambda _pid: WAL)
+    with pytest.raises(restore.Unusable, match=f"stands still at WAL {WAL}"):
+        restore.recover(wanted(), unanswering.ask, WAL)
+
+
+@pytest.mark.parametrize("segment", ["", "{:024X}"], ids=["no WAL read yet", "each one replayed"])
+def test_set_that_takes_its_time_to_be_consistent_is_waited_for(
+    unanswering: restore.Server, monkeypatch: pytest.MonkeyPatch, segment: str
+) -> None:
+    numbers = itertools.count()
+    monkeypatch.setattr(restore, "replaying", lambda _pid: segment.format(next(numbers) // 100))
+    assert [unanswering.ask("") for _ in range(2000)] == [[]] * 2000
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (["FATAL:  the database system is starting up", "FATAL:  not a child of this"], "FATAL:  not a child of this"),
+        (["FATAL:  the database system is starting up"], "the server gave no reason"),
+        (["FATAL:  x", "ERROR: [039]: cannot unpack"], "ERROR: [039]: cannot unpack"),
+    ],
+)
+def test_servers_last_words_tell_the_reason(unanswering: restore.Server, lines: list[str], words: str) -> None:
+    Path(unanswering.log_path).write_text("\n".join(f"2026-03-01 [7] {line}" for line in lines))
+    assert unanswering.last_words() == words
+
+
+def test_segment_is_read_from_the_title_of_the_servers_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    title = f"postgres: 17/main: startup waiting for {WAL}"
+    monkeypatch.setattr(restore, "_command_line", lambda pid: title if pid == 9 else "postgres: checkpointer")
+    monkeypatch.setattr("builtins.open", lambda *_, **__: io.StringIO("8 9 "))
+    assert restore.replaying(7) == WAL
+
+
 @pytest.mark.parametrize("live", ["primary", "standby"])
 def test_cluster_that_runs_is_left_alone_until_it_is_named(monkeypatch: pytest.MonkeyPatch, live: str) -> None:
     monkeypatch.setattr(restore, "running", lambda _data: live)
@@ -69,8 +119,9 @@ def test_copy_neither_archives_nor_listens_nor_touches_the_live_spool() -> None:
 def test_wal_of_a_set_comes_from_its_own_repository_first() -> None:
     plain = "pgbackrest --config={0.config} --stanza={0.stanza}".format(wanted())
     assert restore.restore_command(wanted(), 1, restore.ASYNC) == f'{plain} --archive-async archive-get %f "%p"'
-    own, _or, other = restore.restore_command(wanted(), 2, restore.ASYNC).partition(" || ")
-    assert own == f'{plain} --archive-async --repo=2 archive-get %f "%p"'
+    own, _or, other = restore.restore_command(wanted(), 2, restore.ASYNC, restore.SPOOL).partition(" || ")
+    assert own == f'{plain} --archive-async {restore.SPOOL} --repo=2 archive-get %f "%p"'
+    # It refuses a spool that it would not use.
     assert other == f'{plain} --no-archive-async archive-get %f "%p"'
 
 
@@ -85,8 +136,9 @@ def test_restore_empties_a_spool_of_its_own(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(restore.Wanted, "pgbackrest", pgbackrest)
     [held] = repository.parse(info(backup(1, "20260301-013000F", 10), codes=(0,)), "main")
-    restore.build(wanted(), held.backups[0])
+    restore.build(wanted(), held.backups[0], "2")
     assert restore.SPOOL in given
+    assert "--target-timeline=2" in given
 
 
 @pytest.mark.parametrize(

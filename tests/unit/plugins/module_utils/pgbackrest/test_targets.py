@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from ansible_collections.vise.platform.plugins.module_utils.pgbackrest import repository, targets
+from ansible_collections.vise.platform.plugins.module_utils.pgbackrest import repository, targets, timelines
 from ansible_collections.vise.platform.plugins.module_utils.pgbackrest.targets import Impossible, Target
 
 from .samples import backup, info
@@ -34,19 +34,49 @@ def test_impossible_targets_are_refused(kind: str, value: str, message: str) -> 
 @pytest.mark.parametrize(
     ("target", "arguments"),
     [
-        (Target(), ["--type=standby"]),
+        (Target(), ["--type=standby", "--target-timeline=2"]),
         (Target("immediate"), ["--type=immediate", "--target-action=pause"]),
         (
             Target("time", "2026-03-01 13:00:00.5+01:00"),
-            ["--type=time", "--target=2026-03-01 12:00:00.500000+00", "--target-action=pause"],
+            [
+                "--type=time",
+                "--target=2026-03-01 12:00:00.500000+00",
+                "--target-timeline=2",
+                "--target-action=pause",
+            ],
         ),
-        (Target("name", "before it"), ["--type=name", "--target=before it", "--target-action=pause"]),
+        (
+            Target("name", "before it"),
+            ["--type=name", "--target=before it", "--target-timeline=2", "--target-action=pause"],
+        ),
     ],
 )
 def test_nothing_promotes_by_itself(target: Target, arguments: list[str]) -> None:
-    assert target.arguments() == arguments
+    assert target.arguments("2") == arguments
 
 
+@pytest.mark.parametrize(
+    ("text", "kind", "number"),
+    [("", "latest", None), ("latest", "time", None), ("current", "lsn", 0), ("3", "latest", 3), ("0x1A", "name", 26)],
+)
+def test_timelines_are_asked_for_by_word_or_number(text: str, kind: str, number: int | None) -> None:
+    assert targets.timeline(text, kind) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "message"),
+    [
+        ("0", "latest", "is no timeline"),
+        ("newest", "latest", "is no timeline"),
+        ("3", "immediate", "takes no timeline"),
+    ],
+)
+def test_impossible_timelines_are_refused(text: str, kind: str, message: str) -> None:
+    with pytest.raises(Impossible, match=message):
+        targets.timeline(text, kind)
+
+
+FREE = {7: timelines.Course()}
 BACKUPS = (
     backup(1, "1F", 100),
     backup(1, "1F_2D", 200, "0/5000000"),
@@ -74,12 +104,46 @@ def at(seconds: int) -> Target:
 )
 def test_candidates_lead_to_the_target(target: Target, given: dict[str, Any], expected: list[str]) -> None:
     repositories = repository.parse(info(*BACKUPS), "main")
-    assert [b.label for b in targets.candidates(repositories, target, **given)] == expected
+    assert [b.label for b in targets.candidates(repositories, target, FREE, **given)] == expected
 
 
 def test_set_with_damaged_pages_comes_last() -> None:
     repositories = repository.parse(info(backup(1, "1F", 100), backup(1, "2F", 200, error=True)), "main")
-    assert [b.label for b in targets.candidates(repositories, Target())] == ["1F", "2F"]
+    assert [b.label for b in targets.candidates(repositories, Target(), FREE)] == ["1F", "2F"]
+
+
+# The first timeline was left twice: at 0/6000000 for the second, then further back for the third
+ONCE = timelines.Course(2, {1: "0/6000000"})
+TWICE = timelines.Course(3, {1: "0/4000000", 2: "0/4000000"})
+FORKED = (
+    backup(1, "1F", 100, "0/3000000"),
+    backup(1, "1F_2I", 200, "0/6000000"),
+    backup(1, "3F", 300, "0/6000001"),
+    backup(1, "4F", 400, "0/9000000"),
+)
+
+
+@pytest.mark.parametrize(
+    ("course", "more", "given", "expected"),
+    [
+        (ONCE, (), {}, ["1F_2I"]),
+        (ONCE, (), {"label": "3F"}, []),
+        (ONCE, (backup(1, "5F", 500, "0/8000000", 2),), {}, ["5F", "1F_2I"]),
+        (TWICE, (backup(1, "5F", 500, "0/8000000", 2),), {}, ["1F"]),
+        # Of the old timeline, what ended behind the point too
+        (timelines.Course(1), (backup(1, "5F", 500, "0/8000000", 2),), {}, ["4F", "3F"]),
+        (timelines.Course(), (backup(1, "5F", 500, "0/8000000", 2),), {}, ["5F", "4F"]),
+        (timelines.Course(9), (), {}, []),
+        # Nobody knows what leads there: what is of that timeline itself comes first, and the others are tried
+        (timelines.Course(2, trouble="gone"), (), {}, ["4F", "3F"]),
+        (timelines.Course(2, trouble="gone"), (backup(1, "0F", 50, "0/8000000", 2),), {}, ["0F", "4F"]),
+    ],
+)
+def test_only_sets_that_ended_before_their_timeline_was_left_are_tried(
+    course: timelines.Course, more: tuple[Any, ...], given: dict[str, Any], expected: list[str]
+) -> None:
+    repositories = repository.parse(info(*FORKED, *more, codes=(0,)), "main")
+    assert [b.label for b in targets.candidates(repositories, Target(), {7: course}, **given)] == expected
 
 
 @pytest.mark.parametrize(
@@ -94,7 +158,19 @@ def test_set_with_damaged_pages_comes_last() -> None:
 )
 def test_why_there_is_nothing(text: str, expected: str) -> None:
     repositories = repository.parse(text, "main")
-    assert re.search(expected.replace("[", r"\["), targets.why_none(repositories, at(99), "", 0))
+    assert re.search(expected.replace("[", r"\["), targets.why_none(repositories, at(99), FREE, "", 0))
+
+
+@pytest.mark.parametrize(
+    ("course", "says"),
+    [
+        (ONCE, "timeline 1 was left at 0/6000000 for timeline 2, set 3F ended at 0/6000001: it leads to timeline=1"),
+        (timelines.Course(3, {2: "0/1"}), "timeline 1 was not on the way for timeline 3, set 3F ended at 0/6000001"),
+    ],
+)
+def test_set_behind_the_point_that_was_gone_back_to_is_told(course: timelines.Course, says: str) -> None:
+    repositories = repository.parse(info(*FORKED, codes=(0,)), "main")
+    assert says in targets.why_none(repositories, Target(), {7: course}, "3F", 0)
 
 
 def test_a_second_copy_needs_room() -> None:
