@@ -193,7 +193,7 @@ e2e: world docs ## Test a converged platform from outside
 	pytest --verbose $(filter-out $(WORLD_TESTS),$(wildcard tests/e2e/test_*.py))
 
 .PHONY: campaign
-campaign: world ## Inject one kind of fault very often, and count (ARGS='kills --times 20', corruption, pitr, runs, drills)
+campaign: world ## Inject one kind of fault very often, and count (ARGS='kills --times 20', corruption, pitr, reboots, runs, drills)
 	python -m tools.campaigns $(ARGS)
 
 .PHONY: bench

@@ -8,6 +8,9 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from tests.e2e import booting
 from tests.e2e.converge import HOST, PHASE1, ROOT, URL, Platform
 from tools import collection
 
@@ -27,6 +30,16 @@ def test_killed_first_converge_is_finished_by_the_next_run(converged: str, world
     world(f"curl -fsS {URL}")
 
 
+@pytest.mark.parametrize("kind", [booting.ORDERLY, booting.CUT])
+def test_everything_runs_again_after_the_host_has_booted(converged: str, kind: str) -> None:
+    assert converged
+    boot = booting.boot(HOST, kind, booting.WAYS)
+    print(f"{kind}: healthy after {boot.seconds:.0f} s")
+    assert boot.missing == []
+    assert boot.ailing == []
+
+
+# After the boots, so that whatever they have lost is seen here.
 def test_run_by_name_from_a_directory_of_ones_own_changes_nothing(converged: str, tmp_path: Path) -> None:
     assert converged
     artifact = collection.build(tmp_path / "artifact")

@@ -6,13 +6,14 @@ import argparse
 import random
 import sys
 
-from tools.campaigns import corruption, drills, kills, lab, pitr, runs
+from tools.campaigns import corruption, drills, kills, lab, pitr, reboots, runs
 
 CAMPAIGNS = {
     "corruption": corruption.run,
     "drills": drills.run,
     "kills": kills.run,
     "pitr": pitr.run,
+    "reboots": reboots.run,
     "runs": runs.run,
 }
 
