@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import grp
 import os
@@ -66,7 +67,9 @@ def read_node(path: str) -> Node:
     kind = "directory" if stat.S_ISDIR(status.st_mode) else "file" if stat.S_ISREG(status.st_mode) else "other"
     content = ""
     if kind == "file":
-        with open(path, "rb") as handle:
+        # Whoever owns the directory may have put a link in its place meanwhile.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as handle:
+            status = os.fstat(handle.fileno())
             content = handle.read().decode("utf-8", "surrogateescape")
     mode = f"{stat.S_IMODE(status.st_mode):04o}"
     unreadable = not status.st_mode & stat.S_IROTH
@@ -85,9 +88,7 @@ def write_node(path: str, node: Node) -> None:
         return
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     if node.kind == "directory":
-        if not os.path.isdir(path):
-            os.mkdir(path, 0o700)
-        _own(path, node)
+        _make_directory(path, node)
         return
     staged = os.path.join(os.path.dirname(path), STAGED.format(os.path.basename(path)))
     _remove(staged)
@@ -99,23 +100,37 @@ def write_node(path: str, node: Node) -> None:
     sync_directory(os.path.dirname(path))
 
 
+def _make_directory(path: str, node: Node) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError as error:
+        raise HostError(f"{path} is in the way of a directory: {error.strerror}") from error
+    try:
+        _own(descriptor, path, node)
+    finally:
+        os.close(descriptor)
+
+
 def _write_file(path: str, node: Node) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as handle:
         handle.write(node.content.encode("utf-8", "surrogateescape"))
-        _own(path, node)
+        _own(handle.fileno(), path, node)
         handle.flush()
         os.fsync(handle.fileno())
 
 
-def _own(path: str, node: Node) -> None:
+def _own(descriptor: int, path: str, node: Node) -> None:
+    # By the descriptor: by its path, whoever owns the directory could have it lead to a file of root's.
     try:
         uid, gid = pwd.getpwnam(node.owner).pw_uid, grp.getgrnam(node.group).gr_gid
     except KeyError as error:
         raise HostError(f"{path}: owner {node.owner}:{node.group} does not exist on this host") from error
-    os.chown(path, uid, gid)
+    os.fchown(descriptor, uid, gid)
     # After chown, which clears the set-user-id bits.
-    os.chmod(path, int(node.mode, 8))
+    os.fchmod(descriptor, int(node.mode, 8))
 
 
 def _remove(path: str) -> None:

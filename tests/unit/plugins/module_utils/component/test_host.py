@@ -41,6 +41,41 @@ def test_a_link_is_replaced_and_not_followed(tmp_path: pathlib.Path) -> None:
     assert (tmp_path / "node").read_text() == "new"
 
 
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_link_that_is_put_in_the_place_of_what_is_being_made_leads_nowhere(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    others = tmp_path / "others"
+    others.write_text("secret")
+    others.chmod(0o600)
+    place = tmp_path / "own"
+    place.mkdir()
+    known = pwd.getpwnam
+
+    def meanwhile(name: str) -> pwd.struct_passwd:
+        """Whoever owns the directory takes the moment before owner and mode are set."""
+        for path in place.iterdir():
+            if path.is_dir():
+                path.rmdir()
+            else:
+                path.unlink()
+            path.symlink_to(others)
+        return known(name)
+
+    monkeypatch.setattr(pwd, "getpwnam", meanwhile)
+    host.write_node(str(place / "node"), Node(kind, "new" if kind == "file" else "", ME, GROUP, "0777"))
+    assert (place / "node").is_symlink()
+    assert others.stat().st_mode & 0o777 == 0o600
+
+
+def test_link_is_in_the_way_of_a_directory(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "others").mkdir(mode=0o700)
+    (tmp_path / "node").symlink_to(tmp_path / "others")
+    with pytest.raises(host.HostError, match="node is in the way of a directory"):
+        host.write_node(str(tmp_path / "node"), Node("directory", "", ME, GROUP, "0777"))
+    assert (tmp_path / "others").stat().st_mode & 0o777 == 0o700
+
+
 def test_an_unknown_owner_leaves_the_old_file(tmp_path: pathlib.Path) -> None:
     (tmp_path / "node").write_text("old")
     with pytest.raises(host.HostError, match="nobody-here:"):
