@@ -14,7 +14,7 @@ SITE := docs/.vitepress/dist/index.html
 INVENTORY := inventories/development
 # What `make test` runs; each is a target of its own. First what is cheap, beside what has the sandbox's world to itself
 # (it makes services fail for everybody), then what only meets hosts of its own.
-GATES := lint unit gates artifact sanity core-2.19 beside world-tests then molecule beside e2e
+GATES := lint unit gates artifact sanity beside world-tests core-2.19 then molecule beside e2e
 WORLD_TESTS := tests/e2e/test_dns.py $(wildcard tests/e2e/test_world*.py)
 # The scenario that core-2.19 converges as well.
 SCENARIO_2_19 := base

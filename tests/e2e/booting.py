@@ -1,9 +1,10 @@
-"""Booting a host again, in order or as when its power is cut, and seeing when all that ran before runs by itself."""
+"""Booting hosts again, in order or as when their power is cut, and seeing when all that ran before runs by itself."""
 
 from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 # What runs, waits and listens, a line each; sessions of whoever logs in and ports that are drawn by lot are left out.
@@ -39,7 +40,7 @@ LIMIT = 120
 
 @dataclass(frozen=True)
 class Boot:
-    """How a host came back."""
+    """How hosts came back."""
 
     seconds: float
     missing: list[str]
@@ -52,10 +53,11 @@ def inside(host: str, script: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, input=script, capture_output=True, text=True, timeout=60, check=False)
 
 
-def alive(host: str) -> set[str]:
-    """Return what runs, waits and listens on a host; nothing where it cannot be asked."""
-    done = inside(host, ALIVE)
-    return set() if done.returncode else set(filter(None, done.stdout.splitlines()))
+def lines(hosts: Sequence[str], script: str) -> set[str]:
+    """Return what hosts say to a script, a line each after the host's name; of one that cannot be asked, nothing."""
+    said = {host: inside(host, script) for host in hosts}
+    good = {host: done.stdout.splitlines() for host, done in said.items() if not done.returncode}
+    return {f"{host}: {line}" for host, text in good.items() for line in text}
 
 
 def answers(ways: dict[str, list[str]]) -> list[str]:
@@ -63,34 +65,35 @@ def answers(ways: dict[str, list[str]]) -> list[str]:
     return [name for name, argv in ways.items() if subprocess.run(argv, capture_output=True, check=False).returncode]
 
 
-def started(host: str) -> str:
-    """Return when a host booted; it shares its machine's boot id, so that only the engine knows."""
-    return subprocess.run([*STARTED, host], capture_output=True, text=True, check=True).stdout
+def started(hosts: Sequence[str]) -> list[str]:
+    """Return when each host booted; they share their machine's boot id, so that only the engine knows."""
+    return subprocess.run([*STARTED, *hosts], capture_output=True, text=True, check=True).stdout.split()
 
 
-def go_down(host: str, kind: str) -> None:
-    """Take a host down and have it boot again."""
+def go_down(hosts: Sequence[str], kind: str) -> None:
+    """Take hosts down at once and have them boot again."""
     if kind == CUT:
         for step in ("kill", "start"):
-            subprocess.run(["docker", step, host], capture_output=True, check=True)
+            subprocess.run(["docker", step, *hosts], capture_output=True, check=True)
         return
-    before = started(host)
-    inside(host, "systemctl --no-block reboot")
+    before = started(hosts)
+    for host in hosts:
+        inside(host, "systemctl --no-block reboot")
     end = time.monotonic() + LIMIT
-    while started(host) == before:
-        assert time.monotonic() < end, f"{host} does not boot again"
+    while set(started(hosts)) & set(before):
+        assert time.monotonic() < end, f"not all of {hosts} boot again"
         time.sleep(0.2)
 
 
-def boot(host: str, kind: str, ways: dict[str, list[str]]) -> Boot:
-    """Boot a host again, and wait until all that ran before runs and everything answers."""
-    wanted = alive(host)
-    assert wanted, f"{host} does not answer"
+def boot(hosts: Sequence[str], kind: str, ways: dict[str, list[str]]) -> Boot:
+    """Boot hosts again at once, and wait until all that ran before runs and everything answers."""
+    wanted = lines(hosts, ALIVE)
+    assert {line.partition(":")[0] for line in wanted} == set(hosts)
     begun = time.monotonic()
-    go_down(host, kind)
+    go_down(hosts, kind)
     missing: list[str] = [*wanted]
     while missing and time.monotonic() - begun < LIMIT:
         time.sleep(0.3)
-        missing = sorted(wanted - alive(host)) or answers(ways)
+        missing = sorted(wanted - lines(hosts, ALIVE)) or answers(ways)
     seconds = time.monotonic() - begun
-    return Boot(seconds, missing, inside(host, AILING).stdout.splitlines())
+    return Boot(seconds, missing, sorted(lines(hosts, AILING)))

@@ -33,7 +33,7 @@ def test_killed_first_converge_is_finished_by_the_next_run(converged: str, world
 @pytest.mark.parametrize("kind", [booting.ORDERLY, booting.CUT])
 def test_everything_runs_again_after_the_host_has_booted(converged: str, kind: str) -> None:
     assert converged
-    boot = booting.boot(HOST, kind, booting.WAYS)
+    boot = booting.boot([HOST], kind, booting.WAYS)
     print(f"{kind}: healthy after {boot.seconds:.0f} s")
     assert boot.missing == []
     assert boot.ailing == []

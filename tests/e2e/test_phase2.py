@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.e2e import booting
 from tests.e2e.converge import ADDRESS, ADDRESS6, MAIL_NAMES, PHASE2, URL, Platform
 from tests.e2e.scan import scans
 
@@ -97,5 +98,15 @@ def test_mail_flows_at_its_own_host(spread: Platform) -> None:
     spread.converge("probe_mail")
 
 
+@pytest.mark.usefixtures("spread")
+def test_everything_runs_again_after_all_hosts_have_lost_their_power_at_once() -> None:
+    ways = {name: booting.WAYS[name] for name in ("site", "smtp", "imaps")}
+    boot = booting.boot([*HOSTS], booting.CUT, ways)
+    print(f"healthy after {boot.seconds:.0f} s")
+    assert boot.missing == []
+    assert boot.ailing == []
+
+
+# After the power cut, so that whatever was lost is seen here.
 def test_second_run_changes_nothing(spread: Platform) -> None:
     assert spread.converge().changed == dict.fromkeys(HOSTS, 0)

@@ -38,7 +38,7 @@ def tried(kind: str, away: bool) -> tuple[float, list[str]]:
         # So that there is something to archive.
         lab.must(HOST, "runuser -u postgres -- psql -XAtqc 'SELECT pg_switch_wal()'")
     try:
-        boot = booting.boot(HOST, kind, booting.WAYS)
+        boot = booting.boot([HOST], kind, booting.WAYS)
     finally:
         if away:
             repositories("none")
