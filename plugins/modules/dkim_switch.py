@@ -121,6 +121,8 @@ def converge(params: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
             actions += [f"forget the key of {keys.record(domain, selector)}" for selector in gone]
             if not check:
                 signer.forget(redis, domain, gone)
+        if actions and not check:
+            signer.keep(redis)
     return {"changed": bool(actions), "actions": actions, "diff": {"before": before, "after": after}}
 
 

@@ -12,12 +12,14 @@ from __future__ import annotations
 import os
 import re
 import socket
+import time
 import typing as t
 
 from . import keys
 
 SELECTORS, PRIVATE, PUBLIC = "DKIM_SELECTORS", "DKIM_PRIV_KEYS", "DKIM_PUB_KEYS"
 TIMEOUT = 10
+PATIENCE = 120  # seconds for a copy of everything on the disk
 
 Reply = t.Union[str, int, None, "list[Reply]"]
 
@@ -121,6 +123,37 @@ def switch(redis: Redis, domain: str, signer: Signer) -> None:
     redis.call("HSET", PUBLIC, domain, signer.public)
     redis.call("HSET", SELECTORS, domain, signer.selector)
     redis.call("EXEC")
+
+
+def keep(redis: Redis) -> None:
+    """Have all of it on the disk: mailcow's Redis by itself writes within the hour; a power cut takes what is younger.
+
+    In the background, since rspamd asks it for every message.
+    """
+    end, asked = time.monotonic() + PATIENCE, False
+    while time.monotonic() < end:
+        state = dict(line.split(":", 1) for line in redis.text("INFO", "persistence").splitlines() if ":" in line)
+        if state.get("rdb_bgsave_in_progress") == "0":
+            if asked and state.get("rdb_last_bgsave_status") == "ok":
+                return
+            if asked:
+                break
+            asked = _begin_copy(redis)
+        time.sleep(0.05)
+    raise keys.DkimError(
+        f"{redis.where} does not get its data onto the disk: the keys are live, but a power cut would lose them"
+    )
+
+
+def _begin_copy(redis: Redis) -> bool:
+    try:
+        redis.call("BGSAVE")
+    except keys.DkimError as error:
+        # One that it has begun by itself since holds less than what is there now.
+        if "in progress" not in str(error):
+            raise
+        return False
+    return True
 
 
 def left(redis: Redis, domain: str, selectors: t.Iterable[str]) -> list[str]:

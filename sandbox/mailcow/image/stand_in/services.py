@@ -38,7 +38,7 @@ def mysql() -> NoReturn:
 
 def redis() -> NoReturn:
     """Redis: settings of the API, DKIM keys, bans."""
-    lines = ["bind * -::*", "protected-mode no", "dir /data", "save 60 1", "maxmemory-policy noeviction"]
+    lines = ["bind * -::*", "protected-mode no", "dir /data", "maxmemory-policy noeviction"]
     kit.write("/run/redis.conf", "\n".join([*lines, f"requirepass {os.environ['REDISPASS']}", ""]), 0o600, "redis")
     kit.run("chown", "-R", "redis:redis", "/data")
     kit.become("setpriv", "--reuid=redis", "--regid=redis", "--clear-groups", "redis-server", "/run/redis.conf")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import pathlib
 import socketserver
@@ -39,6 +40,11 @@ class Session(socketserver.StreamRequestHandler):
     def answer(self, command: str, *rest: str) -> bytes:
         if command == "AUTH":
             return b"+OK\r\n" if rest == (PASSWORD,) else b"-WRONGPASS invalid password\r\n"
+        if command == "BGSAVE":
+            return self.server.save()
+        if command == "INFO":
+            text = f"# Persistence\r\nrdb_bgsave_in_progress:0\r\nrdb_last_bgsave_status:{self.server.status}\r\n"
+            return b"$%d\r\n%s\r\n" % (len(text), text.encode())
         if command == "MULTI":
             self.queue = []
             return b"+OK\r\n"
@@ -70,7 +76,16 @@ class Server(socketserver.ThreadingTCPServer):
 
     def __init__(self, hashes: Hashes) -> None:
         self.hashes, self.seen = hashes, list[str]()
+        # What a power cut leaves, how many copies of its own are in the way of one, and whether the last went well.
+        self.disk, self.busy, self.status = copy.deepcopy(hashes), 0, "ok"
         super().__init__(("127.0.0.1", 0), Session)
+
+    def save(self) -> bytes:
+        if self.busy:
+            self.busy -= 1
+            return b"-ERR Background save already in progress\r\n"
+        self.disk = copy.deepcopy(self.hashes)
+        return b"+Background saving started\r\n"
 
     def signs(self) -> str:
         selector = self.hashes["DKIM_SELECTORS"].get(DOMAIN, "")
@@ -121,6 +136,22 @@ def test_no_moment_of_the_switch_is_without_a_key(host: Host) -> None:
     assert host.server.hashes["DKIM_PRIV_KEYS"]["old.a.test"] == OLD.strip(), "a message that is being signed needs it"
     assert host.server.hashes["DKIM_PUB_KEYS"] == {DOMAIN: keys.facts(NEW).public}
     assert host.call("new")["changed"] is False
+
+
+def test_power_cut_takes_no_switch_back(host: Host) -> None:
+    host.server.busy = 2
+    host.call("new")
+    assert host.server.disk == host.server.hashes
+    host.server.disk = {}
+    host.call("new")
+    assert host.server.disk == {}, "nothing was switched, so nothing is written"
+
+
+def test_full_disk_is_told(host: Host) -> None:
+    host.server.status = "err"
+    answer = host.call("new")
+    assert "does not get its data onto the disk" in answer["msg"]
+    assert host.server.signs() == "new"
 
 
 def test_first_key_of_a_domain(host: Host) -> None:
