@@ -12,7 +12,7 @@ ALIVE = r"""
 list() { systemctl list-units --plain --no-legend --type="$1" --state="$2" | cut -d' ' -f1 | grep -v '^user@'; }
 list service running; list timer active
 ss -Hlntu | awk '$5 !~ /^127\.0\.0\.11:|^127\..*:[3-6][0-9][0-9][0-9][0-9]$/ {print $1, $5}'
-docker ps --format '{{.Names}} {{.Ports}}'
+! command -v docker >/dev/null || docker ps --format '{{.Names}} {{.Ports}}'
 """
 # What is not as it should be on a host that runs: units that failed, and such as had to be started again.
 AILING = """
