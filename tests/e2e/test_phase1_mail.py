@@ -379,6 +379,15 @@ def test_message_that_cannot_be_verified_takes_the_rotation_back(
     assert active(keys()) != old
 
 
+def test_tlsa_that_does_not_name_the_key_of_port_25_is_refused(mail: Mail, world: Shell) -> None:
+    run = mail.platform.play("publish_dns", extra={"dns_tlsa": ["ab" * 32]})
+    assert run.code != 0
+    ask = f"sleep 1 | openssl s_client -connect {mail.host}:25 -starttls smtp 2>/dev/null | openssl x509 -noout -pubkey"
+    shown = world(f"{ask} | openssl pkey -pubin -outform DER | sha256sum").stdout.split()[0]
+    assert f"port 25 shows the key {shown}" in " ".join(run.output.split())
+    assert world(f"dig +short TLSA _25._tcp.{mail.host}").stdout == ""
+
+
 def test_checkdmarc_finds_nothing_wrong(mail: Mail) -> None:
     command = ["checkdmarc", "--nameserver", RESOLVER, "--timeout", "10", mail.domain]
     verdict = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
