@@ -73,7 +73,8 @@ class Repository:
 
 def parse(text: str, stanza: str) -> list[Repository]:
     """Read the output of `info`; raise ValueError when it is none."""
-    found = [entry for entry in json.loads(text) if entry["name"] == stanza]
+    # Not strict: the lines of an error, such as that of a wrong passphrase, stand in a text as they are.
+    found = [entry for entry in json.loads(text, strict=False) if entry["name"] == stanza]
     if not found:
         raise ValueError(f"pgBackRest knows no stanza {stanza}")
     systems = {(entry["repo-key"], entry["id"]): entry["system-id"] for entry in found[0]["db"]}

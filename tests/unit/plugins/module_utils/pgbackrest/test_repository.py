@@ -26,6 +26,15 @@ def test_status_of_a_repository(code: int, reachable: bool, stanza: bool) -> Non
     assert (repo.reachable, repo.has_stanza) == (reachable, stanza)
 
 
+def test_error_of_several_lines_is_read_as_pgbackrest_writes_it() -> None:
+    text = info(codes=(99,), message="LINE").replace(
+        "LINE", "[CryptoError] unable to load info file\nHINT: is it encrypted?"
+    )
+    repo = repository.parse(text, "main")[0]
+    assert not repo.reachable
+    assert repo.message.startswith("[CryptoError] unable to load info file")
+
+
 REFUSED = """[ProtocolError] HTTP failed with 403:
 *** Request Headers ***:
 authorization: <redacted>
