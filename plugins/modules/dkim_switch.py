@@ -14,6 +14,7 @@ description:
   - mailcow's API deletes the old key before it writes the new one, so that a busy server sends unsigned mail in
     between. That is no matter for a domain's first key, and M(vise.platform.mailcow_dkim) brings it; a rotation uses
     this module.
+  - It ends once that is on mailcow's disk, where Redis by itself writes within the hour.
   - The password and the port come from C(mailcow.conf) on the host.
 author:
   - vise.platform contributors (@vise-platform)
@@ -73,10 +74,15 @@ actions:
   sample: [sign mail of example.org by s2026 in place of s2025]
 """
 
+import functools
+import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vise.platform.plugins.module_utils.dkim import keys, signer, store
+
+# Beside the domains' folders, while mailcow's Redis may hold what its disk does not.
+UNSAVED = ".unsaved"
 
 
 def problems(wanted: list[dict[str, t.Any]]) -> list[str]:
@@ -105,24 +111,34 @@ def pairs(wanted: list[dict[str, t.Any]], root: str) -> list[tuple[dict[str, t.A
     return found
 
 
+def apply(redis: signer.Redis, steps: list[t.Callable[[signer.Redis], None]], mark: str) -> None:
+    """Do what is due, and have it on the disk: a run that was killed in between has left a mark for the next."""
+    if not steps and not os.path.exists(mark):
+        return
+    store.write(mark, "")
+    for step in steps:
+        step(redis)
+    signer.keep(redis)
+    os.unlink(mark)
+
+
 def converge(params: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
     """Switch what differs; return the module's result."""
     wanted = pairs(params["keys"], params["directory"])
     actions, before, after = [], "", ""
+    steps: list[t.Callable[[signer.Redis], None]] = []
     with signer.Redis(signer.settings(params["project"])) as redis:
         for one, new in wanted:
             domain, old = one["domain"], signer.current(redis, one["domain"])
             if not signer.same(old, new):
                 actions.append(f"sign mail of {domain} by {new.selector} in place of {old.selector or 'none'}")
                 before, after = f"{before}{domain} {old.selector}\n", f"{after}{domain} {new.selector}\n"
-                if not check:
-                    signer.switch(redis, domain, new)
+                steps.append(functools.partial(signer.switch, domain=domain, signer=new))
             gone = signer.left(redis, domain, one["forget"])
             actions += [f"forget the key of {keys.record(domain, selector)}" for selector in gone]
-            if not check:
-                signer.forget(redis, domain, gone)
-        if actions and not check:
-            signer.keep(redis)
+            steps.append(functools.partial(signer.forget, domain=domain, selectors=gone))
+        if not check:
+            apply(redis, steps if actions else [], os.path.join(params["directory"], UNSAVED))
     return {"changed": bool(actions), "actions": actions, "diff": {"before": before, "after": after}}
 
 

@@ -154,6 +154,17 @@ def test_full_disk_is_told(host: Host) -> None:
     assert host.server.signs() == "new"
 
 
+def test_next_run_saves_what_a_killed_one_did_not(host: Host) -> None:
+    host.server.status = "err"
+    host.call("new")
+    host.server.disk, host.server.status = {}, "ok"
+    assert host.call("new", _ansible_check_mode=True)["changed"] is False
+    assert host.server.disk == {}
+    assert host.call("new")["changed"] is False
+    assert host.server.disk == host.server.hashes
+    assert not (host.path / "dkim/.unsaved").exists()
+
+
 def test_first_key_of_a_domain(host: Host) -> None:
     host.server.hashes.update({"DKIM_SELECTORS": {}, "DKIM_PRIV_KEYS": {}, "DKIM_PUB_KEYS": {}})
     assert host.call("new")["actions"] == ["sign mail of a.test by new in place of none"]
