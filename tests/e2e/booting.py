@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 # What runs, waits and listens, a line each; sessions of whoever logs in and ports that are drawn by lot are left out.
 ALIVE = r"""
-list() { systemctl list-units --plain --no-legend --type="$1" --state="$2" | cut -d' ' -f1 | grep -v '^user@'; }
+# Such as somebody's question starts, and that end by themselves
+PASSING='^(user@|systemd-(hostnamed|localed|timedated)\.)'
+list() { systemctl list-units --plain --no-legend --type="$1" --state="$2" | cut -d' ' -f1 | grep -Ev "$PASSING"; }
 list service running; list timer active
 ss -Hlntu | awk '$5 !~ /^127\.0\.0\.11:|^127\..*:[3-6][0-9][0-9][0-9][0-9]$/ {print $1, $5}'
 ! command -v docker >/dev/null || docker ps --format '{{.Names}} {{.Ports}}'

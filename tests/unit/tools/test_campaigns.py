@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e import converge
 from tests.e2e.converge import Run
-from tools.campaigns import corruption, drills, kills, lab, runs
+from tools.campaigns import corruption, drills, kills, lab, reboots, runs
 
 SET = "/x/pgbackrest/backup/main/20260301-013000F"
 WAL = "/x/pgbackrest/archive/main/17-1/0000000100000000/0000000100000000000000{}-" + 40 * "a" + ".zst"
@@ -83,6 +83,13 @@ def test_kills_count_when_something_was_killed_and_written(
 
 def test_kills_tell_how_long_nobody_could_write() -> None:
     assert list(kills.result([900, 2100, 1500], 1000, 0, 1).rows) == [[3, "1.5", "2.1", 1000, 0]]
+
+
+def test_boots_are_told_by_kind_and_only_healthy_ones_count() -> None:
+    tries = [("reboot", 20.0, True), ("power cut", 15.0, True), ("reboot", 120.4, False), ("reboot", 18.0, True)]
+    found = reboots.result(tries, ["boot 3, reboot: x is missing"], seed=1)
+    assert list(found.rows) == [["power cut", 1, 1, "15", "15"], ["reboot", 3, 2, "20", "120"]]
+    assert found.failures
 
 
 TASKS = {"baseline": 9, "data": 20, "smoke": 1}
