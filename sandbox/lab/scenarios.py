@@ -1,4 +1,4 @@
-"""What molecule noted of this checkout's scenarios."""
+"""What molecule noted of the sandbox's scenarios."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from pathlib import Path
 from . import names
 from .shell import succeeds
 
+KEY = f"/{(names.CACHE / 'id_ed25519').relative_to(names.ROOT)}"
+
 
 def folders() -> list[Path]:
-    """Molecule's folders for scenarios of this checkout."""
+    """Molecule's folders for the sandbox's scenarios, which are known by the key of their hosts.
+
+    Those of other checkouts too: a machine has one sandbox, and clones of one repository share molecule's folders.
+    """
     found = (Path.home() / ".ansible" / "tmp").glob("molecule.*")
-    return [folder for folder in found if f"{names.ROOT}/" in _text(folder / "inventory" / "ansible_inventory.yml")]
+    return [folder for folder in found if KEY in _text(folder / "inventory" / "ansible_inventory.yml")]
 
 
 def _text(file: Path) -> str:

@@ -70,6 +70,23 @@ def test_hosts_of_a_scenario_are_read_from_the_inventory_that_molecule_writes() 
     assert scenarios.hosts(inventory) == {"docs-1", "edge-1"}
 
 
+def test_lost_hosts_are_forgotten_whichever_checkout_made_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setattr(scenarios, "succeeds", lambda *argv: argv[-1] == "there")
+    for name, host, key in (
+        ("lost", "gone", "/elsewhere/.cache/sandbox/id_ed25519"),
+        ("kept", "there", "/elsewhere/.cache/sandbox/id_ed25519"),
+        ("others", "gone", "/elsewhere/id_ed25519"),
+    ):
+        folder = tmp_path / f".ansible/tmp/molecule.{name}"
+        (folder / "inventory").mkdir(parents=True)
+        inventory = f"all:\n  hosts:\n    {host}: &id001\n      ansible_connection: ssh\n      key: {key}\n"
+        (folder / "inventory/ansible_inventory.yml").write_text(inventory)
+        (folder / "state.yml").write_text("created: true\n")
+    scenarios.forget_lost()
+    assert {path.name for path in (tmp_path / ".ansible/tmp").iterdir()} == {"molecule.kept", "molecule.others"}
+
+
 def test_outage_refuses_both_families_and_only_the_chosen_client() -> None:
     service = services.read("thing", SOURCE)
     everybody = world.refusal("t", service, "")
