@@ -25,6 +25,7 @@ class Backup:
     stored: int  # bytes that it added to the repository
     lsn_stop: str
     system: int  # the identifier of the cluster that it is a copy of
+    version: str  # PostgreSQL's major version
     wal: tuple[str, str]  # the segments that make it consistent, first and last
     damaged: bool  # whether pages failed their checksum when it was taken
     complete: bool = False  # a yearly that has its WAL beside it
@@ -77,9 +78,9 @@ def parse(text: str, stanza: str) -> list[Repository]:
     found = [entry for entry in json.loads(text, strict=False) if entry["name"] == stanza]
     if not found:
         raise ValueError(f"pgBackRest knows no stanza {stanza}")
-    systems = {(entry["repo-key"], entry["id"]): entry["system-id"] for entry in found[0]["db"]}
-    backups = [_backup(entry, systems) for entry in found[0]["backup"]]
-    archives = [_archive(entry, systems) for entry in found[0]["archive"]]
+    clusters = {(entry["repo-key"], entry["id"]): entry for entry in found[0]["db"]}
+    backups = [_backup(entry, _cluster(entry, clusters)) for entry in found[0]["backup"]]
+    archives = [_archive(entry, _cluster(entry, clusters)) for entry in found[0]["archive"]]
     return [
         Repository(
             repo["key"],
@@ -92,15 +93,15 @@ def parse(text: str, stanza: str) -> list[Repository]:
     ]
 
 
-def _system(entry: dict[str, t.Any], systems: dict[tuple[int, int], int]) -> int:
-    return systems[entry["database"]["repo-key"], entry["database"]["id"]]
+def _cluster(entry: dict[str, t.Any], clusters: dict[tuple[int, int], dict[str, t.Any]]) -> dict[str, t.Any]:
+    return clusters[entry["database"]["repo-key"], entry["database"]["id"]]
 
 
-def _archive(entry: dict[str, t.Any], systems: dict[tuple[int, int], int]) -> Archive:
-    return Archive(entry["database"]["repo-key"], entry["id"], _system(entry, systems), entry["max"] or "")
+def _archive(entry: dict[str, t.Any], cluster: dict[str, t.Any]) -> Archive:
+    return Archive(entry["database"]["repo-key"], entry["id"], cluster["system-id"], entry["max"] or "")
 
 
-def _backup(entry: dict[str, t.Any], systems: dict[tuple[int, int], int]) -> Backup:
+def _backup(entry: dict[str, t.Any], cluster: dict[str, t.Any]) -> Backup:
     return Backup(
         entry["database"]["repo-key"],
         entry["label"],
@@ -109,7 +110,8 @@ def _backup(entry: dict[str, t.Any], systems: dict[tuple[int, int], int]) -> Bac
         entry["info"]["size"],
         entry["info"]["repository"]["delta"],
         entry["lsn"]["stop"],
-        _system(entry, systems),
+        cluster["system-id"],
+        cluster["version"],
         (entry["archive"]["start"], entry["archive"]["stop"]),
         bool(entry["error"]),
         entry.get("annotation", {}).get("wal") == "complete",

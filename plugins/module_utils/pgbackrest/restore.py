@@ -69,6 +69,11 @@ class Wanted:
         return f"/var/lib/postgresql/{self.cluster}"
 
     @property
+    def version(self) -> str:
+        """The cluster's major version."""
+        return self.cluster.partition("/")[0]
+
+    @property
     def beside(self) -> str:
         """Where the new cluster is built."""
         return self.data if self.delta else f"{self.data}.restoring"
@@ -85,7 +90,7 @@ class Wanted:
 
     def binary(self, name: str) -> str:
         """Return the path of one of PostgreSQL's programs."""
-        return f"/usr/lib/postgresql/{self.cluster.partition('/')[0]}/bin/{name}"
+        return f"/usr/lib/postgresql/{self.version}/bin/{name}"
 
     def psql(self, query: str, socket: str = "") -> tool.Answer:
         """Ask the cluster."""
@@ -121,9 +126,10 @@ def prepare(wanted: Wanted) -> Plan:
         raise Impossible(f"pgBackRest cannot read its repositories: {repository.reason(answer.text)}")
     repositories = repository.parse(answer.out, wanted.stanza)
     courses = timelines.courses(wanted.pgbackrest, wanted.stanza, repositories, wanted.timeline)
-    chosen = targets.candidates(repositories, wanted.target, courses, wanted.label, wanted.repository)
+    choice = (wanted.target, courses, wanted.version, wanted.label, wanted.repository)
+    chosen = targets.candidates(repositories, *choice)
     if not chosen:
-        why = targets.why_none(repositories, wanted.target, courses, wanted.label, wanted.repository)
+        why = targets.why_none(repositories, *choice)
         raise Impossible(f"there is no set to restore from: {why}")
     if wanted.delta:
         _check_for_delta(wanted)

@@ -108,17 +108,20 @@ def candidates(
     repositories: t.Iterable[repository.Repository],
     wanted: Target,
     courses: Courses,
+    version: str,
     label: str = "",
     number: int = 0,
 ) -> list[repository.Backup]:
     """Return the sets to try, the best first: from each repository the newest that fits, then the chain before it.
 
+    The programs of a major version read the data of no other, so what was backed up before an upgrade leads nowhere.
     An older chain leads to the same end through more WAL, and is what is left when the newest full backup is damaged.
     """
     chosen: list[tuple[int, repository.Backup]] = []
     for repo in repositories:
         if number in (0, repo.number):
-            sets = [b for b in _fitting(repo, wanted, label) if courses[b.system].leads(b)]
+            fitting = _fitting(repo, wanted, label)
+            sets = [b for b in fitting if b.version == version and courses[b.system].leads(b)]
             sets.sort(key=lambda b: (not b.damaged, courses[b.system].known(b), b.stopped), reverse=True)
             newest_of_chain = {b.chain: b for b in reversed(sets)}
             best = sorted(newest_of_chain.values(), key=sets.index)[:2]
@@ -131,7 +134,12 @@ def _fitting(repo: repository.Repository, wanted: Target, label: str) -> list[re
 
 
 def why_none(
-    repositories: t.Sequence[repository.Repository], wanted: Target, courses: Courses, label: str, number: int
+    repositories: t.Sequence[repository.Repository],
+    wanted: Target,
+    courses: Courses,
+    version: str,
+    label: str,
+    number: int,
 ) -> str:
     """Say why there is nothing to restore from."""
     lines = []
@@ -144,13 +152,21 @@ def why_none(
         elif not repo.backups:
             lines.append(f"repository {repo.number} holds no backup")
         elif fitting:
-            newest = max(fitting, key=lambda b: b.stopped)
-            lines.append(f"repository {repo.number} holds no set on the way: {courses[newest.system].detour(newest)}")
+            newest = max(fitting, key=lambda b: (b.version == version, b.stopped))
+            detour = courses[newest.system].detour(newest) if newest.version == version else _foreign(newest, version)
+            lines.append(f"repository {repo.number} holds no set on the way: {detour}")
         else:
             what = f"set {label}" if label else f"set that ends before {wanted.kind} {wanted.value}"
             oldest = min(repo.backups, key=lambda b: b.stopped)
             lines.append(f"repository {repo.number} holds no {what}; its oldest ended {clock(oldest.stopped)}")
     return "; ".join(lines) or f"there is no repository {number}"
+
+
+def _foreign(backup: repository.Backup, version: str) -> str:
+    return (
+        f"set {backup.label} is of PostgreSQL {backup.version}, whose data {version} cannot read: restore it on a host "
+        f'with database_version: "{backup.version}"'
+    )
 
 
 def clock(seconds: float) -> str:

@@ -24,15 +24,21 @@ def backup(
     }
 
 
-def info(*backups: dict[str, Any], codes: tuple[int, ...] = (0, 0), message: str = "ok") -> str:
-    """The whole answer, of a stanza `main`."""
+def info(
+    *backups: dict[str, Any], codes: tuple[int, ...] = (0, 0), message: str = "ok", versions: tuple[str, ...] = ("17",)
+) -> str:
+    """The whole answer, of a stanza `main`, whose cluster was brought from each version to the next."""
     numbers = range(1, len(codes) + 1)
     return json.dumps(
         [
             {
                 "name": "main",
                 "backup": list(backups),
-                "db": [{"id": 1, "repo-key": n, "system-id": 7, "version": "17"} for n in numbers],
+                "db": [
+                    {"id": number, "repo-key": n, "system-id": 6 + number, "version": version}
+                    for n in numbers
+                    for number, version in enumerate(versions, start=1)
+                ],
                 "archive": [
                     {"database": {"id": 1, "repo-key": n}, "id": "17-1", "max": f"00000001000000000000000{n}"}
                     for n in numbers

@@ -104,12 +104,12 @@ def at(seconds: int) -> Target:
 )
 def test_candidates_lead_to_the_target(target: Target, given: dict[str, Any], expected: list[str]) -> None:
     repositories = repository.parse(info(*BACKUPS), "main")
-    assert [b.label for b in targets.candidates(repositories, target, FREE, **given)] == expected
+    assert [b.label for b in targets.candidates(repositories, target, FREE, "17", **given)] == expected
 
 
 def test_set_with_damaged_pages_comes_last() -> None:
     repositories = repository.parse(info(backup(1, "1F", 100), backup(1, "2F", 200, error=True)), "main")
-    assert [b.label for b in targets.candidates(repositories, Target(), FREE)] == ["1F", "2F"]
+    assert [b.label for b in targets.candidates(repositories, Target(), FREE, "17")] == ["1F", "2F"]
 
 
 # The first timeline was left twice: at 0/6000000 for the second, then further back for the third
@@ -143,7 +143,7 @@ def test_only_sets_that_ended_before_their_timeline_was_left_are_tried(
     course: timelines.Course, more: tuple[Any, ...], given: dict[str, Any], expected: list[str]
 ) -> None:
     repositories = repository.parse(info(*FORKED, *more, codes=(0,)), "main")
-    assert [b.label for b in targets.candidates(repositories, Target(), {7: course}, **given)] == expected
+    assert [b.label for b in targets.candidates(repositories, Target(), {7: course}, "17", **given)] == expected
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_only_sets_that_ended_before_their_timeline_was_left_are_tried(
 )
 def test_why_there_is_nothing(text: str, expected: str) -> None:
     repositories = repository.parse(text, "main")
-    assert re.search(expected.replace("[", r"\["), targets.why_none(repositories, at(99), FREE, "", 0))
+    assert re.search(expected.replace("[", r"\["), targets.why_none(repositories, at(99), FREE, "17", "", 0))
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,33 @@ def test_why_there_is_nothing(text: str, expected: str) -> None:
 )
 def test_set_behind_the_point_that_was_gone_back_to_is_told(course: timelines.Course, says: str) -> None:
     repositories = repository.parse(info(*FORKED, codes=(0,)), "main")
-    assert says in targets.why_none(repositories, Target(), {7: course}, "3F", 0)
+    assert says in targets.why_none(repositories, Target(), {7: course}, "17", "3F", 0)
+
+
+# The cluster was brought from 15 to 17, which began the chain 3F
+UPGRADED = (
+    backup(1, "1F", 100, database={"id": 1, "repo-key": 1}),
+    backup(1, "3F", 300, database={"id": 2, "repo-key": 1}),
+)
+
+
+@pytest.mark.parametrize(
+    ("version", "target", "expected", "why"),
+    [
+        ("17", Target(), ["3F"], ""),
+        ("15", Target(), ["1F"], ""),
+        ("17", at(200), [], 'set 1F is of PostgreSQL 15, whose data 17 cannot read: .* database_version: "15"'),
+        ("16", Target(), [], "set 3F is of PostgreSQL 17"),
+    ],
+)
+def test_sets_of_another_major_version_lead_nowhere(
+    version: str, target: Target, expected: list[str], why: str
+) -> None:
+    repositories = repository.parse(info(*UPGRADED, codes=(0,), versions=("15", "17")), "main")
+    courses = {7: timelines.Course(), 8: timelines.Course()}
+    assert [b.label for b in targets.candidates(repositories, target, courses, version)] == expected
+    if not expected:
+        assert re.search(why, targets.why_none(repositories, target, courses, version, "", 0))
 
 
 def test_a_second_copy_needs_room() -> None:
