@@ -1,8 +1,9 @@
 """Rebuild the platform from its backups again and again, as `make drill` does, each time on a host that is new.
 
-The platform is that of `make up`, and goes on meanwhile. Before each drill a row is written, and brought into the
-archive; the loss is then at a moment by chance, so that what is lost is between nothing and what waits a minute for the
-archive. Beside the drill's own verdict, the rows of before and all mails are compared with what has come back.
+The platform is that of `make up`. Before each drill a row is written, and brought into the archive; the loss is then at
+a moment by chance, so that what is lost is between nothing and what waits a minute for the archive. From that moment on
+nothing of the platform reaches its backups, as when it is lost. Beside the drill's own verdict, the rows of before and
+all mails are compared with what has come back.
 
 The first drill that fails is the last, and its host stays: the next would need its address, and remove what there is to
 look at.
@@ -68,7 +69,11 @@ def tried(number: int, pause: float, mails: set[str]) -> tuple[list[object], lis
     rows, _ = held(HOST)
     time.sleep(pause)
     before = set(REPORTS.glob("*.json"))
-    run = DRILL.play("drill", extra={"drill_reports": str(REPORTS), "drill_keep": True})
+    lab.repositories("outage")
+    try:
+        run = DRILL.play("drill", extra={"drill_reports": str(REPORTS), "drill_keep": True})
+    finally:
+        lab.repositories("none")
     [path] = set(REPORTS.glob("*.json")) - before
     row, wrong = told(number, json.loads(path.read_text()), run)
     if wrong:

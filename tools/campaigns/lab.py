@@ -6,9 +6,11 @@ import datetime
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tests.e2e.converge import ADDRESS, ADDRESS6
 from tools import collection
 
 WORKER = os.environ.get("VISE_WORKER", "1")
@@ -64,6 +66,13 @@ def made(*targets: str) -> None:
     )
     if done.returncode:
         raise CampaignError(f"make {' '.join(targets)}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
+
+
+def repositories(switch: str) -> None:
+    """Take them away from the platform's host, by an outage, or give them back, by none."""
+    for service in ("s3_a", "s3_b"):
+        command = [sys.executable, "sandbox/sandbox.py", "fault", service, switch, ADDRESS, ADDRESS6]
+        subprocess.run(command, cwd=collection.ROOT, capture_output=True, check=True)
 
 
 @dataclass(frozen=True)

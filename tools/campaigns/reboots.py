@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import random
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 
 from tests.e2e import booting
-from tests.e2e.converge import ADDRESS, ADDRESS6, HOST, PHASE1
-from tools import collection
+from tests.e2e.converge import HOST, PHASE1
 from tools.campaigns import lab
 
 # Seconds between two boots, at most.
@@ -24,24 +21,17 @@ PAUSE = 20
 AWAY = "repositories away"
 
 
-def repositories(switch: str) -> None:
-    """Take them away from the host, or give them back."""
-    for service in ("s3_a", "s3_b"):
-        command = [sys.executable, "sandbox/sandbox.py", "fault", service, switch, ADDRESS, ADDRESS6]
-        subprocess.run(command, cwd=collection.ROOT, capture_output=True, check=True)
-
-
 def tried(kind: str, away: bool) -> tuple[float, list[str]]:
     """Boot once; return how long that took, and what is wrong then."""
     if away:
-        repositories("outage")
+        lab.repositories("outage")
         # So that there is something to archive.
         lab.must(HOST, "runuser -u postgres -- psql -XAtqc 'SELECT pg_switch_wal()'")
     try:
         boot = booting.boot([HOST], kind, booting.WAYS)
     finally:
         if away:
-            repositories("none")
+            lab.repositories("none")
     wrong = [*(f"{name} is missing" for name in boot.missing), *boot.ailing]
     return boot.seconds, wrong
 
