@@ -38,6 +38,8 @@ RULE = {
     },
 }
 APP = {"mailbox": "probe@{{ domain }}", "name": "second"}
+# No two people have the same one.
+OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIP6ZUAQ3oj0mTK5zsGCGYKvwoQ5rtBzW3R29PCGLgvQp second"
 # The name www is there before its certificate is asked for, which a run does before it publishes the DNS.
 EVERYWHERE = {
     "dns_extra": [
@@ -141,7 +143,7 @@ def second_host() -> dict[str, Any]:
     sites = described("sites")["sites"]
     people = yaml.safe_load((collection.ROOT / "group_vars/development/people.yml").read_text())["people"]
     return {
-        "people": [*people, *changed(people, name="second")],
+        "people": [*people, *changed(people, name="second", keys=[OTHER_KEY])],
         "ssh_settings": {"VersionAddendum": "second"},
         "internal_certificate_names": "{{ duties.internal_names + ['second.internal'] }}",
         "docker_settings": {"labels": ["campaign=second"]},
