@@ -20,6 +20,8 @@ from ansible_collections.vise.platform.plugins.module_utils import datastores, d
 from ansible_collections.vise.platform.plugins.module_utils.description import Problem
 
 SUFFIXES = ("", ".yml", ".yaml", ".json")
+# What a filter says to what it is given
+REFUSED = re.compile(r"[Ff]ilter plugin '[\w.]+' failed: (.*)", re.DOTALL)
 UNDEFINED_SECRET = re.compile(r"'(vault_\w+)' is undefined")
 
 
@@ -36,6 +38,7 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         task_vars = task_vars or {}
         arguments = dict(self._task.args)
         schema = arguments.pop("schema")
+        models = arguments.pop("models", {})
         defined = self._defined(task_vars)
         known = {*schema, *role_options(arguments.pop("roles")), *arguments.pop("own_variables", [])}
         naming, _untold = self._values({one["groups_of"] for one in schema.values() if "groups_of" in one}, task_vars)
@@ -50,6 +53,7 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         names, more = derived(values, sound(values, schema), task_vars)
         told = {*map(root, problems), *(name for name in schema if name in task_vars and name not in values)}
         problems += [problem for problem in more if problem.variable not in told]
+        problems += self._contradictions(models, {*map(root, problems)}, task_vars)
         arguments.update(names)
         result: dict[str, t.Any] = self._execute_module("vise.platform.preflight", arguments, task_vars=task_vars)
         if result.get("failed"):
@@ -71,6 +75,14 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
             except AnsibleError as error:
                 problems.append(failure(name, str(error)))
         return values, problems
+
+    def _contradictions(
+        self, models: dict[str, dict[str, t.Any]], faulty: set[str], task_vars: dict[str, t.Any]
+    ) -> list[Problem]:
+        """Return what roles would refuse later; not of variables that are known to be faulty."""
+        asked = {one["model"]: name for name, one in models.items() if not faulty & set(one["variables"])}
+        _values, problems = self._values(asked, task_vars)
+        return [problem._replace(variable=asked.get(problem.variable, problem.variable)) for problem in problems]
 
     def _defined(self, task_vars: dict[str, t.Any]) -> dict[str, str]:
         """Return the variables of the files that Ansible reads for this host, each with the file that wins."""
@@ -129,7 +141,8 @@ def failure(name: str, error: str) -> Problem:
     secret = UNDEFINED_SECRET.search(error)
     if secret:
         return Problem(secret[1], f"is missing, and {name} needs it", "write it encrypted")
-    return Problem(name, " ".join(error.split()), "mend it")
+    refused = REFUSED.search(error)
+    return Problem(name, " ".join((refused[1] if refused else error).split()), "mend it")
 
 
 def derived(

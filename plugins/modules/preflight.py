@@ -24,6 +24,13 @@ options:
         its C(group).
     type: dict
     default: {}
+  models:
+    description:
+      - What roles make of the description, by the variable that a refusal is told of. Each has C(model), the name of a
+        variable whose value is an expression that fails where they would refuse, and C(variables), without whose
+        faults it is evaluated.
+    type: dict
+    default: {}
   roles:
     description: Folder on the controller with the roles whose variables may stand beside the description.
     type: path

@@ -59,7 +59,7 @@ names() { openssl s_client "$@" </dev/null 2>/dev/null | openssl x509 -noout -ex
 page=$(mktemp)
 curl -sk -D "$page.head" -o "$page" --resolve docs.vln.test:443:$address https://docs.vln.test/
 while read -r name command; do
-  printf '%s\t%s\n' "$name" "$(eval "$command" 2>&1 </dev/null | tr '\n' ' ')"
+  printf '%s\t%s\n' "$name" "$(eval "$command" 2>&1 </dev/null | tr -s '\r\n' ' ')"
 done <<'END'
 journal journalctl -b -o cat -u systemd-journald -g 'max [0-9.]+M' -n 1 | grep -o 'max [^,]*'
 people getent passwd operator second | cut -d: -f1
