@@ -321,6 +321,7 @@ needs:
 
 import contextlib
 import dataclasses
+import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -372,13 +373,15 @@ class QuietModule(AnsibleModule):  # type: ignore[misc,unused-ignore]  # ansible
 def main() -> None:
     """Run as a module."""
     module = QuietModule(ARGUMENT_SPEC, supports_check_mode=True)
+    # Whoever runs it may have another, and directories on the way to a file would be closed to those who read it.
+    os.umask(0o022)
     wanted = Wanted.from_params(module.params)
     store = Store(wanted.name)
     try:
         # Check mode changes nothing, and a lock is a file.
         with contextlib.nullcontext() if module.check_mode else store.locked():
             found, incomplete = converge(wanted, store, module.check_mode)
-    except host.HostError as error:
+    except (host.HostError, OSError) as error:
         module.fail_json(msg=str(error), invocation={})
     module.exit_json(generation=wanted.generation, invocation={}, **result(found, incomplete, module._diff))
 

@@ -125,6 +125,8 @@ def converge(
 def main() -> None:
     """Run as a module."""
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    # Whoever runs it may have another, and nginx would not come to the site.
+    os.umask(0o022)
     given = module.params
     files = given["files"] or {}
     release = given["release"] or releases.identity(files)

@@ -140,7 +140,7 @@ def apply(wanted: Wanted, found: Plan, store: Store) -> None:
         answer = host.await_probes(wanted.probes, wanted.generation)
         if answer:
             raise HostError(f"not live: {answer}")
-    except HostError as error:
+    except (HostError, OSError) as error:
         raise HostError(f"{wanted.name}: {error}\n{_put_back(wanted, found, journal, store)}") from error
     settle(wanted, store)
     store.remove_journal()
@@ -181,8 +181,11 @@ def _put_back(wanted: Wanted, found: Plan, journal: Journal, store: Store) -> st
             if change.before.kind == "directory" and change.after.kind == "absent":
                 continue  # an empty directory harms nobody, and a service may have put data into it
             host.write_node(change.path, change.after)
+    except (HostError, OSError) as error:
+        return f"Not all of the previous files could be put back: {error}; mend that and run this again"
+    try:
         _activate(found.daemon_reload, found.commands, _way_back(wanted, found, journal))
-    except HostError as error:
+    except (HostError, OSError) as error:
         return f"The previous files are on disk, but could not be made live again: {error}"
     store.write_manifest(journal.manifest)
     store.remove_journal()

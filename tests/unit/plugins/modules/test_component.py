@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import grp
+import itertools
 import json
 import os
 import pathlib
@@ -65,6 +67,29 @@ def test_what_cannot_be_proven_live_is_put_back(tmp_path: pathlib.Path, store: S
     assert (tmp_path / "a").read_text() == "1"
     assert not (tmp_path / "b").exists()
     assert store.journal() is None
+
+
+@pytest.mark.parametrize(
+    ("full", "b", "said"), [(1, "old", "was put back"), (9, "new", "Not all of the previous files could be put back")]
+)
+def test_what_the_disk_refuses_is_put_back(
+    tmp_path: pathlib.Path, store: Store, monkeypatch: pytest.MonkeyPatch, full: int, b: str, said: str
+) -> None:
+    run(wanted(tmp_path, b="old", c="old"), store)
+    write, refusals = host.write_node, itertools.count(1)
+
+    def refusing(path: str, node: Node) -> None:
+        if (path.endswith("c") or (b == "new" and node.content == "old")) and next(refusals) <= full:
+            raise OSError(errno.ENOSPC, "No space left on device", path)
+        write(path, node)
+
+    match = rf"No space left.*{tmp_path}/c'\n.*{said}"
+    with monkeypatch.context() as patch, pytest.raises(host.HostError, match=match):
+        patch.setattr(host, "write_node", refusing)
+        run(wanted(tmp_path, b="new", c="new"), store)
+    assert ((tmp_path / "b").read_text(), (tmp_path / "c").read_text()) == (b, "old")
+    run(wanted(tmp_path, b="old", c="old"), store)
+    assert ((tmp_path / "b").read_text(), store.journal()) == ("old", None)
 
 
 def test_a_probe_that_fails_without_any_difference_is_an_error(tmp_path: pathlib.Path, store: Store) -> None:
