@@ -36,8 +36,8 @@ up: ## Bring up the sandbox and the platform in it, from nothing
 	python3 tools/up.py
 
 .PHONY: down
-down: setup ## Remove everything that `make up` and the tests made
-	python sandbox/sandbox.py down
+down: ## Remove the sandbox: hosts, images, network, secrets
+	python3 sandbox/sandbox.py down
 	rm -f $(INVENTORY)/group_vars/all/vault.yml
 
 .PHONY: drill

@@ -19,6 +19,9 @@ def _guests() -> list[str]:
 
 def everything() -> None:
     """Containers, volumes, network, images and secrets; Docker itself stays."""
+    # Of a daemon that is stopped, hosts come back with it.
+    if shutil.which("dockerd", path=engine.path()) and not engine.answers():
+        engine.start()
     if engine.answers():
         with stage("removing containers, network, volumes and images"):
             if containers := {*_ids("ps", "--all"), *_guests()}:

@@ -21,12 +21,16 @@ def _privilege() -> list[str]:
     return [] if os.geteuid() == 0 else ["sudo"]
 
 
+def path() -> str:
+    """Where programs are looked for; sbin is where some of them lie."""
+    return os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+
+
 def install() -> None:
-    """Install what is missing, through apt; sbin is where some of it lies."""
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    """Install what is missing, through apt."""
     # A daemon that answers may be anybody's packaging of Docker.
     wanted = {"debootstrap": PACKAGES["debootstrap"]} if answers() else PACKAGES
-    missing = [package for program, package in wanted.items() if not shutil.which(program, path=path)]
+    missing = [package for program, package in wanted.items() if not shutil.which(program, path=path())]
     if not missing:
         return
     apt = [*_privilege(), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]
