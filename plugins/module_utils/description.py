@@ -80,6 +80,9 @@ def last(path: str) -> str:
 
 def check_text(path: str, value: str, option: Option) -> Iterator[Problem]:
     """Yield what is wrong with a text, by choices and pattern."""
+    if option.get("secret") and value and is_placeholder(value):
+        yield Problem(path, "is a placeholder", "write the real secret, encrypted")
+        return
     choices = option.get("choices")
     if choices and value not in choices:
         meant = nearest(value, choices)

@@ -65,6 +65,7 @@ def lines(text: str) -> list[str]:
             ["ports.edge[0]: '443/tpc' is not possible; write `edge: [443/tcp]`"],
         ),
         ("{domain: a.b, key: ab1}", ["key: the secret is not possible; write `key: '{{ vault_key }}'`"]),
+        ("{domain: a.b, key: change_me}", ["key: is a placeholder; write the real secret, encrypted"]),
         ("{domain: a.b, count: true}", ["count: is true or false, not a number; write a number"]),
     ],
 )
