@@ -81,7 +81,10 @@ def test_browser_finds_pages_search_and_links_without_a_complaint(browse: Callab
     assert "firewall" in seen["found"].lower()
     assert seen["url"] != URL
     assert seen["console"] == []
-    assert len([link for link in seen["links"] if link.startswith(URL)]) > 3
+    links = {link.partition("#")[0] for link in seen["links"] if link.startswith(URL)}
+    assert len(links) > 3
+    followed = browse(*(step for link in sorted(links) for step in ({"open": link}, {"wait": "main h1"})))
+    assert followed["console"] == []
 
 
 @pytest.mark.usefixtures("converged")
