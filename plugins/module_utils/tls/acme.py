@@ -79,6 +79,8 @@ def problems(settings: Settings) -> list[str]:
     found = []
     if not settings.directory.startswith("https://"):
         found.append(f"ACME directory {settings.directory!r}: write production, staging or an address with https://")
+    if settings.renew_days < 1:
+        found.append(f"renew_days is {settings.renew_days}: a certificate is renewed at least a day before its end")
     names = [wanted.name for wanted in settings.wanted]
     found += [f"{name}: wanted more than once" for name in sorted({name for name in names if names.count(name) > 1})]
     for wanted in settings.wanted:

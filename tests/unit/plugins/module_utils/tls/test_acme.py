@@ -82,9 +82,9 @@ def test_problems_are_named(wanted: acme.Wanted, text: str | None) -> None:
     assert found == [] if text is None else text in "\n".join(found)
 
 
-def test_a_name_wanted_twice_and_a_plain_directory_are_refused() -> None:
-    found = acme.problems(acme.Settings("http://acme.example.com", (DOCS, DOCS)))
-    assert [text.partition(":")[0] for text in found] == ["ACME directory 'http", "docs"]
+def test_a_name_wanted_twice_a_plain_directory_and_a_renewal_after_the_end_are_refused() -> None:
+    found = acme.problems(acme.Settings("http://acme.example.com", (DOCS, DOCS), renew_days=0))
+    assert [text.partition(":")[0] for text in found] == ["ACME directory 'http", "renew_days is 0", "docs"]
 
 
 def test_settings_are_read_from_the_file_of_the_timer() -> None:
