@@ -128,11 +128,15 @@ def files(folder: Path, names: list[str]) -> t.Iterator[Path]:
 
 
 def role_options(roles: str) -> set[str]:
-    """Return the public variables of the roles in a folder."""
+    """Return the public variables of the roles in a folder, but for those that the playbooks beside it overrule."""
     names: set[str] = set()
     for path in Path(roles).glob("*/meta/argument_specs.yml"):
         specs = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]
         names |= {name for entry in specs.values() for name in entry.get("options") or {}}
+    for path in Path(roles).parent.glob("playbooks/*.yml"):
+        plays = yaml.safe_load(path.read_text(encoding="utf-8")) or []
+        used = [role for play in plays for role in play.get("roles") or [] if isinstance(role, dict)]
+        names -= {name for role in used for name in role.get("vars") or {}}
     return names
 
 

@@ -29,11 +29,14 @@ def test_files_of_a_group_are_a_file_or_a_folder_without_what_ansible_leaves_out
     assert found == ["all.yml", "web/a.yml", "web/b.yaml", "web/deep/c.json"]
 
 
-def test_variables_of_roles_are_known(tmp_path: Path) -> None:
-    meta = tmp_path / "nginx/meta"
-    meta.mkdir(parents=True)
-    (meta / "argument_specs.yml").write_text("argument_specs: {main: {options: {nginx_sites: {}}}, other: {}}")
-    assert preflight.role_options(str(tmp_path)) == {"nginx_sites"}
+def test_variables_of_roles_are_known_but_for_those_that_playbooks_overrule(tmp_path: Path) -> None:
+    for name, text in (
+        ("roles/nginx/meta/argument_specs.yml", "argument_specs: {main: {options: {a: {}, b: {}}}, other: {}}"),
+        ("playbooks/edge.yml", "[{hosts: all, roles: [base, {role: nginx, vars: {b: 1}}]}, {import_playbook: x.yml}]"),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    assert preflight.role_options(str(tmp_path / "roles")) == {"a"}
 
 
 @pytest.mark.parametrize(
