@@ -35,6 +35,8 @@ COMMIT
 DOCKER = "-A FORWARD -j DOCKER-USER\n-A FORWARD -o docker0 -j DOCKER\n-A FORWARD -i docker0 -j ACCEPT\n"
 WITH_DOCKER = WANTED.replace("-A FORWARD -j ufw", DOCKER + "-A FORWARD -j ufw")
 BAN = "-A INPUT -p tcp -j f2b-sshd\n"
+BANS = ":f2b-sshd - [0:0]\n-A f2b-sshd -s 192.0.2.1/32 -j REJECT --reject-with tcp-reset\n-A f2b-sshd -j RETURN\n"
+MINE = ":MINE - [0:0]\n:DEEPER - [0:0]\n-A MINE -p tcp -g DEEPER\n-A DEEPER -p tcp -m tcp --dport 8080 -j ACCEPT\n"
 OPEN = "-A INPUT -p tcp -m tcp --dport 8080 -j ACCEPT\n"
 EMPTY = ":INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
 
@@ -45,7 +47,17 @@ EMPTY = ":INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
         pytest.param(WANTED, [], id="as wanted"),
         pytest.param(WANTED.replace("[0:0]", "[7:420]"), [], id="counters do not matter"),
         pytest.param(WITH_DOCKER, [], id="beside Docker's rules"),
-        pytest.param(WANTED.replace("-A INPUT -j ufw-before", BAN + "-A INPUT -j ufw-before"), [], id="a ban is left"),
+        pytest.param(BANS + WANTED.replace("-A INPUT -j ufw-b", BAN + "-A INPUT -j ufw-b"), [], id="a ban is left"),
+        pytest.param(
+            MINE + WANTED.replace("-A INPUT -j ufw-before", "-A INPUT -j MINE\n-A INPUT -j ufw-before"),
+            ["-D INPUT -j MINE"],
+            id="a port opened in a chain of its own",
+        ),
+        pytest.param(
+            MINE + WITH_DOCKER.replace("-A FORWARD -j DOCKER-USER", "-A FORWARD -j MINE\n-A FORWARD -j DOCKER-USER"),
+            ["-D FORWARD -j DOCKER-USER", "-I FORWARD 1 -j DOCKER-USER"],
+            id="something accepted in a chain of its own before Docker's jump",
+        ),
         pytest.param(
             EMPTY,
             [
