@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 import time
 import typing as t
@@ -101,7 +102,7 @@ def begin(of: Settings, to: str) -> dict[str, t.Any]:
     if stack.marker():
         raise Problem("an upgrade has begun already: keep or revert it first")
     now = stack.release(of)
-    note = {"from": now, "to": to, "snapshot": f"before-{to}", "phase": "copying"}
+    note = {"from": now, "to": to, "snapshot": f"before-{to}", "phase": "copying", "run": secrets.token_hex(4)}
     shutil.rmtree(SNAPSHOTS / note["snapshot"], ignore_errors=True)
     write(MARKER, json.dumps(note))
     try:
@@ -110,15 +111,23 @@ def begin(of: Settings, to: str) -> dict[str, t.Any]:
         stack.compose(of, "start")
         MARKER.unlink()
         raise
-    write(MARKER, json.dumps({**note, "phase": "begun"}))
+    write(MARKER, json.dumps({**note, "phase": "begun", "begun": int(time.time())}))
     return note
 
 
-def revert(of: Settings) -> dict[str, t.Any]:
-    """Go back to the snapshot of the upgrade that has begun; may be killed and started again at any time."""
+def begun(run_id: str) -> dict[str, t.Any]:
+    """Return what the upgrade that has begun has noted; a run ends its own alone, an operator without an id any."""
     note = stack.marker()
     if not note:
-        raise Problem("no upgrade has begun: there is nothing to go back from")
+        raise Problem("no upgrade has begun: there is nothing to end")
+    if run_id not in ("", note["run"]):
+        raise Problem("the upgrade that has begun is that of another run")
+    return note
+
+
+def revert(of: Settings, run_id: str = "") -> dict[str, t.Any]:
+    """Go back to the snapshot of the upgrade that has begun; may be killed and started again at any time."""
+    note = begun(run_id)
     if note["phase"] == "begun":
         put_back(of, SNAPSHOTS / note["snapshot"])
     stack.compose(of, "up", "--detach", "--remove-orphans")
@@ -146,12 +155,11 @@ def put_back(of: Settings, source: Path) -> None:
         sync(path, found[path.name], keep_new=path.name in KEEPS_NEW)
 
 
-def keep(_of: Settings) -> dict[str, t.Any]:
+def keep(_of: Settings, run_id: str = "") -> dict[str, t.Any]:
     """Stay with the release of the upgrade that has begun; its snapshot goes."""
-    note = stack.marker()
-    if note:
-        MARKER.unlink()
-        shutil.rmtree(SNAPSHOTS / note["snapshot"], ignore_errors=True)
+    note = begun(run_id)
+    MARKER.unlink()
+    shutil.rmtree(SNAPSHOTS / note["snapshot"], ignore_errors=True)
     return note
 
 
@@ -273,5 +281,8 @@ def load_sql(of: Settings, sql: Path) -> None:
 
 def status(of: Settings) -> dict[str, t.Any]:
     """Return what is there."""
+    note = stack.marker()
+    if note:
+        note["stale"] = stack.stale(note)
     kept = sorted(path.name for path in SNAPSHOTS.iterdir()) if SNAPSHOTS.is_dir() else []
-    return {"release": stack.release(of), "upgrade": stack.marker(), "snapshots": kept, "state": str(STATE)}
+    return {"release": stack.release(of), "upgrade": note, "snapshots": kept, "state": str(STATE)}

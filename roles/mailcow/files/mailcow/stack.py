@@ -16,6 +16,8 @@ from mailcow.host import MARKER, STATE, Problem, Settings, configuration, run, w
 CERTIFICATE_USERS = ("postfix-mailcow", "dovecot-mailcow", "nginx-mailcow")
 # What answers in clear, by its variable of mailcow.conf, and how it begins.
 GREETINGS = {"SMTP_PORT": b"220", "IMAP_PORT": b"* OK"}
+# Seconds within which an upgrade that has begun is one that runs, or that was killed just now.
+FRESH = 3600
 RESTART = STATE / "restart-for-certificate"
 # What containers must find, and mailcow's own installer would have made.
 PLACEHOLDER = "data/conf/rspamd/override.d/worker-controller-password.inc"
@@ -56,10 +58,21 @@ def marker() -> dict[str, t.Any]:
     return found
 
 
+def stale(note: t.Mapping[str, t.Any]) -> bool:
+    """Tell whether an upgrade was left so long ago that mail was used since, which the way back would lose."""
+    return time.time() - note.get("begun", time.time()) > FRESH
+
+
 def refuse(of: Settings) -> None:
     """Stop where another release is wanted than the one that holds mail, unless an upgrade has begun."""
+    note = marker()
+    if stale(note):
+        raise Problem(
+            f"the upgrade to {note['to']} was never ended. Stay with what runs: vise-mailcow keep; go back to the "
+            "databases of before it, without what was changed since: vise-mailcow revert"
+        )
     now = release(of)
-    if now and now != of.version and marker().get("to") != of.version:
+    if now and now != of.version and note.get("to") != of.version:
         raise Problem(f"mailcow is at {now}, and {of.version} is wanted: upgrade_mail.yml goes there with a way back")
 
 

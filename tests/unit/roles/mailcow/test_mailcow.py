@@ -8,6 +8,7 @@ import re
 import socket
 import sys
 import threading
+import time
 import types
 import typing as t
 from pathlib import Path
@@ -157,19 +158,46 @@ def test_what_does_not_run_as_wanted_is_named(
 
 @pytest.mark.parametrize(
     ("now", "upgrade", "refused"),
-    [("", {}, False), ("2026-07a", {}, False), ("2026-03b", {}, True), ("2026-03b", {"to": "2026-07a"}, False)],
+    [
+        ("", {}, ""),
+        ("2026-07a", {}, ""),
+        ("2026-03b", {}, r"mailcow is at 2026-03b.*upgrade_mail\.yml"),
+        ("2026-03b", {"to": "2026-07a"}, ""),
+        ("2026-07a", {"to": "2026-07a", "begun": time.time() - 60}, ""),
+        ("2026-07a", {"to": "2026-07a", "begun": time.time() - 7200}, "2026-07a was never ended.*vise-mailcow keep"),
+    ],
 )
 def test_another_release_needs_an_upgrade(
-    code: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, now: str, upgrade: dict[str, str], refused: bool
+    code: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, now: str, upgrade: dict[str, t.Any], refused: str
 ) -> None:
     monkeypatch.setattr(code.stack, "release", lambda _of: now)
     monkeypatch.setattr(code.stack, "marker", lambda: upgrade)
     of = code.host.Settings(Path("/opt"), "", "2026-07a", "", "", 8080, 1)
     if refused:
-        with pytest.raises(code.host.Problem, match=r"mailcow is at 2026-03b.*upgrade_mail\.yml"):
+        with pytest.raises(code.host.Problem, match=refused):
             code.stack.refuse(of)
     else:
         code.stack.refuse(of)
+
+
+@pytest.mark.parametrize(
+    ("upgrade", "run", "refused"),
+    [
+        ({}, "", "no upgrade has begun"),
+        ({"run": "a"}, "", ""),
+        ({"run": "a"}, "a", ""),
+        ({"run": "b"}, "a", "that of another run"),
+    ],
+)
+def test_a_run_ends_its_own_upgrade_alone(
+    code: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, upgrade: dict[str, str], run: str, refused: str
+) -> None:
+    monkeypatch.setattr(code.stack, "marker", lambda: upgrade)
+    if refused:
+        with pytest.raises(code.host.Problem, match=refused):
+            code.copies.begun(run)
+    else:
+        assert code.copies.begun(run) == upgrade
 
 
 @pytest.mark.parametrize(("needed", "present", "fits"), [(100, 0, False), (100, 50, True), (10, 0, True)])
