@@ -119,3 +119,32 @@ def test_what_nginx_refuses_is_put_back(
     monkeypatch.setattr(program.subprocess, "run", refuse)
     assert program.main(["refresh", "v4"]) == 1
     assert (tmp_path / "ranges.conf").read_text() == "old"
+
+
+@pytest.mark.parametrize("refused", [["nginx", "-t", "-q"], ["systemctl", "reload", "nginx.service"]])
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_a_failed_or_killed_run_left_is_made_up_for(
+    program: types.ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: list[str], killed: bool
+) -> None:
+    ran: list[list[str]] = []
+
+    def refuse(argv: list[str], **_: Any) -> None:
+        ran.append(argv)
+        if argv == refused:
+            raise program.subprocess.CalledProcessError(1, argv)
+
+    (tmp_path / "ranges.conf").write_text("old")
+    answers(program, monkeypatch, v4="198.51.100.0/24")
+    if killed:
+        # Between the two files and the check
+        (tmp_path / "ranges.loaded").write_text("old")
+        (tmp_path / "ranges.conf").write_text(program.render(["198.51.100.0/24"]))
+    with monkeypatch.context() as patch:
+        patch.setattr(program.subprocess, "run", refuse)
+        assert program.main(["refresh", "v4"]) == 1
+    assert ((tmp_path / "ranges.conf").read_text() == "old") == (refused[0] == "nginx")
+    monkeypatch.setattr(program.subprocess, "run", lambda argv, **_: ran.append(argv))
+    ran.clear()
+    assert program.main(["refresh", "v4"]) == 0
+    assert ran == [["nginx", "-t", "-q"], ["systemctl", "reload", "nginx.service"]]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ranges.conf"]
