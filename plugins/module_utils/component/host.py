@@ -246,12 +246,14 @@ def await_probes(probes: t.Iterable[Probe], generation: str) -> str:
     return ""
 
 
-def check_in_private_view(changes: t.Sequence[Change], checks: t.Sequence[t.Sequence[str]]) -> str:
+def check_in_private_view(
+    changes: t.Sequence[Change], checks: t.Sequence[t.Sequence[str]], owned: t.Iterable[str] = ()
+) -> str:
     """Run the checks where the changes are already made and nobody else sees them; return what was refused.
 
-    A child process gets a mount namespace of its own, lays an overlay over each directory that changes, and makes the
-    changes there. All of it is in memory and ends with the child, so a configuration that is refused, or a run that is
-    killed, leaves nothing behind.
+    A child process gets a mount namespace of its own, lays an overlay over each directory that changes or has files of
+    the component, beside which a check may write, and makes the changes there. All of it is in memory and ends with the
+    child, so a configuration that is refused, or a run that is killed, leaves nothing behind.
     """
     if not checks:
         return ""
@@ -259,7 +261,7 @@ def check_in_private_view(changes: t.Sequence[Change], checks: t.Sequence[t.Sequ
     child = os.fork()
     if child == 0:
         os.close(reader)
-        _report_and_exit(writer, changes, checks)
+        _report_and_exit(writer, changes, checks, owned)
     os.close(writer)
     with os.fdopen(reader, "rb") as handle:
         answer = handle.read().decode("utf-8", "replace")
@@ -267,9 +269,11 @@ def check_in_private_view(changes: t.Sequence[Change], checks: t.Sequence[t.Sequ
     return answer or (f"the check ended with wait status {status}" if status else "")
 
 
-def _report_and_exit(writer: int, changes: t.Sequence[Change], checks: t.Sequence[t.Sequence[str]]) -> None:
+def _report_and_exit(
+    writer: int, changes: t.Sequence[Change], checks: t.Sequence[t.Sequence[str]], owned: t.Iterable[str]
+) -> None:
     try:
-        _enter_private_view([change.path for change in changes])
+        _enter_private_view([*(change.path for change in changes), *owned])
         for change in changes:
             write_node(change.path, change.after)
         answer = _first_refusal(checks)

@@ -112,7 +112,8 @@ def refuse(wanted: Wanted, found: Plan) -> None:
     """Raise when the change cannot be made safely; the host is as it was."""
     reason = plan.refusal(found.changes)
     if not reason and found.changes and not found.needs.actions():
-        reason = host.check_in_private_view(found.changes, wanted.checks)
+        owned = [path for path, node in wanted.nodes.items() if node.kind == "file"]
+        reason = host.check_in_private_view(found.changes, wanted.checks, owned)
     if reason:
         raise HostError(f"{wanted.name}: refused, nothing was changed: {reason}")
 
