@@ -95,3 +95,13 @@ def test_primary_stays_fenced_while_a_standby_cannot_be_asked(tmp_path: Path) ->
     said = refused("unfence_primary", f"--inventory={inventory(tmp_path, 'hosts')}")
     assert "db-2 cannot be asked, or is no standby any more" in said
     assert "TASK [Let it serve again]" not in said
+
+
+def test_drill_looks_at_a_platform_without_databases_and_caches(tmp_path: Path) -> None:
+    (tmp_path / "hosts.json").write_text(json.dumps({"all": {"children": {"edge": {}}}}))
+    found = tmp_path / "found.json"
+    options = ["--inventory", str(tmp_path / "hosts.json"), "--extra-vars", json.dumps({"drill_found": str(found)})]
+    command = ["ansible-playbook", *options, "playbooks/drill_check.yml"]
+    done = subprocess.run(command, cwd=collection.ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(found.read_text())["checks"] == []
