@@ -80,6 +80,8 @@ def test_settings_win_and_lists_are_lines(program: types.ModuleType) -> None:
         ("+acl|setuser", True),
         ("+flushall", True),
         ("+@admin", True),
+        *((f"+@{name}", True) for name in ("slow", "fast", "read", "write", "keyspace", "connection", "setting")),
+        *((f"+@{name}", False) for name in ("set", "stream", "blocking")),
         ("+@all", True),
         ("allcommands", True),
         ("~*", True),
