@@ -20,6 +20,8 @@ import subprocess
 import time
 import typing as t
 
+from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster import History
+
 from . import repository, targets, timelines, tool
 from .targets import Impossible
 
@@ -598,7 +600,8 @@ def restore(wanted: Wanted) -> dict[str, t.Any]:
             "seconds": {**seconds, "began": began},
         }
         # What is archived while the old cluster stops is caught up with; where the archive is away then, nothing comes.
-        return _switch(wanted, plan.live, lambda: newest_wal(wanted, plan, backup) or newest, report)
+        way = Way(backup.system, plan.course(backup).history(backup))
+        return _switch(wanted, plan.live, lambda: newest_wal(wanted, plan, backup) or newest, way, report)
 
 
 def _first_usable(
@@ -621,7 +624,21 @@ def _first_usable(
     raise Impossible(f"no set leads to the target; {state}.\n{tried}")
 
 
-def _switch(wanted: Wanted, live: str, newest_now: t.Callable[[], str], report: dict[str, t.Any]) -> dict[str, t.Any]:
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """Which cluster a restore brings back, and on which timelines."""
+
+    system: int
+    history: History
+
+    def leads_from(self, end: t.Mapping[str, t.Any]) -> bool:
+        """Tell whether what lay there was this cluster, on this way: only then its end says what was lost."""
+        return bool(end) and end["system"] == self.system and self.history.includes(end["timeline"], end["lsn"])
+
+
+def _switch(
+    wanted: Wanted, live: str, newest_now: t.Callable[[], str], way: Way, report: dict[str, t.Any]
+) -> dict[str, t.Any]:
     """Put the proven copy in the old one's place, and let it catch up with what was archived meanwhile."""
     moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     old = "" if wanted.delta or not os.path.isdir(wanted.data) else f"{wanted.data}.before-{moment}"
@@ -643,6 +660,7 @@ def _switch(wanted: Wanted, live: str, newest_now: t.Callable[[], str], report: 
             raise Impossible(f"the restored cluster does not come up: {error}") from error
         put_back(wanted, left)
         raise Impossible(f"the restored cluster does not come up, the old one was put back: {error}") from error
+    end = end if way.leads_from(end) else {}
     report["lost"] = targets.lost(wanted.target, reached.last_commit, reached.lsn, end)
     report["lsn"] = reached.lsn
     report["last_commit"] = targets.clock(reached.last_commit) if reached.last_commit else ""
@@ -678,6 +696,8 @@ def control(wanted: Wanted) -> dict[str, t.Any]:
         return {}
     moment = time.strptime(values["Time of latest checkpoint"], "%a %b %d %H:%M:%S %Y")
     return {
+        "system": int(values["Database system identifier"]),
+        "timeline": int(values["Latest checkpoint's TimeLineID"]),
         "lsn": values["Latest checkpoint location"],
         "clean": values["Database cluster state"].startswith("shut down"),
         "time": time.mktime(moment),
@@ -702,7 +722,9 @@ def _finish(wanted: Wanted, report: dict[str, t.Any]) -> dict[str, t.Any]:
         wanted.psql(f"alter system reset {name}")
     wanted.psql("select pg_reload_conf()")
     # A table of this session alone, and a transaction that is committed.
-    written = wanted.psql("create table pg_temp.proof as select pg_current_xact_id()::text")
+    # Whether the guard over the archive lets applications write is another matter: it looks again by itself.
+    proof = "begin read write; create table pg_temp.proof as select pg_current_xact_id()::text; commit"
+    written = wanted.psql(proof)
     if written.failed:
         raise Impossible(f"the restored cluster takes no writes: {written.text}; run the restore again to finish it")
     report["timeline"] = int(wanted.psql("select timeline_id from pg_control_checkpoint()").out or 0)

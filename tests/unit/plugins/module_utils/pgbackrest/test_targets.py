@@ -208,6 +208,11 @@ def test_a_second_copy_needs_room() -> None:
     ("target", "old", "says"),
     [
         (at(1000), {}, "10 s before the target"),
+        (
+            at(1000),
+            {"lsn": "0/9", "clean": True, "time": 8200.0},
+            "after the target, until the old cluster was shut down 7200 s",
+        ),
         (Target("name", "x"), {}, "as was asked"),
         (Target(), {}, "not yet archived is not"),
         (Target(), {"lsn": "0/9", "clean": True, "time": 995.0}, "Nothing is lost"),
