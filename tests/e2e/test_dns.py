@@ -289,6 +289,13 @@ def test_stage_keeps_records_settings_and_rules(publish: Publish) -> None:
     assert publish(playbook="dns", cloudflare_rules={"http_request_firewall_custom": []}).code == 0
 
 
+def test_stage_hears_of_all_that_the_token_may_not_before_it_publishes(publish: Publish, world: Any) -> None:
+    refused = publish(playbook="dns", cloudflare_token=token("dns"), cloudflare_rules={"http_ratelimit": []})
+    assert refused.code != 0
+    assert "the token lacks Zone / Zone Settings / Edit, Zone / Zone WAF / Edit" in re.sub(r"\s+", " ", refused.text)
+    assert world(f"dig +short {DOMAIN} MX").stdout == ""
+
+
 def test_stage_without_a_token_does_nothing(publish: Publish) -> None:
     done = publish(playbook="dns", cloudflare_token="")
     assert done.code == 0, done.text
