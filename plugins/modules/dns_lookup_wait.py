@@ -190,7 +190,8 @@ def missing(server: str, wanted: Wanted, ask: Ask) -> tuple[Wanted, list[str]]:
     for (name, kind), values in wanted.items():
         try:
             got = ask(server, name, kind)
-        except dns.exception.DNSException as error:
+        # A long answer comes by TCP, which a server may refuse or end early
+        except (dns.exception.DNSException, OSError, EOFError) as error:
             got, reason = set(), f"no answer ({type(error).__name__})"
         else:
             reason = f"it answers {', '.join(map(records.short, sorted(got))) or 'nothing'}"
@@ -208,7 +209,7 @@ def reachable(servers: Sequence[str], zone: str, ask: Ask) -> tuple[list[str], l
             ask(server, zone, "SOA")
         except OSError:
             found[1].append(server)
-        except dns.exception.DNSException:
+        except (dns.exception.DNSException, EOFError):
             found[0].append(server)
         else:
             found[0].append(server)

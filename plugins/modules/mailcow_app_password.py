@@ -102,8 +102,11 @@ def create(options: Row) -> Row:
 
 
 def update(changes: Row, found: sync.Found) -> Row:
-    """Return the API's attributes of a change; without the mailbox it would become one of the API's own user."""
-    return {"username": found.values["mailbox"], **attributes(changes)}
+    """Return the API's attributes of a change.
+
+    Without the mailbox it would become one of the API's own user; without its name, that would be escaped once more.
+    """
+    return {"username": found.values["mailbox"], "app_name": found.values["name"], **attributes(changes)}
 
 
 KIND = sync.Kind("app-passwd", "key", create, update, ("password",))

@@ -90,6 +90,7 @@ actions:
   sample: ["add transport example.com"]
 """
 
+import ipaddress
 import re
 import typing as t
 
@@ -111,6 +112,14 @@ def transport_attributes(options: Row) -> Row:
     """Return a transport's options in the API's words."""
     words = {"host": "nexthop"}
     return {words.get(key, key): sync.plain(value) for key, value in options.items()}
+
+
+def next_hop(host: str | None) -> str | None:
+    """Return where a transport leads, as mailcow keeps it: a bare address in brackets."""
+    try:
+        return f"[{ipaddress.ip_address(host or '')}]"
+    except ValueError:
+        return host
 
 
 def update_relay(changes: Row, _found: sync.Found) -> Row:
@@ -157,7 +166,8 @@ def problems(relays: t.Sequence[Row], transports: t.Sequence[Row]) -> list[str]:
 
 def planned(client: Client, params: dict[str, t.Any]) -> list[sync.Step]:
     """Return what has to be done."""
-    sync.refuse(problems(params["relay_hosts"], params["transports"]))
+    ways = [{**entry, "host": next_hop(entry["host"])} for entry in params["transports"]]
+    sync.refuse(problems(params["relay_hosts"], ways))
     steps = []
     if params["relay_hosts"]:
         relays = {
@@ -172,7 +182,7 @@ def planned(client: Client, params: dict[str, t.Any]) -> list[sync.Step]:
             )
             for row in client.rows("transport", "all")
         }
-        steps += sync.plan(TRANSPORTS, params["transports"], transports)
+        steps += sync.plan(TRANSPORTS, ways, transports)
     return steps
 
 

@@ -186,6 +186,7 @@ def main() -> None:
         {
             # These three are the controller's part; the action plugin takes them away.
             "schema": {"type": "dict", "default": {}},
+            "models": {"type": "dict", "default": {}},
             "roles": {"type": "path", "default": ""},
             "own_variables": {"type": "list", "elements": "str", "default": []},
             "system": {"type": "str", "default": "debian 13"},

@@ -11,7 +11,13 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Callable, Mapping, Sequence
 
-from ansible_collections.vise.platform.plugins.module_utils.cloudflare.client import Forbidden, Refusal, Session, Zone
+from ansible_collections.vise.platform.plugins.module_utils.cloudflare.client import (
+    ApiError,
+    Forbidden,
+    Refusal,
+    Session,
+    Zone,
+)
 from ansible_collections.vise.platform.plugins.module_utils.cloudflare.rules import PHASES
 
 NOBODY = "0" * 32
@@ -75,7 +81,11 @@ def analytics(session: Session, zone: Zone, name: str, since: str) -> list[dict[
     body = {"query": query, "variables": {"zone": zone.id, "since": since}}
     answer = session.patiently(name, session.post, path="/graphql", body=body)
     if answer.get("errors"):
-        raise Forbidden(f"Cloudflare: {answer['errors'][0].get('message')}; it needs the permission {name}")
+        text = f"Cloudflare: {answer['errors'][0].get('message')}"
+        code = (answer["errors"][0].get("extensions") or {}).get("code")
+        if code == "authz" or "does not have access" in text or "not authorized" in text:
+            raise Forbidden(f"{text}; it needs the permission {name}")
+        raise ApiError(text)
     zones = answer["data"]["viewer"]["zones"]
     return t.cast("list[dict[str, t.Any]]", zones[0]["httpRequests1dGroups"] if zones else [])
 

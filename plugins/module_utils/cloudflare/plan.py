@@ -154,7 +154,12 @@ def request(changes: Sequence[Change]) -> dict[str, list[dict[str, t.Any]]]:
     """Return the body of a batch call; the API deletes first, then changes, then adds."""
     parts: dict[str, list[dict[str, t.Any]]] = {
         "deletes": [{"id": c.before.id} for c in changes if c.before and not c.after],
-        "patches": [{"id": c.before.id, **body(c.after)} for c in changes if c.before and c.after],
+        # What is not named stays: tags that are to go are named as none. Without any, plans that know none are content.
+        "patches": [
+            {"id": c.before.id, **({"tags": []} if c.before.record.tags else {}), **body(c.after)}
+            for c in changes
+            if c.before and c.after
+        ],
         "posts": [body(c.after) for c in changes if c.after and not c.before],
     }
     return {name: part for name, part in parts.items() if part}

@@ -22,6 +22,9 @@ SERVERS_OWN = ("id", "version", "last_updated", "categories")
 # What it adds where nothing is said.
 DEFAULTS: Mapping[str, t.Any] = {"enabled": True, "description": ""}
 OPTIONAL = ("ref", "logging")
+# What it adds further in, beside what is empty or off. Whatever else somebody has added there is a difference, such as
+# overrides that switch managed rules off.
+FILLED = ("version", "origin_cache_control")
 
 
 def problems(rules: Sequence[Json]) -> list[str]:
@@ -46,10 +49,16 @@ def shown(rule: Json, wanted: Json) -> Json:
 
 
 def part_of(value: t.Any, wanted: t.Any) -> t.Any:
-    """Return of a mapping what is wanted, so that defaults that the server fills in are no difference."""
+    """Return a mapping without the defaults that the server fills in."""
     if isinstance(value, Mapping) and isinstance(wanted, Mapping):
-        return {key: part_of(value[key], wanted[key]) for key in value if key in wanted}
+        kept = {key: inner for key, inner in value.items() if key in wanted or not filled(key, inner)}
+        return {key: part_of(inner, wanted.get(key, inner)) for key, inner in kept.items()}
     return value
+
+
+def filled(key: str, value: t.Any) -> bool:
+    """Tell whether the server may have added this by itself; `enabled` is only there when somebody has set it."""
+    return key in FILLED or (not value and key != "enabled")
 
 
 def same(found: Sequence[Json], wanted: Sequence[Json]) -> bool:

@@ -99,6 +99,18 @@ def test_missing_permission_is_named(capsys: Any, double: Double) -> None:
             True,
         ),
         ({"action_parameters": {"cache": False}}, {"action_parameters": {"cache": True}}, False),
+        ({"action_parameters": {"id": "a", "version": "latest"}}, {"action_parameters": {"id": "a"}}, True),
+        (
+            {"action_parameters": {"id": "a", "overrides": {"enabled": False}}},
+            {"action_parameters": {"id": "a"}},
+            False,
+        ),
+        (
+            {"action_parameters": {"overrides": {"action": "log", "enabled": False}}},
+            {"action_parameters": {"overrides": {"action": "log"}}},
+            False,
+        ),
+        ({"ratelimit": {"period": 10, "requests_to_origin": False}}, {"ratelimit": {"period": 10}}, True),
         ({"action_parameters": {"cache": True}}, {}, False),
         ({"logging": {"enabled": True}}, {}, True),
         ({"enabled": False}, {}, False),

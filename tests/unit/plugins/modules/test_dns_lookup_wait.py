@@ -179,17 +179,21 @@ def test_server_without_a_way_to_it_is_skipped_and_one_must_be_left(
 
 
 @pytest.mark.usefixtures("answers")
-def test_server_that_does_not_answer_is_told(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [dns.exception.Timeout, ConnectionResetError, EOFError])
+def test_server_that_does_not_answer_is_told(
+    capsys: Any, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
     monkeypatch.setattr(dns_lookup_wait, "name_servers", lambda *_: ["127.0.0.1", "192.0.2.53"])
     ask = dns.query.udp_with_fallback
 
     def asked(query: Any, server: str, **more: Any) -> Any:
-        if server == "192.0.2.53":
-            raise dns.exception.Timeout
-        return ask(query, server, **more)
+        # That there is a way to the server has been seen by then
+        if server == "192.0.2.53" and query.question[0].rdtype == dns.rdatatype.MX:
+            raise error
+        return ask(query, "127.0.0.1", **more)
 
     monkeypatch.setattr(dns.query, "udp_with_fallback", asked)
-    assert wait(capsys, MX)["msg"].splitlines()[1:] == ["MX example.test at 192.0.2.53: no answer (Timeout)"]
+    assert wait(capsys, MX)["msg"].splitlines()[1:] == [f"MX example.test at 192.0.2.53: no answer ({error.__name__})"]
 
 
 def test_zone_without_name_servers_is_told(capsys: Any) -> None:

@@ -40,15 +40,16 @@ def test_same_one_is_no_change(mailcow: Mailcow) -> None:
     assert not mailcow.run(mailcow_app_password, [MAILBOXES, (ALL, [ROW])], app_passwords=wanted)["changed"]
 
 
-def test_change_names_the_mailbox(mailcow: Mailcow) -> None:
-    body = {"items": [5], "attr": {"username": "app@example.org", "protocols": ["imap_access", "smtp_access"]}}
+def test_change_names_the_mailbox_and_the_name(mailcow: Mailcow) -> None:
+    names = {"username": "app@example.org", "app_name": "app & jobs"}
+    body = {"items": [5], "attr": {**names, "protocols": ["imap_access", "smtp_access"]}}
     after = {**ROW, "imap_access": "1"}
     calls = [MAILBOXES, (ALL, [ROW]), ("edit/app-passwd", body, DONE), MAILBOXES, (ALL, [after])]
     assert mailcow.run(mailcow_app_password, calls, app_passwords=app(protocols=["smtp", "imap"]))["changed"]
 
 
 def test_password_is_set_anew_when_asked_to(mailcow: Mailcow) -> None:
-    body = {"items": [5], "attr": {"username": "app@example.org", **WORD}}
+    body = {"items": [5], "attr": {"username": "app@example.org", "app_name": "app & jobs", **WORD}}
     calls = [MAILBOXES, (ALL, [ROW]), ("edit/app-passwd", body, DONE), MAILBOXES, (ALL, [ROW])]
     wanted = app(password="s3cret-word")  # noqa: S106
     answer = mailcow.run(mailcow_app_password, calls, app_passwords=wanted, update_password="always")  # noqa: S106

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing as t
 
+import pytest
 from ansible_collections.vise.platform.plugins.modules import mailcow_transport
 
 from tests.unit.plugins.mailcow import DONE, Mailcow
@@ -47,6 +48,15 @@ def test_new_transport_is_added(mailcow: Mailcow) -> None:
 def test_same_ones_are_no_change(mailcow: Mailcow) -> None:
     calls: list[tuple[t.Any, ...]] = [(RELAYS, [RELAY_ROW]), (TRANSPORTS, [ROW])]
     assert not mailcow.run(mailcow_transport, calls, relay_hosts=relay(), transports=transport())["changed"]
+
+
+@pytest.mark.parametrize(
+    ("host", "kept"),
+    [("192.0.2.1", "[192.0.2.1]"), ("2001:db8::1", "[2001:db8::1]"), ("[192.0.2.1]:25", "[192.0.2.1]:25")],
+)
+def test_address_is_kept_in_brackets(mailcow: Mailcow, host: str, kept: str) -> None:
+    calls: list[tuple[t.Any, ...]] = [(TRANSPORTS, [{**ROW, "nexthop": kept}])]
+    assert not mailcow.run(mailcow_transport, calls, transports=transport(host=host))["changed"]
 
 
 def test_other_password_is_a_change_and_not_shown(mailcow: Mailcow) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 from stand_in.api.store import Row, Said, Store, given, is_address, is_domain, words
@@ -61,9 +62,17 @@ def _is_destination(text: str) -> bool:
     return text == "*" or is_domain(text.removeprefix(".")) or is_address(text)
 
 
+def _bracketed(nexthop: str) -> str:
+    """A bare IP address gets brackets."""
+    try:
+        return f"[{ipaddress.ip_address(nexthop)}]"
+    except ValueError:
+        return nexthop
+
+
 def add_transport(store: Store, said: Said, attributes: Row) -> None:
     """A way for destinations, which must not have one yet."""
-    nexthop = str(attributes.get("nexthop") or "").strip()
+    nexthop = _bracketed(str(attributes.get("nexthop") or "").strip())
     if not nexthop:
         return said.danger("invalid_nexthop")
     taken = [row["destination"] for row in store.rows("SELECT destination FROM transports")]
@@ -89,6 +98,7 @@ def edit_transport(store: Store, said: Said, items: list[Any], attributes: Row) 
             said.danger("relayhost_invalid", identity)
             continue
         row = {key: attributes.get(key) or now[key] for key in ("destination", "nexthop")}
+        row["nexthop"] = _bracketed(row["nexthop"])
         row |= {key: attributes.get(key, now[key]) for key in ("username", "password")}
         row |= {key: given(attributes, key, now[key]) for key in ("active", "is_mx_based")}
         if not row["is_mx_based"] and not _is_destination(row["destination"]):

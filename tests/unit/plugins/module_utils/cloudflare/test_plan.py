@@ -131,6 +131,18 @@ def test_request_holds_each_change_where_the_api_expects_it() -> None:
     assert [(entry["content"], entry["priority"]) for entry in request["posts"]] == [("mail.test", 10)]
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "sent"),
+    [((), (), None), (("a:b",), (), []), (("a:b",), ("c:d",), ["c:d"]), ((), ("c:d",), ["c:d"])],
+)
+def test_tags_that_are_to_go_are_sent_as_none(
+    before: tuple[str, ...], after: tuple[str, ...], sent: list[str] | None
+) -> None:
+    existing = found(record("A", "192.0.2.1", tags=before))
+    done = plan.plan(existing, [record("A", "192.0.2.1", ttl=60, tags=after)], PURGE)
+    assert plan.request(done.changes)["patches"][0].get("tags") == sent
+
+
 def test_table_shows_what_happens_to_each_record_and_how_many() -> None:
     existing = found(A1, record("TXT", "old", "gone.test"), SPF)
     long = record("TXT", "v=DKIM1; " + "p" * 400, "key.test")
