@@ -70,6 +70,7 @@ actions:
 """
 
 import html
+import re
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -117,9 +118,14 @@ def key(mailbox: str, name: str) -> str:
     return f"{mailbox} {name}"
 
 
+def plain(name: str) -> str:
+    """Return a name unescaped; mailcow escapes it for HTML when it stores it, when it shows it, and at some edits."""
+    return re.sub(r"&(?:amp;)*(amp|lt|gt|quot|#0*39);", lambda match: html.unescape(f"&{match[1]};"), name).strip()
+
+
 def read(row: Row) -> Row:
-    """Return an app password in the module's words; the API escapes names for HTML."""
-    name = html.unescape(row["name"])
+    """Return an app password in the module's words."""
+    name = plain(row["name"])
     return {
         "key": key(row["mailbox"], name),
         "mailbox": row["mailbox"],
@@ -140,7 +146,8 @@ def planned(client: Client, params: dict[str, t.Any]) -> list[sync.Step]:
     wanted = [
         {
             **entry,
-            "key": key(entry["mailbox"], entry["name"]),
+            "name": plain(entry["name"]),
+            "key": key(entry["mailbox"], plain(entry["name"])),
             "protocols": entry["protocols"] and [name for name in PROTOCOLS if name in entry["protocols"]],
         }
         for entry in params["app_passwords"]

@@ -115,11 +115,12 @@ def transport_attributes(options: Row) -> Row:
 
 
 def next_hop(host: str | None) -> str | None:
-    """Return where a transport leads, as mailcow keeps it: a bare address in brackets."""
+    """Return where a transport leads, as mailcow keeps it: a bare address in brackets, a relay host's as it is."""
     try:
-        return f"[{ipaddress.ip_address(host or '')}]"
+        ipaddress.ip_address(host or "")
     except ValueError:
         return host
+    return f"[{host}]"
 
 
 def update_relay(changes: Row, _found: sync.Found) -> Row:

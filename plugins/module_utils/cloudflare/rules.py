@@ -22,9 +22,12 @@ SERVERS_OWN = ("id", "version", "last_updated", "categories")
 # What it adds where nothing is said.
 DEFAULTS: Mapping[str, t.Any] = {"enabled": True, "description": ""}
 OPTIONAL = ("ref", "logging")
-# What it adds further in, beside what is empty or off. Whatever else somebody has added there is a difference, such as
-# overrides that switch managed rules off.
+# What it adds further in: the version that a managed ruleset is at, and whether the zone's plan heeds the origin's
+# headers; what nobody has switched on; what says nothing. Whatever else is there somebody has added, and it is a
+# difference, such as overrides that switch managed rules off.
 FILLED = ("version", "origin_cache_control")
+FILLED_OFF = ("requests_to_origin", "preserve_query_string")
+EMPTY: tuple[t.Any, ...] = (None, "", [], {})
 
 
 def problems(rules: Sequence[Json]) -> list[str]:
@@ -57,8 +60,8 @@ def part_of(value: t.Any, wanted: t.Any) -> t.Any:
 
 
 def filled(key: str, value: t.Any) -> bool:
-    """Tell whether the server may have added this by itself; `enabled` is only there when somebody has set it."""
-    return key in FILLED or (not value and key != "enabled")
+    """Return whether the server may have added this by itself."""
+    return key in FILLED or (key in FILLED_OFF and value is False) or value in EMPTY
 
 
 def same(found: Sequence[Json], wanted: Sequence[Json]) -> bool:

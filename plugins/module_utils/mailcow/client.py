@@ -36,7 +36,9 @@ Row = dict[str, t.Any]
 
 
 class MailcowError(Exception):
-    """Something that mailcow refused, in words for its operator."""
+    """Something that mailcow refused, in words for its operator, and what of a plan it was asked for then."""
+
+    tried: tuple[str, ...] = ()
 
 
 class MailcowDown(MailcowError):

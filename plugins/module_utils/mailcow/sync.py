@@ -176,9 +176,8 @@ def batches(steps: t.Sequence[Step]) -> list[tuple[Step, list[Step]]]:
     return [(group[0], group) for group in groups.values()]
 
 
-def apply(client: Client, steps: t.Sequence[Step]) -> None:
-    """Do it; an error says what was done before."""
-    done: list[str] = []
+def apply(client: Client, steps: t.Sequence[Step], done: list[str]) -> None:
+    """Do it, and note what is done; an error says what was done before."""
     for step, group in batches(steps):
         try:
             if step.verb == "add":
@@ -190,7 +189,9 @@ def apply(client: Client, steps: t.Sequence[Step]) -> None:
         except MailcowError as error:
             tried = "; ".join(one.text for one in group)
             before = f"; done before that: {'; '.join(done)}" if done else "; nothing was changed before that"
-            raise type(error)(f"{tried}: {error}{before}") from error
+            problem = type(error)(f"{tried}: {error}{before}")
+            problem.tried = tuple(one.text for one in group)
+            raise problem from error
         done += [one.text for one in group]
 
 
@@ -216,13 +217,29 @@ Preparer = t.Callable[[Step], Step]  # gives a step what its call needs and nobo
 def converge(
     client: Client, planner: Planner, params: dict[str, t.Any], check_mode: bool, prepare: Preparer | None = None
 ) -> list[Step]:
-    """Plan, apply unless in check mode, and see that mailcow now holds what it said it took."""
-    steps = planner(client, params)
-    if steps and not check_mode:
-        apply(client, [prepare(step) for step in steps] if prepare else steps)
-        left = planner(client, {**params, "update_password": "on_create"})
-        if left:
-            raise Refused(f"mailcow took it, and does not hold it: {'; '.join(step.text for step in left)}")
+    """Plan, apply unless in check mode, and see that mailcow now holds what it said it took.
+
+    What is left then is applied once more: a new object may have come with a value of mailcow's own, and another run at
+    once may have done a part.
+    """
+    steps = left = planner(client, params)
+    done: list[str] = []
+    for last in () if check_mode else (False, True):
+        if not left:
+            break
+        try:
+            apply(client, [prepare(step) for step in left] if prepare else left, done)
+            left = planner(client, {**params, "update_password": "on_create"})
+        except Refused as refused:
+            try:
+                left = planner(client, params)
+            except MailcowError as error:
+                raise refused from error
+            # Somebody else did it when what was refused is no longer left to do
+            if (last and left) or {step.text for step in left}.intersection(refused.tried):
+                raise
+    if left and not check_mode:
+        raise Refused(f"mailcow took it, and does not hold it: {'; '.join(step.text for step in left)}")
     return steps
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import threading
 from collections.abc import Iterator
@@ -13,12 +14,15 @@ from typing import Any
 import pytest
 from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.vise.platform.plugins.module_utils.cloudflare import client
 from kit.cloudflare import server, tokens
 from kit.cloudflare.api import Api
-from kit.cloudflare.faults import Faults, Order
+from kit.cloudflare.faults import MODES, Faults, Order
 from kit.cloudflare.zones import Zones
 
 TOKEN = "canary-of-a-token-that-may-do-all-of-it"  # noqa: S105 (the double takes it)
+# At every call of a run, each on its own.
+FAULTS = pytest.mark.parametrize("mode", MODES)
 PLANS = {"example.test": "free", "elsewhere.test": "pro"}
 
 
@@ -70,6 +74,16 @@ def running() -> Iterator[Double]:
     finally:
         double.http.shutdown()
         double.http.server_close()
+
+
+def faulty(monkeypatch: pytest.MonkeyPatch, double: Double, text: str) -> list[float]:
+    """Fail so without keeping anybody waiting; return the seconds that are slept through from now on."""
+    clock: list[float] = []
+    monkeypatch.setattr(client, "Session", functools.partial(client.Session, sleep=clock.append))
+    monkeypatch.setattr(double.http.RequestHandlerClass, "patience", 0.01)
+    double.log.clear()
+    double.fail(text)
+    return clock
 
 
 def run(module: ModuleType, capsys: pytest.CaptureFixture[str], double: Double, **options: Any) -> dict[str, Any]:

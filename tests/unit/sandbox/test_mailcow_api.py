@@ -377,6 +377,37 @@ def test_app_password_is_for_the_protocols_that_are_named(filled: Api) -> None:
     assert filled.said("delete/app-passwd", [99]) == [("danger", "app_passwd_id_invalid")]
 
 
+def test_name_of_an_app_password_is_escaped_as_often_as_the_real_one_does(filled: Api) -> None:
+    attributes = {"username": "anna@one.test", "app_name": "a & 'b'", "active": "1"}
+    filled.said("add/app-passwd", {**attributes, "app_passwd": PASSWORD, "app_passwd2": PASSWORD})
+
+    def shown() -> Any:
+        return filled.get("app-passwd/all/anna@one.test")[0]["name"]
+
+    assert shown() == "a &amp;amp; &amp;#039;b&amp;#039;"
+    for attr, name in (({"app_name": "a & b"}, "a &amp;amp; b"), ({"active": "0"}, "a &amp;amp;amp;amp; b")):
+        filled.said("edit/app-passwd", {"items": [1], "attr": {"username": "anna@one.test", **attr}})
+        assert shown() == name
+
+
+@pytest.mark.parametrize(
+    ("host", "kept"), [("192.0.2.1", "[192.0.2.1]"), ("2001:DB8::1", "[2001:DB8::1]"), ("mx.test:25", "mx.test:25")]
+)
+def test_next_hop_that_is_an_address_is_kept_in_brackets(filled: Api, host: str, kept: str) -> None:
+    for verb, body in (
+        ("add", {"destination": "three.test", "nexthop": host}),
+        ("edit", {"items": [1], "attr": {"nexthop": host}}),
+    ):
+        filled.said(f"{verb}/transport", body)
+        assert filled.get("transport/all")[0]["nexthop"] == kept
+
+
+def test_new_relay_host_is_always_active(filled: Api) -> None:
+    filled.said("add/relayhost", {"hostname": "192.0.2.1", "active": "0"})
+    (relay,) = filled.get("relayhost/all")
+    assert (relay["hostname"], relay["active"]) == ("192.0.2.1", 1)
+
+
 def test_transport_and_relay_host_are_kept_with_their_logins(filled: Api) -> None:
     attributes = {"destination": "three.test", "nexthop": "[10.0.0.1]:25", "active": "1"}
     assert filled.said("add/transport", attributes) == [("success", ["relayhost_added", ""])]

@@ -179,7 +179,8 @@ class Api:
     def analytics(self, grant: Grant, **_more: Any) -> Answer:
         """Figures of a zone; GraphQL has an envelope of its own."""
         if not grant.may(tokens.ANALYTICS_READ):
-            return {"data": None, "errors": [{"message": "not authorized for that account", "path": None}]}
+            error = {"message": "not authorized for that account", "path": None, "extensions": {"code": "authz"}}
+            return {"data": None, "errors": [error]}
         sums = {"requests": 1200, "bytes": 3400000, "cachedRequests": 900, "threats": 7}
         day = {"dimensions": {"date": "2026-01-01"}, "sum": sums, "uniq": {"uniques": 42}}
         return {"data": {"viewer": {"zones": [{"httpRequests1dGroups": [day]}]}}, "errors": None}

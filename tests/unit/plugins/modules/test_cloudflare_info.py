@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.cloudflare import client
 from ansible_collections.vise.platform.plugins.modules import cloudflare_info
 
-from tests.unit.plugins.cloudflare import TOKEN, Double, run, running
+from tests.unit.plugins.cloudflare import FAULTS, TOKEN, Double, faulty, run, running
+
+READERS = ("ranges", "zones", "analytics")
 
 
 @pytest.fixture
@@ -23,7 +27,7 @@ def read(capsys: Any, double: Double, *gather: str, **options: Any) -> dict[str,
 
 
 def test_all_is_read_in_one_execution(capsys: Any, double: Double) -> None:
-    found = read(capsys, double, "ranges", "zones", "analytics", zone="example.test", since="2026-01-01")
+    found = read(capsys, double, *READERS, zone="example.test", since="2026-01-01")
     assert "2400:cb00::/32" in found["ranges"]
     assert [(zone["name"], zone["plan"]) for zone in found["zones"]] == [
         ("example.test", "free"),
@@ -47,6 +51,41 @@ def test_figures_without_the_permission_name_it(capsys: Any, double: Double) -> 
     assert "it needs the permission Zone / Analytics / Read" in told["msg"]
 
 
+@pytest.mark.parametrize(
+    ("errors", "permission"),
+    [
+        ([{"message": "no", "extensions": {"code": "authz"}}], True),
+        ([{"message": "authorization denied"}], True),
+        ([{"message": "zones [1] are not authorized"}], True),
+        ([{"message": "zone '1' does not have access to the path"}], True),
+        ([{"message": "internal server error"}, {"message": "no", "extensions": {"code": "authz"}}], True),
+        ([{"message": "cannot request data older than 691200s"}], False),
+        ([{"message": "unable to execute query", "extensions": None}], False),
+    ],
+)
+def test_error_of_the_figures_is_a_missing_permission_only_where_it_says_so(
+    capsys: Any, double: Double, monkeypatch: pytest.MonkeyPatch, errors: list[dict[str, Any]], permission: bool
+) -> None:
+    answer = SimpleNamespace(text=json.dumps({"data": None, "errors": errors}))
+    monkeypatch.setattr(client.Session, "post", lambda *_arguments, **_options: answer)
+    told = read(capsys, double, "analytics", zone="example.test", since="2026-01-01")["msg"]
+    assert told.startswith(f"Cloudflare: {errors[0]['message']}")
+    assert ("it needs the permission Zone / Analytics / Read" in told) is permission
+
+
 def test_figures_without_a_zone_are_refused(capsys: Any, double: Double) -> None:
     assert "need a zone" in read(capsys, double, "analytics")["msg"]
     assert double.log == []
+
+
+@pytest.mark.parametrize("position", range(1, 5))
+@FAULTS
+def test_fault_at_any_call_is_made_up_for(
+    capsys: Any, double: Double, monkeypatch: pytest.MonkeyPatch, mode: str, position: int
+) -> None:
+    clock = faulty(monkeypatch, double, f"{mode}@{position}")
+    told = read(capsys, double, *READERS, zone="example.test", since="2026-01-01")
+    assert (len(double.log), clock) == (5, [1.0])
+    assert double.log[position - 1].endswith(mode)
+    double.fail("none")
+    assert told == read(capsys, double, *READERS, zone="example.test", since="2026-01-01")

@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.vise.platform.plugins.module_utils.cloudflare import rules
 from ansible_collections.vise.platform.plugins.modules import cloudflare_ruleset
 
-from tests.unit.plugins.cloudflare import Double, run, running
+from tests.unit.plugins.cloudflare import FAULTS, Double, faulty, run, running
 
 BLOCK: dict[str, Any] = {"description": "Probes", "expression": 'http.request.uri.path eq "/.env"', "action": "block"}
 LOG: dict[str, Any] = {"expression": "ip.src eq 192.0.2.1", "action": "log", "enabled": False}
@@ -110,6 +110,10 @@ def test_missing_permission_is_named(capsys: Any, double: Double) -> None:
             {"action_parameters": {"overrides": {"action": "log"}}},
             False,
         ),
+        ({"action_parameters": {"id": "a", "overrides": {}}}, {"action_parameters": {"id": "a"}}, True),
+        ({"action_parameters": {"edge_ttl": 1, "cache": False}}, {"action_parameters": {"edge_ttl": 1}}, False),
+        ({"ratelimit": {"period": 10, "requests_to_origin": True}}, {"ratelimit": {"period": 10}}, False),
+        ({"ratelimit": {"period": 10, "mitigation_timeout": 0}}, {"ratelimit": {"period": 10}}, False),
         ({"ratelimit": {"period": 10, "requests_to_origin": False}}, {"ratelimit": {"period": 10}}, True),
         ({"action_parameters": {"cache": True}}, {}, False),
         ({"logging": {"enabled": True}}, {}, True),
@@ -122,3 +126,16 @@ def test_what_the_server_fills_in_is_no_difference(found: dict[str, Any], wanted
     base = {"expression": "true", "action": "block"}
     server = {**base, "id": "1", "version": "2", "last_updated": "today", "ref": "1", **found}
     assert rules.same([server], [{**base, **wanted}]) is same
+
+
+@pytest.mark.parametrize("position", range(1, 4))
+@FAULTS
+def test_fault_at_any_call_is_made_up_for(
+    capsys: Any, double: Double, monkeypatch: pytest.MonkeyPatch, mode: str, position: int
+) -> None:
+    clock = faulty(monkeypatch, double, f"{mode}@{position}")
+    assert keep(capsys, double, [BLOCK, LOG])["changed"]
+    assert (len(double.log), clock) == (4, [1.0])
+    assert double.log[position - 1].endswith(mode)
+    double.fail("none")
+    assert not keep(capsys, double, [BLOCK, LOG])["changed"]

@@ -11,7 +11,7 @@ from ansible_collections.vise.platform.plugins.module_utils.cloudflare import pe
 from ansible_collections.vise.platform.plugins.modules import cloudflare_token
 from kit.cloudflare import tokens
 
-from tests.unit.plugins.cloudflare import Double, run, running
+from tests.unit.plugins.cloudflare import FAULTS, Double, faulty, run, running
 
 # The names of Cloudflare's pages, and of its API.
 NAMES = {
@@ -67,3 +67,17 @@ def test_all_that_is_missing_is_named_at_once(capsys: Any, double: Double) -> No
 
 def test_wrong_token_is_said(capsys: Any, double: Double) -> None:
     assert "does not accept the token" in check(capsys, double, "Zone / DNS / Edit", token="x" * 40)["msg"]
+
+
+@pytest.mark.parametrize("position", range(1, 11))
+@FAULTS
+def test_fault_at_any_call_is_made_up_for(
+    capsys: Any, double: Double, monkeypatch: pytest.MonkeyPatch, mode: str, position: int
+) -> None:
+    clock = faulty(monkeypatch, double, f"{mode}@{position}")
+    before = copy.deepcopy(double.zones.state)
+    assert check(capsys, double, *NAMES)["missing"] == []
+    assert (len(double.log), clock) == (11, [1.0])
+    assert double.log[position - 1].endswith(mode)
+    double.fail("none")
+    assert double.zones.state == before

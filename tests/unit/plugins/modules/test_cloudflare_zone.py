@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.vise.platform.plugins.modules import cloudflare_zone
 
-from tests.unit.plugins.cloudflare import Double, run, running
+from tests.unit.plugins.cloudflare import FAULTS, Double, faulty, run, running
 
 WANTED: dict[str, Any] = {
     "ssl": "strict",
@@ -93,3 +93,16 @@ def test_preload_that_browsers_would_not_take_is_refused_before_anything_is_sent
 def test_missing_permission_is_named(capsys: Any, double: Double, options: dict[str, Any], permission: str) -> None:
     token = double.grant("Zone Settings Read", "SSL and Certificates Read", "DNS Read")
     assert f"lacks the permission {permission}" in keep(capsys, double, token=token, **options)["msg"]
+
+
+@pytest.mark.parametrize("position", range(1, 16))
+@FAULTS
+def test_fault_at_any_call_is_made_up_for(
+    capsys: Any, double: Double, monkeypatch: pytest.MonkeyPatch, mode: str, position: int
+) -> None:
+    clock = faulty(monkeypatch, double, f"{mode}@{position}")
+    assert keep(capsys, double, **WANTED)["changes"] == WANTED
+    assert (len(double.log), clock) == (16, [1.0])
+    assert double.log[position - 1].endswith(mode)
+    double.fail("none")
+    assert not keep(capsys, double, **WANTED)["changed"]

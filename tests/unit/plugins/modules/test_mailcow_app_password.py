@@ -1,9 +1,10 @@
-"""App passwords: plan, the mailbox that goes with a change, escaped names."""
+"""App passwords: plan, the mailbox and the name that go with a change, escaped names."""
 
 from __future__ import annotations
 
 import typing as t
 
+import pytest
 from ansible_collections.vise.platform.plugins.modules import mailcow_app_password
 
 from tests.unit.plugins.mailcow import DONE, Mailcow
@@ -13,7 +14,7 @@ ALL = "get/app-passwd/all/app@example.org"
 ACCESS = {f"{name}_access": "0" for name in ("imap", "pop3", "sieve", "dav", "eas")}
 ROW = {
     "id": 5,
-    "name": "app &amp; jobs",
+    "name": "app &amp;amp; jobs",
     "mailbox": "app@example.org",
     "active": 1,
     "password": "s3cret",
@@ -38,6 +39,22 @@ def test_new_one_is_added(mailcow: Mailcow) -> None:
 def test_same_one_is_no_change(mailcow: Mailcow) -> None:
     wanted = app(password="s3cret-word", active=True)  # noqa: S106
     assert not mailcow.run(mailcow_app_password, [MAILBOXES, (ALL, [ROW])], app_passwords=wanted)["changed"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a<b>", "a&amp;lt;b&amp;gt;"),
+        ("\"a\" 'b'", "&amp;quot;a&amp;quot; &amp;#039;b&amp;#039;"),
+        ("a & b", "a &amp; b"),
+        ("a & b", "a &amp;amp;amp;amp; b"),
+        ("a &amp; b", "a &amp;amp;amp; b"),
+        ("a &copy b", "a &amp;amp;copy b"),
+    ],
+)
+def test_name_is_the_same_however_often_it_is_escaped(mailcow: Mailcow, name: str, shown: str) -> None:
+    calls = [MAILBOXES, (ALL, [{**ROW, "name": shown}])]
+    assert not mailcow.run(mailcow_app_password, calls, app_passwords=app(name=name))["changed"]
 
 
 def test_change_names_the_mailbox_and_the_name(mailcow: Mailcow) -> None:

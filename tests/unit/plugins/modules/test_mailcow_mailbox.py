@@ -105,7 +105,8 @@ def test_bad_input_is_refused_beforehand(mailcow: Mailcow, wanted: dict[str, t.A
 
 
 def test_refusal_is_told_without_what_was_sent(mailcow: Mailcow) -> None:
-    calls = [(ALL, {}), DOMAINS, ("add/mailbox", {**FIRST, **WORD}, danger("max_mailbox_exceeded", "10", "10"))]
+    refused = ("add/mailbox", {**FIRST, **WORD}, danger("max_mailbox_exceeded", "10", "10"))
+    calls = [(ALL, {}), DOMAINS, refused, (ALL, {}), DOMAINS]
     answer = mailcow.run(mailcow_mailbox, calls, mailboxes=[WANTED])
     assert "the domain has as many mailboxes as it may" in answer["msg"]
     assert "nothing was changed before" in answer["msg"]

@@ -30,6 +30,26 @@ def test_new_relay_host_is_added(mailcow: Mailcow) -> None:
     assert mailcow.run(mailcow_transport, calls, relay_hosts=relay())["actions"] == [f"add relayhost {HOST}"]
 
 
+def test_new_relay_host_that_is_off_takes_two_calls(mailcow: Mailcow) -> None:
+    body = {"hostname": HOST, "username": "u", "password": "s3cret:word", "active": 0}
+    calls: list[tuple[t.Any, ...]] = [
+        (RELAYS, {}),
+        ("add/relayhost", body, DONE),
+        # mailcow makes each of them active
+        (RELAYS, [RELAY_ROW]),
+        ("edit/relayhost", {"items": [2], "attr": {"active": 0}}, DONE),
+        (RELAYS, [{**RELAY_ROW, "active": "0"}]),
+    ]
+    answer = mailcow.run(mailcow_transport, calls, relay_hosts=relay(active=False))
+    assert answer["actions"] == [f"add relayhost {HOST}"]
+
+
+@pytest.mark.parametrize("kept", ["192.0.2.1", "[192.0.2.1]"])
+def test_address_of_a_relay_host_stays_as_it_is(mailcow: Mailcow, kept: str) -> None:
+    calls: list[tuple[t.Any, ...]] = [(RELAYS, [{**RELAY_ROW, "hostname": kept}])]
+    assert not mailcow.run(mailcow_transport, calls, relay_hosts=relay(host=kept))["changed"]
+
+
 def test_new_transport_is_added(mailcow: Mailcow) -> None:
     body = {
         "destination": "example.com",
@@ -52,7 +72,7 @@ def test_same_ones_are_no_change(mailcow: Mailcow) -> None:
 
 @pytest.mark.parametrize(
     ("host", "kept"),
-    [("192.0.2.1", "[192.0.2.1]"), ("2001:db8::1", "[2001:db8::1]"), ("[192.0.2.1]:25", "[192.0.2.1]:25")],
+    [("192.0.2.1", "[192.0.2.1]"), ("2001:DB8::1", "[2001:DB8::1]"), ("[192.0.2.1]:25", "[192.0.2.1]:25")],
 )
 def test_address_is_kept_in_brackets(mailcow: Mailcow, host: str, kept: str) -> None:
     calls: list[tuple[t.Any, ...]] = [(TRANSPORTS, [{**ROW, "nexthop": kept}])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import time
 from typing import Any
@@ -239,8 +240,14 @@ def delete(store: Store, said: Said, items: list[Any]) -> None:
 
 
 def get_app_passwords(store: Store, _all: str, username: str) -> Any:
-    """A mailbox's app passwords, without {} for none: the real one says so as well."""
-    return store.rows("SELECT * FROM app_passwd WHERE mailbox = %s ORDER BY id", username)
+    """A mailbox's app passwords, without {} for none: the real one says so as well, and escapes names once more."""
+    rows = store.rows("SELECT * FROM app_passwd WHERE mailbox = %s ORDER BY id", username)
+    return [{**row, "name": _escaped(row["name"])} for row in rows]
+
+
+def _escaped(name: Any) -> str:
+    """PHP's htmlspecialchars, which escapes what is escaped already."""
+    return html.escape(str(name).strip()).replace("&#x27;", "&#039;")
 
 
 def _protocols(attributes: Row) -> Row:
@@ -256,7 +263,7 @@ def add_app_password(store: Store, said: Said, attributes: Row) -> None:
         return said.danger("access_denied")
     if not passwords.accepted(store, said, attributes.get("app_passwd"), attributes.get("app_passwd2")):
         return None
-    name = str(attributes.get("app_name") or "").strip()
+    name = _escaped(attributes.get("app_name") or "")
     if not name:
         return said.danger("app_name_empty")
     row = {"name": name, "mailbox": box["username"], "domain": box["domain"]}
@@ -272,7 +279,9 @@ def edit_app_password(store: Store, said: Said, items: list[Any], attributes: Ro
         if not now:
             said.danger("app_passwd_id_invalid", identity)
             continue
-        row = {"name": attributes.get("app_name") or now["name"], "active": given(attributes, "active", now["active"])}
+        # Without a name it takes the one that it would show
+        name = _escaped(attributes.get("app_name") or _escaped(now["name"]))
+        row = {"name": name, "active": given(attributes, "active", now["active"])}
         if "protocols" in attributes:
             row |= _protocols(attributes)
         if attributes.get("app_passwd") and attributes.get("app_passwd2"):

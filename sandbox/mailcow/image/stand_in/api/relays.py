@@ -63,11 +63,12 @@ def _is_destination(text: str) -> bool:
 
 
 def _bracketed(nexthop: str) -> str:
-    """A bare IP address gets brackets."""
+    """A bare IP address gets brackets; that of a relay host does not."""
     try:
-        return f"[{ipaddress.ip_address(nexthop)}]"
+        ipaddress.ip_address(nexthop)
     except ValueError:
         return nexthop
+    return f"[{nexthop}]"
 
 
 def add_transport(store: Store, said: Said, attributes: Row) -> None:
@@ -98,7 +99,7 @@ def edit_transport(store: Store, said: Said, items: list[Any], attributes: Row) 
             said.danger("relayhost_invalid", identity)
             continue
         row = {key: attributes.get(key) or now[key] for key in ("destination", "nexthop")}
-        row["nexthop"] = _bracketed(row["nexthop"])
+        row["nexthop"] = _bracketed(str(row["nexthop"]).strip())
         row |= {key: attributes.get(key, now[key]) for key in ("username", "password")}
         row |= {key: given(attributes, key, now[key]) for key in ("active", "is_mx_based")}
         if not row["is_mx_based"] and not _is_destination(row["destination"]):

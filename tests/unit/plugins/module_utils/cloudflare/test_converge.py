@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.cloudflare import client, converge, plan, records
+from kit.cloudflare import records as double_records
 
 from tests.unit.plugins.cloudflare import TOKEN, Double, running
 
@@ -116,6 +117,17 @@ def test_run_converges_after_a_fault_at_every_call(double: Double, mode: str, po
     double.fail("none")
     again, _calls = publish(double, wanted)
     assert (again.changes, again.kept) == ([], 250)
+
+
+def test_tags_go_when_they_are_no_longer_wanted(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As on a paid plan
+    monkeypatch.setattr(double_records, "TAGS", 20)
+    zone = "elsewhere.test"
+    plain = records.Record("A", f"a.{zone}", "192.0.2.1", comment=MARK)
+    for tags in (("a:b", "c:d"), ("a:b",), ()):
+        publish(double, [plain._replace(tags=tags)], zone)
+        assert [tuple(row["tags"]) for row in double.records(zone)] == [tags]
+        assert publish(double, [plain._replace(tags=tags)], zone)[0].changes == []
 
 
 def test_retry_after_is_honoured_and_has_an_end() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.mailcow import sync
-from ansible_collections.vise.platform.plugins.module_utils.mailcow.client import Client, Refused
+from ansible_collections.vise.platform.plugins.module_utils.mailcow.client import Client, MailcowDown, Refused
 
 from tests.unit.plugins.mailcow import DONE, KEY, URL, danger, scripted
 
@@ -58,7 +59,7 @@ def test_equal_changes_are_one_call_and_additions_are_not(monkeypatch: pytest.Mo
         ("edit/thing", {"items": ["id-a", "id-b"], "attr": {"size": 2}}, DONE),
         ("add/thing", {"name": "c", "size": 2}, DONE),
     )
-    sync.apply(Client(URL, KEY), steps)
+    sync.apply(Client(URL, KEY), steps, [])
     assert script.calls == []
 
 
@@ -66,13 +67,61 @@ def test_failure_says_what_was_done_before(monkeypatch: pytest.MonkeyPatch) -> N
     scripted(monkeypatch, ("delete/thing", ["id-b"], DONE), ("add/thing", {"name": "c"}, danger("object_exists", "c")))
     steps = sync.plan(KIND, [entry("c"), entry("b", "absent")], found("b"))
     with pytest.raises(Refused, match=r"add thing c: .*it exists already.*done before that: delete thing b"):
-        sync.apply(Client(URL, KEY), steps)
+        sync.apply(Client(URL, KEY), steps, [])
 
 
 def test_change_that_mailcow_took_and_does_not_hold_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    scripted(monkeypatch, ("add/thing", {"name": "c"}, DONE))
+    scripted(monkeypatch, *[("add/thing", {"name": "c"}, DONE)] * 2)
     with pytest.raises(Refused, match="does not hold it: add thing c"):
         sync.converge(Client(URL, KEY), lambda _client, _params: sync.plan(KIND, [entry("c")], {}), {}, False)
+
+
+ADD_C, ADD_D = (("add/thing", {"name": name}, DONE) for name in "cd")
+TAKEN_C, TAKEN_D = (("add/thing", {"name": name}, danger("object_exists", name)) for name in "cd")
+EDIT_C = ("edit/thing", {"items": ["id-c"], "attr": {"size": 2}})
+
+
+@pytest.mark.parametrize(
+    ("plans", "calls", "refusal"),
+    [
+        # The new one has a value of mailcow's own
+        ([["c"], [("c", 2)], []], [ADD_C, (*EDIT_C, DONE)], ""),
+        ([["c"], [("c", 2)], [("c", 2)]], [ADD_C, (*EDIT_C, DONE)], "does not hold it: edit thing c: size"),
+        # Somebody else was there first, and has done it all, or a part, or otherwise
+        ([["c"], []], [TAKEN_C], ""),
+        ([["c", "d"], ["d"], []], [TAKEN_C, ADD_D], ""),
+        ([["c"], [("c", 2)], []], [TAKEN_C, (*EDIT_C, DONE)], ""),
+        ([["c", "d"], ["d"], []], [TAKEN_C, TAKEN_D], ""),
+        # Nobody was, or it is not known
+        ([["c"]], [TAKEN_C], "add thing c: .*it exists already"),
+        ([["c", "d"], ["c", "d"]], [TAKEN_C], "add thing c: .*it exists already.*; nothing was changed before that"),
+        ([["c", "d"], ["d"]], [ADD_C, TAKEN_D], "add thing d: .*it exists already.*; done before that: add thing c"),
+        (
+            [["c"], [("c", 2)], [("c", 2)]],
+            [ADD_C, (*EDIT_C, danger("no"))],
+            "edit thing c: size: .*; done before that: add thing c",
+        ),
+    ],
+)
+def test_what_is_left_is_applied_once_more(
+    monkeypatch: pytest.MonkeyPatch, plans: list[list[t.Any]], calls: list[tuple[t.Any, ...]], refusal: str
+) -> None:
+    left = list(plans)
+
+    def planner(_client: Client, _params: dict[str, t.Any]) -> list[sync.Step]:
+        steps: list[sync.Step] = []
+        if not left:
+            raise MailcowDown("gone")
+        for one in left.pop(0):
+            there, wanted = ({}, entry(one)) if isinstance(one, str) else (found(one[0]), entry(one[0], size=one[1]))
+            steps += sync.plan(KIND, [wanted], there)
+        return steps
+
+    script = scripted(monkeypatch, *calls)
+    with pytest.raises(Refused, match=refusal) if refusal else contextlib.nullcontext():
+        steps = sync.converge(Client(URL, KEY), planner, {}, False)
+        assert [step.name for step in steps] == plans[0]
+    assert (left, script.calls) == ([], [])
 
 
 @pytest.mark.parametrize(
