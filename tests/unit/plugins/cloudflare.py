@@ -36,7 +36,7 @@ class Double:
         self.published: list[tuple[str, int, int]] = []
         self.zones = Zones(PLANS, lambda zone, went, came: self.published.append((zone, len(went), len(came))))
         api = Api(self.zones, lambda: self.grants)
-        handler = server.handler(api, Faults(lambda _client: self.order), self.log, patience=0.6)
+        handler = server.handler(api, Faults(lambda _client: self.order), self.log, patience=1.5)
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.endpoint = f"http://127.0.0.1:{self.http.server_port}/client/v4"
 

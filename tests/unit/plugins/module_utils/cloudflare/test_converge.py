@@ -29,8 +29,11 @@ class Clock(list[float]):
         self.append(seconds)
 
 
-def session(double: Double, clock: Clock | None = None, token: str = TOKEN) -> client.Session:
-    params = {"token": token, "endpoint": double.endpoint, "timeout": 0.3}
+DEFAULTS: dict[str, Any] = {"clock": None, "token": TOKEN, "timeout": 10}
+
+
+def session(double: Double, clock: Clock | None = None, token: str = TOKEN, timeout: float = 10) -> client.Session:
+    params = {"token": token, "endpoint": double.endpoint, "timeout": timeout}
     return client.Session(params, sleep=Clock() if clock is None else clock)
 
 
@@ -42,7 +45,7 @@ def addresses(count: int, last: int = 1) -> list[records.Record]:
 
 def publish(double: Double, wanted: list[records.Record], zone: str = ZONE, **options: Any) -> tuple[plan.Plan, int]:
     """Converge, and return what was planned and how many calls it took."""
-    connection = session(double, options.pop("clock", None), options.pop("token", TOKEN))
+    connection = session(double, *(options.pop(key, default) for key, default in DEFAULTS.items()))
     policy = options.pop("policy", POLICY)
     return converge.converge(connection, connection.zone(zone), wanted, policy, **options), connection.calls
 
@@ -109,7 +112,8 @@ def test_run_converges_after_a_fault_at_every_call(double: Double, mode: str, po
     wanted = [*addresses(240, last=2), *(record._replace(name=f"new-{record.name}") for record in addresses(10))]
     clock = Clock()
     double.fail(f"{mode}@{position}")
-    publish(double, wanted, clock=clock)
+    # Less than the double's patience where it does not answer, and enough for a machine that has much to do
+    publish(double, wanted, clock=clock, timeout=0.9 if mode in ("timeout", "lost") else 10)
     assert double.log[position - 1].endswith(mode)
     # Told so by Retry-After, or ours.
     assert clock == [1.0]
