@@ -12,12 +12,13 @@ LINK := .cache/collections/ansible_collections/vise/platform
 UV := .cache/uv/bin/uv
 SITE := docs/.vitepress/dist/index.html
 INVENTORY := inventories/development
-# What `make test` runs; each is a target of its own. First what is cheap, beside what has the sandbox's world to itself
-# (it makes services fail for everybody), then what only meets hosts of its own.
-GATES := lint unit gates artifact sanity beside world-tests core-2.19 then molecule beside e2e
+# The gates of `make test`, in two lanes at a time; each is a target of its own. world-tests make services fail for
+# everybody, so that whatever else uses the sandbox comes after them.
+GATES := lint unit gates artifact sanity e2e@world-tests beside world-tests core-2.19 molecule
 WORLD_TESTS := tests/e2e/test_dns.py $(wildcard tests/e2e/test_world*.py)
 # The scenario that core-2.19 converges as well.
 SCENARIO_2_19 := base
+DEEP_TARGETS = $(shell sed -n '/^deep:/,$$ s/^  \([a-z0-9-]*\): .*/\1/p' molecule/tiers.yml)
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # What Python leaves beside sources would end in the artifact; without it, every start compiles everything anew.
@@ -124,8 +125,20 @@ $(SITE): $(VENV)/ready docs/node_modules/.package-lock.json $(filter-out %/group
 ##### Tests
 
 .PHONY: test
-test: setup ## Run every gate, then say how each went
+test: setup ## Run the contract: every gate, a scenario per role, the platform from outside
 	python -m tools.run_gates $(GATES)
+
+.PHONY: test-deep
+test-deep: world docs ## Run the long fault scenarios and campaigns; each is a target deep-<name> of its own
+	python -m tools.run_deep
+
+.PHONY: $(addprefix deep-,$(DEEP_TARGETS))
+$(addprefix deep-,$(DEEP_TARGETS)): deep-%: world docs
+	python -m tools.run_deep $*
+
+.PHONY: test-touched
+test-touched: world docs ## Run the tests that the changes since BASE reach, deep ones included (BASE=main)
+	python -m tools.touched $(or $(BASE),$(error BASE is missing: make test-touched BASE=main))
 
 .PHONY: lint
 lint: ruff mypy yamllint ansible-lint changelog workflows ## Check style and types; each check is a target of its name
@@ -139,6 +152,7 @@ ruff: setup
 mypy: setup
 	mypy --package ansible_collections.vise.platform.plugins
 	mypy tools tests sandbox
+	mypy molecule/conftest.py $(wildcard molecule/*/tests)
 
 yamllint: setup
 	yamllint --strict .
@@ -177,7 +191,7 @@ core-2.19: $(VENV_2_19)/ready setup world ## Test with the oldest supported ansi
 	PATH=$(CURDIR)/$(VENV_2_19)/bin:$$PATH python -m tools.run_scenarios $(SCENARIO_2_19)
 
 .PHONY: molecule
-molecule: world ## Run every role's scenario, two at a time
+molecule: world ## Run the scenarios of the contract, two at a time
 	python -m tools.run_scenarios
 
 .PHONY: test-role
@@ -190,7 +204,7 @@ world-tests: world ## Test the sandbox's world, and what needs no host but world
 
 .PHONY: e2e
 e2e: world docs ## Test a converged platform from outside
-	pytest --verbose $(filter-out $(WORLD_TESTS),$(wildcard tests/e2e/test_*.py))
+	pytest --verbose -m "not deep" $(filter-out $(WORLD_TESTS),$(wildcard tests/e2e/test_*.py))
 
 .PHONY: campaign
 campaign: world ## Inject one kind of fault very often, and count (ARGS='kills --times 20', corruption, pitr, reboots, runs, drills)

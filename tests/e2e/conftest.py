@@ -20,7 +20,8 @@ Shell = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kept", action="store_true", help="go on with the hosts that an earlier run has converged")
+    parser.addoption("--kept", action="store_true", help="continue with the hosts that an earlier run converged")
+    parser.addoption("--killed", action="store_true", help="kill the first converge twice on its way")
 
 
 def run(argv: list[str], text: str | None, check: bool) -> subprocess.CompletedProcess[str]:
@@ -99,8 +100,8 @@ def listing(on_host: Shell) -> Callable[[], str]:
 
 @pytest.fixture(scope="session")
 def converged(request: pytest.FixtureRequest, empty: Platform, listing: Callable[[], str]) -> str:
-    """The host after a first converge that was killed on its way; its listing."""
-    if not request.config.getoption("--kept"):
+    """The listing of a converged host; with --killed, its first converge was killed on its way."""
+    if request.config.getoption("--killed") and not request.config.getoption("--kept"):
         for task, delay in chosen(seed=3, tasks=TASKS, times=2, longest=4):
             print("killed in", empty.kill_in(task, delay))
     empty.converge()

@@ -24,6 +24,9 @@ def serial(world: Shell) -> str:
     return world(f"{command} | openssl x509 -noout -serial").stdout.strip()
 
 
+pytestmark = pytest.mark.deep
+
+
 @pytest.fixture
 def stays_up(converged: str, world: Shell) -> Iterator[None]:  # noqa: ARG001 - the host has to be converged first
     """The site must be there before and after, with the same certificate."""

@@ -295,6 +295,7 @@ def test_who_guesses_passwords_is_banned_within_ten_tries(mail: Mail, world: She
     assert reaches(world, mail, STRANGER)
 
 
+@pytest.mark.deep
 def test_mail_that_is_sent_while_keys_rotate_verifies(
     mail: Mail, inbox: Callable[..., Any], keys: Callable[[], dict[str, str]]
 ) -> None:
@@ -313,6 +314,7 @@ def test_mail_that_is_sent_while_keys_rotate_verifies(
     assert "UTC to retire " in said
 
 
+@pytest.mark.deep
 def test_rotation_that_is_killed_is_finished_by_the_next_run(
     mail: Mail, inbox: Callable[..., Any], keys: Callable[[], dict[str, str]], world: Shell
 ) -> None:
@@ -329,6 +331,7 @@ def test_rotation_that_is_killed_is_finished_by_the_next_run(
     assert "changed=0" in mail.rotate()
 
 
+@pytest.mark.deep
 def test_long_key_that_was_prepared_signs_and_fits_into_the_dns(
     mail: Mail, inbox: Callable[..., Any], keys: Callable[[], dict[str, str]], world: Shell
 ) -> None:
@@ -347,6 +350,7 @@ def test_long_key_that_was_prepared_signs_and_fits_into_the_dns(
     assert (got["selectors"], "dkim=pass" in got["results"]) == ([selector], True)
 
 
+@pytest.mark.deep
 def test_old_keys_are_retired_when_their_time_is_over(
     mail: Mail, keys: Callable[[], dict[str, str]], world: Shell, on_host: Shell
 ) -> None:
@@ -362,6 +366,7 @@ def test_old_keys_are_retired_when_their_time_is_over(
     assert "changed=0" in mail.rotate()
 
 
+@pytest.mark.deep
 def test_message_that_cannot_be_verified_takes_the_rotation_back(
     mail: Mail, keys: Callable[[], dict[str, str]], inbox: Callable[..., Any]
 ) -> None:

@@ -104,6 +104,7 @@ def mails(address: str, on_host: Shell) -> set[str]:
     return set(on_host(address, MAILS).stdout.split())
 
 
+@pytest.mark.deep
 @pytest.mark.usefixtures("courses")
 def test_platform_is_rebuilt_from_its_backups_with_every_row_and_key(
     on_host: Shell, sandbox: Shell, sql: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
