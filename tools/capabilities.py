@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,8 +70,9 @@ def unlisted_roles(capabilities: list[Capability], names: list[str]) -> list[str
 
 def readme_block(capabilities: list[Capability], planned: str) -> str:
     """Return the list for README.md."""
-    lines = [f"- **{capability.title}.** {capability.sentence}\n" for capability in capabilities]
-    return "\n" + "".join(lines) + f"\n{planned}\n\n"
+    items = [f"- **{capability.title}.** {capability.sentence}" for capability in capabilities]
+    lines = [textwrap.fill(item, 120, subsequent_indent="  ", break_on_hyphens=False) for item in items]
+    return "\n".join(["", *lines, "", planned, "", ""])
 
 
 def features_block(capabilities: list[Capability]) -> str:
