@@ -39,7 +39,7 @@ function externalScripts(html, outDir) {
 
 export default defineConfig({
   title: 'vise.platform',
-  description: 'A small company’s platform on servers of its own, from one description and one command',
+  description: 'A small company’s platform on its own servers, from one description and one command',
   lang: 'en',
   head: [['link', { rel: 'icon', href: '/favicon.svg', type: 'image/svg+xml' }]],
   srcExclude: ['README.md', 'generated/**'],
