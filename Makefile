@@ -107,8 +107,10 @@ secrets: $(if $(filter inventories/development,$(INVENTORY)),world,setup) ## Mak
 docs: $(SITE) ## Build the manual (docs/.vitepress/dist)
 
 .PHONY: docs-tables
-docs-tables: setup ## Renew the tables of variables in the roles' READMEs
+docs-tables: setup ## Update the generated parts of README.md, docs and the READMEs of roles
 	python -m tools.readme_tables
+	python -m tools.capabilities
+	python -m tools.world_services
 
 docs/node_modules/.package-lock.json: docs/package.json docs/package-lock.json
 	scripts/node.sh

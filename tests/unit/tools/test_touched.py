@@ -25,7 +25,7 @@ DEEP = set(tiers.deep_targets(ROOT))
         pytest.param(
             "plugins/module_utils/pgbackrest/restore.py",
             {"pgbackrest"},
-            {"backups", "restore-database"},
+            {"restore-database"},
             id="import of a module",
         ),
         pytest.param(
@@ -40,7 +40,7 @@ DEEP = set(tiers.deep_targets(ROOT))
         pytest.param("group_vars/all/mail.yml", set(), {"platform", "platform-mail", "spread"}, id="description"),
         pytest.param("sandbox/host/Dockerfile", ALL, DEEP, id="the sandbox"),
         pytest.param("requirements/controller.txt", ALL, DEEP, id="the environment"),
-        pytest.param("tests/scenario.py", ALL, {"postgresql", "backups"}, id="fixtures of all scenarios"),
+        pytest.param("tests/scenario.py", ALL, {"upgrade-postgresql"}, id="fixtures of all scenarios"),
     ],
 )
 def test_change_selects_what_it_reaches(change: str, scenarios: set[str], deep: set[str]) -> None:
