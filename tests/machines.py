@@ -5,12 +5,14 @@ A machine is pytest-testinfra's host. Its commands share one connection, so that
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
-import os
+import shutil
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,19 +31,25 @@ WORLD = "world"
 GATEWAY = "172.30.0.1"
 
 
-def ssh_command(address: str, user: str = "root", key: Path = KEY, *options: str) -> list[str]:
-    """Return the command by which a program logs in at a host; without a shared connection."""
+def ssh_command(address: str, user: str = "root", key: Path = KEY, options: Iterable[str] = ()) -> list[str]:
+    """Return the command by which a program logs in at a host; a connection of its own unless the options share one."""
     pairs = [part for option in (*SSH_OPTIONS, *options) for part in ("-o", option)]
     return ["ssh", "-F", "none", "-i", str(key), *pairs, f"{user}@{address}"]
 
 
 @functools.cache
+def shared_connection() -> tuple[str, ...]:
+    """Return the SSH options by which all commands of this process to one host share a connection."""
+    # The path of a socket must be short.
+    sockets = tempfile.mkdtemp(prefix="vise-ssh-")
+    atexit.register(shutil.rmtree, sockets, ignore_errors=True)
+    return ("ControlMaster=auto", "ControlPersist=60", f"ControlPath={sockets}/%C")
+
+
+@functools.cache
 def by_ssh(address: str) -> Host:
     """Return the host at an address, as root; all commands share one connection."""
-    control = ROOT / ".cache/ssh"
-    control.mkdir(parents=True, exist_ok=True)
-    options = [*SSH_OPTIONS, "ControlMaster=auto", "ControlPersist=60", f"ControlPath={control}/%C-{os.getpid()}"]
-    extra = " ".join(f"-o {option}" for option in options)
+    extra = " ".join(f"-o {option}" for option in (*SSH_OPTIONS, *shared_connection()))
     return testinfra.get_host(f"ssh://root@{address}", ssh_identity_file=str(KEY), ssh_extra_args=f"-F none {extra}")
 
 
@@ -90,5 +98,5 @@ def session(argv: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
 
 def answers_ssh(address: str) -> bool:
     """Return whether a new connection can be opened."""
-    command = [*ssh_command(address, "root", KEY, "ConnectTimeout=2", "ControlPath=none"), "true"]
+    command = [*ssh_command(address, options=["ConnectTimeout=2"]), "true"]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from tests import machines
 from tests.e2e.converge import ADDRESS, ADDRESS6, LISTING, MAIL_NAMES, PHASE1, TASKS, Platform, chosen
 
 ROOT = Path(__file__).resolve().parents[2]
-KEY = ROOT / ".cache/sandbox/id_ed25519"
 
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -43,14 +43,12 @@ def world() -> Shell:
 
 @pytest.fixture(scope="session")
 def on_host() -> Shell:
-    """Run a shell command on a host by SSH: `on_host("172.30.0.10", "uptime")`."""
-    options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR"]
-    ssh = ["ssh", "-i", str(KEY), *(part for option in options for part in ("-o", option))]
+    """Run a shell command on a host by SSH, over a shared connection: `on_host("172.30.0.10", "uptime")`."""
 
     def shell(
         address: str, command: str, text: str | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        return run([*ssh, f"root@{address}", command], text, check)
+        return run([*machines.ssh_command(address, options=machines.shared_connection()), command], text, check)
 
     return shell
 

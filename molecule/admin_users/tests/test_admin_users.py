@@ -14,6 +14,7 @@ from tests import machines
 from tests.scenario import ADDRESS, ADDRESS6, Role
 
 KEYS = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "keys"
+OWN_KEY = ("IdentitiesOnly=yes", "IdentityAgent=none")
 STATE = "cat /etc/passwd /etc/group /etc/ssh/authorized_keys.d/* /etc/sudoers.d/*"
 # Ways in that an administrator could leave behind.
 DRIFT = """
@@ -28,7 +29,7 @@ ADA = {"name": "ada", "comment": "Ada Lovelace", "keys": ["{{ key_of.ada }}"]}
 
 def login(key: str, user: str, command: str, address: str = ADDRESS, *options: str) -> tuple[int, str]:
     """Log in from outside with one key, and return the exit status and all output."""
-    argv = machines.ssh_command(address, user, KEYS / key, "IdentitiesOnly=yes", "IdentityAgent=none")
+    argv = machines.ssh_command(address, user, KEYS / key, OWN_KEY)
     done = subprocess.run([*argv, *options, command], capture_output=True, text=True, timeout=30, check=False)
     return done.returncode, done.stdout + done.stderr
 
@@ -103,7 +104,7 @@ def test_drift_is_corrected(role: Role, host: Host) -> None:
 
 
 def test_person_who_leaves_loses_account_and_sessions_and_the_files_stay(role: Role, host: Host) -> None:
-    argv = machines.ssh_command(ADDRESS, "bob", KEYS / "bob", "IdentitiesOnly=yes", "IdentityAgent=none")
+    argv = machines.ssh_command(ADDRESS, "bob", KEYS / "bob", OWN_KEY)
     with machines.session([*argv, "exec sleep 300"]) as session:
         assert machines.eventually(lambda: host.run("pgrep -u bob sleep").rc == 0)
         role.apply(admin_users_people=[ADA])
