@@ -93,7 +93,7 @@ def assert_stale_backup_fails(reports: Path) -> None:
     assert int(lost) > limit == int(said)
     assert f"drill FAILED: RPO: {lost} s" in run.output
     stages = [stage["name"] for stage in json.loads(report.with_suffix(".json").read_text())["stages"]]
-    assert stages[-1] == "see how much was lost"
+    assert stages[-1] == "measure the loss"
     metrics = (reports / "vise_drill.prom").read_text()
     assert "vise_drill_success 0\n" in metrics
     assert f"vise_drill_rpo_seconds {lost}\n" in metrics

@@ -12,7 +12,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.vise.platform.plugins.filter.backup_services import FilterModule
 
 MANUAL = Path(__file__).resolve().parents[4] / "docs/backups.md"
-PASSPHRASES = {"database_passphrase": "of the database", "files_passphrase": "of files"}
+PASSPHRASES = {"database": "of the database", "files": "of files"}
 REPOSITORY = {
     "name": "first",
     "endpoint": "s3.example.org",
@@ -37,7 +37,9 @@ def of(host: str, repository: dict[str, Any] = REPOSITORY, **more: Any) -> dict[
     groups = {"all": ["c", "D.test", "e"], "cache": ["c"], "database": ["e"], "others": ["c", "D.test"]}
     names = more.pop("names", {})
     hostvars = {host: {"backup_name": names[host]} if host in names else {} for host in groups["all"]}
-    found: dict[str, Any] = derive([repository], host, groups, hostvars, **{**PASSPHRASES, "sets": SETS, **more})
+    found: dict[str, Any] = derive(
+        [repository], host, groups, hostvars, **{"passphrases": PASSPHRASES, "sets": SETS, **more}
+    )
     return found
 
 
@@ -122,7 +124,7 @@ def test_host_in_place_of_a_lost_one_finds_and_reads_that_ones_backups() -> None
 
 def test_password_of_a_host_is_no_other_hosts_and_no_other_passphrases() -> None:
     given = [("c", "of files"), ("D.test", "of files"), ("e", "of files"), ("c", "of files too")]
-    passwords = {of(host, files_passphrase=one)["file_repositories"][0]["password"] for host, one in given}
+    passwords = {of(host, passphrases={"files": one})["file_repositories"][0]["password"] for host, one in given}
     assert len(passwords) == len(given)
     assert not [one for one in passwords if "of files" in one]
 
@@ -138,9 +140,9 @@ def test_manual_tells_how_to_compute_the_password_by_hand() -> None:
 @pytest.mark.parametrize(("host", "pruner"), [("c", ""), ("e", "e")])
 def test_files_are_not_encrypted_by_what_everybody_can_compute(host: str, pruner: str) -> None:
     sets = [{**SETS[0], "group": "others"}]
-    assert of("e", sets=sets, files_passphrase="")["file_repositories"] == []
+    assert of("e", sets=sets, passphrases={})["file_repositories"] == []
     with pytest.raises(AnsibleFilterError, match="backup_files_passphrase is missing"):
-        of(host, sets=sets, files_passphrase="", pruner=pruner)
+        of(host, sets=sets, passphrases={"files": ""}, pruner=pruner)
 
 
 def test_host_without_a_database_or_sets_has_no_way_into_the_backups() -> None:

@@ -25,9 +25,8 @@ HOSTVARS: dict[str, dict[str, Any]] = {
 
 
 def of(host: str, groups: dict[str, list[str]]) -> dict[str, Any]:
-    return data_services(
-        DATABASES, host, groups, HOSTVARS, caches=CACHES, replication_password=REPLICATION, pool_password=POOL
-    )
+    passwords = {"replication": REPLICATION, "pool": POOL}
+    return data_services(DATABASES, host, groups, HOSTVARS, caches=CACHES, passwords=passwords)
 
 
 @pytest.mark.parametrize(
