@@ -88,7 +88,7 @@ def assert_stale_backup_fails(reports: Path) -> None:
     run = DRILL.play("drill", extra=extra)
     assert run.code != 0
     [report] = reports.glob("*.md")
-    verdict = r"drill FAILED: RPO: ([0-9]+) s of work were lost, the limit is ([0-9]+) s"
+    verdict = r"drill FAILED: RPO: ([0-9]+) s of data were lost, the limit is ([0-9]+) s"
     [(lost, said)] = re.findall(verdict, report.read_text())
     assert int(lost) > limit == int(said)
     assert f"drill FAILED: RPO: {lost} s" in run.output
