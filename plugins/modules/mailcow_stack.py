@@ -38,7 +38,7 @@ actions:
   returned: always
   type: list
   elements: str
-  sample: [use certificate, start postfix-mailcow]
+  sample: [install certificate, start postfix-mailcow]
 """
 
 import json
@@ -53,7 +53,7 @@ PROGRAM = "/usr/local/sbin/vise-mailcow"
 def converge(module: AnsibleModule) -> list[str]:
     """Return the actions of this run, or the planned ones in check mode."""
     if module.check_mode and not os.path.exists(PROGRAM):
-        return ["check out the release", "use certificate", "start containers"]
+        return ["check out the release", "install certificate", "start containers"]
     status, text, error = module.run_command([PROGRAM, "plan" if module.check_mode else "up"])
     if status:
         module.fail_json(msg=(error or text).strip())
