@@ -116,3 +116,32 @@ def test_drill_inspects_a_platform_without_databases_and_caches(tmp_path: Path) 
     done = subprocess.run(command, cwd=collection.ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(found.read_text())["checks"] == []
+
+
+MAIL_VAULT = dict.fromkeys(
+    [f"vault_mail_{name}" for name in ("api_key", "database", "database_root", "redis", "sogo", "admin")], "x"
+)
+
+
+@pytest.mark.parametrize(
+    ("playbook", "options", "message"),
+    [
+        ("restore_mail", {}, "missing required arguments: restore_replace_live"),
+        ("restore_mail", {"restore_replace_live": "db-9"}, "db-9 is not a host of the inventory"),
+        ("restore_mail", {"restore_replace_live": "db-1", "restore_snapshop": "1"}, "did you mean restore_snapshot?"),
+        ("upgrade_mail", {"mail_upgrade_left": "stay"}, "value of mail_upgrade_left must be one of: keep, revert"),
+        ("upgrade_mail", {"mail_gate_second": 5}, "did you mean mail_gate_seconds?"),
+        ("upgrade_mail", {"mail_gate_queue_limit": "few"}, "mail_gate_queue_limit"),
+        ("probe_mail", {"mail_gate_ports": 0}, "did you mean mail_gate_"),
+    ],
+)
+def test_mail_runbook_with_a_wrong_option_is_refused_with_its_usage(
+    playbook: str, options: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    hosts = json.loads(Path(inventory(tmp_path, "hosts", domain="example.org", **MAIL_VAULT)).read_text())
+    hosts["all"]["children"]["mail"] = {"hosts": {"mail-1": {}}}
+    (tmp_path / "hosts.json").write_text(json.dumps(hosts))
+    output = refused(playbook, f"--inventory={tmp_path / 'hosts.json'}", "--extra-vars", json.dumps(options))
+    assert "The options are not valid; nothing was changed." in output
+    assert message in output
+    assert f"playbooks/{playbook}.yml" in output
