@@ -74,7 +74,7 @@ def main(names: list[str]) -> int:
 
     for role in roles.role_directories(collection.ROOT):
         path = role / "README.md"
-        if (names and role.name not in names) or not path.exists():
+        if (names and role.name not in names) or not path.exists() or not roles.options(role):
             continue
         text = path.read_text()
         renewed = updated(text, roles.options(role))

@@ -194,14 +194,14 @@ def shared_entrances(plan: topology.Topology, names: t.Iterable[str]) -> t.Itera
 
 
 def disagreements(plan: topology.Topology, right: dict[str, t.Any], host: str) -> t.Iterator[Problem]:
-    """Yield what keeps the host's duties from being derived, for each site on its own and for what stores data."""
+    """Yield what keeps the host's services from being derived, for each site on its own and for what stores data."""
     stores = datastores.Description(complete(right, "databases"), complete(right, "caches"), "", "")
     attempts: list[t.Callable[[], t.Any]] = [
-        functools.partial(topology.duties, plan._replace(sites={name: site}), host, "")
+        functools.partial(topology.host_services, plan._replace(sites={name: site}), host, "")
         for name, site in plan.sites.items()
         if "group" in site
     ]
-    attempts.append(functools.partial(datastores.data_duties, plan._replace(sites={}), host, stores))
+    attempts.append(functools.partial(datastores.data_services, plan._replace(sites={}), host, stores))
     for attempt in attempts:
         try:
             attempt()
@@ -212,7 +212,7 @@ def disagreements(plan: topology.Topology, right: dict[str, t.Any], host: str) -
 
 
 def complete(right: dict[str, t.Any], name: str) -> dict[str, t.Any]:
-    """Return the databases or caches from which duties follow."""
+    """Return the databases or caches from which services follow."""
     return {key: one for key, one in (right.get(name) or {}).items() if {"clients", "password"} <= set(one)}
 
 
