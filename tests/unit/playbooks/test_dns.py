@@ -33,7 +33,7 @@ class Platform:
     def __init__(self, double: Double, folder: Path) -> None:
         self.double, self.folder = double, folder
         local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-        groups = {name: {"hosts": {"one": {}}} for name in ("docs", "edge")}
+        groups: dict[str, Any] = {name: {"hosts": {"one": {}}} for name in ("docs", "edge")}
         host = {**local, "public_addresses": ["192.0.2.1"]}
         inventory = {"all": {"hosts": {"one": host}, "children": groups}}
         (folder / "hosts.json").write_text(json.dumps(inventory))
@@ -67,7 +67,7 @@ class Platform:
 
     def accept(self, settings: dict[str, str]) -> None:
         """Bring the double to the wanted state."""
-        records = [
+        records: list[dict[str, Any]] = [
             {"type": "A", "name": f"docs.{DOMAIN}", "content": "192.0.2.1", "comment": f"[vise {DOMAIN}] site docs"}
         ]
         caa = {"flags": 0, "tag": "issue", "value": "letsencrypt.org"}
