@@ -1,4 +1,4 @@
-"""A zone is brought to what is wanted, whatever goes wrong on the way; against the sandbox's double."""
+"""Record changes are applied despite faults of the network; against the sandbox's double."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.vise.platform.plugins.module_utils.cloudflare import client, converge, plan, records
+from ansible_collections.vise.platform.plugins.module_utils.cloudflare import (
+    client,
+    record_changes,
+    record_plan,
+    records,
+)
 from kit.cloudflare import records as double_records
 
 from tests.unit.plugins.cloudflare import TOKEN, Double, running
 
 ZONE, MARK = "example.test", "[us]"
-POLICY = plan.Policy(MARK, purge=True)
+POLICY = record_plan.Policy(MARK, purge=True)
 
 
 @pytest.fixture
@@ -23,7 +28,7 @@ def double() -> Iterator[Double]:
 
 
 class Clock(list[float]):
-    """Seconds that were slept through, without sleeping."""
+    """Records the delays instead of sleeping."""
 
     def __call__(self, seconds: float) -> None:
         self.append(seconds)
@@ -43,11 +48,20 @@ def addresses(count: int, last: int = 1) -> list[records.Record]:
     ]
 
 
-def publish(double: Double, wanted: list[records.Record], zone: str = ZONE, **options: Any) -> tuple[plan.Plan, int]:
-    """Converge, and return what was planned and how many calls it took."""
+def converge(connection: client.Session, zone: client.Zone, wanted: record_changes.Wanted, **options: Any) -> Any:
+    """Plan and apply."""
+    plan = record_changes.read_plan(connection, zone, wanted, **options)
+    record_changes.apply(connection, zone, wanted, plan)
+    return plan
+
+
+def publish(
+    double: Double, wanted: list[records.Record], zone: str = ZONE, **options: Any
+) -> tuple[record_plan.Plan, int]:
+    """Converge, and return the plan and the number of calls."""
     connection = session(double, *(options.pop(key, default) for key, default in DEFAULTS.items()))
-    policy = options.pop("policy", POLICY)
-    return converge.converge(connection, connection.zone(zone), wanted, policy, **options), connection.calls
+    target = record_changes.Wanted(wanted, options.pop("policy", POLICY))
+    return converge(connection, connection.zone(zone), target, **options), connection.calls
 
 
 def values(double: Double, zone: str = ZONE) -> list[tuple[str, str, str]]:
@@ -65,27 +79,21 @@ def test_500_records_take_few_calls(double: Double, zone: str, full: int) -> Non
     assert (len(done.changes), calls, len(double.log)) == (500, full, full)
     double.log.clear()
     again, calls = publish(double, wanted, zone)
-    assert (again.changes, again.kept, calls, len(double.log)) == ([], 500, 2, 2)
+    assert (again.changes, again.unchanged, calls, len(double.log)) == ([], 500, 2, 2)
     assert double.writes() == []
     changed, calls = publish(double, [record._replace(ttl=600) for record in wanted], zone)
     assert (len(changed.changes), calls) == (500, full)
 
 
-def test_zone_of_three_pages_is_read_whole(double: Double) -> None:
+def test_zone_of_three_pages_is_read_completely(double: Double) -> None:
     wanted = addresses(25)
     publish(double, wanted)
     double.log.clear()
     done, calls = publish(double, wanted, page=10)
-    assert (done.changes, done.kept, calls) == ([], 25, 4)
+    assert (done.changes, done.unchanged, calls) == ([], 25, 4)
 
 
-def test_check_mode_sends_nothing(double: Double) -> None:
-    done, _calls = publish(double, addresses(3), check_mode=True)
-    assert len(done.changes) == 3
-    assert double.writes() == []
-
-
-def test_foreign_records_are_never_touched(double: Double) -> None:
+def test_foreign_records_are_left_unchanged(double: Double) -> None:
     double.add(type="TXT", name="@", content='"site-verification=1"')
     double.add(type="A", name="theirs", content="192.0.2.9")
     before = double.records()
@@ -94,7 +102,7 @@ def test_foreign_records_are_never_touched(double: Double) -> None:
     assert double.records() == before
 
 
-def test_foreign_record_in_the_way_stops_before_anything_is_sent_until_it_is_adopted(double: Double) -> None:
+def test_conflict_stops_the_run_before_anything_is_sent_unless_the_record_is_adopted(double: Double) -> None:
     double.add(type="CNAME", name="n001", content="other.test", comment="by hand")
     with pytest.raises(client.ApiError, match=r"CNAME n001.example.test other.test \(comment: by hand\) for A n001"):
         publish(double, addresses(2))
@@ -112,18 +120,18 @@ def test_run_converges_after_a_fault_at_every_call(double: Double, mode: str, po
     wanted = [*addresses(240, last=2), *(record._replace(name=f"new-{record.name}") for record in addresses(10))]
     clock = Clock()
     double.fail(f"{mode}@{position}")
-    # Less than the double's patience where it does not answer, and enough for a machine that has much to do
+    # Shorter than the time that the double keeps a client waiting, and long enough for a busy machine
     publish(double, wanted, clock=clock, timeout=0.9 if mode in ("timeout", "lost") else 10)
     assert double.log[position - 1].endswith(mode)
-    # Told so by Retry-After, or ours.
+    # From Retry-After, or the first delay.
     assert clock == [1.0]
     assert values(double) == keys(wanted)
     double.fail("none")
     again, _calls = publish(double, wanted)
-    assert (again.changes, again.kept) == ([], 250)
+    assert (again.changes, again.unchanged) == ([], 250)
 
 
-def test_tags_go_when_they_are_no_longer_wanted(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_obsolete_tags_are_removed(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
     # As on a paid plan
     monkeypatch.setattr(double_records, "TAGS", 20)
     zone = "elsewhere.test"
@@ -134,24 +142,24 @@ def test_tags_go_when_they_are_no_longer_wanted(double: Double, monkeypatch: pyt
         assert publish(double, [plain._replace(tags=tags)], zone)[0].changes == []
 
 
-def test_retry_after_is_honoured_and_has_an_end() -> None:
+def test_retry_after_is_respected_up_to_a_limit() -> None:
     clock = Clock()
-    waits = client.Waits(clock)
-    waits.wait(client.Transient("limited", 290))
-    with pytest.raises(client.ApiError, match="limited; tried 2 times; run it again later"):
-        waits.wait(client.Transient("limited", 290))
+    backoff = client.Backoff(clock)
+    backoff.wait(client.Transient("limited", 290))
+    with pytest.raises(client.ApiError, match="limited; gave up after 2 attempts; run it again later"):
+        backoff.wait(client.Transient("limited", 290))
     assert clock == [290]
 
 
-def test_service_that_stays_broken_is_an_error_in_the_end(double: Double) -> None:
+def test_permanent_fault_is_an_error_after_the_last_attempt(double: Double) -> None:
     double.fail("500")
     clock = Clock()
-    with pytest.raises(client.ApiError, match=r"Unable to process your request at this time.*tried 6 times"):
+    with pytest.raises(client.ApiError, match=r"Unable to process your request at this time.*gave up after 6 attempts"):
         publish(double, addresses(1), clock=clock)
     assert clock == [1, 2, 4, 8, 16]
 
 
-def test_runs_at_once_end_as_one_does(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_at_the_same_time_have_the_result_of_one(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = addresses(120)
     barrier = threading.Barrier(4)
     problems: list[Exception] = []
@@ -170,7 +178,7 @@ def test_runs_at_once_end_as_one_does(double: Double, monkeypatch: pytest.Monkey
 
         monkeypatch.setattr(connection, "records", together)
         try:
-            converge.converge(connection, connection.zone(ZONE), wanted, POLICY)
+            converge(connection, connection.zone(ZONE), record_changes.Wanted(wanted, POLICY))
         except Exception as problem:  # noqa: BLE001 (whatever it is, the test shows it)
             problems.append(problem)
 
@@ -184,7 +192,7 @@ def test_runs_at_once_end_as_one_does(double: Double, monkeypatch: pytest.Monkey
     assert [line.split()[-1] for line in double.writes()].count("400") == 3
 
 
-def test_change_that_somebody_else_made_meanwhile_is_not_an_error(
+def test_change_that_another_run_made_meanwhile_is_not_an_error(
     double: Double, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = addresses(2)
@@ -200,12 +208,12 @@ def test_change_that_somebody_else_made_meanwhile_is_not_an_error(
         return rows
 
     monkeypatch.setattr(connection, "records", late)
-    converge.converge(connection, zone, wanted, POLICY)
+    converge(connection, zone, record_changes.Wanted(wanted, POLICY))
     assert reads == [0, 1]
     assert values(double) == keys(wanted)
 
 
-def test_refusal_of_the_api_names_the_record_and_nothing_of_the_call_is_done(double: Double) -> None:
+def test_refused_call_changes_nothing_and_its_error_names_the_record(double: Double) -> None:
     tagged = records.Record("A", f"bad.{ZONE}", "192.0.2.7", comment=MARK, tags=("team:x",))
     with pytest.raises(client.ApiError, match="exceeding the quota of 0"):
         publish(double, [tagged])
@@ -227,10 +235,11 @@ def test_refusal_of_the_api_names_the_record_and_nothing_of_the_call_is_done(dou
         ({"message": "no"}, ["n000", "n001", "n002"]),
     ],
 )
-def test_refusal_is_led_back_to_what_it_may_be_about(error: dict[str, Any], names: list[str]) -> None:
+def test_refusal_names_the_changes_that_it_may_be_about(error: dict[str, Any], names: list[str]) -> None:
     one, two, three = addresses(3)
-    batch = [plan.Change(records.Found("1", one), one), plan.Change(None, two), plan.Change(None, three)]
-    lines = converge.blame(client.Refusal("no", [error]), batch).splitlines()[1:]
+    change = record_plan.Change
+    batch = [change(records.Found("1", one), one), change(None, two), change(None, three)]
+    lines = record_changes.describe_refusal(client.Refusal("no", [error]), batch).splitlines()[1:]
     assert [line.split()[2].split(".")[0] for line in lines] == names
 
 
@@ -239,7 +248,7 @@ def test_refusal_is_led_back_to_what_it_may_be_about(error: dict[str, Any], name
     [
         (("DNS Read",), "lacks the permission Zone / DNS / Edit"),
         (("Zone Settings Write",), "lacks the permission Zone / DNS / Read"),
-        ((), "has no zone example.test that this token may see"),
+        ((), "no zone example.test is visible to the token"),
     ],
 )
 def test_missing_permission_is_named_and_nothing_is_changed(
@@ -253,7 +262,7 @@ def test_missing_permission_is_named_and_nothing_is_changed(
 
 
 @pytest.mark.parametrize("token", ["short", "x" * 40])
-def test_token_that_is_none_is_said_without_repeating_it(double: Double, token: str) -> None:
+def test_error_for_an_invalid_token_does_not_contain_the_token(double: Double, token: str) -> None:
     with pytest.raises(client.ApiError, match="does not accept the token") as refused:
         publish(double, addresses(1), token=token)
     assert token not in str(refused.value)
@@ -270,19 +279,19 @@ def test_token_that_is_none_is_said_without_repeating_it(double: Double, token: 
         (400, 6003, "Invalid request headers", client.ApiError),
     ],
 )
-def test_refusal_tells_a_token_that_may_not_from_one_that_is_none(
+def test_missing_permission_and_invalid_token_are_different_errors(
     status: int, code: int, message: str, kind: type[client.ApiError]
 ) -> None:
     body = {"errors": [{"code": code, "message": message}]}
-    assert type(client.refused(status, {}, body, "Zone / DNS / Edit")) is kind
+    assert type(client.explain_error(status, {}, body, "Zone / DNS / Edit")) is kind
 
 
-def test_token_of_another_zone_does_not_see_this_one(double: Double) -> None:
-    with pytest.raises(client.ApiError, match="or the zone to the token's zone resources"):
+def test_token_for_another_zone_is_refused(double: Double) -> None:
+    with pytest.raises(client.ApiError, match="or add it to the token's zone resources"):
         publish(double, addresses(1), token=double.grant("DNS Write", zones=("elsewhere.test",)))
 
 
-def test_service_that_does_not_answer_is_an_error_that_says_so() -> None:
+def test_missing_answer_is_named_in_the_error() -> None:
     with running() as double:
         endpoint = double.endpoint
     connection = client.Session({"token": TOKEN, "endpoint": endpoint, "timeout": 0.3}, sleep=Clock())
