@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,7 @@ DESCRIPTION: Variables = {}
 for file in sorted((ROOT / "group_vars/all").glob("*.yml")):
     DESCRIPTION |= load(file)
 PLAYBOOKS = {name: load(ROOT / f"playbooks/{name}.yml") for name, _variable in DERIVATIONS}
+SCHEMA = description.inline_references(json.loads((ROOT / "roles/preflight/files/description.schema.json").read_text()))
 SECRETS = set(re.findall(r"\bvault_\w+", str(DESCRIPTION)))
 
 
@@ -79,10 +81,9 @@ def needed(look: Callable[[Variables], object], host: str, groups: list[str]) ->
 
 def asked(host: str, groups: list[str], sets: list[dict[str, Any]] = DESCRIPTION["backup_sets"]) -> set[str]:
     """Return the secrets in what preflight asks for, on a platform with these groups and sets of backups."""
-    seen = {**variables(host, groups, missing=""), **load(ROOT / "roles/preflight/vars/main.yml")}
-    schema = Templar(loader=DataLoader(), variables=seen).template(seen["__preflight_schema"])
-    names = description.asked(schema, seen["groups"], {"backup_sets": sets})
-    told = {name: DESCRIPTION[name] for name in names if "vault_" in str(DESCRIPTION.get(name))}
+    seen = variables(host, groups, missing="")
+    read = description.select_keys(SCHEMA, seen["groups"], {"backup_sets": sets})
+    told = {name: DESCRIPTION[name] for name in read["properties"] if "vault_" in str(DESCRIPTION.get(name))}
     return needed(lambda seen: Templar(loader=DataLoader(), variables=seen).template(told), host, groups)
 
 
