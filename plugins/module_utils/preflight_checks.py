@@ -107,11 +107,11 @@ def find_disagreements(plan: topology.Topology, valid: Variables, host: str) -> 
     """Yield why the services of the host cannot be derived, for each site separately and for what stores data."""
     stores = datastores.Description(complete_stores(valid, "databases"), complete_stores(valid, "caches"), "", "")
     attempts: list[t.Callable[[], t.Any]] = [
-        functools.partial(topology.duties, plan._replace(sites={name: site}), host, "")
+        functools.partial(topology.host_services, plan._replace(sites={name: site}), host, "")
         for name, site in plan.sites.items()
         if "group" in site
     ]
-    attempts.append(functools.partial(datastores.data_duties, plan._replace(sites={}), host, stores))
+    attempts.append(functools.partial(datastores.data_services, plan._replace(sites={}), host, stores))
     for attempt in attempts:
         try:
             attempt()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.vise.platform.plugins.filter.duties import duties
+from ansible_collections.vise.platform.plugins.filter.host_services import host_services
 
 from tests.e2e.converge import ADDRESS, ADDRESS6, HOST, OTHER, PHASE1, ROOT, TASKS, URL, chosen
 
@@ -43,7 +43,7 @@ def sites(**change: Any) -> dict[str, Any]:
 def virtual_hosts(*more: dict[str, Any]) -> dict[str, Any]:
     """The virtual hosts of the host as they are, and more."""
     groups = {"edge": [HOST], "docs": [HOST]}
-    return {"nginx_sites": [*duties(sites(), HOST, groups, {HOST: {}})["nginx_sites"], *more]}
+    return {"nginx_sites": [*host_services(sites(), HOST, groups, {HOST: {}})["nginx_sites"], *more]}
 
 
 @pytest.fixture

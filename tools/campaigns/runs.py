@@ -145,7 +145,7 @@ def second_host() -> dict[str, Any]:
     return {
         "people": [*people, *changed(people, name="second", keys=[OTHER_KEY])],
         "ssh_settings": {"VersionAddendum": "second"},
-        "internal_certificate_names": "{{ duties.internal_names + ['second.internal'] }}",
+        "internal_certificate_names": "{{ host_services.internal_names + ['second.internal'] }}",
         "docker_settings": {"labels": ["campaign=second"]},
         "sites": {**sites, "docs": {**sites["docs"], "aliases": ["www.{{ domain }}"], "source": str(SITE)}},
         "cloudflare_settings": {**described("cloudflare")["cloudflare_settings"], "minimum_tls": "1.3"},

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[3]
 Variables = dict[str, Any]
 # The host of each group, and what stages derive for it from the description.
 HOSTS = {"docs": "a", "edge": "a", "edu": "b", "database": "c", "database_standby": "d", "cache": "e", "mail": "f"}
-DERIVATIONS = [("baseline", "data"), ("data", "data"), ("data", "backups"), ("backups", "backups")]
+DERIVATIONS = [("baseline", "data_services"), ("data", "data"), ("data", "backups"), ("backups", "backups")]
 
 CA = {"vault_internal_ca", "vault_internal_ca_key"}
 DATABASE = {"vault_database_edu", "vault_database_pool", "vault_backup_database_passphrase"}

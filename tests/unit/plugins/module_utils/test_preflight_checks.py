@@ -72,7 +72,7 @@ def test_two_primaries_are_a_problem() -> None:
     groups = {**TASK_VARS["groups"], "database": ["a", "b"]}
     _names, (problem,) = derive(values(), {**TASK_VARS, "groups": groups})
     assert problem.line() == (
-        "group database: it has a, b, and there is one primary; put the others into database_standby"
+        "group database: it has a, b, but only one host can be the primary; move the others to database_standby"
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.vise.platform.plugins.filter.data_duties import FilterModule, data_duties
+from ansible_collections.vise.platform.plugins.filter.data_services import FilterModule, data_services
 
 DATABASES = {"edu": {"clients": "edu", "password": "of edu", "extensions": ["pg_trgm"]}}
 CACHES = {"edu": {"clients": "edu", "password": "of the cache"}}
@@ -25,7 +25,7 @@ HOSTVARS: dict[str, dict[str, Any]] = {
 
 
 def of(host: str, groups: dict[str, list[str]]) -> dict[str, Any]:
-    return data_duties(
+    return data_services(
         DATABASES, host, groups, HOSTVARS, caches=CACHES, replication_password=REPLICATION, pool_password=POOL
     )
 
@@ -103,8 +103,8 @@ def test_host_that_does_not_hold_a_store_gets_none_of_its_passwords(host: str) -
 @pytest.mark.parametrize(
     ("groups", "reason"),
     [
-        ({"database": ["a", "d"]}, "group database: it has a, d, and there is one primary"),
-        ({"database": ["a"], "database_standby": ["a"]}, "group database_standby: a is in it and in database"),
+        ({"database": ["a", "d"]}, "group database: it has a, d, but only one host can be the primary"),
+        ({"database": ["a"], "database_standby": ["a"]}, "group database_standby: a is also in database"),
         ({"database_standby": ["a"]}, "group database: it has no host"),
     ],
 )
@@ -113,6 +113,6 @@ def test_inventory_that_cannot_work_is_refused(groups: dict[str, list[str]], rea
         of("a", groups)
 
 
-def test_platform_without_databases_has_no_such_duties() -> None:
-    found = FilterModule().filters()["data_duties"]({}, "e", {"edu": ["e"]}, HOSTVARS)
+def test_platform_without_databases_has_no_data_services() -> None:
+    found = FilterModule().filters()["data_services"]({}, "e", {"edu": ["e"]}, HOSTVARS)
     assert (found["database"], found["cache"], found["firewall_allow"]) == ("", False, [])

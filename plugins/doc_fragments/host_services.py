@@ -1,12 +1,12 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the filters that derive one host's duties have in common."""
+"""Options of the filters that derive the services of one host."""
 
 from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Whose duties, and in which inventory."""
+    """The host and its inventory."""
 
     DOCUMENTATION = r"""
 options:

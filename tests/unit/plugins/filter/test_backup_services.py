@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.vise.platform.plugins.filter.backup_duties import FilterModule
+from ansible_collections.vise.platform.plugins.filter.backup_services import FilterModule
 
 MANUAL = Path(__file__).resolve().parents[4] / "docs/backups.md"
 PASSPHRASES = {"database_passphrase": "of the database", "files_passphrase": "of files"}
@@ -33,11 +33,11 @@ SETS = [
 
 
 def of(host: str, repository: dict[str, Any] = REPOSITORY, **more: Any) -> dict[str, Any]:
-    duties = FilterModule().filters()["backup_duties"]
+    derive = FilterModule().filters()["backup_services"]
     groups = {"all": ["c", "D.test", "e"], "cache": ["c"], "database": ["e"], "others": ["c", "D.test"]}
     names = more.pop("names", {})
     hostvars = {host: {"backup_name": names[host]} if host in names else {} for host in groups["all"]}
-    found: dict[str, Any] = duties([repository], host, groups, hostvars, **{**PASSPHRASES, "sets": SETS, **more})
+    found: dict[str, Any] = derive([repository], host, groups, hostvars, **{**PASSPHRASES, "sets": SETS, **more})
     return found
 
 

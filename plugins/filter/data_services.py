@@ -1,25 +1,25 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The duties of one host for databases and caches, for playbooks."""
+"""The databases and caches of one host, for playbooks."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-name: data_duties
-short_description: Derive what one host has to do for databases and caches
+name: data_services
+short_description: Derive the databases and caches of one host
 version_added: 0.1.0
 description:
-  - The host in group C(database) holds the primary, those in C(database_standby) follow it, and those in C(cache) hold
-    Redis. Their ports open to the hosts of the groups that are named as clients, and to nobody else.
-extends_documentation_fragment: [vise.platform.duties]
+  - The host in group C(database) is the primary, those in C(database_standby) are its standbys, and those in C(cache)
+    run Redis. Their ports are open only to the hosts of the groups that are named as clients, and to each other.
+extends_documentation_fragment: [vise.platform.host_services]
 positional: host, groups, hostvars
 options:
   _input:
-    description: The databases by name, each with C(clients), C(password) and perhaps C(extensions).
+    description: The databases by name, each with C(clients), C(password) and optionally C(extensions).
     type: dict
     required: true
   hostvars:
-    description: The inventory's C(hostvars); read are C(ansible_host) and C(internal_addresses).
+    description: The inventory's C(hostvars). Only C(ansible_host) and C(internal_addresses) are read.
     type: dict
     required: true
   caches:
@@ -27,28 +27,28 @@ options:
     type: dict
     default: {}
   replication_password:
-    description: By which standbys follow.
+    description: Password of the replication user.
     type: str
     default: ""
   pool_password:
-    description: By which the pool asks for the verifiers of passwords.
+    description: Password with which the connection pool reads the password verifiers.
     type: str
     default: ""
 """
 
 EXAMPLES = r"""
-- name: See what a host has to do
+- name: Show the databases and caches of a host
   ansible.builtin.debug:
-    var: databases | vise.platform.data_duties(inventory_hostname, groups, hostvars, caches=caches)
+    var: databases | vise.platform.data_services(inventory_hostname, groups, hostvars, caches=caches)
 """
 
 RETURN = r"""
 _value:
   description:
-    - C(database), which is V(primary), V(standby) or empty, with C(databases), C(users), C(slots) and C(follows) as the
-      role postgresql takes them, and C(pools) as the role pgbouncer takes them.
-    - C(cache), whether the host holds Redis, with C(cache_users) as the role redis takes them.
-    - C(firewall_allow), as the role firewall takes it.
+    - C(database), which is V(primary), V(standby) or empty, with C(databases), C(users), C(slots) and C(follows) in the
+      format of the role postgresql, and C(pools) in the format of the role pgbouncer.
+    - C(cache), whether the host runs Redis, with C(cache_users) in the format of the role redis.
+    - C(firewall_allow), in the format of the role firewall.
   type: dict
 """
 
@@ -58,7 +58,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.vise.platform.plugins.module_utils import datastores, topology
 
 
-def data_duties(
+def data_services(
     databases: datastores.Stores,
     host: str,
     groups: topology.Groups,
@@ -67,11 +67,11 @@ def data_duties(
     replication_password: str = "",
     pool_password: str = "",
 ) -> dict[str, t.Any]:
-    """Return what follows for one host."""
+    """Return the databases and caches of one host."""
     plan = topology.Topology({}, {}, groups, hostvars)
     wanted = datastores.Description(databases or {}, caches or {}, replication_password, pool_password)
     try:
-        return datastores.data_duties(plan, host, wanted)
+        return datastores.data_services(plan, host, wanted)
     except topology.TopologyError as error:
         raise AnsibleFilterError(str(error)) from error
 
@@ -81,4 +81,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         """Return the filters by name."""
-        return {"data_duties": data_duties}
+        return {"data_services": data_services}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.vise.platform.plugins.filter.duties import FilterModule, duties
+from ansible_collections.vise.platform.plugins.filter.host_services import FilterModule, host_services
 
 SITES = {
     "docs": {
@@ -36,7 +36,7 @@ HOSTVARS: dict[str, dict[str, Any]] = {
 
 
 def of(host: str, groups: dict[str, list[str]], sites: Any = SITES, **more: Any) -> dict[str, Any]:
-    return duties(sites, host, groups, {**HOSTVARS, **more.pop("hostvars", {})}, open_ports=PORTS, **more)
+    return host_services(sites, host, groups, {**HOSTVARS, **more.pop("hostvars", {})}, open_ports=PORTS, **more)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_site_without_a_host_is_refused() -> None:
 
 
 def test_upstream_by_name_is_refused() -> None:
-    with pytest.raises(AnsibleFilterError, match=r"d: d.example.org is no IP address; write `internal_addresses"):
+    with pytest.raises(AnsibleFilterError, match=r"d: d.example.org is not an IP address; write `internal_addresses"):
         of("e", EACH, hostvars={"d": {"ansible_host": "d.example.org"}})
 
 
@@ -209,5 +209,5 @@ def test_ipv6_upstream_is_in_brackets() -> None:
     assert site["upstream"]["servers"] == ["[fd00::3]:8443"]
 
 
-def test_filter_is_named_duties() -> None:
-    assert FilterModule().filters() == {"duties": duties}
+def test_filter_is_named_host_services() -> None:
+    assert FilterModule().filters() == {"host_services": host_services}
