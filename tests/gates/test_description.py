@@ -56,7 +56,7 @@ def test_schema_is_one() -> None:
 
 def test_schema_for_editors_is_up_to_date() -> None:
     text = (ROOT / description_schema.EDITOR_SCHEMA).read_text()
-    assert text == description_schema.render(ROOT), "run `python -m tools.description_schema`"
+    assert text == description_schema.render(ROOT), "run `make docs-tables`"
 
 
 def test_schema_has_only_keywords_that_preflight_explains() -> None:
