@@ -17,9 +17,12 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.vise.platform.plugins.module_utils import description, preflight_checks
 from ansible_collections.vise.platform.plugins.module_utils.description import Problem, Schema
 from ansible_collections.vise.platform.plugins.module_utils.preflight_checks import root_variable, shorten_path
-from ansible_collections.vise.platform.plugins.plugin_utils import definitions
+from ansible_collections.vise.platform.plugins.plugin_utils import definitions, warm_up
 
 Variables = dict[str, t.Any]
+
+# In every run of site.yml, this is the first plugin that Ansible loads.
+warm_up.import_filters()
 
 
 class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-core ships no type hints
