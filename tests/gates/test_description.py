@@ -24,7 +24,7 @@ FILES = sorted(ROOT.glob("group_vars/*/*.yml"))
 KEYWORDS = {
     *("type", "enum", "pattern", "required", "properties", "additionalProperties", "propertyNames", "items"),
     *("$comment", "title", "description", "examples"),
-    *("x-topic", "x-groups", "x-groups-of", "x-secret", "x-host"),
+    *("x-topic", "x-groups", "x-groups-of", "x-needs", "x-secret", "x-host"),
 }
 
 
@@ -77,7 +77,8 @@ def test_groups_of_the_schema_are_functions() -> None:
     functions = {"all", *PARTS[".sites[additionalProperties].group"]["enum"]}
     assert {group for part in PARTS.values() for group in part.get("x-groups", ())} <= functions
     assert {"all", *PARTS[".open_ports[propertyNames]"]["enum"]} == functions
-    assert {part["x-groups-of"] for part in PARTS.values() if "x-groups-of" in part} <= set(SCHEMA["properties"])
+    named = {part[word] for part in PARTS.values() for word in ("x-groups-of", "x-needs") if word in part}
+    assert named <= set(SCHEMA["properties"])
 
 
 def test_every_required_key_is_described() -> None:
@@ -105,6 +106,12 @@ def test_every_default_is_described_and_valid() -> None:
     assert set(values) <= set(SCHEMA["properties"])
     found = description.find_problems(values, {**SCHEMA, "required": []})
     assert [problem.line() for problem in found] == []
+
+
+def test_group_vars_repeat_no_default() -> None:
+    # Everyone has to replace it: preflight refuses a platform without administrators.
+    written = {name: value for file in FILES if file.parent.name == "all" for name, value in load(file).items()}
+    assert [name for name, value in written.items() if name in DEFAULTS and DEFAULTS[name] == value] == ["people"]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))

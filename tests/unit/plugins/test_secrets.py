@@ -12,7 +12,7 @@ import pytest
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
-from ansible_collections.vise.platform.plugins.module_utils import description
+from ansible_collections.vise.platform.plugins.module_utils import description, preflight_checks
 
 ROOT = Path(__file__).resolve().parents[3]
 Variables = dict[str, Any]
@@ -44,7 +44,7 @@ def load(path: Path) -> Any:
     return DataLoader().load_from_file(str(path), trusted_as_template=True) or {}
 
 
-DESCRIPTION: Variables = {}
+DESCRIPTION: Variables = load(ROOT / "roles/description/defaults/main.yml")
 for file in sorted((ROOT / "group_vars/all").glob("*.yml")):
     DESCRIPTION |= load(file)
 PLAYBOOKS = {name: load(ROOT / f"playbooks/{name}.yml") for name, _variable in DERIVATIONS}
@@ -72,7 +72,9 @@ def needed(look: Callable[[Variables], object], host: str, groups: list[str]) ->
         try:
             look(variables(host, groups, missing=secret))
         except AnsibleError as error:
-            assert re.search(f"'{secret}' is undefined|{secret.removeprefix('vault_')} is missing", str(error))
+            assert re.search(
+                f"'{secret}' is undefined|{secret}: is missing|{secret.removeprefix('vault_')} is missing", str(error)
+            )
             return True
         return False
 
@@ -84,7 +86,13 @@ def asked(host: str, groups: list[str], sets: list[dict[str, Any]] = DESCRIPTION
     seen = variables(host, groups, missing="")
     read = description.select_keys(SCHEMA, seen["groups"], {"backup_sets": sets})
     told = {name: DESCRIPTION[name] for name in read["properties"] if "vault_" in str(DESCRIPTION.get(name))}
-    return needed(lambda seen: Templar(loader=DataLoader(), variables=seen).template(told), host, groups)
+
+    def validate(seen: Variables) -> None:
+        values = Templar(loader=DataLoader(), variables=seen).template(told)
+        for problem in preflight_checks.find_missing_secrets(values, seen, SCHEMA).values():
+            raise AnsibleError(problem.line())
+
+    return needed(validate, host, groups)
 
 
 def stages(seen: Variables) -> None:
