@@ -59,6 +59,8 @@ def traits(key: Schema, required: bool) -> str:
         groups.append(f"those of {code(key['x-groups-of'])}")
     if groups:
         parts.append(f"read for groups {', '.join(groups)}")
+    if "x-needs" in key:
+        parts.append(f"read with {code(key['x-needs'])}")
     return " · ".join(parts)
 
 

@@ -69,9 +69,14 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
 
     def _validate(self, schema: Schema, task_vars: Variables) -> tuple[Variables, list[Problem]]:
         """Return the values of the keys that hosts of this inventory read, and their problems."""
-        naming = {key["x-groups-of"] for key in schema["properties"].values() if "x-groups-of" in key}
-        entries, _errors = self._template(naming, task_vars)
-        read = description.select_keys(schema, task_vars["groups"], preflight_checks.valid_parts(entries, schema))
+        keys = schema["properties"].values()
+        entries, _errors = self._template({key["x-groups-of"] for key in keys if "x-groups-of" in key}, task_vars)
+        # A key that cannot be evaluated, because secrets in it are missing, has entries.
+        needed = {key["x-needs"] for key in keys if "x-needs" in key}
+        known, errors = self._template(needed, task_vars)
+        empty = {name for name in needed if name not in errors and not known.get(name)}
+        named = preflight_checks.valid_parts(entries, schema)
+        read = description.select_keys(schema, task_vars["groups"], named, empty)
         values, errors = self._template(read["properties"], task_vars)
         failures = {name: preflight_checks.describe_failure(name, error, schema) for name, error in errors.items()}
         failures |= preflight_checks.find_missing_secrets(values, task_vars, schema)

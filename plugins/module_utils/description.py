@@ -95,16 +95,18 @@ def readers(key: Schema, description: Mapping[str, t.Any]) -> list[str]:
     return [*key.get("x-groups", ["all"]), *(entry["group"] for entry in entries if "group" in entry)]
 
 
-def select_keys(schema: Schema, groups: Mapping[str, Collection[str]], description: Mapping[str, t.Any]) -> Schema:
+def select_keys(
+    schema: Schema, groups: Mapping[str, Collection[str]], description: Mapping[str, t.Any], empty: Collection[str] = ()
+) -> Schema:
     """Return the schema of the keys that hosts of this inventory read.
 
-    Of the description only the keys that name groups are read; they must be valid.
+    Of the description only the keys that name groups are read; they must be valid. Empty are the keys without entries.
     """
     hosts = sorted(groups.get("all") or ())
     keys = {
         name: {**key, "enum": [*hosts, ""]} if key.get("x-host") else key
         for name, key in schema["properties"].items()
-        if any(groups.get(group) for group in readers(key, description))
+        if key.get("x-needs") not in empty and any(groups.get(group) for group in readers(key, description))
     }
     return {**schema, "properties": keys, "required": [name for name in schema.get("required", ()) if name in keys]}
 

@@ -22,8 +22,8 @@ options:
   schema:
     description:
       - The JSON Schema of the description, a file on the controller. In addition to JSON Schema it has C(x-groups) and
-        C(x-groups-of) for keys that only hosts of some groups read, C(x-secret) for values that are never shown, and
-        C(x-host) for the name of a host.
+        C(x-groups-of) for keys that only hosts of some groups read, C(x-needs) for keys that are read only with
+        another key, C(x-secret) for values that are never shown, and C(x-host) for the name of a host.
     type: path
   models:
     description:

@@ -15,7 +15,7 @@ from ansible_collections.vise.platform.plugins.action import preflight
 from ansible_collections.vise.platform.plugins.module_utils import description
 
 ROOT = Path(__file__).resolve().parents[4]
-PLAY = [{"hosts": "all", "gather_facts": False, "roles": ["vise.platform.preflight"]}]
+PLAY = [{"hosts": "all", "gather_facts": False, "roles": ["vise.platform.description", "vise.platform.preflight"]}]
 
 
 def run_preflight(folder: Path, variables: dict[str, Any], **environment: str) -> str:
@@ -57,12 +57,19 @@ def test_problems_of_the_inventorys_own_file_are_reported_with_that_file(tmp_pat
         f"cloudflare_token ({file}): is a placeholder; write the real secret, encrypted",
         f"sites.docs.gruop ({file}): unknown key; did you mean `group`?",
         f"sites.docs ({file}): no host is in group docs",
-        "internal_ca_key: is missing; write `internal_ca_key:",
-        "open_ports: is missing; write `open_ports: {edge: [80/tcp, 443/tcp, 443/udp]}`",
+        "is missing, and internal_ca_key needs it; write it encrypted",
         "people: has no administrator",
     ):
         assert line in output
     assert "nothing was changed" in output
+
+
+def test_missing_key_is_reported_once_and_hides_no_other(tmp_path: Path) -> None:
+    output = run_preflight(tmp_path, {"vault_internal_ca": "a certificate", "vault_internal_ca_key": "a key"})
+    # The defaults of contact_email, dns_zones and others need it.
+    assert output.count("- domain: is missing; write `domain: example.org`") == output.count("nothing was changed")
+    assert "is undefined" not in output
+    assert "sites: is missing; write `sites: {docs: {domain: docs.example.org, group: docs, source: " in output
 
 
 def test_missing_library_is_reported_instead_of_a_traceback(tmp_path: Path) -> None:

@@ -236,6 +236,14 @@ def test_keys_for_groups_are_read_if_one_of_them_has_a_host(
     assert "place" not in description.select_keys(schema, groups, {})["properties"]
 
 
+@pytest.mark.parametrize(("empty", "expected"), [((), ["sets", "key"]), (("sets",), ["sets"])])
+def test_key_that_needs_another_one_is_read_if_that_has_entries(empty: tuple[str, ...], expected: list[str]) -> None:
+    properties = {"sets": {"type": "array"}, "key": {"type": "string", "x-needs": "sets"}}
+    read = description.select_keys({"properties": properties, "required": ["key"]}, {"all": ["a"]}, {}, empty)
+    assert list(read["properties"]) == expected
+    assert read["required"] == [name for name in ("key",) if name in expected]
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
