@@ -48,6 +48,7 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         )
         secrets, _errors = self._template([name for name in task_vars if name.startswith("vault_")], task_vars)
         problems += description.find_placeholders(secrets, defined)
+        problems = preflight_checks.drop_consequences(problems, task_vars)
         valid = preflight_checks.valid_parts(values, schema)
         names, disagreements = preflight_checks.derive_names(values, valid, task_vars)
         without_value = {name for name in schema["properties"] if name in task_vars and name not in values}

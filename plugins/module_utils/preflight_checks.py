@@ -18,6 +18,7 @@ Variables = Mapping[str, t.Any]
 REFUSAL = re.compile(r"[Ff]ilter plugin '[\w.]+' failed: (.*)", re.DOTALL)
 UNDEFINED = re.compile(r"'(\w+)' is undefined")
 SECRET = re.compile(r"\bvault_\w+")
+NAME = re.compile(r"\b[a-z]\w*")
 
 
 def missing_secret(secret: str, reader: str) -> Problem:
@@ -33,7 +34,8 @@ def describe_failure(name: str, error: str, schema: Schema) -> Problem:
     if undefined and undefined[1] in schema.get("required", ()):
         return Problem(undefined[1], "is missing", description.advise(schema, (undefined[1],)))
     refusal = REFUSAL.search(error)
-    return Problem(name, " ".join((refusal[1] if refusal else error).split()), "correct it")
+    fault, _semicolon, advice = " ".join((refusal[1] if refusal else error).split()).partition("; ")
+    return Problem(name, fault, advice or "correct it")
 
 
 def find_missing_secrets(values: Variables, raw: Variables, schema: Schema) -> dict[str, Problem]:
@@ -45,6 +47,19 @@ def find_missing_secrets(values: Variables, raw: Variables, schema: Schema) -> d
         for secret in SECRET.findall(str(raw[name]))
         if secret not in raw
     }
+
+
+def drop_consequences(problems: Iterable[Problem], raw: Variables) -> list[Problem]:
+    """Return the problems without placeholders that a variable only has from another variable with that problem."""
+    kept = list(problems)
+    placeholders = {problem.variable for problem in kept if problem.advice == description.ENCRYPT}
+
+    def follows(name: str) -> bool:
+        text = raw.get(name)
+        read = set(NAME.findall(text)) if isinstance(text, str) and "{{" in text else set()
+        return bool(read & (placeholders - {name}))
+
+    return [problem for problem in kept if problem.variable not in placeholders or not follows(problem.variable)]
 
 
 def valid_parts(values: Variables, schema: Schema) -> dict[str, t.Any]:

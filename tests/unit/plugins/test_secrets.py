@@ -16,9 +16,9 @@ from ansible_collections.vise.platform.plugins.module_utils import description, 
 
 ROOT = Path(__file__).resolve().parents[3]
 Variables = dict[str, Any]
-# The host of each group, and what stages derive for it from the description.
+# The host of each group, and the stages that derive its services.
 HOSTS = {"docs": "a", "edge": "a", "edu": "b", "database": "c", "database_standby": "d", "cache": "e", "mail": "f"}
-DERIVATIONS = [("baseline", "data_services"), ("data", "data"), ("data", "backups"), ("backups", "backups")]
+STAGES = ("baseline", "data", "backups")
 
 CA = {"vault_internal_ca", "vault_internal_ca_key"}
 DATABASE = {"vault_database_edu", "vault_database_pool", "vault_backup_database_passphrase"}
@@ -47,7 +47,12 @@ def load(path: Path) -> Any:
 DESCRIPTION: Variables = load(ROOT / "roles/description/defaults/main.yml")
 for file in sorted((ROOT / "group_vars/all").glob("*.yml")):
     DESCRIPTION |= load(file)
-PLAYBOOKS = {name: load(ROOT / f"playbooks/{name}.yml") for name, _variable in DERIVATIONS}
+DERIVED = [
+    value
+    for stage in STAGES
+    for value in load(ROOT / f"playbooks/{stage}.yml")[0]["vars"].values()
+    if re.search(r"vise\.platform\.(data|backup)_services\(", str(value))
+]
 SCHEMA = description.inline_references(json.loads((ROOT / "roles/preflight/files/description.schema.json").read_text()))
 SECRETS = set(re.findall(r"\bvault_\w+", str(DESCRIPTION)))
 
@@ -98,8 +103,8 @@ def asked(host: str, groups: list[str], sets: list[dict[str, Any]] = DESCRIPTION
 def stages(seen: Variables) -> None:
     """Template what stages derive for the host."""
     templar = Templar(loader=DataLoader(), variables=seen)
-    for playbook, variable in DERIVATIONS:
-        templar.template(PLAYBOOKS[playbook][0]["vars"][variable])
+    for value in DERIVED:
+        templar.template(value)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +121,10 @@ def stages(seen: Variables) -> None:
 )
 def test_preflight_asks_for_the_secrets_of_groups_that_have_a_host(groups: list[str], expected: set[str]) -> None:
     assert asked(HOSTS[groups[0]], groups) == expected
+
+
+def test_services_are_derived_in_each_stage() -> None:
+    assert len(DERIVED) == 4
 
 
 @pytest.mark.parametrize(

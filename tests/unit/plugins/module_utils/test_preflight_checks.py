@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.vise.platform.plugins.module_utils import preflight_checks
+from ansible_collections.vise.platform.plugins.module_utils import description, preflight_checks
 from ansible_collections.vise.platform.plugins.module_utils.description import Problem
 
 SCHEMA: dict[str, Any] = {
@@ -25,6 +25,7 @@ SCHEMA: dict[str, Any] = {
         ("'domain' is undefined", Problem("domain", "is missing", "write `domain: example.org`")),
         ("'other' is undefined", Problem("topic", "'other' is undefined", "correct it")),
         ("The filter plugin 'a.b.c' failed: two\n people", Problem("topic", "two people", "correct it")),
+        ("Filter plugin 'a.b.c' failed: two; use one", Problem("topic", "two", "use one")),
         ("no\n such file", Problem("topic", "no such file", "correct it")),
     ],
 )
@@ -139,6 +140,21 @@ def test_empty_default_of_a_missing_secret_names_the_secret(
 ) -> None:
     found = preflight_checks.find_missing_secrets({name: value}, {name: raw, "vault_known": ""}, SCHEMA)
     assert [problem.line() for problem in found.values()] == expected
+
+
+def test_placeholder_is_reported_where_it_is_written() -> None:
+    raw = {
+        "vault_token": "todo",
+        "token": "{{ vault_token | default('') }}",
+        "acme_token": "{{ token }}",
+        "other": "todo",
+        "stores": {"a": {"password": "{{ vault_token }}"}},
+    }
+    names = [*raw, "stores.a.password"]
+    problems = [Problem(name, "is a placeholder", description.ENCRYPT) for name in names if name != "stores"]
+    problems.append(Problem("token2", "is missing", "write it"))
+    kept = preflight_checks.drop_consequences(problems, raw)
+    assert [problem.variable for problem in kept] == ["vault_token", "other", "stores.a.password", "token2"]
 
 
 def test_message_counts_and_lists_the_problems() -> None:
