@@ -109,10 +109,11 @@ secrets: $(if $(filter inventories/development,$(INVENTORY)),world,setup) ## Mak
 docs: $(SITE) ## Build the manual (docs/.vitepress/dist)
 
 .PHONY: docs-tables
-docs-tables: setup ## Update the generated parts of README.md, docs and the READMEs of roles
+docs-tables: setup ## Update the generated parts of README.md, docs and the role READMEs and the editors' schema
 	python -m tools.readme_tables
 	python -m tools.capabilities
 	python -m tools.world_services
+	python -m tools.description_schema
 
 docs/node_modules/.package-lock.json: docs/package.json docs/package-lock.json
 	scripts/node.sh
@@ -121,8 +122,8 @@ docs/node_modules/.package-lock.json: docs/package.json docs/package-lock.json
 
 # But for the link to secrets that nobody has made yet, which leads nowhere.
 $(SITE): $(VENV)/ready docs/node_modules/.package-lock.json $(filter-out %/group_vars,$(shell git ls-files -- docs 'roles/*/README.md' \
-    'roles/*/meta/*' group_vars inventories plugins tools/docs_pages.py 2>/dev/null)) | $(LINK)
-	python tools/docs_pages.py
+    'roles/*/meta/*' group_vars inventories plugins roles/description roles/preflight/files tools/docs_pages.py tools/description_page.py 2>/dev/null)) | $(LINK)
+	python -m tools.docs_pages
 	cd docs && npm run docs:build
 	touch $@
 

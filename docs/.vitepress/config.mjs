@@ -23,7 +23,7 @@ function pagesOf(folder) {
 }
 
 if (!existsSync(join(docs, 'reference', 'index.md'))) {
-  throw new Error('docs/reference is missing: run tools/docs_pages.py first, as `make docs` does')
+  throw new Error('docs/reference is missing: run `python -m tools.docs_pages` first, as `make docs` does')
 }
 
 /** The theme's two small scripts as files of their own, so that the site works where inline scripts are forbidden. */
@@ -77,6 +77,7 @@ export default defineConfig({
           { text: 'Testing', link: '/testing' },
         ],
       },
+      { text: 'Description', link: '/reference/description' },
       { text: 'Roles', items: pagesOf('reference/roles') },
       { text: 'Plugins', items: pagesOf('reference/plugins') },
       { text: 'Decisions', collapsed: true, items: pagesOf('decisions') },

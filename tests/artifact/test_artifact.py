@@ -58,6 +58,8 @@ def test_only_what_a_user_needs_is_shipped(artifact: Path) -> None:
     names = collection.members(artifact)
     assert {name.partition("/")[0] for name in names} <= SHIPPED
     assert {"README.md", "meta/runtime.yml", "playbooks/site.yml", "plugins/modules/component.py"} <= set(names)
+    schemas = {f"roles/preflight/files/description.{name}.json" for name in ("schema", "editor.schema")}
+    assert schemas <= set(names)
     assert [name for name in names if "__pycache__" in name or name.startswith("playbooks/group_vars")] == []
 
 

@@ -71,16 +71,11 @@ def own_description(inventory: Path) -> None:
     (inventory / "hosts.yml").write_text(text.replace("{{ inventory_dir }}/../../", f"{ROOT}/"))
     for name in (
         "all/domain",
-        "all/ports",
-        "all/certificates",
-        "all/cloudflare",
         "all/sites",
         "all/database",
         "all/cache",
         "all/backups",
         "all/mail",
-        "all/dns",
-        "all/dkim",
         "development/dns",
         "development/sandbox",
         "development/people",
