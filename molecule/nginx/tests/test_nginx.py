@@ -152,7 +152,6 @@ QUESTIONS = [
     pytest.param("curl", "https://locked.vln.test/", "code=403", id="a stranger is locked out"),
     pytest.param("curl", "https://pulled.vln.test/", "code=400", id="a stranger without a certificate is locked out"),
 ]
-SITE = {"name": "fault", "domains": ["fault.vln.test"], "tls": "{{ tls }}", "root": "/srv/docs"}
 # The marker that answers is that of the first configuration, in memory and on disk.
 UNCHANGED = """
 curl -fsSk -o /dev/null --resolve docs.vln.test:443:127.0.0.1 https://docs.vln.test/
@@ -238,16 +237,16 @@ def test_configuration_that_cannot_work_is_refused_and_the_site_stays_up(role: R
     ]
     # After each one, the host is as before.
     for fault, message in faults:
-        role.assert_refused([({"nginx_sites": "{{ sites + [" + repr(SITE | fault) + "] }}"}, message)])
+        role.assert_refused([({"nginx_sites": "{{ sites + [fault_site | combine(" + repr(fault) + ")] }}"}, message)])
         machines.script(host, UNCHANGED)
 
 
 def test_drift_is_corrected_and_a_killed_nginx_returns(role: Role, host: Host, world: Host) -> None:
     machines.script(host, DRIFT)
-    assert machines.eventually(lambda: host.socket("tcp://7080").is_listening)
+    assert machines.eventually(lambda: host.socket("tcp://0.0.0.0:7080").is_listening)
     role.apply()
     assert re.search("(?s)the index.*code=200", ask(world, "h3", "https://docs.vln.test/"))
-    assert machines.eventually(lambda: not host.socket("tcp://7080").is_listening)
+    assert machines.eventually(lambda: not host.socket("tcp://0.0.0.0:7080").is_listening)
 
 
 def test_stopped_nginx_is_started(role: Role, host: Host, world: Host) -> None:
