@@ -84,7 +84,7 @@ def test_configuration_that_cannot_go_live_is_refused_and_the_old_one_stays(role
         ({"ssh_permit_root_login": "yes"}, "Unsupported|must be one of"),
         ({"ssh_host_keys": ["dsa"]}, "must be one of.*dsa|dsa"),
         ({"ssh_port": "ssh"}, "unable to convert to int"),
-        ({"ssh_settings": {"PasswordAuthentication": True}}, "ssh_settings turns passwords on"),
+        ({"ssh_settings": {"PasswordAuthentication": True}}, "ssh_settings enables password authentication"),
     ]
     role.assert_refused(cases)
     assert host.check_output(STATE) == before
@@ -107,7 +107,7 @@ def test_other_file_that_decides_who_may_log_in_is_refused(
     assert run.code != 0
     # The output wraps long messages.
     message = re.sub(r"\s+", " ", run.output)
-    assert re.search(f"another file than .* decides who may log in.*{winner}", message), run.tail
+    assert re.search(f"a file other than .* controls the login.*{winner}", message), run.tail
     # The daemon reads the files without it.
     role.apply()
 

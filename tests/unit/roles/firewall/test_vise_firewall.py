@@ -1,4 +1,4 @@
-"""The program that compares live rules with wanted ones, as tables of rules."""
+"""The program compares live rules with wanted rules; the cases are tables of rules."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ EMPTY = ":INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
     [
         pytest.param(WANTED, [], id="as wanted"),
         pytest.param(WANTED.replace("[0:0]", "[7:420]"), [], id="counters do not matter"),
-        pytest.param(WITH_DOCKER, [], id="beside Docker's rules"),
-        pytest.param(BANS + WANTED.replace("-A INPUT -j ufw-b", BAN + "-A INPUT -j ufw-b"), [], id="a ban is left"),
+        pytest.param(WITH_DOCKER, [], id="next to Docker's rules"),
+        pytest.param(BANS + WANTED.replace("-A INPUT -j ufw-b", BAN + "-A INPUT -j ufw-b"), [], id="a ban stays"),
         pytest.param(
             MINE + WANTED.replace("-A INPUT -j ufw-before", "-A INPUT -j MINE\n-A INPUT -j ufw-before"),
             ["-D INPUT -j MINE"],
-            id="a port opened in a chain of its own",
+            id="a port opened in another chain",
         ),
         pytest.param(
             MINE + WITH_DOCKER.replace("-A FORWARD -j DOCKER-USER", "-A FORWARD -j MINE\n-A FORWARD -j DOCKER-USER"),
             ["-D FORWARD -j DOCKER-USER", "-I FORWARD 1 -j DOCKER-USER"],
-            id="something accepted in a chain of its own before Docker's jump",
+            id="packets accepted in another chain before Docker's jump",
         ),
         pytest.param(
             EMPTY,
@@ -82,12 +82,12 @@ EMPTY = ":INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
         pytest.param(
             WANTED.replace("-A INPUT -j ufw-before-input\n", ""),
             ["-D INPUT -j ufw-after-input", "-A INPUT -j ufw-before-input", "-A INPUT -j ufw-after-input"],
-            id="a lost jump, all in order again",
+            id="a lost jump, all jumps in order again",
         ),
         pytest.param(
             WANTED.replace("-A INPUT -j ufw-before", OPEN + "-A INPUT -j ufw-before"),
             ["-D INPUT -p tcp -m tcp --dport 8080 -j ACCEPT"],
-            id="a port opened past the list",
+            id="an open port that is not in the list",
         ),
         pytest.param(
             WITH_DOCKER.replace("-A FORWARD -j DOCKER-USER\n", ""),
@@ -97,20 +97,20 @@ EMPTY = ":INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
         pytest.param(
             WITH_DOCKER.replace("-A FORWARD -j DOCKER-USER", "-A FORWARD -j ACCEPT\n-A FORWARD -j DOCKER-USER"),
             ["-D FORWARD -j DOCKER-USER", "-I FORWARD 1 -j DOCKER-USER"],
-            id="something accepted before Docker's jump",
+            id="packets accepted before Docker's jump",
         ),
     ],
 )
-def test_plan_holds_only_what_differs(program: types.ModuleType, live: str, expected: list[str]) -> None:
-    assert program.plan(program.parse(WANTED), program.parse(live)) == expected
+def test_plan_has_only_the_differences(program: types.ModuleType, live: str, expected: list[str]) -> None:
+    assert program.plan(program.parse_chains(WANTED), program.parse_chains(live)) == expected
 
 
-def test_kernel_without_an_ip_version_needs_nothing(program: types.ModuleType) -> None:
-    assert program.plan({}, program.parse(EMPTY)) == []
+def test_kernel_without_an_ip_version_needs_no_change(program: types.ModuleType) -> None:
+    assert program.plan({}, program.parse_chains(EMPTY)) == []
 
 
-def test_table_that_cannot_be_shown_is_no_empty_one(program: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = "# Table `filter' is incompatible, use 'nft' tool.\n"
-    monkeypatch.setattr(program, "run", lambda *_argv: shown)
+def test_table_that_cannot_be_read_is_an_error(program: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = "# Table `filter' is incompatible, use 'nft' tool.\n"
+    monkeypatch.setattr(program, "run_command", lambda *_argv: output)
     with pytest.raises(SystemExit, match="nft list table ip6 filter"):
-        program.live_chains(6)
+        program.read_live_chains(6)

@@ -14,7 +14,7 @@ NAME = "nginx-cloudflare-ranges.j2"
 
 @pytest.fixture
 def program(tmp_path: Path) -> types.ModuleType:
-    """The program as the role renders it, at work in a directory of its own."""
+    """The program as the role renders it, in a temporary directory."""
     role = collection.ROOT / "roles/nginx"
     rendered = dict(templates.rendered(role, templates.cases(role, collection.ROOT)["defaults"]))
     module = types.ModuleType("ranges")
@@ -25,14 +25,14 @@ def program(tmp_path: Path) -> types.ModuleType:
 
 @pytest.fixture
 def commands(program: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The commands that the program runs, none of them for real."""
+    """The recorded commands of the program; none of them is executed."""
     ran: list[list[str]] = []
     monkeypatch.setattr(program.subprocess, "run", lambda argv, **_: ran.append(argv))
     return ran
 
 
 def answers(program: types.ModuleType, monkeypatch: pytest.MonkeyPatch, **texts: str) -> None:
-    monkeypatch.setattr(program, "fetch", lambda url: texts[url])
+    monkeypatch.setattr(program, "download", lambda url: texts[url])
 
 
 @pytest.mark.parametrize(
@@ -43,19 +43,19 @@ def answers(program: types.ModuleType, monkeypatch: pytest.MonkeyPatch, **texts:
     ],
 )
 def test_each_line_is_a_range(program: types.ModuleType, text: str, expected: list[str]) -> None:
-    assert program.parse(text) == expected
+    assert program.parse_ranges(text) == expected
 
 
 @pytest.mark.parametrize(
     "text", ["", "# nothing\n", "<html>", "198.51.100.7/24", "1.2.3.0/24 1;", "0.0.0.0/0", "2000::/3", "1.2.3.4/33"]
 )
-def test_anything_else_is_an_error(program: types.ModuleType, text: str) -> None:
+def test_any_other_line_is_an_error(program: types.ModuleType, text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        program.parse(text)
+        program.parse_ranges(text)
 
 
-def test_what_nginx_reads(program: types.ModuleType) -> None:
-    assert program.render(["198.51.100.0/24"]) == (
+def test_ranges_are_rendered_for_nginx(program: types.ModuleType) -> None:
+    assert program.render_ranges(["198.51.100.0/24"]) == (
         "set_real_ip_from 198.51.100.0/24;\n"
         "geo $realip_remote_addr $from_cloudflare {\n    default 0;\n    198.51.100.0/24 1;\n}\n"
     )
@@ -80,21 +80,21 @@ def test_new_ranges_are_switched_and_reloaded(
     (tmp_path / "ranges.conf").write_text("old")
     answers(program, monkeypatch, v4="198.51.100.0/24", v6="2001:db8::/32")
     assert program.main(["refresh", "v4", "v6"]) == 0
-    assert (tmp_path / "ranges.conf").read_text() == program.render(["198.51.100.0/24", "2001:db8::/32"])
+    assert (tmp_path / "ranges.conf").read_text() == program.render_ranges(["198.51.100.0/24", "2001:db8::/32"])
     assert commands == [["nginx", "-t", "-q"], ["systemctl", "reload", "nginx.service"]]
 
 
-def test_same_ranges_touch_nothing(
+def test_same_ranges_change_nothing(
     program: types.ModuleType, tmp_path: Path, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "ranges.conf").write_text(program.render(["198.51.100.0/24"]))
+    (tmp_path / "ranges.conf").write_text(program.render_ranges(["198.51.100.0/24"]))
     answers(program, monkeypatch, v4="198.51.100.0/24")
     assert program.main(["refresh", "v4"]) == 0
     assert commands == []
 
 
 @pytest.mark.parametrize("second", ["", "<html>", "::/0"])
-def test_one_bad_list_spoils_both(
+def test_one_invalid_list_rejects_both(
     program: types.ModuleType,
     tmp_path: Path,
     commands: list[list[str]],
@@ -108,7 +108,7 @@ def test_one_bad_list_spoils_both(
     assert commands == []
 
 
-def test_what_nginx_refuses_is_put_back(
+def test_file_is_restored_when_nginx_rejects_it(
     program: types.ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(argv: list[str], **_: Any) -> None:
@@ -123,7 +123,7 @@ def test_what_nginx_refuses_is_put_back(
 
 @pytest.mark.parametrize("refused", [["nginx", "-t", "-q"], ["systemctl", "reload", "nginx.service"]])
 @pytest.mark.parametrize("killed", [False, True])
-def test_what_a_failed_or_killed_run_left_is_made_up_for(
+def test_next_run_completes_a_failed_or_killed_run(
     program: types.ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: list[str], killed: bool
 ) -> None:
     ran: list[list[str]] = []
@@ -136,9 +136,9 @@ def test_what_a_failed_or_killed_run_left_is_made_up_for(
     (tmp_path / "ranges.conf").write_text("old")
     answers(program, monkeypatch, v4="198.51.100.0/24")
     if killed:
-        # Between the two files and the check
+        # Killed between the replacement of the files and the validation
         (tmp_path / "ranges.loaded").write_text("old")
-        (tmp_path / "ranges.conf").write_text(program.render(["198.51.100.0/24"]))
+        (tmp_path / "ranges.conf").write_text(program.render_ranges(["198.51.100.0/24"]))
     with monkeypatch.context() as patch:
         patch.setattr(program.subprocess, "run", refuse)
         assert program.main(["refresh", "v4"]) == 1

@@ -1,4 +1,4 @@
-"""What the role gives PgBouncer to read, and the pure parts of the program that asks it."""
+"""The files that the role writes for PgBouncer, and the pure functions of its program."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def fixture_program() -> Iterator[types.ModuleType]:
     del sys.modules["vise_pgbouncer"]
 
 
-def test_databases_are_on_the_server_or_on_their_own(program: types.ModuleType) -> None:
-    lines = [line.rstrip() for line in program.section(rendered("every_setting")["pgbouncer.ini.j2"], "databases")]
+def test_databases_have_the_common_server_or_their_own(program: types.ModuleType) -> None:
+    lines = [line.rstrip() for line in program.read_section(rendered("every_setting")["pgbouncer.ini.j2"], "databases")]
     assert lines == [
         "postgres = host=db-1.internal port=5432",
         "edu = host=db-1.internal port=5432",
@@ -37,13 +37,13 @@ def test_databases_are_on_the_server_or_on_their_own(program: types.ModuleType) 
     ]
 
 
-def test_users_are_those_that_differ(program: types.ModuleType) -> None:
-    lines = program.section(rendered("every_setting")["pgbouncer.ini.j2"], "users")
+def test_only_users_with_settings_are_listed(program: types.ModuleType) -> None:
+    lines = program.read_section(rendered("every_setting")["pgbouncer.ini.j2"], "users")
     assert [line.rstrip() for line in lines] == ["jobs = pool_mode=session max_user_connections=2"]
 
 
-def test_settings_are_read_as_they_stand(program: types.ModuleType) -> None:
-    words = program.own_words(rendered("every_setting")["pgbouncer.ini.j2"])
+def test_settings_are_read_literally(program: types.ModuleType) -> None:
+    settings = program.read_literal_settings(rendered("every_setting")["pgbouncer.ini.j2"])
     expected = {
         "query_wait_timeout": "15",
         "tcp_keepalive": "1",
@@ -51,10 +51,10 @@ def test_settings_are_read_as_they_stand(program: types.ModuleType) -> None:
         "listen_addr": "localhost",
         "logfile": "",
     }
-    assert {key: words[key] for key in expected} == expected
+    assert {key: settings[key] for key in expected} == expected
 
 
-def test_only_databases_of_clients_are_open() -> None:
+def test_clients_can_reach_only_their_databases() -> None:
     lines = [line for line in rendered("every_setting")["hba.conf.j2"].splitlines() if not line.startswith("#")]
     assert lines == [
         "local pgbouncer postgres peer map=console",
@@ -65,7 +65,7 @@ def test_only_databases_of_clients_are_open() -> None:
     ]
 
 
-def test_nothing_is_open_without_databases() -> None:
+def test_clients_cannot_connect_without_databases() -> None:
     assert "hostssl" not in rendered("defaults")["hba.conf.j2"]
 
 
@@ -73,9 +73,9 @@ def test_quotes_in_the_password_are_doubled() -> None:
     assert rendered("defaults")["userlist.txt.j2"].splitlines().count('"pgbouncer" "a ""password"" of sixteen"') == 1
 
 
-def test_figures_of_the_moment_are_left_out(program: types.ModuleType) -> None:
+def test_runtime_columns_are_removed(program: types.ModuleType) -> None:
     table = [["name", "current_connections", "pool_size"], ["b", "7", "1"], ["a", "0", "2"]]
-    assert program.without_figures(table) == [["a", "2"], ["b", "1"]]
+    assert program.remove_runtime_columns(table) == [["a", "2"], ["b", "1"]]
 
 
 @pytest.mark.parametrize(
@@ -86,12 +86,12 @@ def test_figures_of_the_moment_are_left_out(program: types.ModuleType) -> None:
         (({}, [], [["jobs"]]), ["a", "databases", "users"]),
     ],
 )
-def test_what_differs_is_named(program: types.ModuleType, live: object, expected: list[str]) -> None:
-    assert program.differing(({"a": "1"}, [["edu"]], []), live) == expected
+def test_differences_are_named(program: types.ModuleType, live: object, expected: list[str]) -> None:
+    assert program.find_differences(({"a": "1"}, [["edu"]], []), live) == expected
 
 
 @pytest.mark.parametrize("arguments", [[], ["unknown"]])
-def test_unknown_command_says_what_there_is(
+def test_unknown_command_prints_the_usage(
     program: types.ModuleType, arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert program.main(arguments) == 2

@@ -1,4 +1,4 @@
-"""When the role's program keeps a primary from running beside another one: PostgreSQL's programs are stubs."""
+"""The role's program prevents a second primary; stubs replace PostgreSQL's programs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STUBS = {
     "sleep": "",
     "systemctl": 'echo "$@" >>"$PLACE/systemctl"',
     "pg_controldata": 'cat "$PLACE/control"',
-    # An answer by the peer's address, and that of the server on this host, whose address is not given.
+    # One file with an answer per address of a peer, and one for the server on this host, which has no address here.
     "psql": (
         'case "$*" in *pg_walfile_name*) file=here ;; '
         '*) file=$(echo "$*" | sed "s/.* host=\\([^ ]*\\).*/\\1/") ;; esac; cat "$PLACE/$file"'
@@ -28,7 +28,7 @@ STUBS = {
 
 
 class Host:
-    """A host below a directory, with what its servers answer."""
+    """A host below a directory, with the answers of its servers."""
 
     def __init__(self, place: Path) -> None:
         self.place, self.data = place, place / "data"
@@ -81,21 +81,25 @@ def fixture_machine(tmp_path: Path) -> Host:
         ("", True, False),
         (primary(3).replace("off", "on"), True, False),
         (primary(3, system=8), True, False),
-        # The other one was left behind: it must not keep this one from serving.
+        # The other server is on an older timeline: it must not prevent this one from starting.
         (primary(1), True, False),
         (primary(2), False, False),
         (primary(3), False, True),
     ],
 )
-def test_primary_starts_unless_another_is_as_far(machine: Host, answer: str, starts: bool, fenced: bool) -> None:
+def test_primary_starts_unless_a_peer_is_on_its_timeline_or_later(
+    machine: Host, answer: str, starts: bool, fenced: bool
+) -> None:
     done = machine.run("guard", 2, {PEER: answer})
     assert (done.returncode == 0) is starts, done.stderr
     assert bool(machine.fence) is fenced
 
 
-def test_refusal_says_who_is_the_primary(machine: Host) -> None:
-    said = machine.run("guard", 1, {PEER: primary(2)}).stderr
-    assert said.endswith(f"{PEER} runs as primary of this cluster on timeline 2: this host, on 1, must not\n")
+def test_refusal_names_the_primary(machine: Host) -> None:
+    message = machine.run("guard", 1, {PEER: primary(2)}).stderr
+    assert message.endswith(
+        f"{PEER} is primary of this cluster on timeline 2; this host is on timeline 1 and must not serve\n"
+    )
     assert machine.fence == f"{PEER} was promoted, to timeline 2\n"
 
 
@@ -105,7 +109,7 @@ def test_fence_keeps_its_reason(machine: Host) -> None:
     assert machine.fence == "db-2 was promoted in its place\n"
 
 
-def test_standby_starts_beside_its_primary(machine: Host) -> None:
+def test_standby_starts_next_to_its_primary(machine: Host) -> None:
     (machine.data / "standby.signal").touch()
     assert machine.run("guard", 1, {PEER: primary(2)}).returncode == 0
 
@@ -116,16 +120,16 @@ def test_standby_starts_beside_its_primary(machine: Host) -> None:
         (1, {PEER: primary(2)}, True),
         (1, {PEER: primary(1)}, False),
         (1, {PEER: ""}, False),
-        # Hexadecimal, as the names of the WAL's files are.
+        # Timelines are hexadecimal, as in the names of WAL files.
         (10, {PEER: primary(9)}, False),
         (10, {PEER: primary(11)}, True),
-        # Just promoted: its files still tell the timeline before.
+        # Just promoted: its control file still has the previous timeline.
         (2, {PEER: primary(1), SELF: primary(2)}, False),
         # A standby, or a server that does not answer.
         (0, {PEER: primary(2)}, False),
     ],
 )
-def test_running_primary_yields_to_one_that_was_promoted(
+def test_running_primary_yields_to_a_promoted_peer(
     machine: Host, live: int, answers: dict[str, str], stops: bool
 ) -> None:
     done = machine.run("yield", 1, answers, live)
@@ -133,7 +137,7 @@ def test_running_primary_yields_to_one_that_was_promoted(
     assert (machine.stopped, bool(machine.fence)) == (stops, stops)
 
 
-def test_only_a_server_with_peers_asks_on() -> None:
+def test_only_a_server_with_peers_queries_them_repeatedly() -> None:
     drop_ins = [
         dict(templates.rendered(ROLE, CASES[case]))["postgresql.service.conf.j2"] for case in ("described", "defaults")
     ]

@@ -1,4 +1,4 @@
-"""What the role gives Redis to read, and the pure parts of the program that asks it."""
+"""The files that the role writes for Redis, and the pure functions of its program."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def fixture_program() -> Iterator[types.ModuleType]:
     del sys.modules["vise_redis"]
 
 
-def test_file_of_users_holds_hashes_alone() -> None:
+def test_file_of_users_has_only_hashes() -> None:
     text = rendered("every_setting")["users.acl.j2"]
     assert "password" not in text
     assert len(re.findall(r" #[0-9a-f]{64}\b", text)) == 3
@@ -59,10 +59,10 @@ def test_default_user_is_off() -> None:
     assert "user default off" in rendered("defaults")["users.acl.j2"].splitlines()
 
 
-def test_settings_win_and_lists_are_lines(program: types.ModuleType) -> None:
+def test_settings_override_the_role_and_lists_become_lines(program: types.ModuleType) -> None:
     text = rendered("every_setting")["redis.conf.j2"]
-    words = program.own_words(text)
-    assert (words["databases"], words["save"], words["port"], words["appendonly"]) == ("4", "", "0", "yes")
+    settings = program.read_literal_settings(text)
+    assert (settings["databases"], settings["save"], settings["port"], settings["appendonly"]) == ("4", "", "0", "yes")
     assert text.count("client-output-buffer-limit ") == 2
 
 
@@ -90,19 +90,19 @@ def test_settings_win_and_lists_are_lines(program: types.ModuleType) -> None:
         ("", True),
     ],
 )
-def test_rule_that_gives_the_server_is_refused(rule: str, refused: bool) -> None:
+def test_rule_that_gives_control_of_the_server_is_rejected(rule: str, refused: bool) -> None:
     variables = yaml.safe_load((ROLE / "vars/main.yml").read_text())
     pattern = variables["__redis_refused_rules"].replace(" ", "")
     assert bool(re.match(pattern, rule)) is refused
 
 
-def test_pattern_is_one_for_ansible_too() -> None:
+def test_pattern_is_valid_for_ansible_too() -> None:
     templar = Templar(loader=DataLoader(), variables=CASES["defaults"])
     assert re.compile(templar.template(CASES["defaults"]["__redis_refused_pattern"]))
 
 
 @pytest.mark.parametrize(("memory", "expected"), [("25%", "250"), ("1%", "10"), ("512mb", "512mb"), ("1000", "1000")])
-def test_share_is_one_of_the_hosts_memory(program: types.ModuleType, memory: str, expected: str) -> None:
+def test_percentage_refers_to_the_hosts_memory(program: types.ModuleType, memory: str, expected: str) -> None:
     assert program.memory_limit(memory, 1000) == expected
 
 
@@ -118,28 +118,28 @@ def test_share_is_one_of_the_hosts_memory(program: types.ModuleType, memory: str
     ],
 )
 def test_reply_is_read(program: types.ModuleType, answer: bytes, expected: object) -> None:
-    assert program.reply(io.BytesIO(answer)) == expected
+    assert program.read_reply(io.BytesIO(answer)) == expected
 
 
 @pytest.mark.parametrize("answer", [b"-ERR no\r\n", b"", b"$4"])
 def test_error_and_a_closed_connection_are_raised(program: types.ModuleType, answer: bytes) -> None:
-    with pytest.raises(program.Refused):
-        program.reply(io.BytesIO(answer))
+    with pytest.raises(program.ProgramError):
+        program.read_reply(io.BytesIO(answer))
 
 
-def test_own_words_are_the_last_line_of_each_setting(program: types.ModuleType) -> None:
+def test_last_line_of_each_setting_counts(program: types.ModuleType) -> None:
     text = '# comment\nTLS-port 1\n\ntls-port 2\ntls-protocols "TLSv1.2 TLSv1.3"\nlogfile ""\n'
-    assert program.own_words(text) == {"tls-port": "2", "tls-protocols": "TLSv1.2 TLSv1.3", "logfile": ""}
+    assert program.read_literal_settings(text) == {"tls-port": "2", "tls-protocols": "TLSv1.2 TLSv1.3", "logfile": ""}
 
 
-def test_only_what_differs_is_changed_and_under_one_name(program: types.ModuleType) -> None:
+def test_differences_have_each_setting_under_one_name(program: types.ModuleType) -> None:
     wanted = {"maxmemory": "1", "replica-priority": "9", "slave-priority": "9", "daemonize": "yes", "hz": "10"}
     live = {"maxmemory": "2", "replica-priority": "1", "slave-priority": "1", "daemonize": "no", "hz": "10"}
-    assert program.differing(wanted, live) == {"maxmemory": "1", "replica-priority": "9"}
+    assert program.find_differences(wanted, live) == {"maxmemory": "1", "replica-priority": "9"}
 
 
-def test_no_hash_is_shown(program: types.ModuleType) -> None:
-    assert program.without_hashes(f"user a on #{SHA256} ~*") == "user a on #<hash> ~*"
+def test_hashes_are_masked(program: types.ModuleType) -> None:
+    assert program.mask_hashes(f"user a on #{SHA256} ~*") == "user a on #<hash> ~*"
 
 
 def test_first_certificate_is_the_hosts_own(program: types.ModuleType) -> None:
@@ -148,7 +148,7 @@ def test_first_certificate_is_the_hosts_own(program: types.ModuleType) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["unknown"]])
-def test_unknown_command_says_what_there_is(
+def test_unknown_command_prints_the_usage(
     program: types.ModuleType, arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert program.main(arguments) == 2
