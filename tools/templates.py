@@ -14,7 +14,7 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
-from ansible_collections.vise.platform.plugins.action.component import destination, render
+from ansible_collections.vise.platform.plugins.action.component import expand_destination, render_template
 
 Variables = dict[str, Any]
 COMPONENT = "vise.platform.component"
@@ -65,7 +65,7 @@ def templated_files(task: dict[str, Any], scope: Variables) -> Iterator[tuple[st
     for entry in templar.template(task.get(COMPONENT, {})).get("files", []):
         for item in [None] if entry.get("each") is None else entry["each"]:
             extra = {} if item is None else {"item": item}
-            dest = destination(entry["dest"], item)
+            dest = expand_destination(entry["dest"], item)
             if entry.get("content") is None:
                 yield entry.get("src") or f"{Path(dest).name}.j2", {**scope, **entry.get("vars", {}), **extra}
 
@@ -78,7 +78,7 @@ def rendered(role: Path, variables: Variables) -> Iterator[tuple[str, str]]:
         for scope in scopes(task, variables):
             for name, seen in templated_files(task, scope):
                 templar = Templar(loader=DataLoader(), variables=seen)
-                yield name, render(DataLoader(), templar, str(role / "templates" / name), seen)
+                yield name, render_template(DataLoader(), templar, str(role / "templates" / name), seen)
 
 
 def complaints(role: Path, root: Path) -> list[str]:
