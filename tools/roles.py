@@ -109,12 +109,12 @@ def readme(role: Path) -> list[str]:
         return []
     text = path.read_text()
     complaints = []
-    written = len(readme_tables.without_table(text).splitlines())
+    written = len(readme_tables.remove_table(text).splitlines())
     if written > README_LIMIT:
         complaints.append(f"{role.name}: README.md has {written} lines beside its table, over {README_LIMIT}")
     if readme_tables.BEGIN not in text or readme_tables.END not in text:
         complaints.append(f"{role.name}: README.md lacks the markers {readme_tables.BEGIN} and {readme_tables.END}")
-    elif readme_tables.updated(text, options(role)) != text:
+    elif readme_tables.update_table(text, options(role)) != text:
         complaints.append(f"{role.name}: README.md's table of variables is out of date; run `make docs-tables`")
     return complaints
 

@@ -52,7 +52,7 @@ def run(place: Path, *command: str) -> str:
 
 
 def test_only_what_a_user_needs_is_shipped(artifact: Path) -> None:
-    names = collection.members(artifact)
+    names = collection.list_files(artifact)
     assert {name.partition("/")[0] for name in names} <= SHIPPED
     assert {"README.md", "meta/runtime.yml", "playbooks/site.yml", "plugins/modules/component.py"} <= set(names)
     assert [name for name in names if "__pycache__" in name or name.startswith("playbooks/group_vars")] == []
