@@ -115,7 +115,7 @@ def readme(role: Path) -> list[str]:
     complaints = readme_length(role)
     if readme_tables.BEGIN not in text or readme_tables.END not in text:
         complaints.append(f"{role.name}: README.md lacks the markers {readme_tables.BEGIN} and {readme_tables.END}")
-    elif readme_tables.updated(text, options(role)) != text:
+    elif readme_tables.update_table(text, options(role)) != text:
         complaints.append(f"{role.name}: README.md's table of variables is out of date; run `make docs-tables`")
     return complaints
 
@@ -142,7 +142,7 @@ def more_than_defaults(role: Path) -> list[str]:
 def readme_length(role: Path) -> list[str]:
     """Complain about a README that is too long."""
     path = role / "README.md"
-    written = len(readme_tables.without_table(path.read_text()).splitlines()) if path.exists() else 0
+    written = len(readme_tables.remove_table(path.read_text()).splitlines()) if path.exists() else 0
     if written <= README_LIMIT:
         return []
     return [f"{role.name}: README.md has {written} lines beside its table, over {README_LIMIT}"]

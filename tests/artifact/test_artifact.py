@@ -55,7 +55,7 @@ def run(place: Path, *command: str, check: bool = True) -> str:
 
 
 def test_only_what_a_user_needs_is_shipped(artifact: Path) -> None:
-    names = collection.members(artifact)
+    names = collection.list_files(artifact)
     assert {name.partition("/")[0] for name in names} <= SHIPPED
     assert {"README.md", "meta/runtime.yml", "playbooks/site.yml", "plugins/modules/component.py"} <= set(names)
     schemas = {f"roles/preflight/files/description.{name}.json" for name in ("schema", "editor.schema")}

@@ -113,7 +113,7 @@ def test_taken_port_is_refused(on_host: Shell) -> None:
     run = PHASE1.play(*EDGE, extra=virtual_hosts(site))
     assert run.code == 2
     assert "9443 failed" in run.output, run.tail
-    assert "The previous configuration was put back and is live." in run.output, run.tail
+    assert "Rolled back to the previous configuration, which is live." in run.output, run.tail
     on_host(ADDRESS, "test ! -e /etc/nginx/sites-enabled/taken.conf")
 
 

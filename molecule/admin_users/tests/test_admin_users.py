@@ -79,7 +79,7 @@ def test_invalid_input_is_refused_and_changes_nothing(role: Role, host: Host) ->
     before = host.check_output(STATE)
     commands = {"admin_users_people": [ADA]}
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"admin_users_people": []}, "lock everybody out"),
+        ({"admin_users_people": []}, "lock out every administrator"),
         ({"admin_users_people": [{"name": "ada", "keys": ["hello"]}]}, "ada's key 1 is not one public key"),
         ({"admin_users_people": [{"name": "postgres", "keys": ["x y"]}]}, "postgres is an account of the system"),
         (
@@ -88,7 +88,7 @@ def test_invalid_input_is_refused_and_changes_nothing(role: Role, host: Host) ->
         ),
         ({"admin_users_people": [{"name": "ada"}]}, "missing required arguments.*keys"),
         ({**commands, "admin_users_deploy_commands": ["systemctl"]}, "deploy's command"),
-        ({**commands, "admin_users_deploy_commands": ["/bin/echo ^.*$"]}, "means more than itself"),
+        ({**commands, "admin_users_deploy_commands": ["/bin/echo ^.*$"]}, "special meaning in sudoers"),
     ]
     role.assert_refused(cases)
     assert host.check_output(STATE) == before

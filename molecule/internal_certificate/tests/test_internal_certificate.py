@@ -70,7 +70,7 @@ def test_chain_is_valid_and_only_the_group_reads_the_key(host: Host) -> None:
 
 def test_other_name_is_previewed_made_once_and_shows_no_key(role: Role, world: Host) -> None:
     results = role.results([make("preview", check_mode=True), make("renamed"), make("again")])
-    expected = ["make an internal certificate: the names differ", "reload web.service"]
+    expected = ["issue an internal certificate: the names differ", "reload web.service"]
     assert results["preview"]["actions"] == expected
     assert results["renamed"]["actions"] == expected
     assert "PRIVATE" not in str(results["renamed"])
@@ -81,7 +81,7 @@ def test_other_name_is_previewed_made_once_and_shows_no_key(role: Role, world: H
 def test_key_that_others_could_read_is_replaced(role: Role, host: Host) -> None:
     host.check_output(f"chmod 0644 $(readlink -f {FOLDER}/privkey.pem)")
     opened = role.results([make("opened")])["opened"]
-    assert opened["actions"][0] == "make an internal certificate: the key's owner or mode differs"
+    assert opened["actions"][0] == "issue an internal certificate: the key's owner or mode differs"
 
 
 def test_reload_that_a_killed_run_left_out_is_made_up_for(role: Role, host: Host) -> None:

@@ -229,7 +229,7 @@ def test_configuration_that_cannot_work_is_refused_and_the_site_stays_up(role: R
         ),
         (
             {"listen": {"port": 3000, "address": "127.0.0.1"}},
-            "Address already in use(?s:.*)previous configuration was put back and is live",
+            "Address already in use(?s:.*)Rolled back to the previous configuration, which is live",
         ),
         ({"domains": ["docs.vln.test"]}, "docs.vln.test belongs to both docs and fault"),
         ({"rooot": "/srv"}, "rooot"),

@@ -12,7 +12,7 @@ if t.TYPE_CHECKING:
 
 @pytest.fixture
 def mailcow(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Mailcow:
-    """Modules of mailcow against scripts of its API."""
+    """Run mailcow modules against a scripted API."""
     # The collection can be imported only once tests/conftest.py has run.
     from tests.unit.plugins.mailcow import Mailcow
 

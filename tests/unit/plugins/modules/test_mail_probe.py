@@ -63,7 +63,7 @@ def probe(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> t.Iterator[Probe]:
     key = x509.make_key()
-    chain = x509.sign(x509.request(key, [HOST]), CA, CA_KEY, [HOST], 30)
+    chain = x509.sign(x509.make_request(key, [HOST]), CA, CA_KEY, [HOST], 30)
     (tmp_path / "server.pem").write_text(key + chain)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(tmp_path / "server.pem")

@@ -19,7 +19,7 @@ import yaml
 from tools import collection, templates
 
 ROLE = collection.ROOT / "roles/mailcow"
-CASES = templates.cases(ROLE, collection.ROOT)
+CASES = templates.load_cases(ROLE, collection.ROOT)
 
 
 @pytest.fixture(scope="module", name="code")
@@ -35,7 +35,7 @@ def fixture_code() -> t.Iterator[types.SimpleNamespace]:
 
 
 def conf(code: types.SimpleNamespace, case: str) -> dict[str, str]:
-    found: dict[str, str] = code.host.parse_conf(dict(templates.rendered(ROLE, CASES[case]))["mailcow.conf.j2"])
+    found: dict[str, str] = code.host.parse_conf(dict(templates.render_templates(ROLE, CASES[case]))["mailcow.conf.j2"])
     return found
 
 
@@ -60,7 +60,7 @@ def test_settings_override_and_the_host_can_use_the_api(code: types.SimpleNamesp
 
 
 def test_images_are_used_by_digest() -> None:
-    text = dict(templates.rendered(ROLE, CASES["every_setting"]))["docker-compose.override.yml.j2"]
+    text = dict(templates.render_templates(ROLE, CASES["every_setting"]))["docker-compose.override.yml.j2"]
     services = yaml.safe_load(text)["services"]
     assert services["dovecot-mailcow"] == {"image": CASES["every_setting"]["mailcow_images"]["dovecot-mailcow"]}
     assert services["postfix-mailcow"] == {"security_opt": ["no-new-privileges:false"]}
