@@ -11,7 +11,7 @@ import dataclasses
 import re
 import typing as t
 
-from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster import History, left
+from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster import History, parse_history
 
 from . import repository, tool
 
@@ -29,12 +29,12 @@ class Course:
     """The way through a cluster's archives."""
 
     timeline: int = CURRENT  # the one to follow, or of each set its own
-    left: t.Mapping[int, str] = dataclasses.field(default_factory=dict)  # where each earlier one was left for the next
+    ends: t.Mapping[int, str] = dataclasses.field(default_factory=dict)  # earlier timeline: LSN where it was left
     trouble: str = ""  # why that is not known
 
     def history(self, backup: repository.Backup) -> History:
         """Return what a set's recovery is to follow."""
-        return History(self.timeline or backup.timeline, self.left)
+        return History(self.timeline or backup.timeline, self.ends)
 
     def known(self, backup: repository.Backup) -> bool:
         """Tell whether it is known if a set leads to the timeline. Its own needs no history."""
@@ -55,7 +55,7 @@ class Course:
     def detour(self, backup: repository.Backup) -> str:
         """Say why a set does not lead to the timeline, and what leads to it."""
         own = backup.timeline
-        where = f"was left at {self.left[own]}" if own in self.left else "was not on the way"
+        where = f"was left at {self.ends[own]}" if own in self.ends else "was not on the way"
         return (
             f"timeline {own} {where} for timeline {self.timeline}, set {backup.label} ended at {backup.lsn_stop}: "
             f"it leads to timeline={own}"
@@ -115,7 +115,7 @@ def _with_history(ask: Ask, stanza: str, archives: t.Iterable[repository.Archive
     for archive in archives:
         file = f"archive/{stanza}/{archive.name}/{timeline:08X}.history"
         answer = ask(f"--repo={archive.repository}", "repo-get", file)
-        ends = {} if answer.failed else left(answer.out)
+        ends = {} if answer.failed else parse_history(answer.out)
         if ends:
             return Course(timeline, ends)
         why = repository.reason(answer.text) if answer.failed else f"{file} names no earlier timeline"
@@ -137,13 +137,13 @@ def _newest(ask: Ask, stanza: str, archive: repository.Archive, history: History
     if names is None:
         return None
     # A new timeline may have none yet; what was archived behind the point where one was left is not on the way.
-    for timeline in sorted({history.timeline, *history.left}, reverse=True):
+    for timeline in sorted({history.timeline, *history.ends}, reverse=True):
         for folder in sorted((name for name in names if _is_folder(name, timeline)), reverse=True):
             files = _names(ask, stanza, archive, folder)
             if files is None:
                 return None
             segments = [found[1] for name in files if (found := SEGMENT.fullmatch(name))]
-            on_the_way = [name for name in segments if _begins_before(name, history.left.get(timeline, ""))]
+            on_the_way = [name for name in segments if _begins_before(name, history.ends.get(timeline, ""))]
             if on_the_way:
                 return max(on_the_way)
     return ""

@@ -73,7 +73,7 @@ def test_history_that_cannot_be_read_is_told(
     held: dict[tuple[int, str], str], timeline: int | None, trouble: str
 ) -> None:
     found = course(held, timeline)
-    assert (found.timeline, found.left) == (timeline or 2, {})
+    assert (found.timeline, found.ends) == (timeline or 2, {})
     assert trouble in found.trouble
 
 
