@@ -22,8 +22,8 @@ DAMAGES = ("flip", "truncate", "delete")
 # Runs in the container world; the original object is kept for the repair.
 DAMAGE_SCRIPT = """
 import pathlib, random, shutil, sys
-path, kept, damage, seed = sys.argv[1:]
-shutil.copy2(path, kept)
+path, original, damage, seed = sys.argv[1:]
+shutil.copy2(path, original)
 data = bytearray(pathlib.Path(path).read_bytes())
 place = random.Random(seed).randrange(len(data))
 if damage == "delete":
@@ -108,12 +108,14 @@ def proof_fails(host: str, tool: str) -> bool:
 
 def try_damage(host: str, damage: Damage, seed: str) -> bool:
     """Damage one object, run the proof and repair the object; return whether the damage was detected."""
-    kept = f"/var/lib/world/campaign-{host}"
-    lab.run_or_raise("world", f"python3 - {damage.path} {kept} {damage.method} {seed}; {WAIT_FOR_CACHE}", DAMAGE_SCRIPT)
+    original = f"/var/lib/world/campaign-{host}"
+    lab.run_or_raise(
+        "world", f"python3 - {damage.path} {original} {damage.method} {seed}; {WAIT_FOR_CACHE}", DAMAGE_SCRIPT
+    )
     try:
         return proof_fails(host, damage.tool)
     finally:
-        lab.run_or_raise("world", f"cp -p {kept} {damage.path}; {WAIT_FOR_CACHE}")
+        lab.run_or_raise("world", f"cp -p {original} {damage.path}; {WAIT_FOR_CACHE}")
 
 
 def run(times: int, seed: int) -> lab.Result:

@@ -107,11 +107,11 @@ def _find_path(
     seen = seen.union(*(_parse_timelines(names) for names in listed))
     # A timeline that has WAL or sets counts as the newest, also when its history file is lost.
     seen |= {int(archive.newest_wal[:8], 16) for archive in archives if archive.newest_wal}
-    wanted = max(seen) if timeline is LATEST else timeline
-    if wanted == 1 or (wanted not in seen and None not in listed):
+    followed = max(seen) if timeline is LATEST else timeline
+    if followed == 1 or (followed not in seen and None not in listed):
         # Timeline 1 has no history, and no set leads to a timeline that does not exist.
-        return TimelinePath(wanted)
-    return _read_path(run_pgbackrest, stanza, archives, wanted)
+        return TimelinePath(followed)
+    return _read_path(run_pgbackrest, stanza, archives, followed)
 
 
 def _read_path(

@@ -85,17 +85,17 @@ def run(argv: t.Sequence[str], hide: t.Iterable[str] = (), verdict: str = "") ->
         status = process.wait()
         out.seek(0)
         err.seek(0)
-        said, complained = (hide_secrets(part.read().decode("utf-8", "replace"), hide) for part in (out, err))
-    return Result(status, said, f"{said}\n{complained}".strip())
+        output, errors = (hide_secrets(part.read().decode("utf-8", "replace"), hide) for part in (out, err))
+    return Result(status, output, f"{output}\n{errors}".strip())
 
 
 def _end_after(process: subprocess.Popen[bytes], out: t.IO[bytes], verdict: str, grace: float = 5.0) -> None:
-    said = 0.0
+    printed_at = 0.0
     while process.poll() is None:
         time.sleep(0.1)
-        if not said and verdict.encode() in os.pread(out.fileno(), 1 << 20, 0):
-            said = time.monotonic()
-        if said and time.monotonic() - said > grace:
+        if not printed_at and verdict.encode() in os.pread(out.fileno(), 1 << 20, 0):
+            printed_at = time.monotonic()
+        if printed_at and time.monotonic() - printed_at > grace:
             os.killpg(process.pid, signal.SIGKILL)
             return
 

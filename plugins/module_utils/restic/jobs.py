@@ -338,14 +338,14 @@ def list_jobs(config: plan.Settings) -> list[tuple[str, str]]:
 
 def _remove_obsolete_jobs(jobs: list[tuple[str, str]]) -> None:
     result = run(["systemctl", "list-units", "--all", "--plain", "--no-legend", "--full", "restic-*@*.timer"])
-    wanted = {f"restic-{kind}@{instance}.timer" for kind, instance in jobs}
-    for unit in sorted({line.split()[0] for line in result.out.splitlines()} - wanted):
+    timers = {f"restic-{kind}@{instance}.timer" for kind, instance in jobs}
+    for unit in sorted({line.split()[0] for line in result.out.splitlines()} - timers):
         run(["systemctl", "stop", unit])
-    kept = {_textfile(*job) for job in jobs}
-    for path in set(glob.glob(f"{TEXTFILES}/vise_restic_*.prom")) - kept:
+    files = {_textfile(*job) for job in jobs}
+    for path in set(glob.glob(f"{TEXTFILES}/vise_restic_*.prom")) - files:
         os.unlink(path)
-    kept = {f"{STATE}/{kind}@{instance}.json" for kind, instance in jobs}
-    for path in set(glob.glob(f"{STATE}/*@*.json")) - kept:
+    files = {f"{STATE}/{kind}@{instance}.json" for kind, instance in jobs}
+    for path in set(glob.glob(f"{STATE}/*@*.json")) - files:
         os.unlink(path)
 
 

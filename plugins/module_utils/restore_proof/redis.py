@@ -24,7 +24,7 @@ PROGRAM = "/usr/bin/redis-check-rdb"
 def prove(settings: Settings, repository: str, scratch: ScratchDirectory, outcome: Outcome) -> None:
     """Prove each dump in a repository."""
     env = restic.build_environment(settings, repository)
-    for entry in [wanted for wanted in settings.restic_sets if wanted.redis_dump]:
+    for entry in [restic_set for restic_set in settings.restic_sets if restic_set.redis_dump]:
         try:
             prove_dump(settings, entry, env, scratch, outcome)
         except ProofError as problem:

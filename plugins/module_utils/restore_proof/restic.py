@@ -34,8 +34,8 @@ def prove(settings: Settings, repository: str, scratch: ScratchDirectory, outcom
 
 def build_environment(settings: Settings, name: str) -> dict[str, str]:
     """Return restic's environment for a repository."""
-    wanted = next(repository for repository in settings.restic_repositories if repository.name == name)
-    return wanted.environment(settings.restic_ca_file)
+    repository = next(repository for repository in settings.restic_repositories if repository.name == name)
+    return repository.environment(settings.restic_ca_file)
 
 
 def restic(scratch: ScratchDirectory, env: dict[str, str], *command: str) -> host.Result:

@@ -145,10 +145,10 @@ def test_tasks_on_hosts_are_counted_and_timed() -> None:
 
 
 def test_comparison_of_hosts_excludes_certificates_and_backup_copies() -> None:
-    wanted = "\n".join(["1 /etc/vise/tls/docs/privkey.pem", "2 /etc/passwd", "3 /etc/passwd-", "4 /srv/sites/docs"])
+    expected = "\n".join(["1 /etc/vise/tls/docs/privkey.pem", "2 /etc/passwd", "3 /etc/passwd-", "4 /srv/sites/docs"])
     found = "\n".join(["9 /etc/vise/tls/docs/privkey.pem", "2 /etc/passwd", "9 /etc/passwd-", "5 /srv/sites/docs"])
-    assert runs.diff_lines(runs.filter_listing(wanted), runs.filter_listing(wanted)) == []
-    assert runs.diff_lines(runs.filter_listing(wanted), runs.filter_listing(found)) == [
+    assert runs.diff_lines(runs.filter_listing(expected), runs.filter_listing(expected)) == []
+    assert runs.diff_lines(runs.filter_listing(expected), runs.filter_listing(found)) == [
         "-4 /srv/sites/docs",
         "+5 /srv/sites/docs",
     ]

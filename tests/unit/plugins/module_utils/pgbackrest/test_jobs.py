@@ -84,11 +84,11 @@ def test_samples_report_success_failure_and_unreachable_repositories(settings: j
 
 
 @pytest.mark.parametrize(
-    ("active", "queue", "wanted"),
+    ("active", "queue", "expected"),
     [(False, 100, False), (False, 101, True), (True, 51, True), (True, 50, False)],
 )
-def test_guard_starts_above_the_limit_and_ends_below_half_of_it(active: bool, queue: int, wanted: bool) -> None:
-    assert jobs.needs_guard(active, queue, 100) is wanted
+def test_guard_starts_above_the_limit_and_ends_below_half_of_it(active: bool, queue: int, expected: bool) -> None:
+    assert jobs.needs_guard(active, queue, 100) is expected
 
 
 def test_default_limit_is_half_of_the_free_space() -> None:

@@ -35,7 +35,7 @@ def user(name: str, **more: Any) -> dict[str, Any]:
 
 
 USERS = [user("own"), user("app"), user("report")]
-WANTED = DesiredState([DATABASE], USERS, ["pg_stat_statements"], ["b"])
+DESIRED = DesiredState([DATABASE], USERS, ["pg_stat_statements"], ["b"])
 
 
 def settled() -> CurrentState:
@@ -67,16 +67,16 @@ def settled() -> CurrentState:
     )
 
 
-def texts(wanted: DesiredState, found: CurrentState) -> list[str]:
-    return [step.text for step in objects.plan(wanted, found)]
+def texts(desired: DesiredState, current: CurrentState) -> list[str]:
+    return [step.text for step in objects.plan(desired, current)]
 
 
 def test_cluster_in_the_desired_state_is_not_changed() -> None:
-    assert texts(WANTED, settled()) == []
+    assert texts(DESIRED, settled()) == []
 
 
 def test_empty_cluster_gets_all_objects_in_a_working_order() -> None:
-    steps = objects.plan(WANTED, CurrentState())
+    steps = objects.plan(DESIRED, CurrentState())
     order = [step.text for step in steps]
     assert (
         order.index("create user own")
@@ -89,7 +89,7 @@ def test_empty_cluster_gets_all_objects_in_a_working_order() -> None:
 
 def test_no_statement_or_text_contains_a_password() -> None:
     secret = "a word like no other"  # noqa: S105
-    steps = objects.plan(dataclasses.replace(WANTED, users=[user("own", password=secret), *USERS[1:]]), CurrentState())
+    steps = objects.plan(dataclasses.replace(DESIRED, users=[user("own", password=secret), *USERS[1:]]), CurrentState())
     assert not [step for step in steps if secret in step.sql + step.text]
     assert any("PASSWORD 'SCRAM-SHA-256$4096:" in step.sql for step in steps)
 
@@ -106,58 +106,58 @@ def test_no_statement_or_text_contains_a_password() -> None:
     ],
 )
 def test_drift_of_a_user_is_corrected(change: dict[str, Any], expected: list[str]) -> None:
-    found = settled()
-    roles = {**found.roles, "app": dataclasses.replace(found.roles["app"], **change)}
-    assert texts(WANTED, dataclasses.replace(found, roles=roles)) == expected
+    current = settled()
+    roles = {**current.roles, "app": dataclasses.replace(current.roles["app"], **change)}
+    assert texts(DESIRED, dataclasses.replace(current, roles=roles)) == expected
 
 
 def test_corrected_user_is_not_superuser() -> None:
-    found = settled()
-    roles = {**found.roles, "app": dataclasses.replace(found.roles["app"], superuser=True)}
-    (step,) = objects.plan(WANTED, dataclasses.replace(found, roles=roles))
+    current = settled()
+    roles = {**current.roles, "app": dataclasses.replace(current.roles["app"], superuser=True)}
+    (step,) = objects.plan(DESIRED, dataclasses.replace(current, roles=roles))
     assert " NOSUPERUSER " in step.sql
 
 
 def test_user_that_is_no_longer_described_is_locked_once_and_kept() -> None:
-    found = settled()
-    wanted = dataclasses.replace(WANTED, users=USERS[:2], databases=[{**DATABASE, "read_only": []}])
-    assert texts(wanted, found) == [
+    current = settled()
+    desired = dataclasses.replace(DESIRED, users=USERS[:2], databases=[{**DATABASE, "read_only": []}])
+    assert texts(desired, current) == [
         "lock user report",
         "end the sessions of report",
         "remove report from edu_read_only",
     ]
-    locked = dataclasses.replace(found.roles["report"], login=False)
-    found = dataclasses.replace(
-        found, roles={**found.roles, "report": locked}, members=frozenset({("edu_read_write", "app")})
+    locked = dataclasses.replace(current.roles["report"], login=False)
+    current = dataclasses.replace(
+        current, roles={**current.roles, "report": locked}, members=frozenset({("edu_read_write", "app")})
     )
-    assert texts(wanted, found) == []
-    assert texts(WANTED, found) == ["user report: set login", "add report to edu_read_only"]
+    assert texts(desired, current) == []
+    assert texts(DESIRED, current) == ["user report: set login", "add report to edu_read_only"]
 
 
 def test_users_that_were_never_described_are_not_changed() -> None:
-    found = settled()
-    roles = {**found.roles, "somebody": Role(login=True)}
-    members = found.members | {("pg_monitor", "somebody")}
-    assert texts(WANTED, dataclasses.replace(found, roles=roles, members=members)) == []
+    current = settled()
+    roles = {**current.roles, "other": Role(login=True)}
+    members = current.members | {("pg_monitor", "other")}
+    assert texts(DESIRED, dataclasses.replace(current, roles=roles, members=members)) == []
 
 
 @pytest.mark.parametrize(
     ("pair", "expected"),
     [
         (("pg_read_all_data", "app"), "remove app from pg_read_all_data"),
-        (("edu_read_write", "somebody"), "remove somebody from edu_read_write"),
+        (("edu_read_write", "other"), "remove other from edu_read_write"),
     ],
 )
 def test_undescribed_memberships_are_revoked(pair: tuple[str, str], expected: str) -> None:
-    found = settled()
-    assert texts(WANTED, dataclasses.replace(found, members=found.members | {pair})) == [expected]
+    current = settled()
+    assert texts(DESIRED, dataclasses.replace(current, members=current.members | {pair})) == [expected]
 
 
 def inside(**change: Any) -> CurrentState:
-    found = settled()
-    edu = found.databases["edu"]
+    current = settled()
+    edu = current.databases["edu"]
     edu = dataclasses.replace(edu, content=dataclasses.replace(edu.content, **change))
-    return dataclasses.replace(found, databases={**found.databases, "edu": edu})
+    return dataclasses.replace(current, databases={**current.databases, "edu": edu})
 
 
 GRANTS = settled().databases["edu"].content.grants
@@ -166,7 +166,7 @@ COURSES = ("edu_read_only", "TABLE", "public", "courses")
 
 
 @pytest.mark.parametrize(
-    ("found", "statements"),
+    ("current", "statements"),
     [
         (
             inside(grants={**GRANTS, COURSES: frozenset({"SELECT", "DELETE"})}),
@@ -190,8 +190,10 @@ COURSES = ("edu_read_only", "TABLE", "public", "courses")
         (inside(extensions=frozenset({"pg_trgm", "hstore"})), []),
     ],
 )
-def test_drift_inside_a_database_is_corrected(found: CurrentState, statements: list[str]) -> None:
-    assert [(step.database, step.sql) for step in objects.plan(WANTED, found)] == [("edu", sql) for sql in statements]
+def test_drift_inside_a_database_is_corrected(current: CurrentState, statements: list[str]) -> None:
+    assert [(step.database, step.sql) for step in objects.plan(DESIRED, current)] == [
+        ("edu", sql) for sql in statements
+    ]
 
 
 @pytest.mark.parametrize(
@@ -206,9 +208,9 @@ def test_drift_inside_a_database_is_corrected(found: CurrentState, statements: l
     ],
 )
 def test_drift_of_a_database_is_corrected(change: dict[str, Any], expected: list[str]) -> None:
-    found = settled()
-    edu = dataclasses.replace(found.databases["edu"], **change)
-    assert texts(WANTED, dataclasses.replace(found, databases={**found.databases, "edu": edu})) == expected
+    current = settled()
+    edu = dataclasses.replace(current.databases["edu"], **change)
+    assert texts(DESIRED, dataclasses.replace(current, databases={**current.databases, "edu": edu})) == expected
 
 
 def test_undescribed_databases_are_not_dropped() -> None:
@@ -224,23 +226,23 @@ def test_undescribed_databases_are_not_dropped() -> None:
     ],
 )
 def test_missing_and_lost_slots_are_created(slots: dict[str, Slot], expected: list[str]) -> None:
-    assert texts(WANTED, dataclasses.replace(settled(), slots=slots)) == expected
+    assert texts(DESIRED, dataclasses.replace(settled(), slots=slots)) == expected
 
 
 def test_undescribed_slot_causes_a_warning() -> None:
-    found = dataclasses.replace(settled(), slots={"b": Slot(), "old": Slot()})
-    assert [text.split()[1] for text in objects.list_warnings(WANTED, found)] == ["old"]
+    current = dataclasses.replace(settled(), slots={"b": Slot(), "old": Slot()})
+    assert [text.split()[1] for text in objects.list_warnings(DESIRED, current)] == ["old"]
 
 
 @pytest.mark.parametrize(
-    ("wanted", "message"),
+    ("desired", "message"),
     [
-        (dataclasses.replace(WANTED, extensions=["postgis"]), "extension postgis is not available"),
+        (dataclasses.replace(DESIRED, extensions=["postgis"]), "extension postgis is not available"),
         (DesiredState(users=[user("a", roles=["pg_no_such"])]), "PostgreSQL has no role pg_no_such"),
     ],
 )
-def test_unsupported_extension_or_role_is_reported_before_the_plan(wanted: DesiredState, message: str) -> None:
-    (problem,) = objects.find_problems(wanted, settled())
+def test_unsupported_extension_or_role_is_reported_before_the_plan(desired: DesiredState, message: str) -> None:
+    (problem,) = objects.find_problems(desired, settled())
     assert message in problem
 
 
@@ -250,7 +252,7 @@ def test_identifiers_and_literals_are_quoted() -> None:
 
 def test_only_replication_users_may_rewind() -> None:
     marked = {name: objects.Role(comment=objects.MARK) for name in ("gone", "kept")}
-    found = CurrentState(roles=marked, rewinders=frozenset({"gone", "somebody"}))
-    steps = objects.plan(DesiredState(users=[user("kept", replication=True)]), found)
+    current = CurrentState(roles=marked, rewinders=frozenset({"gone", "other"}))
+    steps = objects.plan(DesiredState(users=[user("kept", replication=True)]), current)
     texts_of_rewind = [step.text for step in steps if "rewind" in step.text]
     assert texts_of_rewind == ["allow pg_rewind for kept", "forbid pg_rewind for gone"]

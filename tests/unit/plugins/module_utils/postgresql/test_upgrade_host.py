@@ -110,11 +110,11 @@ def test_removal_keeps_only_directories_of_other_clusters(tmp_path: pathlib.Path
 
 
 class Switched:
-    """A host after the switch; `asked` and `stopped` are the transaction numbers of the running and stopped cluster."""
+    """A host after the switch, with the next transaction numbers of the running and of the stopped new cluster."""
 
-    def __init__(self, root: pathlib.Path, asked: int, stopped: int) -> None:
+    def __init__(self, root: pathlib.Path, running: int, stopped: int) -> None:
         control_file = (0, f"Latest checkpoint's NextXID: 0:{stopped}\n")
-        answers = (("pg_controldata", control_file), ("pg_snapshot_xmax", (0, str(asked))), ("sum", (0, "3")))
+        answers = (("pg_controldata", control_file), ("pg_snapshot_xmax", (0, str(running))), ("sum", (0, "3")))
         self.programs = Programs(*answers)
         self.old, self.new = (Cluster(version, "main", self.programs, str(root)) for version in ("15", "17"))
         self.path = str(root / "note.json")
@@ -128,7 +128,7 @@ class Switched:
 
 
 def test_writes_during_the_count_are_reported_as_lost(tmp_path: pathlib.Path) -> None:
-    machine = Switched(tmp_path, asked=107, stopped=109)
+    machine = Switched(tmp_path, running=107, stopped=109)
     state = machine.go_back(accepted=True)
     assert "up to 9 transactions" in state["lost"]
     assert state["stage"] == "rolled_back"
@@ -136,11 +136,11 @@ def test_writes_during_the_count_are_reported_as_lost(tmp_path: pathlib.Path) ->
 
 
 def test_transactions_are_counted_although_a_crash_left_an_old_control_file(tmp_path: pathlib.Path) -> None:
-    assert "up to 7 " in Switched(tmp_path, asked=107, stopped=104).go_back(accepted=True)["lost"]
+    assert "up to 7 " in Switched(tmp_path, running=107, stopped=104).go_back(accepted=True)["lost"]
 
 
 def test_new_cluster_stays_in_service_when_an_unaccepted_write_arrived(tmp_path: pathlib.Path) -> None:
-    machine = Switched(tmp_path, asked=100, stopped=101)
+    machine = Switched(tmp_path, running=100, stopped=101)
     with pytest.raises(ClusterError, match=r"17 still runs. Something was written during the count: .*up to 1 "):
         machine.go_back(accepted=False)
     assert machine.programs.calls[-1] == "systemctl start postgresql@17-main.service"
@@ -149,4 +149,4 @@ def test_new_cluster_stays_in_service_when_an_unaccepted_write_arrived(tmp_path:
 
 
 def test_rollback_without_writes_needs_no_consent(tmp_path: pathlib.Path) -> None:
-    assert Switched(tmp_path, asked=100, stopped=100).go_back(accepted=False)["lost"] == ""
+    assert Switched(tmp_path, running=100, stopped=100).go_back(accepted=False)["lost"] == ""

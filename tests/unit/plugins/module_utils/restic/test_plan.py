@@ -110,7 +110,7 @@ def test_damaged_part_stays_due_and_delays_no_other() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "expected"),
+    ("name", "expected"),
     [
         ("latest", ["bbbbbbbb22", "aaaaaaaa22"]),
         ("aaaaaaaa1", ["aaaaaaaa11", "bbbbbbbb11"]),
@@ -121,8 +121,8 @@ def test_damaged_part_stays_due_and_delays_no_other() -> None:
         ("cccccccc", []),
     ],
 )
-def test_candidates_are_sorted_best_first(wanted: str, expected: list[str]) -> None:
-    assert [one["id"] for _name, one in plan.list_candidates(SNAPSHOTS, wanted)] == expected
+def test_candidates_are_sorted_best_first(name: str, expected: list[str]) -> None:
+    assert [one["id"] for _name, one in plan.list_candidates(SNAPSHOTS, name)] == expected
 
 
 def test_invalid_snapshot_name_is_refused() -> None:

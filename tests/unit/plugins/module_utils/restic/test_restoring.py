@@ -74,7 +74,7 @@ def test_each_attribute_is_compared(tmp_path: Path) -> None:
     link.symlink_to("one")
     nodes = [describe(top, "/srv/a"), describe(one, "/srv/a/one"), describe(link, "/srv/a/link")]
     assert restoring.compare_attributes(nodes, "/srv/a", str(top)) == []
-    for change, says in (
+    for change, attribute in (
         ({"mode": 0o600 | 1 << 23}, "mode"),
         ({"uid": 12345}, "owner"),
         ({"size": 9}, "size"),
@@ -82,7 +82,7 @@ def test_each_attribute_is_compared(tmp_path: Path) -> None:
         ({"type": "dir"}, "kind"),
     ):
         bent = [nodes[0], {**nodes[1], **change}, nodes[2]]
-        assert any(says in line for line in restoring.compare_attributes(bent, "/srv/a", str(top)))
+        assert any(attribute in line for line in restoring.compare_attributes(bent, "/srv/a", str(top)))
 
 
 def test_missing_and_additional_entries_are_differences(tmp_path: Path) -> None:
@@ -147,9 +147,9 @@ def stub_repositories(
 
         return Fake()
 
-    def stage(restic: Any, snapshot: dict[str, Any], wanted: list[restoring.Place]) -> tuple[int, int]:
+    def stage(restic: Any, snapshot: dict[str, Any], places: list[restoring.Place]) -> tuple[int, int]:
         calls.append(snapshot["id"])
-        for place in wanted:
+        for place in places:
             Path(place.stage).mkdir(parents=True)
             Path(place.staged).write_text("new")
         if restic.repository.name in damaged:
