@@ -117,7 +117,7 @@ def make_connector(socket: str, port: int, stack: contextlib.ExitStack) -> Conne
 
 @contextlib.contextmanager
 def _as_postgres() -> t.Iterator[None]:
-    """Switch the effective user to postgres, whom the server authenticates by the socket (peer)."""
+    """Switch the effective user to postgres, which the server authenticates through the socket (peer)."""
     previous = os.geteuid()
     os.seteuid(pwd.getpwnam("postgres").pw_uid)
     try:

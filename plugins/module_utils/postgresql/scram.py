@@ -22,14 +22,14 @@ def verifier(password: str, salt: bytes | None = None, iterations: int = ITERATI
     return f"SCRAM-SHA-256${iterations}:{salt64}${stored64}:{server64}"
 
 
-def matches(kept: str, password: str) -> bool:
+def matches(stored: str, password: str) -> bool:
     """Return whether a stored verifier belongs to the password."""
     try:
-        method, parameters, _keys = kept.split("$")
+        method, parameters, _keys = stored.split("$")
         iterations, salt = parameters.split(":")
         if method != "SCRAM-SHA-256":
             return False
         again = verifier(password, base64.b64decode(salt, validate=True), int(iterations))
     except ValueError:
         return False
-    return hmac.compare_digest(kept, again)
+    return hmac.compare_digest(stored, again)

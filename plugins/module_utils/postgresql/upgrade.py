@@ -73,7 +73,7 @@ def find_refusals(facts: Facts, old: str, new: str) -> list[str]:
             for name in facts.collations
         ),
     ]
-    return [why for holds, why in reasons if holds]
+    return [reason for applies, reason in reasons if applies]
 
 
 def to_mebibytes(number: int) -> int:
