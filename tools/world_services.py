@@ -38,7 +38,7 @@ def table(every: Iterable[services.Service]) -> str:
 def documents(root: Path) -> dict[Path, str]:
     """Return path and wanted text of the page with the table."""
     page = root / "docs" / "sandbox.md"
-    content = f"\n{table(services.every())}\n"
+    content = f"\n{table(services.load_all())}\n"
     return {page: blocks.replace_block(page.read_text(encoding="utf-8"), "services", content)}
 
 

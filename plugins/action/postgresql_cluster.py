@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Bring the server's packages by apt between two executions of the module, when they are missing."""
+"""Install the server's packages by apt between two executions of the module, when they are missing."""
 
 from __future__ import annotations
 
@@ -26,12 +26,14 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         packages = first.pop("needs", None)
         if packages is None or first.get("failed"):
             return first
-        errand = self._call("ansible.builtin.apt", {"name": packages, "state": "present", **APT}, task_vars)
-        if errand.get("failed"):
-            return {"failed": True, "msg": f"postgresql_cluster: apt: {errand.get('msg', errand)}", "actions": []}
+        installation = self._call("ansible.builtin.apt", {"name": packages, "state": "present", **APT}, task_vars)
+        if installation.get("failed"):
+            message = f"postgresql_cluster: apt failed: {installation.get('msg', installation)}"
+            return {"failed": True, "msg": message, "actions": []}
         second = self._call(MODULE, self._task.args, task_vars)
         if "needs" in second:
-            return {"failed": True, "msg": f"the server is still missing after {packages} came", "actions": []}
+            message = f"postgresql_cluster: the server is still missing after the installation of {packages}"
+            return {"failed": True, "msg": message, "actions": []}
         actions = list(dict.fromkeys(first["actions"] + second.get("actions", [])))
         return {**second, "changed": True, "actions": actions}
 

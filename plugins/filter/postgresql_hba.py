@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Who may come in by which door: the lines of pg_hba.conf."""
+"""Derive the lines of pg_hba.conf, which control how clients may connect."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ name: postgresql_hba
 short_description: Derive the lines of pg_hba.conf from databases and users
 version_added: 0.1.0
 description:
-  - Each user with C(addresses) comes in over TLS with SCRAM, from those addresses, to the databases that name the user
-    as owner, reader or writer, or to all of the described ones with C(roles). One with C(replication) may only
-    replicate.
-  - Superusers come in by the socket alone; what no line names is refused.
-  - A description that contradicts itself is an error that names each contradiction.
+  - Each user with C(addresses) may connect over TLS with SCRAM from these addresses. It may use the databases that name
+    it as owner, reader or writer; a user with C(roles) may use all described databases. A user with C(replication) may
+    only replicate and run pg_rewind.
+  - Superusers may connect only through the socket; connections that no line names are rejected.
+  - An inconsistent description is an error that lists each inconsistency.
 positional: users, rules
 options:
   _input:
@@ -36,7 +36,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Show who may come in
+- name: Show the lines for one user
   ansible.builtin.debug:
     msg: >-
       {{ [{'name': 'edu', 'owner': 'edu'}]
@@ -45,7 +45,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The lines in order; the first that matches decides.
+  description: The lines in order; PostgreSQL uses the first line that matches.
   type: list
   elements: str
   sample: ['hostssl "edu" "edu" 192.0.2.0/24 scram-sha-256']
@@ -65,27 +65,27 @@ LAST = ["local all all scram-sha-256", "host all all all reject"]
 def postgresql_hba(
     databases: t.Sequence[Entry], users: t.Sequence[Entry], rules: t.Sequence[Entry] | None = None
 ) -> list[str]:
-    """Return the lines in order; raises where the description contradicts itself."""
-    wrong = description.problems(databases, users, rules or [])
-    if wrong:
-        raise AnsibleFilterError("\n".join(wrong))
-    given = [line for rule in rules or [] for line in _rule(rule)]
+    """Return the lines in order; raise AnsibleFilterError when the description is inconsistent."""
+    problems = description.find_problems(databases, users, rules or [])
+    if problems:
+        raise AnsibleFilterError("\n".join(problems))
+    described = [line for rule in rules or [] for line in _rule(rule)]
     derived = [line for user in users for line in _user(user, databases)]
-    return [*FIRST, *given, *derived, *LAST]
+    return [*FIRST, *described, *derived, *LAST]
 
 
 def _user(user: Entry, databases: t.Sequence[Entry]) -> list[str]:
-    # pg_rewind fetches files by functions of a database, in which the user may do nothing else.
-    named = ",".join(_quoted(name) for name in reach(user, databases))
-    places = "replication,postgres" if user.get("replication") else named
-    if not places:
+    # pg_rewind reads files through functions in the database postgres; the user has no other privileges there.
+    own = ",".join(_quote(name) for name in list_databases(user, databases))
+    allowed = "replication,postgres" if user.get("replication") else own
+    if not allowed:
         return []
-    name = _quoted(user["name"])
-    return [f"hostssl {places} {name} {address} scram-sha-256" for address in user.get("addresses") or []]
+    name = _quote(user["name"])
+    return [f"hostssl {allowed} {name} {address} scram-sha-256" for address in user.get("addresses") or []]
 
 
-def reach(user: Entry, databases: t.Sequence[Entry]) -> list[str]:
-    """Return the databases that a user has to do with; who has a role of the server has to do with all."""
+def list_databases(user: Entry, databases: t.Sequence[Entry]) -> list[str]:
+    """Return the databases that a user may connect to; a user with a predefined role may connect to all."""
     name = user["name"]
     if user.get("roles"):
         return ["postgres", *(database["name"] for database in databases)]
@@ -106,8 +106,8 @@ def _rule(rule: Entry) -> t.Iterator[str]:
         yield " ".join([*head, address, *tail])
 
 
-def _quoted(name: str) -> str:
-    # Quoted, `all` or `replication` is a name like any other.
+def _quote(name: str) -> str:
+    # In quotes, `all` and `replication` are names without a special meaning.
     return '"' + name.replace('"', '""') + '"'
 
 

@@ -1,18 +1,18 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""List the jobs that sets and repositories make, and refuse what cannot work."""
+"""List the jobs for backup sets and repositories, and validate both."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: restic_jobs
-short_description: List the jobs that backup sets and repositories make
+short_description: List the jobs for backup sets and repositories
 version_added: 0.1.0
 description:
-  - Combines each set with each repository, and refuses what cannot work before anything is changed.
+  - Combines each set with each repository, and rejects invalid ones before anything is changed.
 options:
   _input:
-    description: The sets, as the variable C(restic_sets) of the role M(vise.platform.restic) describes them.
+    description: The sets in the format of the variable C(restic_sets) of the role M(vise.platform.restic).
     type: list
     elements: dict
     required: true
@@ -22,12 +22,12 @@ options:
     elements: dict
     required: true
   pruned:
-    description: The repositories whose old backups go, each with a credential that may delete.
+    description: The repositories whose old backups this host removes, each with a credential that may delete.
     type: list
     elements: dict
     required: true
   schedules:
-    description: When C(backup), C(check) and C(prune) run.
+    description: Schedules of C(backup), C(check) and C(prune), as systemd calendar events.
     type: dict
     required: true
 author:
@@ -42,7 +42,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The jobs.
+  description: The jobs, each with its unit, schedule, timer and link.
   type: list
   elements: dict
 """
@@ -61,7 +61,7 @@ Entries = list[dict[str, t.Any]]
 def restic_jobs(
     sets: Entries, repositories: Entries, pruned: Entries, schedules: dict[str, str]
 ) -> list[dict[str, t.Any]]:
-    """Return a job for each set and repository, for each repository's check and for each prune."""
+    """Return the jobs: a backup per set and repository, a check per repository, a prune per pruned repository."""
     wrong = problems(sets, "restic_sets") + [problem for one in sets for problem in set_problems(one)]
     for variable, entries in (("restic_repositories", repositories), ("restic_prune_repositories", pruned)):
         wrong += problems(entries, variable)
@@ -78,7 +78,7 @@ def restic_jobs(
 
 
 def job(kind: str, instance: str, schedule: str) -> dict[str, t.Any]:
-    """Return one job, with what a component needs for its timer."""
+    """Return one job with the entries for the module component."""
     unit = f"restic-{kind}@{instance}"
     path = f"/etc/systemd/system/{unit}.timer"
     return {
@@ -90,27 +90,28 @@ def job(kind: str, instance: str, schedule: str) -> dict[str, t.Any]:
 
 
 def problems(entries: Entries, variable: str) -> list[str]:
-    """Complain about names."""
+    """Return one message for each invalid or duplicate name."""
     names = [str(entry["name"]) for entry in entries]
-    wrong = [f"{variable}: {name!r}: small letters, digits and hyphens" for name in names if not NAME.fullmatch(name)]
-    return wrong + [f"{variable}: {name!r} is there twice" for name in sorted(set(names)) if names.count(name) > 1]
+    invalid = [name for name in names if not NAME.fullmatch(name)]
+    wrong = [f"{variable}: {name!r}: use lower-case letters, digits and hyphens" for name in invalid]
+    return wrong + [f"{variable}: {name!r} is described twice" for name in sorted(set(names)) if names.count(name) > 1]
 
 
 def set_problems(entry: dict[str, t.Any]) -> list[str]:
-    """Complain about one set."""
+    """Return one message for each problem of a set."""
     name = entry["name"]
-    wrong = [f"restic_sets: {name}: the name is taken by a job of its own"] if name in RESERVED else []
+    wrong = [f"restic_sets: {name}: the name is reserved for a job"] if name in RESERVED else []
     if not entry["paths"]:
-        wrong.append(f"restic_sets: {name}: no paths")
+        wrong.append(f"restic_sets: {name}: paths are missing")
     bad = [path for path in entry["paths"] if not re.fullmatch(r"(/[^/\0]+)+", path) or "/../" in f"{path}/"]
     return wrong + [
-        f"restic_sets: {name}: {path!r} is no absolute path below / without a slash at its end" for path in bad
+        f"restic_sets: {name}: {path!r} must be an absolute path below / without a slash at its end" for path in bad
     ]
 
 
 def repository_problems(entry: dict[str, t.Any]) -> list[str]:
-    """Complain about one repository; what is secret is never part of it."""
-    wrong = [] if URL.fullmatch(entry["url"]) else ["url must be as s3:https://endpoint/bucket/path"]
+    """Return one message for each problem of a repository, without its secrets."""
+    wrong = [] if URL.fullmatch(entry["url"]) else ["url must have the form s3:https://endpoint/bucket/path"]
     return wrong + [f"{key} is empty" for key in ("key", "key_secret", "password") if not entry[key]]
 
 

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: database_inspection
-short_description: Read every row of a running PostgreSQL cluster, and tell how recent it is
+short_description: Read and verify every row of a running PostgreSQL cluster, and report its age
 version_added: 0.1.0
 description:
-  - Counts the rows of every table of every database, with a checksum over all of them that does not depend on their
-    order, so that two clusters can be compared row by row without moving a row.
-  - Holds every index against its table (pg_amcheck), and the markers of the role backup_verify against each other; the
-    newest one tells up to which moment the cluster has everything.
-  - It reads alone; pg_amcheck installs its extension C(amcheck) where that is missing. What it finds wrong is in
-    RV(checks), and no reason to fail.
+  - Counts the rows of every table in every database, with a checksum that does not depend on their order, so that two
+    clusters can be compared without transferring rows.
+  - Verifies every index against its table by pg_amcheck, and the chain of markers of the role backup_verify; the newest
+    marker shows up to which time the cluster is complete.
+  - It only reads, except that pg_amcheck installs its extension C(amcheck) if it is missing. Problems are reported in
+    RV(checks) and do not fail the module.
 author:
   - vise.platform contributors (@vise-platform)
 options:
@@ -23,19 +23,19 @@ options:
     type: str
     default: "17"
   rows:
-    description: Whether all is read; if not, only how recent it is.
+    description: Whether all rows and indexes are read; if not, only the markers are read.
     type: bool
     default: true
   port:
-    description: Its port; it is asked over the socket, as C(postgres).
+    description: Port of the server; it is queried over its socket as user C(postgres).
     type: int
     default: 5432
 attributes:
   check_mode:
-    description: It only reads.
+    description: The module only reads.
     support: full
   diff_mode:
-    description: It changes nothing.
+    description: The module changes nothing.
     support: none
   platform:
     description: Hosts on which it runs.
@@ -51,18 +51,18 @@ EXAMPLES = r"""
 
 RETURN = r"""
 newest:
-  description: When the newest marker was written, in seconds since the epoch; absent without markers.
+  description: Time of the newest marker, in seconds since 1970; missing without markers.
   returned: with markers
   type: float
   sample: 1795555260.12
 tables:
-  description: Every table with its rows; none without O(rows).
+  description: Each table with its number of rows and checksum; empty with O(rows=false).
   returned: always
   type: list
   elements: dict
   sample: [{name: edu.public.users, rows: 5000, checksum: "-8127364412"}]
 checks:
-  description: What was held against what.
+  description: The verifications, each with its result.
   returned: always
   type: list
   elements: dict
@@ -77,68 +77,72 @@ from ansible_collections.vise.platform.plugins.module_utils.restore_proof.postgr
     MARKERS,
     TABLES,
     TRUSTED_NAMES,
-    rows,
+    parse_rows,
 )
 
 DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1"
 PROGRAMS = "/usr/lib/postgresql/{version}/bin"
 
-Answer = tuple[int, str, str]
-# Runs a program of PostgreSQL as the user postgres.
-Program = t.Callable[..., Answer]
+Result = tuple[int, str, str]
+# Runs a PostgreSQL program as user postgres
+RunProgram = t.Callable[..., Result]
 
 
-class Unreadable(Exception):
-    """A cluster that does not answer."""
+class UnreadableError(Exception):
+    """A cluster that does not answer or a table that cannot be read."""
 
 
-def psql(run: Program, database: str, query: str) -> list[list[str]]:
-    """Return the rows of a query."""
+def run_query(run: RunProgram, database: str, query: str) -> list[list[str]]:
+    """Run a query; return its rows, raise UnreadableError for any error."""
     options = ["--no-psqlrc", "--quiet", "--tuples-only", "--csv", "--set", "ON_ERROR_STOP=1", "--dbname", database]
     status, out, err = run("psql", *options, query=query)
     if status or err.strip():
-        raise Unreadable(f"database {database}: {err.strip().splitlines()[0] if err.strip() else f'exit {status}'}")
-    return rows(out)
+        raise UnreadableError(
+            f"database {database}: {err.strip().splitlines()[0] if err.strip() else f'exit {status}'}"
+        )
+    return parse_rows(out)
 
 
-def tables(run: Program) -> list[dict[str, t.Any]]:
-    """Return every table of every database with its rows."""
+def count_tables(run: RunProgram) -> list[dict[str, t.Any]]:
+    """Return each table of each database with its number of rows and checksum."""
     return [
         {"name": f"{database}.{name}", "rows": int(count), "checksum": checksum}
-        for (database,) in psql(run, "postgres", DATABASES)
-        for name, count, checksum in psql(run, database, TABLES)
+        for (database,) in run_query(run, "postgres", DATABASES)
+        for name, count, checksum in run_query(run, database, TABLES)
     ]
 
 
-def marker_check(found: t.Sequence[verdicts.Marker]) -> dict[str, t.Any]:
-    """Return whether the markers are what was written."""
-    problems = verdicts.chain(found) if found else ["there are none; does vise-backup-marker.timer run?"]
-    seen = "; ".join(problems) or f"{len(found)} rows, each hashed over the one before"
-    return {"name": "markers of the database", "passed": not problems, "detail": seen}
+def check_markers(markers: t.Sequence[verdicts.Marker]) -> dict[str, t.Any]:
+    """Return the verification of the chain of markers."""
+    problems = (
+        verdicts.find_marker_problems(markers) if markers else ["there are no markers: check vise-backup-marker.timer"]
+    )
+    detail = "; ".join(problems) or f"{len(markers)} rows, each with the hash of the row before"
+    return {"name": "markers of the database", "passed": not problems, "detail": detail}
 
 
-def amcheck(run: Program) -> dict[str, t.Any]:
-    """Hold every index against its table, and every table against itself."""
+def check_indexes(run: RunProgram) -> dict[str, t.Any]:
+    """Verify every index against its table, and the structure of every table, by pg_amcheck."""
     answer = run("pg_amcheck", "--all", "--heapallindexed", "--parent-check", "--install-missing", "--progress")
-    count, problems = verdicts.amcheck(*answer)
-    seen = "; ".join(problems) or f"{count} relations"
-    return {"name": "pg_amcheck", "passed": not problems, "detail": seen}
+    count, problems = verdicts.parse_amcheck(*answer)
+    detail = "; ".join(problems) or f"{count} relations"
+    return {"name": "pg_amcheck", "passed": not problems, "detail": detail}
 
 
-def inspection(run: Program, all_rows: bool = True) -> dict[str, t.Any]:
-    """Return all that is found."""
-    held = psql(run, "postgres", "SELECT to_regclass('vise.backup_marker')")
-    found = verdicts.markers(psql(run, "postgres", MARKERS)) if held and held[0][0] else []
-    newest = {"newest": found[-1].written_us / 1e6} if found else {}
+def inspect(run: RunProgram, all_rows: bool = True) -> dict[str, t.Any]:
+    """Return the module's result."""
+    answer = run_query(run, "postgres", "SELECT to_regclass('vise.backup_marker')")
+    markers = verdicts.parse_markers(run_query(run, "postgres", MARKERS)) if answer and answer[0][0] else []
+    newest = {"newest": markers[-1].written_us / 1e6} if markers else {}
     if not all_rows:
-        return {**newest, "tables": [], "checks": [marker_check(found)]}
-    return {**newest, "tables": tables(run), "checks": [marker_check(found), amcheck(run)]}
+        return {**newest, "tables": [], "checks": [check_markers(markers)]}
+    return {**newest, "tables": count_tables(run), "checks": [check_markers(markers), check_indexes(run)]}
 
 
-def runner(module: AnsibleModule) -> Program:
-    """Return what runs a program of PostgreSQL as the superuser whom it knows by the socket."""
+def make_runner(module: AnsibleModule) -> RunProgram:
+    """Return a function that runs a PostgreSQL program as user postgres, authenticated through the socket."""
 
-    def run(program: str, *arguments: str, query: str = "") -> Answer:
+    def run(program: str, *arguments: str, query: str = "") -> Result:
         path = f"{PROGRAMS.format(version=module.params['version'])}/{program}"
         argv = ["runuser", "-u", "postgres", "--", path, "--port", str(module.params["port"]), *arguments]
         session = {"PGOPTIONS": f"-c {TRUSTED_NAMES}"}
@@ -160,8 +164,8 @@ def main() -> None:
     )
 
     try:
-        found = inspection(runner(module), module.params["rows"])
-    except Unreadable as error:
+        found = inspect(make_runner(module), module.params["rows"])
+    except UnreadableError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, **found)
 

@@ -9,31 +9,31 @@ module: database_restore
 short_description: Restore a PostgreSQL cluster from pgBackRest, as a transaction
 version_added: 0.1.0
 description:
-  - Restores a set beside the cluster in place and lets it recover to the target there. Only a copy that has reached the
-    target and answers takes the place of the old cluster, which is kept aside.
-  - A set that is damaged, or whose WAL is, gives way to the next, from the other repository first. When none leads to
-    the target, the cluster in place was not touched.
-  - A run that was killed anywhere is put back by the next one, or finished when the promotion had begun.
+  - Restores a set to a staging directory next to the existing cluster and recovers it there to the target. Only a copy
+    that has reached the target and answers replaces the old cluster, whose directory is renamed and kept.
+  - If a set or its WAL is damaged, the module tries the next set, from the other repository first. If no set leads to
+    the target, the existing cluster is not changed.
+  - The next run rolls back a killed run, or completes it if the promotion had started.
 author:
   - vise.platform contributors (@vise-platform)
 options:
   target:
     description:
-      - Where recovery ends; V(latest) is everything that was archived, V(immediate) the end of the backup itself.
+      - Where recovery ends; V(latest) is the end of the archive, V(immediate) is the end of the backup.
     type: str
     choices: [latest, time, lsn, name, immediate]
     default: latest
   value:
     description:
-      - Of V(time) a time with its offset from UTC, of V(lsn) a position in the WAL, of V(name) a restore point.
+      - With O(target=time) a time with its UTC offset, with V(lsn) an LSN, with V(name) the name of a restore point.
     type: str
     default: ""
   stanza:
-    description: The stanza.
+    description: pgBackRest's stanza.
     type: str
     default: main
   config:
-    description: pgBackRest's configuration; one of C(/etc/pgbackrest/yearly-<number>.conf) for a backup kept for good.
+    description: pgBackRest's configuration file; for a yearly backup C(/etc/pgbackrest/yearly-<number>.conf).
     type: path
     default: /etc/pgbackrest/pgbackrest.conf
   cluster:
@@ -45,25 +45,25 @@ options:
     type: int
     default: 5432
   set:
-    description: The set to restore; the default is the newest that leads to the target.
+    description: Label of the set to restore; the default is the newest set that leads to the target.
     type: str
     default: ""
   repository:
-    description: The number of the repository to restore from; 0 is any.
+    description: Number of the repository to restore from; 0 means any repository.
     type: int
     default: 0
   timeline:
     description:
-      - The timeline to follow, by its number; V(latest), the default, is the newest, V(current) each set's own.
-      - A restore that goes back begins a new timeline. Sets of an old one lead to it only when they ended before it was
-        left; to what the old one wrote afterwards its own number leads.
-      - Not with O(target=immediate).
+      - Number of the timeline to follow; V(latest), the default, is the newest timeline, V(current) each set's own.
+      - A restore to an earlier point starts a new timeline. Sets of the old timeline lead to the new one only if they
+        ended before that point. To restore what the old timeline wrote afterwards, give the number of the old timeline.
+      - Not allowed with O(target=immediate).
     type: str
     default: ""
   mode:
     description:
-      - V(copy) keeps the old cluster aside. V(delta) restores over its files where there is no room for two, after the
-        set was verified; nothing is kept.
+      - V(copy) keeps the old cluster in a renamed directory. V(delta) verifies the set and then overwrites the files of
+        the old cluster, for disks without space for two copies; it keeps no copy.
     type: str
     choices: [copy, delta]
     default: copy
@@ -72,15 +72,15 @@ options:
     type: bool
     default: false
   archive:
-    description: Whether the restored cluster archives its WAL; not for a copy whose original lives.
+    description: Whether the restored cluster archives its WAL; set V(false) for a copy whose original is in service.
     type: bool
     default: true
 attributes:
   check_mode:
-    description: Everything is looked up and checked; nothing changes.
+    description: Queries the repositories, validates the request and reports the steps; changes nothing.
     support: full
   diff_mode:
-    description: The steps.
+    description: Shows the steps.
     support: full
   platform:
     description: Hosts on which it runs.
@@ -89,16 +89,16 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Go back to a second before a mistake
+- name: Restore the state one second before a mistake
   vise.platform.database_restore:
     target: time
     value: "2026-03-01 12:30:00+00:00"
     replace_live: true
 
-- name: Bring everything that was archived to a new host
+- name: Restore all archived data on a new host
   vise.platform.database_restore:
 
-- name: Look into a backup that is kept for good
+- name: Restore a yearly backup as a separate copy
   vise.platform.database_restore:
     target: immediate
     config: /etc/pgbackrest/yearly-1.conf
@@ -107,25 +107,25 @@ EXAMPLES = r"""
 
 RETURN = r"""
 steps:
-  description: What is done, or in check mode would be.
-  returned: unless a killed run was finished
+  description: The steps of this run; in check mode, the steps that a run would take.
+  returned: unless a killed run was completed
   type: list
   elements: str
   sample: [restore set 20260301-013000F of repository 1 to /var/lib/postgresql/17/main.restoring, promote]
 live:
-  description: That a cluster runs, and was not to be replaced.
-  returned: when it failed by that
+  description: Whether the restore was refused because a cluster runs and O(replace_live=false).
+  returned: when this is the cause of the failure
   type: bool
   sample: true
 report:
-  description: What became of it.
+  description: Set, loss, timeline and archiving of the restored cluster, and the attempts before.
   returned: unless in check mode
   type: dict
   sample:
     repository: 2
     set: 20260301-013000F
     attempts: [{repository: 1, set: 20260301-013000F, outcome: error restoring a file}]
-    lost: The last commit that is there is of 2026-03-01 12:29:59+00:00, 1 s before the target.
+    lost: No commit was replayed; commits after the target are not restored, as requested.
     old_data: /var/lib/postgresql/17/main.before-20260301T124500Z
     timeline: 2
     archiving: proven in each repository
@@ -153,20 +153,20 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
 }
 
 
-def wanted(given: t.Mapping[str, t.Any], now: float) -> restore.Wanted:
-    """Return what is asked for; raise when it cannot be."""
-    return restore.Wanted(
-        targets.target(given["target"], given["value"], now),
-        stanza=given["stanza"],
-        config=given["config"],
-        cluster=given["cluster"],
-        port=given["port"],
-        label=given["set"],
-        repository=given["repository"],
-        timeline=targets.timeline(given["timeline"], given["target"]),
-        delta=given["mode"] == "delta",
-        replace_live=given["replace_live"],
-        archive=given["archive"],
+def build_request(options: t.Mapping[str, t.Any], now: float) -> restore.Request:
+    """Return the requested restore; raise RestoreError when an option is invalid. `now` is in seconds since 1970."""
+    return restore.Request(
+        targets.parse_target(options["target"], options["value"], now),
+        stanza=options["stanza"],
+        config=options["config"],
+        cluster=options["cluster"],
+        port=options["port"],
+        label=options["set"],
+        repository=options["repository"],
+        timeline=targets.parse_timeline(options["timeline"], options["target"]),
+        delta=options["mode"] == "delta",
+        replace_live=options["replace_live"],
+        archive=options["archive"],
     )
 
 
@@ -175,16 +175,16 @@ def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     result: dict[str, t.Any] = {"changed": True}
     try:
-        asked = wanted(module.params, time.time())
+        request = build_request(module.params, time.time())
         if module.check_mode:
-            # Whether what it leaves could then be replaced, only the run itself can tell.
-            result["steps"] = list(restore.pending(asked) or restore.prepare(asked).steps)
+            # After a killed run, only its first step is known; the plan depends on the result of that step.
+            result["steps"] = list(restore.list_first_steps(request) or restore.plan_restore(request).steps)
         else:
-            result["report"] = restore.restore(asked)
+            result["report"] = restore.restore(request)
             result["steps"] = result["report"].pop("steps", [])
-    except restore.Live as error:
+    except restore.LiveClusterError as error:
         module.fail_json(msg=str(error), live=True)
-    except (targets.Impossible, restore.Unusable, OSError) as error:
+    except (targets.RestoreError, restore.UnusableSetError, OSError) as error:
         module.fail_json(msg=str(error))
     if module._diff:
         result["diff"] = {"prepared": "".join(f"> {step}\n" for step in result["steps"])}

@@ -6,22 +6,23 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: postgresql_cluster
-short_description: Make a host hold a PostgreSQL primary or standby, and never a second primary
+short_description: Create a PostgreSQL primary or standby on a host, and never a second primary
 version_added: 0.1.0
 description:
-  - Makes Debian's cluster when there is none, with data checksums and a collation that no upgrade of libc changes; a
-    standby's by copying the primary through its slot, which it makes where the primary has none.
-  - What a host holds must agree with what it is described as. Where it does not, the module says so and touches
-    nothing - a standby that is described as primary, a fenced host, a primary's data where a standby should be.
-  - Data are never removed, except a standby's own place with O(rebuild=true), and then only after the new copy is
-    complete. What a former primary alone had committed is counted before it goes.
-  - The packages are brought by M(ansible.builtin.apt), called from the action plugin. In between the module keeps the
-    package from making a cluster of its own.
+  - Creates Debian's cluster if it does not exist, with data checksums and with a collation that does not change when
+    libc is upgraded. A standby is a copy of the primary, made through a replication slot; the module creates the slot
+    if the primary does not have it.
+  - The state of the host must agree with its description. If it does not, the module fails and changes nothing. Such
+    cases are a standby that is described as the primary, a fenced host, or a primary's data on a described standby.
+  - The module never removes data, except the data directory of a standby with O(rebuild=true), and only after the new
+    copy is complete. It first counts the transactions that only a former primary has committed.
+  - The action plugin installs the packages by M(ansible.builtin.apt). Before that, the module prevents the package from
+    creating a cluster.
 author:
   - vise.platform contributors (@vise-platform)
 options:
   state:
-    description: What the host should hold.
+    description: Role of the cluster on this host.
     type: str
     choices: [primary, standby]
     default: primary
@@ -34,16 +35,16 @@ options:
     type: str
     default: main
   packages:
-    description: Packages that bring the server, installed when it is not there.
+    description: Packages of the server, installed when the server is missing.
     type: list
     elements: str
     default: []
   primary:
-    description: Whom a standby follows.
+    description: The primary that a standby replicates; required with O(state=standby).
     type: dict
     suboptions:
       host:
-        description: Name or address of the primary, as its certificate has it.
+        description: Name or address of the primary, as in its certificate.
         type: str
         required: true
       port:
@@ -59,42 +60,44 @@ options:
         type: str
         required: true
       slot:
-        description: Slot on the primary that keeps the WAL for this standby.
+        description: Replication slot on the primary that retains WAL for this standby.
         type: str
         required: true
       ca_file:
-        description: Certificate authority that has signed the primary's certificate.
+        description: Certificate authority that signed the primary's certificate.
         type: str
         default: /etc/vise/tls/internal/ca.pem
       restore:
         description:
-          - Command that fills an empty directory, C({data}), with a copy from a backup, as a standby's. Without one,
-            when it fails, or when it brings what the primary went back behind, the primary is copied by
-            C(pg_basebackup).
+          - Command that restores a backup as a standby to an empty directory, C({data}). If there is no command, if it
+            fails, or if the backup contains WAL that a restore of the primary discarded, C(pg_basebackup) copies the
+            primary.
         type: list
         elements: str
         default: []
       backups:
         description:
-          - Command that lists the backups as C(pgbackrest info --output=json) does; goes with O(primary.restore).
-          - A backup that had not ended where the primary left its timeline never becomes consistent, and is not taken.
+          - Command that lists the backups in the format of C(pgbackrest info --output=json); required with
+            O(primary.restore).
+          - A backup is not used if it ended after the LSN at which the primary left the backup's timeline, because it
+            would never become consistent.
         type: list
         elements: str
         default: []
   rebuild:
-    description: Whether a standby replaces what lies in its data directory, a former primary's data too.
+    description: Whether a standby may replace the content of its data directory, including data of a former primary.
     type: bool
     default: false
-  beside:
-    description: Version whose cluster may hold data on this host as well, since this one is about to take them over.
+  upgrade_from:
+    description: Major version whose cluster may have data on this host, too, because this cluster takes over its data.
     type: str
     default: ""
 attributes:
   check_mode:
-    description: Says what would be made, or why it is refused.
+    description: Reports the steps, or why they are refused.
     support: full
   diff_mode:
-    description: The actions.
+    description: Shows the actions.
     support: full
   platform:
     description: Hosts on which it runs.
@@ -103,12 +106,12 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Hold a primary
+- name: Create a primary
   vise.platform.postgresql_cluster:
     version: "17"
     packages: [postgresql-17]
 
-- name: Hold a standby of it
+- name: Create a standby of it
   vise.platform.postgresql_cluster:
     version: "17"
     packages: [postgresql-17]
@@ -122,19 +125,19 @@ EXAMPLES = r"""
 
 RETURN = r"""
 actions:
-  description: What was done, or in check mode would be, in order.
+  description: The actions of this run, in order; in check mode, the actions that a run would take.
   returned: always
   type: list
   elements: str
-  sample: [rewind to the primary, "give up 3 transactions that this host alone has committed, after 0/3000148"]
+  sample: [rewind to the primary, "discard 3 transactions that only this host has committed, after 0/3000148"]
 needs:
-  description: Packages that have to be installed first; the action plugin answers it, so no task's result has it.
+  description: Packages that must be installed first; consumed by the action plugin, therefore not in a task's result.
   returned: when the server is not installed
   type: list
   elements: str
   sample: [postgresql-17]
 resources:
-  description: What the server's settings can be derived from - memory and disk in MB, and cores.
+  description: Size of the host, from which the server's settings are derived - memory and disk in MB, and cores.
   returned: always
   type: dict
   sample: {memory_mb: 7941, cores: 4, disk_mb: 76000}
@@ -164,64 +167,68 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "packages": {"type": "list", "elements": "str", "default": []},
     "primary": {"type": "dict", "options": PRIMARY},
     "rebuild": {"type": "bool", "default": False},
-    "beside": {"type": "str", "default": ""},
+    "upgrade_from": {"type": "str", "default": ""},
 }
 
 
-def plan(cluster: host.Cluster, found: model.Found, options: dict[str, t.Any]) -> list[str]:
-    """Return what is to do; asks the primary only where there is a client to ask with."""
+def plan(cluster: host.Cluster, current: model.HostState, options: dict[str, t.Any]) -> list[str]:
+    """Return the steps; query the primary only when its client is installed. Raise ClusterError for a refusal."""
     if options["state"] == "primary":
-        return model.plan_primary(found, options["beside"])
-    upstream, why = host.ask(cluster, options["primary"]) if found.installed else (model.Upstream("unknown"), "")
+        return model.plan_primary(current, options["upgrade_from"])
+    upstream, reason = (
+        host.query_primary(cluster, options["primary"]) if current.installed else (model.Upstream("unknown"), "")
+    )
     try:
-        return model.plan_standby(found, upstream, options["rebuild"])
+        return model.plan_standby(current, upstream, options["rebuild"])
     except model.ClusterError as error:
-        raise model.ClusterError(f"{error}. {why}".strip(" .")) from error
+        raise model.ClusterError(f"{error}. {reason}".strip(" .")) from error
 
 
-def apply(cluster: host.Cluster, found: model.Found, steps: list[str], options: dict[str, t.Any]) -> None:
-    """Do what was planned."""
+def apply(cluster: host.Cluster, current: model.HostState, steps: list[str], options: dict[str, t.Any]) -> None:
+    """Run the planned steps."""
     if "create the cluster" in steps:
         host.create(cluster)
     if {"rewind to the primary", "copy the primary"} & set(steps):
-        follow(cluster, found, steps, options["primary"])
+        provide_standby_data(cluster, current, steps, options["primary"])
     if "configure the cluster" in steps:
         host.configure(cluster)
     if "remove the fence" in steps:
         host.unfence(cluster)
 
 
-def follow(cluster: host.Cluster, found: model.Found, steps: list[str], primary: dict[str, t.Any]) -> None:
-    """Bring a standby's data, and say what went otherwise than planned and what is lost by it."""
-    system, past = host.ask(cluster, primary)[0].system, host.history(cluster, primary)
-    host.keep_slot(cluster, primary)
-    if found.data == "primary" and found.system == system and not found.rewinding:
+def provide_standby_data(
+    cluster: host.Cluster, current: model.HostState, steps: list[str], primary: dict[str, t.Any]
+) -> None:
+    """Get a standby's data; add discarded transactions and deviations from the plan to `steps`."""
+    system, past = host.query_primary(cluster, primary)[0].system, host.read_history(cluster, primary)
+    host.ensure_slot(cluster, primary)
+    if current.data == "primary" and current.system == system and not current.rewinding:
         host.stop(cluster)
-        lost = host.given_up(cluster, past)
+        lost = host.describe_discarded_transactions(cluster, past)
         steps += [lost] if lost else []
     if "rewind to the primary" in steps:
         try:
             host.rewind(cluster, primary)
         except model.ClusterError as error:
-            steps[steps.index("rewind to the primary")] = f"give up rewinding: {error}"
+            steps[steps.index("rewind to the primary")] = f"pg_rewind failed: {error}"
             steps.append("copy the primary")
     if "copy the primary" in steps:
-        why = host.copy(cluster, primary, system, past)
-        steps += [f"copy the primary itself, since there is no backup to take: {why}"] if why else []
+        reason = host.copy_primary(cluster, primary, system, past)
+        steps += [f"pg_basebackup was used, because no backup was usable: {reason}"] if reason else []
 
 
 def converge(cluster: host.Cluster, options: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
-    """Return the result of this execution."""
-    found = host.find(cluster)
-    steps = plan(cluster, found, options)
-    answer: dict[str, t.Any] = {"resources": host.resources(cluster)}
-    if not found.installed:
+    """Plan and apply; return the module's result."""
+    current = host.inspect(cluster)
+    steps = plan(cluster, current, options)
+    answer: dict[str, t.Any] = {"resources": host.measure_resources(cluster)}
+    if not current.installed:
         steps = [f"install {name}" for name in options["packages"]] + steps
         if not check_mode:
-            host.before_packages(cluster.root)
+            host.disable_default_cluster(cluster.root)
             answer["needs"] = options["packages"]
     elif not check_mode:
-        apply(cluster, found, steps, options)
+        apply(cluster, current, steps, options)
     return {**answer, "changed": bool(steps), "actions": steps}
 
 
@@ -236,8 +243,8 @@ def main() -> None:
 
     cluster = host.Cluster(options["version"], options["name"], run)
     try:
-        # Check mode changes nothing, and a lock is a file.
-        with contextlib.nullcontext() if module.check_mode else host.locked(cluster):
+        # No lock in check mode, because the lock is a file and check mode creates none.
+        with contextlib.nullcontext() if module.check_mode else host.lock(cluster):
             result = converge(cluster, options, module.check_mode)
     except model.ClusterError as error:
         module.fail_json(msg=f"cluster {options['version']}/{options['name']}: {error}")

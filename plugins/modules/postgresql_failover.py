@@ -9,18 +9,18 @@ module: postgresql_failover
 short_description: Fence a PostgreSQL primary, or promote its standby
 version_added: 0.1.0
 description:
-  - The two halves of a change of primary. Fencing stops the old primary and keeps its unit from starting, across
-    reboots, by a marker, by Debian's C(start.conf) and by a mask. Promoting makes a standby the primary. Where that
-    does not come about, V(unfenced) lets the old primary serve again.
-  - It does not promote while the old primary still answers, whatever it is told, nor while the fenced one has
-    committed what the standby does not have; what may still be on its way is waited for, for ten seconds.
-  - It takes no fence away while another host runs as primary of the cluster. Whether one that cannot be asked was
-    promoted, whoever calls it has to know.
+  - The two steps of a failover. Fencing stops the old primary and prevents the start of its unit, across reboots, by a
+    fence file, by Debian's C(start.conf) and by masking the unit. Promoting makes a standby the primary. If no standby
+    is promoted, V(unfenced) puts the old primary back into service.
+  - The module never promotes while the old primary answers. It does not promote either while the standby lacks WAL of
+    the fenced primary; it waits ten seconds for WAL that is still in transit.
+  - It does not remove a fence while another host runs as primary of the cluster. If a host does not answer, the
+    operator must know whether it was promoted.
 author:
   - vise.platform contributors (@vise-platform)
 options:
   state:
-    description: What the host should be.
+    description: Desired state of the cluster on this host.
     type: str
     choices: [fenced, unfenced, promoted]
     required: true
@@ -33,31 +33,31 @@ options:
     type: str
     default: main
   port:
-    description: Port of the server on this host, for its socket.
+    description: Port of the server on this host; it is queried over its socket.
     type: int
     default: 5432
   reason:
-    description: What the marker says, for whoever meets it.
+    description: Reason that is written to the fence file, for operators.
     type: str
     default: another host was promoted
   fenced_at:
-    description: Position at which the old primary was fenced, as this module returned it there.
+    description: LSN at which the old primary was fenced; RV(position) of the task on that host.
     type: str
     default: ""
   gone:
-    description: Whether a person says that the old primary is gone and will not be started again.
+    description: Whether the operator confirms that the old primary is gone and will not be started again.
     type: bool
     default: false
   accept_lost_bytes:
-    description: How many bytes of WAL of the fenced primary the standby may lack.
+    description: Number of bytes of the fenced primary's WAL that the standby may lack.
     type: int
     default: 0
 attributes:
   check_mode:
-    description: Says what would be done, or why it is refused; a given O(fenced_at) counts as a fence that holds.
+    description: Reports the actions, or why they are refused; with O(fenced_at) the old primary counts as fenced.
     support: full
   diff_mode:
-    description: Nothing is shown.
+    description: Shows no difference.
     support: none
   platform:
     description: Hosts on which it runs.
@@ -77,30 +77,30 @@ EXAMPLES = r"""
     state: promoted
     fenced_at: "{{ fenced.position }}"
 
-- name: Let the old primary serve again, since nobody was promoted
+- name: Put the old primary back into service, because no standby was promoted
   vise.platform.postgresql_failover:
     state: unfenced
 """
 
 RETURN = r"""
 actions:
-  description: What was done, or in check mode would be.
+  description: The actions of this run; in check mode, the actions that a run would take.
   returned: always
   type: list
   elements: str
   sample: [promote the standby]
 position:
-  description: Where the WAL of a fenced primary ends.
+  description: LSN at which the WAL of the fenced primary ends.
   returned: when O(state=fenced)
   type: str
   sample: 0/5000028
 lost_bytes:
-  description: Bytes of WAL that the old primary had and the standby lacks; empty when nobody can know.
+  description: Bytes of WAL that the old primary had and the standby lacks; empty when this is unknown.
   returned: when O(state=promoted) and it was not the primary already
   type: int
   sample: 0
 lost_seconds:
-  description: Seconds since the last commit that the standby has, so the most that can be lost in time.
+  description: Seconds since the last commit that the standby has replayed; the upper limit of the lost time.
   returned: when O(state=promoted) and it was not the primary already
   type: int
   sample: 12
@@ -114,10 +114,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import cluster as model
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import host
 
-# The role's program, which asks the other hosts whether one of them is the primary.
+# The role's program, which queries the other hosts whether one of them is the primary.
 GUARD = "/usr/local/libexec/vise-postgresql-{version}"
-# Seconds in which what a standby lacks may come.
-PATIENCE = 10
+WAL_WAIT_SECONDS = 10  # for WAL that is still in transit to the standby
 ARGUMENT_SPEC: dict[str, t.Any] = {
     "state": {"type": "str", "choices": ["fenced", "unfenced", "promoted"], "required": True},
     "version": {"type": "str", "default": "17"},
@@ -131,24 +130,24 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
 
 
 def fence(cluster: host.Cluster, options: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
-    """Fence this host."""
-    found = host.find(cluster)
-    if found.data == "standby":
-        raise model.ClusterError("this host holds a standby, which needs no fence")
-    steps = [] if found.fence else ["fence the primary"]
+    """Fence the primary on this host; return the module's result."""
+    current = host.inspect(cluster)
+    if current.data == "standby":
+        raise model.ClusterError("this host has a standby, which needs no fence")
+    steps = [] if current.fence else ["fence the primary"]
     if not check_mode:
-        # Also when the marker is there: a run that was killed may have left it alone.
-        host.fence(cluster, found.fence or options["reason"])
-    return {"changed": bool(steps), "actions": steps, "position": host.end_of_wal(cluster)}
+        # Also when the fence file exists: a killed run may have written the file and not masked the unit.
+        host.fence(cluster, current.fence or options["reason"])
+    return {"changed": bool(steps), "actions": steps, "position": host.find_end_of_wal(cluster)}
 
 
 def unfence(cluster: host.Cluster, check_mode: bool) -> dict[str, t.Any]:
-    """Let the primary of this host serve again."""
-    found = host.find(cluster)
+    """Put the primary of this host back into service; return the module's result."""
+    current = host.inspect(cluster)
     inactive, _out, _err = cluster.run(["systemctl", "is-active", "--quiet", cluster.unit], {})
-    steps = model.plan_unfenced(found, not inactive)
-    if found.fence:
-        # The unit asks the same when it starts; here nothing has changed yet.
+    steps = model.plan_unfence(current, not inactive)
+    if current.fence:
+        # The unit runs this check, too, when it starts; but here nothing has changed yet.
         cluster.call([GUARD.format(version=cluster.version), "guard"])
     if not check_mode:
         if "remove the fence" in steps:
@@ -158,26 +157,32 @@ def unfence(cluster: host.Cluster, check_mode: bool) -> dict[str, t.Any]:
     return {"changed": bool(steps), "actions": steps}
 
 
-def caught_up(cluster: host.Cluster, options: dict[str, t.Any]) -> model.Standby | None:
-    """Return what the standby says of itself, as soon as it has what it must, at the latest when patience ends."""
-    for attempt in range(PATIENCE):
+def wait_for_wal(cluster: host.Cluster, options: dict[str, t.Any]) -> model.Standby | None:
+    """Wait until the standby has the required WAL, or until the time is over; return its state, None for a primary."""
+    for attempt in range(WAL_WAIT_SECONDS):
         time.sleep(min(attempt, 1))
-        standby = host.standby(cluster, options["port"])
-        if not standby or (model.lost(options["fenced_at"], standby.received) or 0) <= options["accept_lost_bytes"]:
+        standby = host.read_standby(cluster, options["port"])
+        if not standby:
+            break
+        missing = model.count_missing_bytes(options["fenced_at"], standby.received) or 0
+        if missing <= options["accept_lost_bytes"]:
             break
     return standby
 
 
 def promote(
-    cluster: host.Cluster, options: dict[str, t.Any], check_mode: bool, answers: t.Callable[[str, int], bool]
+    cluster: host.Cluster,
+    options: dict[str, t.Any],
+    check_mode: bool,
+    accepts_connections: t.Callable[[str, int], bool],
 ) -> dict[str, t.Any]:
-    """Promote this host's standby."""
-    standby = caught_up(cluster, options)
+    """Promote this host's standby; return the module's result."""
+    standby = wait_for_wal(cluster, options)
     if standby is None:
         return {"changed": False, "actions": []}
-    lost = model.lost(options["fenced_at"], standby.received)
-    # In check mode the fence is not there yet, and its position stands for it.
-    answering = not (check_mode and options["fenced_at"]) and answers(standby.host, standby.port)
+    lost = model.count_missing_bytes(options["fenced_at"], standby.received)
+    # In check mode the old primary is not fenced yet, and its reported position counts as a fence.
+    answering = not (check_mode and options["fenced_at"]) and accepts_connections(standby.host, standby.port)
     refusal = model.refusal_to_promote(
         standby,
         answering,
@@ -192,14 +197,14 @@ def promote(
         try:
             host.promote(cluster, options["port"])
         except model.ClusterError as error:
-            # It has been told to, and may do so yet.
-            raise model.ClusterError(f"{error}. Stop it before you let the old primary serve again") from error
+            # The request was sent, and the server may still promote itself.
+            raise model.ClusterError(f"{error}. Stop it before you unfence the old primary") from error
     seconds = 0 if lost == 0 else standby.seconds
     return {"changed": True, "actions": ["promote the standby"], "lost_bytes": lost, "lost_seconds": seconds}
 
 
-def answers(address: str, port: int) -> bool:
-    """Tell whether something takes connections there; a server that only says that it is starting does too."""
+def accepts_connections(address: str, port: int) -> bool:
+    """Return whether a TCP connection is accepted; this includes a server that is still starting."""
     try:
         socket.create_connection((address, port), timeout=5).close()
     except OSError:
@@ -223,7 +228,7 @@ def main() -> None:
         elif options["state"] == "unfenced":
             result = unfence(cluster, module.check_mode)
         else:
-            result = promote(cluster, options, module.check_mode, answers)
+            result = promote(cluster, options, module.check_mode, accepts_connections)
     except model.ClusterError as error:
         module.fail_json(msg=f"cluster {options['version']}/{options['name']}: {error}")
     module.exit_json(**result)

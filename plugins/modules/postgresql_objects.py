@@ -6,46 +6,46 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: postgresql_objects
-short_description: Keep a PostgreSQL cluster's users, databases, grants, extensions and slots, all in one execution
+short_description: Manage a PostgreSQL cluster's users, databases, grants, extensions and slots in one execution
 version_added: 0.1.0
 description:
-  - Compares what the server holds with what is described, and changes what differs, through the Unix socket as user
+  - Compares the server's objects with the options and changes the differences, through the Unix socket as user
     C(postgres).
-  - A password is compared with the verifier that the server keeps. The module computes verifiers itself, so that no
-    password reaches the server, its log or its statistics.
-  - Each database has two groups, C(<name>_read_only) and C(<name>_read_write), with rights on all tables and sequences
-    that are there and on those that the owner will make. Rights of these groups that are not described are taken away.
-  - A user who was described and no longer is, is locked (C(NOLOGIN)) and its sessions end; what it owns stays. No
-    database, extension or slot is ever dropped, except a slot whose WAL is gone.
+  - A password is compared with the verifier that the server stores. The module computes verifiers itself, so that a
+    password never reaches the server, its log or its statistics.
+  - Each database has two groups, C(<name>_read_only) and C(<name>_read_write), with privileges on all existing tables
+    and sequences and on those that the owner will create. Other privileges of these groups are revoked.
+  - A user that is removed from the options is locked (C(NOLOGIN)) and its sessions are ended; its objects stay.
+    Databases, extensions and slots are never dropped, except a slot whose WAL is lost.
 author:
   - vise.platform contributors (@vise-platform)
 options:
   databases:
-    description: Databases; others are left alone.
+    description: Databases; other databases are not changed.
     type: list
     elements: dict
     default: []
     suboptions:
       name:
-        description: Name; small letters, digits and underscores.
+        description: Name; lower-case letters, digits and underscores.
         type: str
         required: true
       owner:
-        description: User who owns it.
+        description: User that owns the database.
         type: str
         required: true
       read_write:
-        description: Users who may change rows.
+        description: Users that may read and change rows.
         type: list
         elements: str
         default: []
       read_only:
-        description: Users who may only read.
+        description: Users that may only read rows.
         type: list
         elements: str
         default: []
       extensions:
-        description: Extensions that must be there.
+        description: Extensions to create.
         type: list
         elements: str
         default: []
@@ -54,21 +54,21 @@ options:
         type: int
         default: -1
   users:
-    description: Users; none is superuser, or makes databases or other users.
+    description: Users; they are not superusers and cannot create databases or users.
     type: list
     elements: dict
     default: []
     suboptions:
       name:
-        description: Name; small letters, digits and underscores.
+        description: Name; lower-case letters, digits and underscores.
         type: str
         required: true
       password:
-        description: Password of printable ASCII; without one the user comes in by no password.
+        description: Password in printable ASCII; if empty, the user cannot log in by password.
         type: str
         default: ""
       addresses:
-        description: Where the user comes from; taken so that one list serves C(pg_hba.conf) as well, and only checked.
+        description: Networks of the user's clients; only validated here, so that one list serves C(pg_hba.conf), too.
         type: list
         elements: str
         default: []
@@ -77,7 +77,7 @@ options:
         type: int
         default: -1
       roles:
-        description: PostgreSQL's predefined roles, such as C(pg_monitor).
+        description: Predefined roles of PostgreSQL, such as C(pg_monitor).
         type: list
         elements: str
         default: []
@@ -91,12 +91,12 @@ options:
     elements: str
     default: []
   slots:
-    description: Physical replication slots that must be there; others are warned about.
+    description: Physical replication slots to create; the module warns about other slots.
     type: list
     elements: str
     default: []
   socket:
-    description: Directory of the server's socket.
+    description: Directory of the server's Unix socket.
     type: str
     default: /run/postgresql
   port:
@@ -105,19 +105,19 @@ options:
     default: 5432
 attributes:
   check_mode:
-    description: Says what would change; where no server runs yet, what an empty one would need.
+    description: Reports the changes; if no server runs yet, the changes for an empty cluster.
     support: full
   diff_mode:
-    description: The actions; never a password or a verifier.
+    description: Shows the actions; never a password or a verifier.
     support: full
   platform:
-    description: Hosts on which it runs; C(python3-psycopg2) must be there.
+    description: Hosts on which it runs; C(python3-psycopg2) must be installed.
     support: full
     platforms: debian
 """
 
 EXAMPLES = r"""
-- name: Keep the app's database and its users
+- name: Create the database of an application and its users
   vise.platform.postgresql_objects:
     databases:
       - name: edu
@@ -131,7 +131,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 actions:
-  description: What was done, or in check mode would be, in order.
+  description: The actions of this run, in order; in check mode, the actions that a run would take.
   returned: always
   type: list
   elements: str
@@ -174,38 +174,40 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
 }
 
 
-def converge(wanted: objects.Wanted, connect: catalog.Connect, check_mode: bool, running: bool) -> dict[str, t.Any]:
-    """Find, plan and apply; return the result."""
-    found = catalog.find(connect, wanted) if running or not check_mode else objects.Found()
-    wrong = objects.problems(wanted, found)
-    if wrong:
-        raise catalog.CatalogError("\n".join(wrong))
-    steps = objects.plan(wanted, found)
+def converge(
+    desired: objects.DesiredState, connect: catalog.Connect, check_mode: bool, running: bool
+) -> dict[str, t.Any]:
+    """Read the current state, plan and apply; return the module's result with its warnings."""
+    current = catalog.read_state(connect, desired) if running or not check_mode else objects.CurrentState()
+    problems = objects.find_problems(desired, current)
+    if problems:
+        raise catalog.CatalogError("\n".join(problems))
+    steps = objects.plan(desired, current)
     if not check_mode:
-        catalog.execute(connect, steps)
-    texts = [step.text for step in steps]
-    return {"changed": bool(steps), "actions": texts, "doubts": objects.warnings(wanted, found)}
+        catalog.execute_steps(connect, steps)
+    actions = [step.text for step in steps]
+    return {"changed": bool(steps), "actions": actions, "warnings": objects.list_warnings(desired, current)}
 
 
 def main() -> None:
     """Run as a module."""
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     options = module.params
-    wrong = description.problems(options["databases"], options["users"])
-    if wrong:
-        module.fail_json(msg="\n".join(wrong))
+    problems = description.find_problems(options["databases"], options["users"])
+    if problems:
+        module.fail_json(msg="\n".join(problems))
     if catalog.IMPORT_ERROR and not module.check_mode:
         module.fail_json(msg=missing_required_lib("psycopg2"), exception=catalog.IMPORT_ERROR)
     running = not catalog.IMPORT_ERROR and os.path.exists(f"{options['socket']}/.s.PGSQL.{options['port']}")
-    wanted = objects.Wanted(options["databases"], options["users"], options["extensions"], options["slots"])
+    desired = objects.DesiredState(options["databases"], options["users"], options["extensions"], options["slots"])
     try:
         with contextlib.ExitStack() as stack:
-            connect = catalog.connector(options["socket"], options["port"], stack)
-            result = converge(wanted, connect, module.check_mode, running)
+            connect = catalog.make_connector(options["socket"], options["port"], stack)
+            result = converge(desired, connect, module.check_mode, running)
     except catalog.CatalogError as error:
         module.fail_json(msg=f"PostgreSQL: {error}")
-    for doubt in result.pop("doubts"):
-        module.warn(doubt)
+    for warning in result.pop("warnings"):
+        module.warn(warning)
     if module._diff and result["actions"]:
         result["diff"] = {"prepared": "".join(f"> {action}\n" for action in result["actions"])}
     module.exit_json(**result)

@@ -6,26 +6,27 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: postgresql_upgrade
-short_description: Bring a PostgreSQL cluster to another major version, with a way back
+short_description: Upgrade a PostgreSQL cluster to another major version, with rollback
 version_added: 0.1.0
 description:
   - The steps of C(playbooks/upgrade_postgresql.yml) on one host. pg_upgrade copies the old cluster into a new one, or
-    shares blocks with it where the file system can; the old one is only read, and is the way back.
-  - How far it came is noted in C(/var/lib/vise/postgresql-upgrade.json). A run that was killed before the switch is
-    put back by the next, one that was killed later is finished by it.
-  - While one of the two clusters serves, the other one is fenced, across reboots.
+    shares blocks with it where the file system can. It only reads the old cluster, which is kept for a rollback.
+  - The progress is written to C(/var/lib/vise/postgresql-upgrade.json). If a run was killed before the switch, the next
+    run rolls it back; if it was killed later, the next run completes it.
+  - While one of the two clusters is in service, the other one is fenced, across reboots.
 author:
   - vise.platform contributors (@vise-platform)
 options:
   state:
     description:
-      - V(checked) finds the old cluster and refuses what cannot go well; nothing is changed, but a killed run is put
-        back. V(compatible) lets pg_upgrade look at the running old cluster, too; it needs the new version's packages.
-      - V(upgraded) stops the old cluster, makes the new one from it, compares what they hold, and lets the new one
-        serve. It needs the empty cluster of the role postgresql with its C(postgresql_upgrade_from).
-      - V(proven) looks at the cluster that serves, and says what the upgrade took.
-      - V(rolled_back) lets the old cluster serve again. V(removed) removes the one that serves no more.
-      - V(retired) is for the host of a standby; its old cluster is fenced, so that it can be copied anew.
+      - V(checked) finds the old cluster and reports everything that would make the upgrade fail. It changes nothing,
+        but it rolls back a killed run. V(compatible) also runs C(pg_upgrade --check) on the running old cluster; it
+        needs the packages of the new version.
+      - V(upgraded) stops the old cluster, creates the new one from it, compares their content, and starts the new one.
+        It needs the empty cluster that the role postgresql creates with C(postgresql_upgrade_from).
+      - V(proven) checks the running new cluster and reports the duration of the upgrade.
+      - V(rolled_back) puts the old cluster back into service. V(removed) removes the cluster that is out of service.
+      - V(retired) is for the host of a standby; it fences the old cluster, so that the standby can be rebuilt.
     type: str
     choices: [checked, compatible, upgraded, proven, rolled_back, removed, retired]
     required: true
@@ -38,25 +39,25 @@ options:
     type: str
     default: main
   port:
-    description: Port on which the old cluster serves, and then the new one.
+    description: Port of the old cluster, and of the new one after the switch.
     type: int
     default: 5432
   count_rows:
     description:
-      - Whether all rows are counted before and after, while nobody is served. Without it only pg_upgrade's own checks
-        tell that all is there.
+      - Whether all rows are counted before and after pg_upgrade, while the database is down. If not, only the checks of
+        pg_upgrade itself detect missing data.
     type: bool
     default: true
   accept_loss:
-    description: Whether V(state=rolled_back) may lose what was written since the switch.
+    description: Whether V(state=rolled_back) may discard the writes since the switch.
     type: bool
     default: false
 attributes:
   check_mode:
-    description: Says what would be refused; later steps do nothing.
+    description: Reports what would be refused; later steps do nothing.
     support: full
   diff_mode:
-    description: Nothing is shown.
+    description: Shows no difference.
     support: none
   platform:
     description: Hosts on which it runs.
@@ -65,12 +66,12 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Look whether an upgrade would go well
+- name: Check whether an upgrade is possible
   vise.platform.postgresql_upgrade:
     state: compatible
     version: "17"
 
-- name: Go back, without what was written since
+- name: Roll back and discard the writes since the switch
   vise.platform.postgresql_upgrade:
     state: rolled_back
     version: "17"
@@ -80,28 +81,29 @@ EXAMPLES = r"""
 RETURN = r"""
 stage:
   description:
-    - How far the upgrade is; C(prepared), C(switched), C(serving), C(proven), C(back), or nothing where none goes on.
+    - Progress of the upgrade; C(prepared), C(switched), C(serving), C(proven), C(rolled_back), or empty without one.
   returned: always
   type: str
   sample: proven
 from_version:
-  description: The old version; empty when there is no upgrade to do.
+  description: The old version; empty when there is nothing to upgrade.
   returned: always
   type: str
   sample: "15"
 report:
-  description: What it took and what was found.
+  description: Duration in seconds by step, number of rows, updated extensions, and pg_upgrade's method.
   returned: when O(state=upgraded) or O(state=proven)
   type: dict
   sample:
-    way: --copy
+    method: --copy
     rows: 41200
     extensions: ["edu: pg_trgm"]
-    seconds: {stop and count: 1.9, pg_upgrade: 6.1, count again: 1.6, nobody was served: 10.2, statistics: 2.0}
+    seconds: {stop and count: 1.9, pg_upgrade: 6.1, recount: 1.6, downtime: 10.2, statistics: 2.0}
 lost:
   description:
-    - What going back has lost, in words; empty when there was no transaction since the switch. Transactions are counted
-      once the new cluster has stopped, and some of them are its own upkeep; rows are those that its statistics know.
+    - Description of the writes that the rollback discarded; empty when there was no transaction since the switch.
+      Transactions are counted after the new cluster has stopped, and some of them are its own maintenance; the number
+      of rows comes from its statistics.
   returned: when O(state=rolled_back)
   type: str
   sample: ""
@@ -129,171 +131,177 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "accept_loss": {"type": "bool", "default": False},
 }
 Options = t.Mapping[str, t.Any]
-PATIENCE = 30  # seconds
+STANDBY_WAIT_SECONDS = 30
 Note = dict[str, t.Any]
 
 
-def begin(new: host.Cluster, path: str, check_mode: bool) -> Note:
-    """Return the note of an upgrade that goes on, or one of a new upgrade; what a killed run left is put back."""
-    note = upgrade_host.noted(path)
-    if note.get("stage") in (upgrade.GOING_BACK, upgrade.BACK):
+def read_or_start_note(new: host.Cluster, path: str, check_mode: bool) -> Note:
+    """Return the note of the current or a new upgrade, empty for none; roll back a run killed before the switch."""
+    note = upgrade_host.read_note(path)
+    if note.get("stage") in (upgrade.ROLLING_BACK, upgrade.ROLLED_BACK):
         raise model.ClusterError(
-            f"it was rolled back, and {new.data} holds what was written meanwhile: go back whole with "
-            "upgrade_rollback=true, or remove that with upgrade_clean=true, then begin again"
+            f"an earlier upgrade was rolled back, and {new.data} contains the writes of that time: complete the "
+            "rollback with upgrade_rollback=true, or remove these data with upgrade_clean=true, then start again"
         )
     if note.get("stage") == upgrade.UPGRADING and not check_mode:
-        upgrade_host.put_back(old_of(new, note), new, path)
+        upgrade_host.abort_upgrade(get_old_cluster(new, note), new, path)
         note = {}
     if note:
         return note
-    found = host.find(new)
-    if not found.others:
+    current = host.inspect(new)
+    if not current.others:
         return {}
-    if found.data != "none":
+    if current.data != "none":
         raise model.ClusterError(
-            f"this host holds data of {new.version} and of {found.others[0]}, and nobody knows why"
+            f"this host has data of {new.version} and of {current.others[0]}, but no upgrade is noted in {path}: find "
+            "out which cluster is current"
         )
-    if len(found.others) > 1:
-        raise model.ClusterError(f"this host holds data of {', '.join(found.others)}: remove what is needed no more")
-    return {"from": found.others[0], "to": new.version}
+    if len(current.others) > 1:
+        raise model.ClusterError(f"this host has data of {', '.join(current.others)}: remove the unused versions")
+    return {"from": current.others[0], "to": new.version}
 
 
-def old_of(new: host.Cluster, note: Note) -> host.Cluster:
+def get_old_cluster(new: host.Cluster, note: Note) -> host.Cluster:
     """Return the old cluster."""
     return dataclasses.replace(new, version=note["from"])
 
 
 def check(new: host.Cluster, options: Options, path: str, check_mode: bool) -> tuple[bool, Note]:
-    """Refuse what cannot go well."""
-    # A cluster that was just put back needs a moment until its standbys are there again.
-    tries = PATIENCE if upgrade_host.noted(path).get("stage") == upgrade.UPGRADING else 1
-    note = begin(new, path, check_mode)
-    if not note or note.get("stage") in upgrade.AHEAD:
+    """Raise ClusterError with every reason why the upgrade must not start."""
+    # After the rollback of a killed run, the standbys need some seconds to reconnect.
+    tries = STANDBY_WAIT_SECONDS if upgrade_host.read_note(path).get("stage") == upgrade.UPGRADING else 1
+    note = read_or_start_note(new, path, check_mode)
+    if not note or note.get("stage") in upgrade.SWITCHED_STAGES:
         return False, note
-    old = old_of(new, note)
+    old = get_old_cluster(new, note)
     reasons: list[str] = []
     for attempt in range(tries):
         time.sleep(min(attempt, 1))
-        reasons = upgrade.refusals(upgrade_host.facts(old, options["port"], new.version), old.version, new.version)
+        reasons = upgrade.find_refusals(
+            upgrade_host.collect_facts(old, options["port"], new.version), old.version, new.version
+        )
         if not reasons:
             break
     if reasons:
-        raise model.ClusterError(f"nothing was changed, {old.version} serves: {'; '.join(reasons)}")
+        raise model.ClusterError(f"nothing was changed, {old.version} still runs: {'; '.join(reasons)}")
     if check_mode:
         return True, note
     if options["state"] == "checked":
-        host.before_packages(new.root)
+        host.disable_default_cluster(new.root)
         return False, note
     try:
-        upgrade_host.compatible(old, new, options["port"])
+        upgrade_host.check_compatibility(old, new, options["port"])
     except model.ClusterError as error:
-        raise model.ClusterError(f"nothing was changed, {old.version} serves: {error}") from error
-    return False, upgrade_host.note(path, {**note, "stage": upgrade.PREPARED})
+        raise model.ClusterError(f"nothing was changed, {old.version} still runs: {error}") from error
+    return False, upgrade_host.write_note(path, {**note, "stage": upgrade.PREPARED})
 
 
-def run(new: host.Cluster, options: Options, path: str, check_mode: bool) -> tuple[bool, Note]:
-    """Make the new cluster from the old one, and let it serve."""
-    note = upgrade_host.noted(path)
+def upgrade_cluster(new: host.Cluster, options: Options, path: str, check_mode: bool) -> tuple[bool, Note]:
+    """Create the new cluster from the old one and put it into service."""
+    note = upgrade_host.read_note(path)
     if note.get("stage") in (upgrade.SERVING, upgrade.PROVEN):
         return False, note
     if check_mode:
         return True, note
     if note.get("stage") not in (upgrade.PREPARED, upgrade.SWITCHED):
-        raise model.ClusterError("it was not checked; run upgrade_postgresql.yml")
-    old = old_of(new, note)
+        raise model.ClusterError("the upgrade was not checked: run upgrade_postgresql.yml")
+    old = get_old_cluster(new, note)
     if note["stage"] == upgrade.PREPARED:
         try:
-            note = upgrade_host.take_over(old, new, options["port"], options["count_rows"], note, path)
+            note = upgrade_host.convert_data(old, new, options["port"], options["count_rows"], note, path)
         except (model.ClusterError, OSError) as error:
-            upgrade_host.put_back(old, new, path)
-            raise model.ClusterError(f"{old.version} serves again, with all that it had: {error}") from error
-    note = upgrade_host.serve(old, new, note, path)
-    return True, upgrade_host.settle(new, options["port"], note, path)
+            upgrade_host.abort_upgrade(old, new, path)
+            raise model.ClusterError(f"rolled back, {old.version} runs again with all its data: {error}") from error
+    note = upgrade_host.start_new_cluster(old, new, note, path)
+    return True, upgrade_host.finish_upgrade(new, options["port"], note, path)
 
 
 def prove(new: host.Cluster, options: Options, path: str, check_mode: bool) -> tuple[bool, Note]:
-    """Look at the cluster that serves."""
-    note = upgrade_host.noted(path)
+    """Check the running new cluster."""
+    note = upgrade_host.read_note(path)
     if check_mode or note.get("stage") not in (upgrade.SERVING, upgrade.PROVEN):
         return False, note
-    problems = upgrade_host.health(new, options["port"])
+    problems = upgrade_host.find_health_problems(new, options["port"])
     if problems:
-        raise model.ClusterError(f"{new.version} serves, but: {'; '.join(problems)}. To go back: upgrade_rollback=true")
+        raise model.ClusterError(f"{new.version} runs, but: {'; '.join(problems)}. To roll back: upgrade_rollback=true")
     if note["stage"] == upgrade.SERVING:
-        return True, upgrade_host.note(path, {**note, "stage": upgrade.PROVEN})
+        return True, upgrade_host.write_note(path, {**note, "stage": upgrade.PROVEN})
     return False, note
 
 
 def roll_back(new: host.Cluster, options: Options, path: str, check_mode: bool) -> tuple[bool, Note]:
-    """Let the old cluster serve again."""
-    note = upgrade_host.noted(path)
+    """Put the old cluster back into service."""
+    note = upgrade_host.read_note(path)
     stage = note.get("stage")
     if not stage:
-        found = host.find(new)
-        if "standby" in (found.data, *(host.find(old_of(new, {"from": version})).data for version in found.others)):
+        current = host.inspect(new)
+        if "standby" in (
+            current.data,
+            *(host.inspect(get_old_cluster(new, {"from": version})).data for version in current.others),
+        ):
             return False, {}
-        raise model.ClusterError("there is no upgrade to go back from: none was begun, or the old cluster was removed")
-    if stage == upgrade.BACK or check_mode:
-        return stage != upgrade.BACK, note
+        raise model.ClusterError("there is no upgrade to roll back: none was started, or the old cluster was removed")
+    if stage == upgrade.ROLLED_BACK or check_mode:
+        return stage != upgrade.ROLLED_BACK, note
     new = dataclasses.replace(new, version=note["to"])
-    old = old_of(new, note)
+    old = get_old_cluster(new, note)
     if stage in (upgrade.PREPARED, upgrade.UPGRADING):
-        upgrade_host.put_back(old, new, path)
-        return True, {**note, "stage": upgrade.BACK, "lost": ""}
-    if stage != upgrade.GOING_BACK:
-        gained = upgrade_host.gained(new, options["port"], note)
-        words = upgrade_host.loss(note, gained)
-        if words and not options["accept_loss"]:
+        upgrade_host.abort_upgrade(old, new, path)
+        return True, {**note, "stage": upgrade.ROLLED_BACK, "lost": ""}
+    if stage != upgrade.ROLLING_BACK:
+        writes = upgrade_host.count_new_writes(new, options["port"], note)
+        loss = upgrade_host.describe_loss(note, writes)
+        if loss and not options["accept_loss"]:
             raise model.ClusterError(
-                f"nothing was changed. Going back to {old.version} loses this: {words}. Say that it may, with "
-                f"upgrade_accept_loss=true; {new.data} is kept, for whoever wants to fetch it from there"
+                f"nothing was changed. A rollback to {old.version} loses this: {loss}. To accept the loss, add "
+                f"upgrade_accept_loss=true; {new.data} is kept, so that you can extract the lost rows from it"
             )
-        note = {**note, "gained": gained}
-    return True, upgrade_host.go_back(old, new, options["port"], note, options["accept_loss"], path)
+        note = {**note, "writes": writes}
+    return True, upgrade_host.roll_back(old, new, options["port"], note, options["accept_loss"], path)
 
 
 def remove(new: host.Cluster, _options: Options, path: str, check_mode: bool) -> tuple[bool, Note]:
-    """Remove the cluster that serves no more."""
-    note = upgrade_host.noted(path)
+    """Remove the cluster that is out of service."""
+    note = upgrade_host.read_note(path)
     if not note:
         return False, {}
     new = dataclasses.replace(new, version=note["to"])
-    old = old_of(new, note)
-    unwanted = {upgrade.PROVEN: old, upgrade.BACK: new}.get(note["stage"])
+    old = get_old_cluster(new, note)
+    unwanted = {upgrade.PROVEN: old, upgrade.ROLLED_BACK: new}.get(note["stage"])
     if unwanted is None:
         raise model.ClusterError(
-            f"the upgrade is {note['stage']}: finish it, or roll it back, before something is removed"
+            f"the upgrade is {note['stage']}: complete it or roll it back before you remove a cluster"
         )
     if not check_mode:
-        upgrade_host.drop(unwanted)
-        upgrade_host.forget(path)
+        upgrade_host.remove_cluster(unwanted)
+        upgrade_host.remove_note(path)
     return True, {**note, "stage": "", "from": unwanted.version}
 
 
 def retire(new: host.Cluster, _options: Options, path: str, check_mode: bool) -> tuple[bool, Note]:
     """Fence the old cluster of a standby."""
-    note = upgrade_host.noted(path)
-    found = host.find(new)
-    if note.get("stage") == upgrade.BACK:
-        raise model.ClusterError("it was rolled back: remove what is left with upgrade_clean=true, then begin again")
-    if not note and not found.others:
+    note = upgrade_host.read_note(path)
+    current = host.inspect(new)
+    if note.get("stage") == upgrade.ROLLED_BACK:
+        raise model.ClusterError("an earlier upgrade was rolled back: remove its data with upgrade_clean=true")
+    if not note and not current.others:
         return False, {}
     if not note:
-        old = old_of(new, {"from": found.others[0]})
-        if host.find(old).data != "standby":
-            raise model.ClusterError(f"the cluster of {old.version} is no standby")
+        old = get_old_cluster(new, {"from": current.others[0]})
+        if host.inspect(old).data != "standby":
+            raise model.ClusterError(f"the cluster of {old.version} is not a standby")
         note = {"from": old.version, "to": new.version, "stage": upgrade.PROVEN, "standby": True}
-    changed = note["from"] in found.others
+    changed = note["from"] in current.others
     if changed and not check_mode:
-        upgrade_host.note(path, note)
-        host.fence(old_of(new, note), f"its primary was upgraded to {new.version}")
+        upgrade_host.write_note(path, note)
+        host.fence(get_old_cluster(new, note), f"its primary was upgraded to {new.version}")
     return changed, note
 
 
-STEPS = {
+FUNCTIONS = {
     "checked": check,
     "compatible": check,
-    "upgraded": run,
+    "upgraded": upgrade_cluster,
     "proven": prove,
     "rolled_back": roll_back,
     "removed": remove,
@@ -302,9 +310,9 @@ STEPS = {
 
 
 def report(note: Note) -> dict[str, t.Any]:
-    """Return what of a note is worth telling."""
-    told: dict[str, t.Any] = {key: note[key] for key in ("way", "extensions", "seconds") if key in note}
-    return {**told, "rows": upgrade.rows(note["before"])} if note.get("before") else told
+    """Return the part of a note that is reported to the operator."""
+    content: dict[str, t.Any] = {key: note[key] for key in ("method", "extensions", "seconds") if key in note}
+    return {**content, "rows": upgrade.count_rows(note["before"])} if note.get("before") else content
 
 
 def main() -> None:
@@ -318,9 +326,9 @@ def main() -> None:
 
     new = host.Cluster(options["version"], options["name"], call)
     try:
-        # Check mode changes nothing, and a lock is a file.
-        with contextlib.nullcontext() if module.check_mode else host.locked(new):
-            changed, note = STEPS[options["state"]](new, options, new.root + upgrade_host.NOTE, module.check_mode)
+        # No lock in check mode, because the lock is a file and check mode creates none.
+        with contextlib.nullcontext() if module.check_mode else host.lock(new):
+            changed, note = FUNCTIONS[options["state"]](new, options, new.root + upgrade_host.NOTE, module.check_mode)
     except model.ClusterError as error:
         module.fail_json(msg=f"upgrade to {options['version']}/{options['name']}: {error}")
     module.exit_json(

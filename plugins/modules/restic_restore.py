@@ -9,47 +9,48 @@ module: restic_restore
 short_description: Restore a backup set of files
 version_added: 0.1.0
 description:
-  - Restores a snapshot of a set beside its place, has restic verify the content, compares the attributes with the
-    snapshot, and then switches it in by renames. Until then nothing is changed.
-  - When a repository is down, or does not give everything intact, the next one is asked.
-  - Repositories and credentials are what the role M(vise.platform.restic) has written on the host.
+  - Restores a snapshot of a set to a staging directory next to its place. Restic verifies the content, the module
+    compares the attributes with the snapshot, and then it moves the files to their place by renames. Before that,
+    nothing is changed.
+  - If a repository does not answer or its data are damaged, the module tries the next one.
+  - The role M(vise.platform.restic) writes the repositories and credentials on the host.
 author:
   - vise.platform contributors (@vise-platform)
 options:
   set:
-    description: Name of the set.
+    description: Name of the backup set.
     type: str
     required: true
   snapshot:
     description:
-      - V(latest), the beginning of an id (8 hexadecimal digits or more), or a time such as V(2026-03-01T02:00); UTC
-        when it has no zone. Of a time, the last snapshot before it is meant.
-      - An id is known to one repository only; another one gives its snapshot that is nearest to it in time.
+      - V(latest), the start of an id (8 hexadecimal digits or more), or a time such as V(2026-03-01T02:00), which is in
+        UTC if it has no time zone. A time selects the last snapshot before it.
+      - An id exists in only one repository; from another one, the snapshot nearest in time is restored.
     type: str
     default: latest
   host:
-    description: Whose backup it is; the host's own name in its settings when empty.
+    description: Name of the host that made the backup; by default the host's own name in its settings.
     type: str
     default: ""
   repository:
-    description: The repository to try first; when empty, the one with the newest snapshot.
+    description: Repository to try first; by default the one with the newest snapshot.
     type: str
     default: ""
   target:
-    description: A directory that is empty or not there, below which the paths are restored.
+    description: An empty or missing directory in which the paths are restored.
     type: path
   in_place:
     description:
-      - Whether the paths are restored where they were. What lies there is kept beside them, with
-        C(.before-restore-<time>) behind its name.
+      - Whether the paths are restored to their original place. Existing files are kept there with the suffix
+        C(.before-restore-<time>).
     type: bool
     default: false
 attributes:
   check_mode:
-    description: Says which snapshot would be taken; whether it is intact is known only afterwards.
+    description: Reports the snapshot that would be restored, without checking whether it is intact.
     support: full
   diff_mode:
-    description: The files are too many to show.
+    description: Shows no difference, because there are too many files.
     support: none
   platform:
     description: Hosts on which it runs.
@@ -63,7 +64,7 @@ EXAMPLES = r"""
     set: files
     target: /srv/restored
 
-- name: Put back what was there on the first of March
+- name: Restore the state of the first of March in place
   vise.platform.restic_restore:
     set: files
     snapshot: 2026-03-01T12:00
@@ -72,17 +73,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 repository:
-  description: Where it came from.
+  description: Repository from which the files were restored.
   returned: success
   type: str
   sample: a
 snapshot:
-  description: The snapshot's id.
+  description: Id of the snapshot.
   returned: success
   type: str
   sample: 3c5f8503dcf4dcf781622de66814203adb3e7f0444875e277600488f6bac0a69
 time:
-  description: When it was made.
+  description: Time of the snapshot.
   returned: success
   type: str
   sample: "2026-03-01T02:11:18.400413618Z"
@@ -92,24 +93,24 @@ files:
   type: int
   sample: 120
 bytes:
-  description: Their size; 0 in check mode.
+  description: Total size of the files in bytes; 0 in check mode.
   returned: success
   type: int
   sample: 3000003
 restored:
-  description: The paths that were restored.
+  description: Restored paths.
   returned: success
   type: list
   elements: str
   sample: [/srv/files]
 aside:
-  description: Where that is kept which was there before.
+  description: Paths of the old files that were renamed and kept.
   returned: success
   type: list
   elements: str
   sample: [/srv/files.before-restore-20260301T120000Z]
 passed_over:
-  description: Why other repositories were not taken.
+  description: Reasons why other repositories were not used.
   returned: success
   type: list
   elements: str
@@ -135,12 +136,12 @@ def main() -> None:
     )
     given = module.params
     target = (given["target"] or "").rstrip("/")
-    # Without a target the library restores in place: that must have been meant.
+    # Without a target the files are restored in place, which requires explicit consent.
     if bool(target) == given["in_place"]:
-        module.fail_json(msg="give either a target below /, or in_place=true")
+        module.fail_json(msg="give either target, a directory below /, or in_place=true")
     request = restoring.Request(given["set"], given["snapshot"], given["host"], given["repository"], target)
     try:
-        report = restoring.restore(jobs.settings(), request, module.check_mode)
+        report = restoring.restore(jobs.load_settings(), request, module.check_mode)
     except (jobs.JobError, ValueError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=True, **report)

@@ -1,4 +1,4 @@
-"""Faults injected many times over, and counted: too long for `make test`, for everybody to start.
+"""Campaigns: inject one kind of fault many times and count the results; too long for `make test`.
 
 python -m tools.campaigns corruption --times 100 --seed 7
 python -m tools.campaigns kills --times 20

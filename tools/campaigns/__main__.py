@@ -1,4 +1,4 @@
-"""Start a campaign by its name."""
+"""Run a campaign by its name."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ CAMPAIGNS = {
 
 
 def main(arguments: list[str]) -> int:
-    """Run it, print its table, and keep that."""
+    """Run the campaign, print and save its table; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tools.campaigns", description=lab.__doc__)
     parser.add_argument("campaign", choices=sorted(CAMPAIGNS))
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
-    asked = parser.parse_args(arguments)
-    print(f"{asked.campaign}: {asked.times} times, seed {asked.seed}", flush=True)
-    result = CAMPAIGNS[asked.campaign](asked.times, asked.seed)
-    print(lab.table(result), f"kept in {lab.keep(result)}", sep="\n")
+    options = parser.parse_args(arguments)
+    print(f"{options.campaign}: {options.times} times, seed {options.seed}", flush=True)
+    result = CAMPAIGNS[options.campaign](options.times, options.seed)
+    print(lab.format_table(result), f"saved as {lab.save(result)}", sep="\n")
     return int(bool(result.failures))
 
 

@@ -1,12 +1,12 @@
-"""Rebuild the platform from its backups again and again, as `make drill` does, each time on a host that is new.
+"""Rebuild the platform from its backups many times, as `make drill` does, each time on a new host.
 
-The platform is that of `make up`. Before each drill a row is written, and brought into the archive; the loss is then at
-a moment by chance, so that what is lost is between nothing and what waits a minute for the archive. From that moment on
-nothing of the platform reaches its backups, as when it is lost. Beside the drill's own verdict, the rows of before and
-all mails are compared with what has come back.
+The platform is that of `make up`. Before each drill a row is written and archived. The platform is lost at a random
+time afterwards, so that the loss is between nothing and the writes of one minute, which wait for the archive. From that
+time on the platform cannot reach its backups. In addition to the drill's own result, all rows and mails are compared
+with those before the loss.
 
-The first drill that fails is the last, and its host stays: the next would need its address, and remove what there is to
-look at.
+After a failed drill the campaign ends and keeps the host, because the next drill would need its address and remove the
+evidence.
 """
 
 from __future__ import annotations
@@ -30,87 +30,87 @@ KEYS = "vise-redis cli MSET $(for number in $(seq 100); do echo edu:$number $num
 MAIL = "swaks --silent 2 --to postmaster@vln.test --server mail.vln.test"
 BACKUPS = ("vise-pgbackrest@full", *(f"restic-backup@{name}:first" for name in ("configuration", "redis", "mail")))
 ROW = "INSERT INTO users (email, name) SELECT gen_random_uuid() || '@example.org', 'Drill'"
-# Seconds between the last row and the loss, at most: as long as the archive is behind, at most.
-LATEST = 60
+# Maximum of seconds between the last row and the loss, which is also the maximal delay of the archive.
+MAX_DELAY = 60
 WAIT = 30
 
 
-def fill() -> None:
-    """Have rows, keys and mail, and backups of them."""
-    if not lab.must(HOST, f"{PSQL} -c \"SELECT to_regclass('progress')\""):
+def create_content() -> None:
+    """Create rows, keys and a mail, and back them up."""
+    if not lab.run_or_raise(HOST, f"{PSQL} -c \"SELECT to_regclass('progress')\""):
         tables = (EDU / "schema.sql").read_text() + (EDU / "seed.sql").read_text()
-        lab.must(HOST, PSQL, f"SET ROLE edu;\n{tables}")
-    lab.must(HOST, KEYS)
-    lab.must("world", MAIL)
-    lab.must(HOST, f'for _ in $(seq {WAIT}); do [ -n "$({MAILS})" ] && exit 0; sleep 1; done; exit 1')
+        lab.run_or_raise(HOST, PSQL, f"SET ROLE edu;\n{tables}")
+    lab.run_or_raise(HOST, KEYS)
+    lab.run_or_raise("world", MAIL)
+    lab.run_or_raise(HOST, f'for _ in $(seq {WAIT}); do [ -n "$({MAILS})" ] && exit 0; sleep 1; done; exit 1')
     for unit in BACKUPS:
-        lab.must(HOST, f"systemctl start {unit}")
+        lab.run_or_raise(HOST, f"systemctl start {unit}")
 
 
-def held(host: str) -> tuple[str, set[str]]:
-    """Return every table with its rows and a checksum over them, and the checksum of every mail."""
-    return lab.must(host, PSQL, TABLES), set(lab.must(host, MAILS).split())
+def read_content(host: str) -> tuple[str, set[str]]:
+    """Return each table with its number of rows and checksum as text, and the checksums of all mails."""
+    return lab.run_or_raise(host, PSQL, TABLES), set(lab.run_or_raise(host, MAILS).split())
 
 
-def told(number: int, report: dict[str, Any], run: Run) -> tuple[list[object], list[str]]:
-    """Return the row of a drill, from the report that it has kept, and why it has failed; nothing when it has not."""
+def describe_drill(number: int, report: dict[str, Any], run: Run) -> tuple[list[object], list[str]]:
+    """Return the table row of a drill, from its saved report, and the reasons of its failure, if any."""
     newest = report["found"].get("newest")
     lost = "" if newest is None else f"{max(0.0, report['began'] - newest):.0f}"
-    took = "" if report["ended"] is None else f"{report['ended'] - report['began']:.0f}"
-    said = re.search(r"drill FAILED: .*", run.output)
-    wrong = [said[0] if said else run.tail] if run.code else []
-    return [number, lost, took, "FAILED" if wrong else "passed"], wrong
+    duration = "" if report["ended"] is None else f"{report['ended'] - report['began']:.0f}"
+    message = re.search(r"drill FAILED: .*", run.output)
+    problems = [message[0] if message else run.tail] if run.code else []
+    return [number, lost, duration, "FAILED" if problems else "passed"], problems
 
 
-def tried(number: int, pause: float, mails: set[str]) -> tuple[list[object], list[str]]:
-    """Write a row, lose the platform some seconds later, and rebuild it; return the drill's row, and what is wrong."""
+def run_drill(number: int, pause: float, mails: set[str]) -> tuple[list[object], list[str]]:
+    """Write a row, lose the platform after `pause` seconds, and rebuild it; return the table row and the problems."""
     DRILL.destroy()
-    lab.must(HOST, PSQL, ROW)
-    lab.must(HOST, ARCHIVE)
-    rows, _ = held(HOST)
+    lab.run_or_raise(HOST, PSQL, ROW)
+    lab.run_or_raise(HOST, ARCHIVE)
+    rows, _ = read_content(HOST)
     time.sleep(pause)
     before = set(REPORTS.glob("*.json"))
-    lab.repositories("outage")
+    lab.switch_repositories("outage")
     try:
         run = DRILL.play("drill", extra={"drill_reports": str(REPORTS), "drill_keep": True})
     finally:
-        lab.repositories("none")
+        lab.switch_repositories("none")
     [path] = set(REPORTS.glob("*.json")) - before
-    row, wrong = told(number, json.loads(path.read_text()), run)
-    if wrong:
-        return [*row, ""], wrong
-    rebuilt = held(REBUILT)
-    wrong = [
-        *([f"rows differ: wanted {rows}, found {rebuilt[0]}"] if rebuilt[0] != rows else []),
+    row, problems = describe_drill(number, json.loads(path.read_text()), run)
+    if problems:
+        return [*row, ""], problems
+    rebuilt = read_content(REBUILT)
+    problems = [
+        *([f"rows differ: expected {rows}, found {rebuilt[0]}"] if rebuilt[0] != rows else []),
         *([f"{len(mails - rebuilt[1])} mails are missing"] if mails - rebuilt[1] else []),
     ]
-    return [*row, "no" if wrong else "yes"], wrong
+    return [*row, "no" if problems else "yes"], problems
 
 
 def run(times: int, seed: int) -> lab.Result:
-    """Drill until one fails, at most so often."""
-    lab.made("hosts", "docs", "secrets")
+    """Run drills until one fails, at most `times`."""
+    lab.run_make("hosts", "docs", "secrets")
     PHASE1.converge()
-    fill()
-    _, mails = held(HOST)
-    dice = random.Random(seed)  # noqa: S311 - when the platform is lost is no secret
+    create_content()
+    _, mails = read_content(HOST)
+    rng = random.Random(seed)  # noqa: S311 - not used for cryptography
     rows: list[list[object]] = []
     failures: list[str] = []
     for number in range(1, times + 1):
-        row, wrong = tried(number, dice.uniform(0, LATEST), mails)
+        row, problems = run_drill(number, rng.uniform(0, MAX_DELAY), mails)
         rows.append(row)
-        print(f"{number}/{times}: RPO {row[1]} s, RTO {row[2]} s: {'; '.join(wrong) or 'passed'}", flush=True)
-        if wrong:
-            failures = [f"drill {number}: {'; '.join(wrong)} ({REBUILT} is left to look at)"]
+        print(f"{number}/{times}: RPO {row[1]} s, RTO {row[2]} s: {'; '.join(problems) or 'passed'}", flush=True)
+        if problems:
+            failures = [f"drill {number}: {'; '.join(problems)} (the host {REBUILT} is kept)"]
             break
     if not failures:
         DRILL.destroy()
-    return result(rows, failures, seed)
+    return build_result(rows, failures, seed)
 
 
-def result(rows: list[list[object]], failures: list[str], seed: int) -> lab.Result:
-    """Sum it up: of the seconds, the most."""
+def build_result(rows: list[list[object]], failures: list[str], seed: int) -> lab.Result:
+    """Return the result with a last row of the maximal seconds and the number of passed drills."""
     most = [max((str(row[place]) for row in rows if row[place]), key=int, default="") for place in (1, 2)]
     passed = len(rows) - len(failures)
-    head = ("drill", "RPO (s)", "RTO (s)", "verdict", "rows and mails are there")
-    return lab.Result("drills", seed, head, [*rows, ["at most", *most, f"{passed} of {len(rows)}", ""]], failures)
+    head = ("drill", "RPO (s)", "RTO (s)", "result", "rows and mails restored")
+    return lab.Result("drills", seed, head, [*rows, ["maximum", *most, f"{passed} of {len(rows)}", ""]], failures)

@@ -1,4 +1,4 @@
-"""What campaigns share: a host of a scenario, shells on it and in world, and the table that is left."""
+"""Common parts of campaigns: hosts of a scenario, shell commands in containers, and the table of results."""
 
 from __future__ import annotations
 
@@ -18,58 +18,58 @@ HOST = f"molecule-{WORKER}"
 
 
 class CampaignError(Exception):
-    """What keeps a campaign from going on."""
+    """An error that prevents a campaign from continuing."""
 
 
-def inside(container: str, script: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+def run_in_container(container: str, script: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run a shell script in a container."""
     argv = ["docker", "exec", *(["-i"] if text is not None else []), container, "bash", "-c", script]
     return subprocess.run(argv, input=text, capture_output=True, text=True, check=False)
 
 
-def must(container: str, script: str, text: str | None = None) -> str:
-    """Run a shell script that has to succeed; return what it printed."""
-    done = inside(container, script, text)
-    if done.returncode:
-        raise CampaignError(f"{container}: {script}\n{done.stdout}{done.stderr}")
-    return done.stdout.strip()
+def run_or_raise(container: str, script: str, text: str | None = None) -> str:
+    """Run a shell script; return its standard output, raise CampaignError when it fails."""
+    process = run_in_container(container, script, text)
+    if process.returncode:
+        raise CampaignError(f"{container}: {script}\n{process.stdout}{process.stderr}")
+    return process.stdout.strip()
 
 
-def reached() -> list[str]:
-    """Return how ansible reaches the host, whose inventory is molecule's own."""
-    way = {
+def ansible_arguments() -> list[str]:
+    """Return ansible's arguments to reach the host of a scenario without molecule's inventory."""
+    connection = {
         "ansible_host": f"172.30.0.10{WORKER}",
         "ansible_user": "root",
         "ansible_ssh_private_key_file": str(collection.ROOT / ".cache/sandbox/id_ed25519"),
         "ansible_ssh_common_args": "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR",
     }
-    return [HOST, "-i", f"{HOST},", "-e", json.dumps(way)]
+    return [HOST, "-i", f"{HOST},", "-e", json.dumps(connection)]
 
 
 def molecule(step: str, scenario: str) -> None:
-    """Make the host of a scenario, or remove it."""
-    done = subprocess.run(
+    """Run a step of molecule for a scenario; raise CampaignError when it fails."""
+    process = subprocess.run(
         ["molecule", step, "--scenario-name", scenario],
         cwd=collection.ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode:
-        raise CampaignError(f"molecule {step} -s {scenario}:\n{done.stdout[-4000:]}")
+    if process.returncode:
+        raise CampaignError(f"molecule {step} -s {scenario}:\n{process.stdout[-4000:]}")
 
 
-def made(*targets: str) -> None:
-    """Make targets of the Makefile, which do nothing where all is there."""
-    done = subprocess.run(
+def run_make(*targets: str) -> None:
+    """Run targets of the Makefile; raise CampaignError when one fails."""
+    process = subprocess.run(
         ["make", "--no-print-directory", *targets], cwd=collection.ROOT, capture_output=True, text=True, check=False
     )
-    if done.returncode:
-        raise CampaignError(f"make {' '.join(targets)}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
+    if process.returncode:
+        raise CampaignError(f"make {' '.join(targets)}:\n{process.stdout[-4000:]}{process.stderr[-4000:]}")
 
 
-def repositories(switch: str) -> None:
-    """Take them away from the platform's host, by an outage, or give them back, by none."""
+def switch_repositories(switch: str) -> None:
+    """Block the backup repositories for the platform's host (`outage`), or unblock them (`none`)."""
     for service in ("s3_a", "s3_b"):
         command = [sys.executable, "sandbox/sandbox.py", "fault", service, switch, ADDRESS, ADDRESS6]
         subprocess.run(command, cwd=collection.ROOT, capture_output=True, check=True)
@@ -77,7 +77,7 @@ def repositories(switch: str) -> None:
 
 @dataclass(frozen=True)
 class Result:
-    """What a campaign has come to: a row a kind, and what was not as it should be."""
+    """Result of a campaign: a table, and the failures."""
 
     name: str
     seed: int
@@ -86,8 +86,8 @@ class Result:
     failures: Sequence[str]
 
 
-def table(result: Result) -> str:
-    """Return the result as a page of Markdown."""
+def format_table(result: Result) -> str:
+    """Format the result as Markdown."""
     lines = [
         f"# Campaign {result.name}, seed {result.seed}",
         "",
@@ -99,22 +99,22 @@ def table(result: Result) -> str:
     return "\n".join(lines) + "\n"
 
 
-def keep(result: Result) -> str:
-    """Write the table into the checkout's cache; return where."""
+def save(result: Result) -> str:
+    """Save the table in the cache of the checkout; return its path."""
     moment = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H%M%SZ")
     path = collection.ROOT / ".cache/campaigns" / f"{result.name}-{moment}.md"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(table(result), encoding="utf-8")
+    path.write_text(format_table(result), encoding="utf-8")
     return str(path)
 
 
-def counted(tries: Sequence[tuple[Sequence[str], bool]]) -> list[list[object]]:
-    """Return a row a kind, with how often it was tried and how often that went well, and their sum."""
+def count_tries(tries: Sequence[tuple[Sequence[str], bool]]) -> list[list[object]]:
+    """Return a row for each kind with the numbers of all and of successful tries, and a row with the sums."""
     counts: dict[tuple[str, ...], list[int]] = {}
-    for kind, good in tries:
+    for kind, successful in tries:
         count = counts.setdefault(tuple(kind), [0, 0])
         count[0] += 1
-        count[1] += good
+        count[1] += successful
     rows: list[list[object]] = [[*kind, *count] for kind, count in sorted(counts.items())]
     width = len(next(iter(counts), ()))
-    return [*rows, ["all", *[""] * (width - 1), len(tries), sum(good for _kind, good in tries)]]
+    return [*rows, ["all", *[""] * (width - 1), len(tries), sum(successful for _kind, successful in tries)]]

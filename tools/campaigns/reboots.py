@@ -1,8 +1,8 @@
-"""Boot the platform's host again and again, in order or as when its power is cut, and see whether all runs then.
+"""Reboot the platform's host many times, by an orderly reboot or a power cut, and check whether all services run again.
 
-The host is that of `make up`. When it goes down is left to chance, so that jobs of its timers are met as well. Half of
-the boots find the repositories of the backups away, as PostgreSQL waits for its archive before it stops. A power cut
-ends all processes at once; what a disk would lose of what it was told to keep is not tried.
+The host is that of `make up`. The time of each reboot is random, so that it also hits jobs of timers. In half of the
+reboots the backup repositories are unreachable, because PostgreSQL waits for its archive before it stops. A power cut
+ends all processes at once; loss of data that a disk had confirmed is not tested.
 """
 
 from __future__ import annotations
@@ -16,52 +16,52 @@ from tests.e2e import booting
 from tests.e2e.converge import HOST, PHASE1
 from tools.campaigns import lab
 
-# Seconds between two boots, at most.
+# Maximum of seconds between two boots.
 PAUSE = 20
-AWAY = "repositories away"
+UNREACHABLE = "repositories unreachable"
 
 
-def tried(kind: str, away: bool) -> tuple[float, list[str]]:
-    """Boot once; return how long that took, and what is wrong then."""
-    if away:
-        lab.repositories("outage")
-        # So that there is something to archive.
-        lab.must(HOST, "runuser -u postgres -- psql -XAtqc 'SELECT pg_switch_wal()'")
+def reboot(kind: str, unreachable: bool) -> tuple[float, list[str]]:
+    """Reboot once; return the seconds until the host was up, and the problems afterwards."""
+    if unreachable:
+        lab.switch_repositories("outage")
+        # Creates a segment that must be archived.
+        lab.run_or_raise(HOST, "runuser -u postgres -- psql -XAtqc 'SELECT pg_switch_wal()'")
     try:
         boot = booting.boot([HOST], kind, booting.WAYS)
     finally:
-        if away:
-            lab.repositories("none")
-    wrong = [*(f"{name} is missing" for name in boot.missing), *boot.ailing]
-    return boot.seconds, wrong
+        if unreachable:
+            lab.switch_repositories("none")
+    problems = [*(f"{name} is missing" for name in boot.missing), *boot.ailing]
+    return boot.seconds, problems
 
 
-def result(tries: Sequence[tuple[str, float, bool]], failures: list[str], seed: int) -> lab.Result:
-    """Sum it up, a row a kind."""
+def build_result(tries: Sequence[tuple[str, float, bool]], failures: list[str], seed: int) -> lab.Result:
+    """Return the result with a row for each kind of reboot."""
     rows: list[list[object]] = []
     for kind in sorted({one[0] for one in tries}):
         seconds = [one[1] for one in tries if one[0] == kind]
         healthy = sum(one[2] for one in tries if one[0] == kind)
         rows.append([kind, len(seconds), healthy, f"{statistics.median(seconds):.0f}", f"{max(seconds):.0f}"])
-    head = ("how", "boots", "healthy", "after, median (s)", "at most (s)")
+    head = ("kind", "boots", "healthy", "duration, median (s)", "maximum (s)")
     return lab.Result("reboots", seed, head, rows, failures)
 
 
 def run(times: int, seed: int) -> lab.Result:
-    """Boot so often; site.yml must then find nothing to do."""
-    lab.made("hosts", "docs", "secrets")
+    """Run the campaign; afterwards site.yml must change nothing."""
+    lab.run_make("hosts", "docs", "secrets")
     PHASE1.converge()
-    dice = random.Random(seed)  # noqa: S311 - when it goes down is no secret
+    rng = random.Random(seed)  # noqa: S311 - not used for cryptography
     tries: list[tuple[str, float, bool]] = []
     failures: list[str] = []
     for number in range(times):
-        kind, away = (booting.ORDERLY, booting.CUT)[number % 2], number % 4 > 1
-        time.sleep(dice.uniform(0, PAUSE))
-        seconds, wrong = tried(kind, away)
-        name = f"{kind}, {AWAY}" if away else kind
-        tries.append((name, seconds, not wrong))
-        print(f"{number + 1}/{times}: {name}: {'; '.join(wrong) or 'healthy'} after {seconds:.0f} s", flush=True)
-        failures += [f"boot {number + 1}, {name}: {'; '.join(wrong)}"] if wrong else []
+        kind, unreachable = (booting.ORDERLY, booting.CUT)[number % 2], number % 4 > 1
+        time.sleep(rng.uniform(0, PAUSE))
+        seconds, problems = reboot(kind, unreachable)
+        name = f"{kind}, {UNREACHABLE}" if unreachable else kind
+        tries.append((name, seconds, not problems))
+        print(f"{number + 1}/{times}: {name}: {'; '.join(problems) or 'healthy'} after {seconds:.0f} s", flush=True)
+        failures += [f"boot {number + 1}, {name}: {'; '.join(problems)}"] if problems else []
     if changed := PHASE1.converge().changed[HOST]:
-        failures.append(f"site.yml then changes {changed} things")
-    return result(tries, failures, seed)
+        failures.append(f"afterwards site.yml changes {changed} tasks")
+    return build_result(tries, failures, seed)

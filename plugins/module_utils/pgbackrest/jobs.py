@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the units of the role pgbackrest run on a host: backups, their metrics, and the guard over the archive queue."""
+"""Jobs of the role pgbackrest on a host: backups, their metrics, and the guard of the archive queue."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ import typing as t
 from . import metrics, repository, tool
 
 KINDS = ("full", "diff", "incr", "yearly")
-# systemd reads the digit in brackets as the line's priority.
+# systemd reads these prefixes as the priority of the line.
 ERROR, WARNING = "<3>", "<4>"
-# A repository that is away is one after half a minute: the unit's end waits for it.
+# A short timeout, because the end of the unit waits for unreachable repositories.
 INFO = ("--output=json", "--log-level-console=error", "--io-timeout=3")
-COMPLETE = "wal"  # the annotation of a yearly that has its WAL beside it
+WAL_ANNOTATION = "wal"  # annotation of a yearly backup whose WAL was copied to its repository
 GUARD = """\
-# The queue of WAL that waits for the backup repository grew over its limit: nobody may write until it has drained.
-# The unit vise-archive-queue.service makes and removes this file.
+# The queue of WAL that waits for the backup repository exceeds its limit: the cluster is read-only until it drains.
+# The unit vise-archive-queue.service creates and removes this file.
 default_transaction_read_only = on
 """
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What the role wrote for its program."""
+    """Settings file that the role writes."""
 
     stanza: str
     data: str
     socket: str
     port: int
     config: str
-    yearly: dict[int, str]  # repository -> a configuration of its own; empty: none is made
-    repositories: dict[int, str]  # repository -> where it is, in words
-    queue_limit: int  # bytes; 0: half of what would be free without the queue
+    yearly: dict[int, str]  # repository -> configuration file of its yearly backups; empty: no yearly backups
+    repositories: dict[int, str]  # repository -> its location, for messages
+    queue_limit: int  # bytes; 0: half of the space that would be free without the queue
     guard_file: str
-    state: str = "/var/lib/vise/pgbackrest"  # of postgres, who makes the backups
-    failures: str = "/var/lib/vise/pgbackrest-failures.json"  # of root, who notes how they ended
+    state: str = "/var/lib/vise/pgbackrest"  # owned by postgres, which runs the backups
+    failures: str = "/var/lib/vise/pgbackrest-failures.json"  # owned by root, which records the results
 
     @classmethod
     def load(cls, path: str) -> Settings:
-        """Read them."""
+        """Read the settings from a JSON file."""
         with open(path, encoding="utf-8") as handle:
             data = json.load(handle)
         for key in ("yearly", "repositories"):
@@ -57,97 +57,101 @@ class Settings:
         return cls(**data)
 
     def target(self, kind: str, number: int) -> tuple[str, list[str]]:
-        """Return the configuration of a backup, and the arguments that choose its repository and type."""
+        """Return the configuration file of a backup, and the arguments that select its repository and type."""
         if kind == "yearly":
             return self.yearly[number], ["--repo=1", "--type=full"]
         return self.config, [f"--repo={number}", f"--type={kind}"]
 
 
-def say(text: str, priority: str = "") -> None:
-    """Write one entry into the journal."""
+def log(text: str, priority: str = "") -> None:
+    """Write one line to the journal."""
     print(priority + text.replace("\n", " | "), flush=True)
 
 
 # ---- repositories ----
 
 
-def inspect(settings: Settings) -> dict[str, list[repository.Repository] | str]:
-    """Ask what each configuration's repositories hold, at the same time; an error is a text."""
+def query_repositories(settings: Settings) -> dict[str, list[repository.Repository] | str]:
+    """Query the repositories of each configuration in parallel; return the repositories, or the error as a text."""
 
-    def ask(config: str) -> list[repository.Repository] | str:
-        answer = tool.pgbackrest(config, settings.stanza, *INFO, "info")
-        return repository.reason(answer.text) if answer.failed else repository.parse(answer.out, settings.stanza)
+    def query(config: str) -> list[repository.Repository] | str:
+        result = tool.pgbackrest(config, settings.stanza, *INFO, "info")
+        return (
+            repository.extract_error(result.text)
+            if result.failed
+            else repository.parse_info(result.out, settings.stanza)
+        )
 
     configs = [settings.config, *settings.yearly.values()]
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        return dict(zip(configs, pool.map(ask, configs), strict=True))
+        return dict(zip(configs, pool.map(query, configs), strict=True))
 
 
-def complaints(settings: Settings, found: dict[str, list[repository.Repository] | str]) -> list[str]:
-    """Say which repositories cannot be used."""
+def describe_problems(settings: Settings, answers: dict[str, list[repository.Repository] | str]) -> list[str]:
+    """Return one message for each repository that cannot be used."""
     lines = []
-    for config, answer in found.items():
-        if isinstance(answer, str):
-            lines.append(f"{config}: {answer}")
+    for config, result in answers.items():
+        if isinstance(result, str):
+            lines.append(f"{config}: {result}")
             continue
         yearly = {path: number for number, path in settings.yearly.items()}
-        for repo in answer:
+        for repo in result:
             number = yearly.get(config, repo.number)
             if not repo.reachable:
                 where = f"repository {number} ({settings.repositories[number]})"
-                lines.append(
-                    f"{where} cannot be used: {repo.message}; look at entry {number} of pgbackrest_repositories"
-                )
+                lines.append(f"{where} cannot be used: {repo.message}; check entry {number} of pgbackrest_repositories")
     return list(dict.fromkeys(lines))
 
 
 def check(settings: Settings) -> int:
-    """Tell whether each repository lets us in; changes nothing."""
-    problems = complaints(settings, inspect(settings))
+    """Check the access to each repository, print the problems and return the exit code; changes nothing."""
+    problems = describe_problems(settings, query_repositories(settings))
     print("\n".join(problems))
     return bool(problems)
 
 
-def without_stanza(found: dict[str, list[repository.Repository] | str]) -> list[str]:
-    """Name the configurations of which a repository that can be read has no stanza."""
+def find_configs_without_stanza(answers: dict[str, list[repository.Repository] | str]) -> list[str]:
+    """Return the configurations that have a readable repository without the stanza."""
     return [
         config
-        for config, answer in found.items()
-        if not isinstance(answer, str) and any(repo.reachable and not repo.has_stanza for repo in answer)
+        for config, result in answers.items()
+        if not isinstance(result, str) and any(repo.reachable and not repo.has_stanza for repo in result)
     ]
 
 
 def is_standby(settings: Settings) -> bool:
-    """Whether the cluster follows another one, which then is the one that is backed up."""
-    answer = tool.psql("select pg_is_in_recovery()", settings.socket, settings.port)
-    if answer.failed:
-        sys.exit(f"PostgreSQL on port {settings.port} does not answer: {answer.text}")
-    return answer.out.strip() == "t"
+    """Return whether the cluster is a standby; then its primary is backed up. Exit when PostgreSQL does not answer."""
+    result = tool.psql("select pg_is_in_recovery()", settings.socket, settings.port)
+    if result.failed:
+        sys.exit(f"PostgreSQL on port {settings.port} does not answer: {result.text}")
+    return result.out.strip() == "t"
 
 
 def ready(settings: Settings) -> int:
-    """Tell whether the stanza is everywhere. What cannot be asked now is no reason: timers and metrics tell of it."""
-    missing = without_stanza(inspect(settings))
+    """Return 1 when the stanza is missing in a readable repository; timers and metrics report unreachable ones."""
+    missing = find_configs_without_stanza(query_repositories(settings))
     if not missing or is_standby(settings):
         return 0
-    print(f"no stanza {settings.stanza} yet: {', '.join(missing)}")
+    print(f"the stanza {settings.stanza} does not exist yet: {', '.join(missing)}")
     return 1
 
 
 def stanza(settings: Settings) -> int:
-    """Make the stanza where it is missing, and begin with the first backup."""
-    found = inspect(settings)
-    missing = without_stanza(found)
+    """Create the stanza where it is missing, and start the first backups; return the exit code."""
+    answers = query_repositories(settings)
+    missing = find_configs_without_stanza(answers)
     if missing and is_standby(settings):
-        print("a standby: the stanza is the primary's to make")
+        print("this host is a standby: its primary creates the stanza")
         return 0
     for config in missing:
-        answer = tool.pgbackrest(config, settings.stanza, "stanza-create")
-        if answer.failed:
-            print(f"{config}: {repository.reason(answer.text)}")
+        result = tool.pgbackrest(config, settings.stanza, "stanza-create")
+        if result.failed:
+            print(f"{config}: {repository.extract_error(result.text)}")
             return 1
-    if missing and not any(repo.backups for answer in found.values() if not isinstance(answer, str) for repo in answer):
-        # They may take hours, one after the other, and fail visibly by themselves.
+    if missing and not any(
+        repo.backups for result in answers.values() if not isinstance(result, str) for repo in result
+    ):
+        # Not awaited: these backups may take hours, and their units report failures.
         for kind in ("full", "yearly") if settings.yearly else ("full",):
             subprocess.run(["systemctl", "start", "--no-block", f"vise-pgbackrest@{kind}.service"], check=False)
     return 0
@@ -158,22 +162,22 @@ def stanza(settings: Settings) -> int:
 
 @contextlib.contextmanager
 def locked(settings: Settings) -> t.Iterator[None]:
-    """Let one backup run at a time; the others wait. The kernel drops the lock of a killed one."""
+    """Wait for the lock that lets one backup run at a time; the kernel releases the lock of a killed process."""
     with open(os.path.join(settings.state, "lock"), "w", encoding="utf-8") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
 def backup(settings: Settings, kind: str) -> int:
-    """Back up to each repository; the failure of one does not keep the others from theirs."""
+    """Back up to each repository, also when an earlier one fails; return 1 when one has failed."""
     outcome_file = os.path.join(settings.state, f"outcome-{kind}.json")
     _write_json(outcome_file, {})
     if kind == "yearly" and not settings.yearly:
-        say("yearly backups are off")
+        log("yearly backups are off")
         return 0
     with locked(settings):
         if is_standby(settings):
-            say("a standby: its primary is backed up")
+            log("this host is a standby: its primary is backed up")
             _write_json(outcome_file, dict.fromkeys(map(str, settings.repositories), "standby"))
             return 0
         outcomes: dict[str, str] = {}
@@ -182,155 +186,161 @@ def backup(settings: Settings, kind: str) -> int:
             outcomes[str(number)] = problem or "ok"
             _write_json(outcome_file, outcomes)
             if problem:
-                say(failure_text(kind, number, where, problem), ERROR)
+                log(describe_failure(kind, number, where, problem), ERROR)
             else:
-                say(f"{kind} backup to repository {number} ({where}) is complete")
+                log(f"{kind} backup to repository {number} ({where}) is complete")
     return int(any(outcome != "ok" for outcome in outcomes.values()))
 
 
-def failure_text(kind: str, number: int, where: str, problem: str) -> str:
-    """Say what failed, what it means and what to do."""
+def describe_failure(kind: str, number: int, where: str, problem: str) -> str:
+    """Describe a failed backup: what failed, the consequence, and the next step."""
     return (
-        f"{kind} backup to repository {number} ({where}) failed: {problem}. The database goes on; its WAL waits on disk"
-        f" until the repository takes it. Mend the cause, then: systemctl start vise-pgbackrest@{kind}"
+        f"{kind} backup to repository {number} ({where}) failed: {problem}. The database continues to run; its WAL"
+        f" stays on disk until the repository accepts it. Fix the cause, then run: systemctl start"
+        f" vise-pgbackrest@{kind}"
     )
 
 
 def _backup_to(settings: Settings, kind: str, number: int) -> str:
     config, arguments = settings.target(kind, number)
-    answer = tool.pgbackrest(config, settings.stanza, *arguments, "backup")
-    if answer.failed:
-        return repository.reason(answer.text)
-    return _keep_wal(settings, number) if kind == "yearly" else ""
+    result = tool.pgbackrest(config, settings.stanza, *arguments, "backup")
+    if result.failed:
+        return repository.extract_error(result.text)
+    return _copy_wal(settings, number) if kind == "yearly" else ""
 
 
-def _keep_wal(settings: Settings, number: int) -> str:
-    """Put the WAL that makes a yearly consistent beside it: where it lies now, it ends with the dailies."""
+def _copy_wal(settings: Settings, number: int) -> str:
+    """Copy the WAL of a yearly backup to its own repository, because the original expires with the daily backups."""
     config = settings.yearly[number]
-    newest = repository.latest(_backups(config, settings.stanza), "full")
+    newest = repository.find_latest(_list_backups(config, settings.stanza), "full")
     if newest is None:
-        return "the backup is not to be found"
+        return "the repository does not list the new backup"
     with tempfile.TemporaryDirectory(dir=settings.state) as folder:
-        for segment in repository.segments(*newest.wal):
+        for segment in repository.list_segments(*newest.wal):
             path = os.path.join(folder, segment)
             for source, command in (
                 (settings.config, ["--no-archive-async", "archive-get", segment, path]),
                 (config, ["archive-push", path]),
             ):
-                answer = _patiently(source, settings.stanza, command)
-                if answer.failed:
-                    return f"WAL {segment} was not kept: {repository.reason(answer.text) or 'it is not in the archive'}"
-    annotation = f"--annotation={COMPLETE}=complete"
-    answer = tool.pgbackrest(config, settings.stanza, f"--set={newest.label}", annotation, "annotate")
-    return repository.reason(answer.text) if answer.failed else ""
+                result = _call_with_retry(source, settings.stanza, command)
+                if result.failed:
+                    return (
+                        f"WAL {segment} was not copied: {repository.extract_error(result.text) or 'not in the archive'}"
+                    )
+    annotation = f"--annotation={WAL_ANNOTATION}=complete"
+    result = tool.pgbackrest(config, settings.stanza, f"--set={newest.label}", annotation, "annotate")
+    return repository.extract_error(result.text) if result.failed else ""
 
 
-def _patiently(config: str, stanza_name: str, command: list[str], seconds: float = 120) -> tool.Answer:
-    # A segment that was just finished may still be on its way into the archive.
+def _call_with_retry(config: str, stanza_name: str, command: list[str], seconds: float = 120) -> tool.Result:
+    # A segment that was just completed may not be archived yet.
     deadline = time.monotonic() + seconds
-    while (answer := tool.pgbackrest(config, stanza_name, *command)).failed and time.monotonic() < deadline:
+    while (result := tool.pgbackrest(config, stanza_name, *command)).failed and time.monotonic() < deadline:
         time.sleep(2)
-    return answer
+    return result
 
 
-def _backups(config: str, stanza_name: str) -> tuple[repository.Backup, ...]:
-    answer = tool.pgbackrest(config, stanza_name, "--output=json", "info")
-    return () if answer.failed else repository.parse(answer.out, stanza_name)[0].backups
+def _list_backups(config: str, stanza_name: str) -> tuple[repository.Backup, ...]:
+    result = tool.pgbackrest(config, stanza_name, "--output=json", "info")
+    return () if result.failed else repository.parse_info(result.out, stanza_name)[0].backups
 
 
 def finished(settings: Settings, kind: str, result: str) -> int:
-    """Note how a backup ended, a killed one too, and renew the metrics; runs as root when the unit has stopped."""
+    """Record the result of a backup, also of a killed one, and write the metrics; runs as root after the unit."""
     failures = _read_json(settings.failures)
     outcome_file = os.path.join(settings.state, f"outcome-{kind}.json")
     with tool.as_postgres():
         outcomes = _read_json(outcome_file)
-        # A job that is killed before it has begun must not be taken for the one before.
+        # Otherwise a job that is killed before it starts would get the result of the job before.
         with contextlib.suppress(FileNotFoundError):
             os.unlink(outcome_file)
     if result != "success":
         for number, where in settings.repositories.items():
             if str(number) not in outcomes:
-                say(failure_text(kind, number, where, f"the unit ended by {result}"), ERROR)
+                log(describe_failure(kind, number, where, f"the unit ended with {result}"), ERROR)
             if outcomes.get(str(number)) != "ok":
                 failures.setdefault(kind, {})[str(number)] = time.time()
         _write_json(settings.failures, failures)
-    metrics.write("vise_pgbackrest.prom", metrics.render(backup_samples(settings, inspect(settings), failures)))
+    metrics.write(
+        "vise_pgbackrest.prom", metrics.render(build_samples(settings, query_repositories(settings), failures))
+    )
     return 0
 
 
-def backup_samples(
+def build_samples(
     settings: Settings,
-    found: dict[str, list[repository.Repository] | str],
+    answers: dict[str, list[repository.Repository] | str],
     failures: t.Mapping[str, t.Mapping[str, float]],
 ) -> t.Iterator[metrics.Sample]:
-    """Yield the metrics of backups, per repository and kind; pure."""
-    main = found[settings.config]
+    """Yield the metrics of backups, per repository and kind; without I/O."""
+    main = answers[settings.config]
     for number in settings.repositories:
         repos = {repo.number: repo for repo in ([] if isinstance(main, str) else main)}
-        yearly = found.get(settings.yearly.get(number, ""), "")
+        yearly = answers.get(settings.yearly.get(number, ""), "")
         labels = {"tool": "pgbackrest", "repository": str(number)}
         repo = repos.get(number)
         yield "vise_backup_repository_up", labels, float(bool(repo and repo.reachable))
         for kind in KINDS:
-            own = {"tool": "pgbackrest", "kind": kind, "repository": str(number)}
-            newest = repository.latest(repo.backups, kind) if repo else None
+            kind_labels = {"tool": "pgbackrest", "kind": kind, "repository": str(number)}
+            newest = repository.find_latest(repo.backups, kind) if repo else None
             if kind == "yearly":
-                kept = [] if isinstance(yearly, str) else [b for b in yearly[0].backups if b.complete]
-                newest = repository.latest(kept, "full")
+                complete = [] if isinstance(yearly, str) else [b for b in yearly[0].backups if b.complete]
+                newest = repository.find_latest(complete, "full")
             if newest:
-                yield "vise_backup_last_success_timestamp_seconds", own, newest.stopped
-                yield "vise_backup_size_bytes", own, newest.stored
+                yield "vise_backup_last_success_timestamp_seconds", kind_labels, newest.end_time
+                yield "vise_backup_size_bytes", kind_labels, newest.stored
             if str(number) in failures.get(kind, {}):
-                yield "vise_backup_last_failure_timestamp_seconds", own, failures[kind][str(number)]
+                yield "vise_backup_last_failure_timestamp_seconds", kind_labels, failures[kind][str(number)]
 
 
 # ---- the archive queue ----
 
 
-def queue_bytes(data: str) -> int:
-    """Return how much WAL waits to be archived."""
+def measure_queue(data: str) -> int:
+    """Return the bytes of WAL that wait to be archived."""
     wal = os.path.join(data, "pg_wal")
     total = 0
     for entry in os.scandir(os.path.join(wal, "archive_status")):
         if entry.name.endswith(".ready"):
-            # It may have been archived and recycled since.
+            # The segment may have been archived and recycled meanwhile.
             with contextlib.suppress(FileNotFoundError):
                 total += os.stat(os.path.join(wal, entry.name.removesuffix(".ready"))).st_size
     return total
 
 
-def queue_limit(configured: int, queue: int, free: int) -> int:
-    """Return how large the queue may become: as given, else half of what would be free without it."""
+def compute_queue_limit(configured: int, queue: int, free: int) -> int:
+    """Return the limit of the queue in bytes: as configured, or half of the space that is free without the queue."""
     return configured or (queue + free) // 2
 
 
-def guard_wanted(active: bool, queue: int, limit: int) -> bool:
-    """Tell whether the cluster has to be read-only; it opens again only well below the limit."""
+def needs_guard(active: bool, queue: int, limit: int) -> bool:
+    """Return whether the cluster must be read-only; it becomes writable again below half of the limit."""
     return queue > limit or (active and queue > limit // 2)
 
 
 def watch_queue(settings: Settings) -> int:
-    """Measure the queue, and close or open the cluster for writers."""
-    queue = queue_bytes(settings.data)
+    """Measure the archive queue, set the cluster to read-only or writable, and write the metrics."""
+    queue = measure_queue(settings.data)
     status = os.statvfs(os.path.join(settings.data, "pg_wal"))
-    limit = queue_limit(settings.queue_limit, queue, status.f_bavail * status.f_frsize)
-    before = os.path.exists(settings.guard_file)
-    active = guard_wanted(before, queue, limit)
-    if active != before:
+    limit = compute_queue_limit(settings.queue_limit, queue, status.f_bavail * status.f_frsize)
+    was_active = os.path.exists(settings.guard_file)
+    active = needs_guard(was_active, queue, limit)
+    if active != was_active:
         with tool.as_postgres():
             _write_guard(settings, active)
-        answer = tool.psql("select pg_reload_conf()", settings.socket, settings.port)
-        if answer.failed:
-            # A cluster that is down reads the file when it starts.
-            say(f"PostgreSQL was not told to read {settings.guard_file}: {answer.text}", WARNING)
+        result = tool.psql("select pg_reload_conf()", settings.socket, settings.port)
+        if result.failed:
+            # A stopped cluster reads the file when it starts.
+            log(f"PostgreSQL did not reload {settings.guard_file}: {result.text}", WARNING)
     if active:
-        say(
-            f"{queue} bytes of WAL wait for the backup repository, over {limit}: the cluster is read-only until they"
-            " are archived. See why it takes none: journalctl -u postgresql@* -g archive; pgbackrest check",
+        log(
+            f"{queue} bytes of WAL wait for the backup repository, more than the limit of {limit}: the cluster is"
+            " read-only until they are archived. To find the cause, run: journalctl -u postgresql@* -g archive;"
+            " pgbackrest check",
             ERROR,
         )
-    elif before:
-        say("the archive queue has drained: the cluster takes writes again", WARNING)
+    elif was_active:
+        log("the archive queue has drained: the cluster is writable again", WARNING)
     samples: list[metrics.Sample] = [
         ("vise_archive_queue_bytes", {}, queue),
         ("vise_archive_queue_limit_bytes", {}, limit),

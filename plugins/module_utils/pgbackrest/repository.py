@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What pgBackRest's repositories hold, read from `pgbackrest info --output=json`; everything here is pure."""
+"""Parse `pgbackrest info --output=json`: the backups and archives in each repository. Pure functions without I/O."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ import json
 import re
 import typing as t
 
-OK, NO_BACKUPS, OTHER = 0, 2, 99  # codes of a repository's status; any other number says that there is no stanza
-SEGMENT = 16 << 20  # bytes; PostgreSQL's default, which Debian's clusters have
+OK, NO_BACKUPS, OTHER = 0, 2, 99  # status codes of a repository; with any other code, the stanza does not exist
+SEGMENT = 16 << 20  # bytes of a WAL segment; PostgreSQL's default, which Debian uses
 
 
 @dataclasses.dataclass(frozen=True)
 class Backup:
-    """One set in one repository."""
+    """One backup set in one repository."""
 
     repository: int
     label: str
     kind: str  # full | diff | incr
-    stopped: int  # seconds since 1970
-    size: int  # bytes of the database
-    stored: int  # bytes that it added to the repository
+    end_time: int  # end of the backup, in seconds since 1970
+    size: int  # bytes of the restored cluster
+    stored: int  # bytes that the backup added to the repository
     lsn_stop: str
-    system: int  # the identifier of the cluster that it is a copy of
+    system: int  # system identifier of the cluster
     version: str  # PostgreSQL's major version
-    wal: tuple[str, str]  # the segments that make it consistent, first and last
-    damaged: bool  # whether pages failed their checksum when it was taken
-    complete: bool = False  # a yearly that has its WAL beside it
+    wal: tuple[str, str]  # first and last WAL segment that make the backup consistent
+    damaged: bool  # pages failed their checksum during the backup
+    complete: bool = False  # a yearly backup whose WAL was copied to its own repository
 
     @property
     def chain(self) -> str:
-        """The full backup that it stands on."""
+        """The label of the full backup that it depends on."""
         return self.label.partition("_")[0]
 
     @property
     def timeline(self) -> int:
-        """The timeline on which it was taken."""
+        """The timeline at the end of the backup."""
         return int(self.wal[1][:8], 16)
 
 
@@ -46,9 +46,9 @@ class Archive:
     """The WAL of one cluster in one repository."""
 
     repository: int
-    name: str  # the directory in the stanza's archive, such as 17-1
+    name: str  # directory in the stanza's archive, such as 17-1
     system: int
-    newest_wal: str  # of the highest timeline
+    newest_wal: str  # newest segment of the highest timeline
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,33 +63,33 @@ class Repository:
 
     @property
     def reachable(self) -> bool:
-        """Whether its content could be read."""
+        """Whether the content of the repository could be read."""
         return self.code != OTHER
 
     @property
     def has_stanza(self) -> bool:
-        """Whether the stanza was made in it."""
+        """Whether the stanza exists in the repository."""
         return self.code in (OK, NO_BACKUPS)
 
 
-def parse(text: str, stanza: str) -> list[Repository]:
-    """Read the output of `info`; raise ValueError when it is none."""
-    # Not strict: the lines of an error, such as that of a wrong passphrase, stand in a text as they are.
-    found = [entry for entry in json.loads(text, strict=False) if entry["name"] == stanza]
-    if not found:
-        raise ValueError(f"pgBackRest knows no stanza {stanza}")
-    clusters = {(entry["repo-key"], entry["id"]): entry for entry in found[0]["db"]}
-    backups = [_backup(entry, _cluster(entry, clusters)) for entry in found[0]["backup"]]
-    archives = [_archive(entry, _cluster(entry, clusters)) for entry in found[0]["archive"]]
+def parse_info(text: str, stanza: str) -> list[Repository]:
+    """Parse the output of `info`; raise ValueError when it is invalid or does not contain the stanza."""
+    # Not strict, because error texts, such as that of a wrong passphrase, contain unescaped line breaks.
+    stanzas = [entry for entry in json.loads(text, strict=False) if entry["name"] == stanza]
+    if not stanzas:
+        raise ValueError(f"pgBackRest reports no stanza {stanza}")
+    clusters = {(entry["repo-key"], entry["id"]): entry for entry in stanzas[0]["db"]}
+    backups = [_backup(entry, _cluster(entry, clusters)) for entry in stanzas[0]["backup"]]
+    archives = [_archive(entry, _cluster(entry, clusters)) for entry in stanzas[0]["archive"]]
     return [
         Repository(
             repo["key"],
             repo["status"]["code"],
-            reason(repo["status"]["message"]),
+            extract_error(repo["status"]["message"]),
             tuple(backup for backup in backups if backup.repository == repo["key"]),
             tuple(archive for archive in archives if archive.repository == repo["key"]),
         )
-        for repo in found[0]["repo"]
+        for repo in stanzas[0]["repo"]
     ]
 
 
@@ -118,36 +118,36 @@ def _backup(entry: dict[str, t.Any], cluster: dict[str, t.Any]) -> Backup:
     )
 
 
-def reason(text: str) -> str:
-    """Return pgBackRest's message without HTTP's headers: its first line, and what S3 answered."""
+def extract_error(text: str) -> str:
+    """Return pgBackRest's first error line and the code and message of S3, without HTTP headers."""
     lines = [line.strip() for line in text.strip().splitlines()] or [""]
     begin = max((number for number, line in enumerate(lines) if "ERROR:" in line), default=0)
     head, *more = lines[begin:]
     if head.endswith(":") and more and not more[0].startswith("***"):
         head = f"{head} {more[0]}"
-    said = re.search(r"<Code>(.*?)</Code>\s*<Message>(.*?)</Message>", text, re.DOTALL)
+    s3_error = re.search(r"<Code>(.*?)</Code>\s*<Message>(.*?)</Message>", text, re.DOTALL)
     head = re.sub(r"^[-\d :.]+P\d\d\s+", "", head).rstrip(":")
-    return f"{head}: {said[1]}: {said[2]}" if said else head
+    return f"{head}: {s3_error[1]}: {s3_error[2]}" if s3_error else head
 
 
-def lsn(text: str) -> int:
-    """Return a position in the WAL as a number."""
+def parse_lsn(text: str) -> int:
+    """Return an LSN as a number of bytes."""
     high, _slash, low = text.partition("/")
     return (int(high, 16) << 32) + int(low, 16)
 
 
 def segment_start(name: str) -> int:
-    """Return the position at which a WAL segment begins."""
+    """Return the LSN at which a WAL segment starts, as a number of bytes."""
     return (int(name[8:16], 16) << 32) + int(name[16:24], 16) * SEGMENT
 
 
-def segments(first: str, last: str) -> list[str]:
-    """Name the WAL segments from the first to the last, on one timeline."""
-    each = 0x100000000 // SEGMENT
+def list_segments(first: str, last: str) -> list[str]:
+    """Return the names of the WAL segments from the first to the last, on one timeline."""
+    per_log_file = 0x100000000 // SEGMENT
     numbers = range(segment_start(first) // SEGMENT, segment_start(last) // SEGMENT + 1)
-    return [f"{first[:8]}{number // each:08X}{number % each:08X}" for number in numbers]
+    return [f"{first[:8]}{number // per_log_file:08X}{number % per_log_file:08X}" for number in numbers]
 
 
-def latest(backups: t.Iterable[Backup], kind: str) -> Backup | None:
-    """Return the newest backup of a kind."""
-    return max((b for b in backups if b.kind == kind), key=lambda b: b.stopped, default=None)
+def find_latest(backups: t.Iterable[Backup], kind: str) -> Backup | None:
+    """Return the newest backup of a kind, or None."""
+    return max((b for b in backups if b.kind == kind), key=lambda b: b.end_time, default=None)

@@ -1,9 +1,9 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Restore a cluster as a transaction: beside the old one, proven there by recovery to the target, then switched.
+"""Restore a cluster as a transaction: to a staging directory, recover it there to the target, then switch directories.
 
-The old cluster is touched when the new one has reached the target and answers, not before. A note on disk says how far
-a run came, so that one killed anywhere is put back, or finished, by the next.
+The old cluster is not changed until the new one has reached the target and answers. The progress is noted on disk, so
+that the next run rolls back or completes a killed run.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ import typing as t
 from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster import History
 
 from . import repository, targets, timelines, tool
-from .targets import Impossible
+from .targets import RestoreError
 
 SOCKET = "/run/vise-restore"
-# A cluster with one of these is in recovery, and nothing was written to it.
+# A cluster with one of these files is in recovery and has no writes of its own.
 SIGNALS = ("recovery.signal", "standby.signal")
-# A restore empties its spool: the live cluster's own holds what its archiving waits for.
+# A restore empties its spool directory; that of the live cluster contains the state of its archiving.
 SPOOL = f"--spool-path={SOCKET}/spool"
 ASYNC = "--archive-async"
 NOTES = "/var/lib/vise/restore"
-PATIENCE = 20.0  # seconds without progress after which the end of the WAL is believed
-# Before a set is consistent nobody can ask what recovery waits for, and a repository that is away answers after minutes
-LONG_PATIENCE = 600.0
+STALL_SECONDS = 20.0  # without progress, after which a WAL segment counts as damaged
+# Before a set is consistent, recovery does not report what it waits for, and an unreachable repository takes minutes.
+INCONSISTENT_STALL_SECONDS = 600.0
 TITLE = re.compile(r"startup (?:recovering|waiting for) ([0-9A-F]{24})")
 FOUND = re.compile(r"(?:invalid|missing|error|other)[^:]*: [1-9]")
 DAMAGE = re.compile(r"(?:WARN|ERROR|FATAL|PANIC).*", re.IGNORECASE)
 
 
-class Live(Impossible):
-    """A cluster that runs, and that nobody has named as one to replace."""
+class LiveClusterError(RestoreError):
+    """Refusal to replace a running cluster without consent."""
 
 
-class Unusable(Exception):
-    """A set, or its WAL, that does not lead to the target."""
+class UnusableSetError(Exception):
+    """A set or its WAL is damaged or does not lead to the target."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
-    """What the operator asks for."""
+class Request:
+    """The requested restore."""
 
     target: targets.Target
     stanza: str = "main"
@@ -76,8 +76,8 @@ class Wanted:
         return self.cluster.partition("/")[0]
 
     @property
-    def beside(self) -> str:
-        """Where the new cluster is built."""
+    def staging(self) -> str:
+        """The directory in which the new cluster is restored; with delta, the data directory itself."""
         return self.data if self.delta else f"{self.data}.restoring"
 
     @property
@@ -86,76 +86,76 @@ class Wanted:
         return f"postgresql@{self.cluster.replace('/', '-')}.service"
 
     @property
-    def note(self) -> str:
-        """The file that says how far a run came."""
+    def note_path(self) -> str:
+        """Path of the note about the progress of a run."""
         return os.path.join(NOTES, self.cluster.replace("/", "-") + ".json")
 
     def binary(self, name: str) -> str:
         """Return the path of one of PostgreSQL's programs."""
         return f"/usr/lib/postgresql/{self.version}/bin/{name}"
 
-    def psql(self, query: str, socket: str = "") -> tool.Answer:
-        """Ask the cluster."""
+    def psql(self, query: str, socket: str = "") -> tool.Result:
+        """Run a query on the cluster."""
         return tool.psql(query, socket or self.socket, self.port)
 
-    def pgbackrest(self, *arguments: str) -> tool.Answer:
+    def pgbackrest(self, *arguments: str) -> tool.Result:
         """Run pgBackRest."""
         return tool.pgbackrest(self.config, self.stanza, *arguments)
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a restore would do."""
+    """Plan of a restore: the sets to try, and the steps for the operator."""
 
     candidates: tuple[repository.Backup, ...]
     repositories: tuple[repository.Repository, ...]
-    courses: targets.Courses
-    live: str  # primary | standby, or nothing
+    paths: targets.TimelinePaths
+    live: str  # role of the running cluster: primary | standby; empty when none runs
     steps: tuple[str, ...]
 
-    def course(self, backup: repository.Backup) -> timelines.Course:
-        """Return what a set's recovery follows."""
-        return self.courses[backup.system]
+    def path_of(self, backup: repository.Backup) -> timelines.TimelinePath:
+        """Return the timelines that recovery from a set follows."""
+        return self.paths[backup.system]
 
 
-def prepare(wanted: Wanted) -> Plan:
-    """Find out whether and from what the cluster can be restored; changes nothing, raises what is in the way."""
-    live = running(wanted.data)
-    if live and not wanted.replace_live:
-        raise Live(f"{wanted.data} is a running {live}, and stays as it is.")
-    answer = wanted.pgbackrest("--output=json", "info")
-    if answer.failed:
-        raise Impossible(f"pgBackRest cannot read its repositories: {repository.reason(answer.text)}")
-    repositories = repository.parse(answer.out, wanted.stanza)
-    courses = timelines.courses(wanted.pgbackrest, wanted.stanza, repositories, wanted.timeline)
-    choice = (wanted.target, courses, wanted.version, wanted.label, wanted.repository)
-    chosen = targets.candidates(repositories, *choice)
-    if not chosen:
-        why = targets.why_none(repositories, *choice)
-        raise Impossible(f"there is no set to restore from: {why}")
-    if wanted.delta:
-        _check_for_delta(wanted)
+def plan_restore(request: Request) -> Plan:
+    """Plan a restore without changes; raise LiveClusterError or RestoreError when it is refused."""
+    live = get_running_role(request.data)
+    if live and not request.replace_live:
+        raise LiveClusterError(f"{request.data} is a running {live} and was not changed.")
+    result = request.pgbackrest("--output=json", "info")
+    if result.failed:
+        raise RestoreError(f"pgBackRest cannot read its repositories: {repository.extract_error(result.text)}")
+    repositories = repository.parse_info(result.out, request.stanza)
+    paths = timelines.find_paths(request.pgbackrest, request.stanza, repositories, request.timeline)
+    choice = (request.target, paths, request.version, request.label, request.repository)
+    candidates = targets.list_candidates(repositories, *choice)
+    if not candidates:
+        reason = targets.explain_no_candidate(repositories, *choice)
+        raise RestoreError(f"no set can be restored: {reason}")
+    if request.delta:
+        _check_delta(request)
     else:
-        _check_place(wanted, max(backup.size for backup in chosen))
-    return Plan(tuple(chosen), tuple(repositories), courses, live, tuple(_steps(wanted, chosen, courses, live)))
+        _check_copy(request, max(backup.size for backup in candidates))
+    return Plan(tuple(candidates), tuple(repositories), paths, live, tuple(_steps(request, candidates, paths, live)))
 
 
-def _check_place(wanted: Wanted, size: int) -> None:
-    if os.path.ismount(wanted.data):
-        raise Impossible(f"{wanted.data} is a mount point and cannot be switched by a rename: use mode delta")
-    parent = os.path.dirname(wanted.data)
+def _check_copy(request: Request, size: int) -> None:
+    if os.path.ismount(request.data):
+        raise RestoreError(f"{request.data} is a mount point, which cannot be renamed: use mode delta")
+    parent = os.path.dirname(request.data)
     if not os.path.isdir(parent):
-        raise Impossible(f"{parent} does not exist: install PostgreSQL first (role postgresql)")
+        raise RestoreError(f"{parent} does not exist: install PostgreSQL first (role postgresql)")
     status = os.statvfs(parent)
-    free = status.f_bavail * status.f_frsize + _size(wanted.beside)
-    trouble = targets.lack_of_space(size, free, parent)
-    if trouble:
-        raise Impossible(trouble)
+    free = status.f_bavail * status.f_frsize + _size(request.staging)
+    problem = targets.describe_missing_space(size, free, parent)
+    if problem:
+        raise RestoreError(problem)
 
 
-def _check_for_delta(wanted: Wanted) -> None:
-    if not os.path.isfile(os.path.join(wanted.data, "PG_VERSION")):
-        raise Impossible(f"{wanted.data} holds no cluster whose files mode delta could use")
+def _check_delta(request: Request) -> None:
+    if not os.path.isfile(os.path.join(request.data, "PG_VERSION")):
+        raise RestoreError(f"{request.data} has no cluster that mode delta could overwrite: use mode copy")
 
 
 def _size(path: str) -> int:
@@ -165,29 +165,29 @@ def _size(path: str) -> int:
 
 
 def _steps(
-    wanted: Wanted, chosen: t.Sequence[repository.Backup], courses: targets.Courses, live: str
+    request: Request, candidates: t.Sequence[repository.Backup], paths: targets.TimelinePaths, live: str
 ) -> t.Iterator[str]:
-    first = chosen[0]
-    yield f"restore set {first.label} of repository {first.repository} to {wanted.beside}"
-    for backup in chosen[1:]:
-        yield f"when that is damaged: set {backup.label} of repository {backup.repository}"
-    for backup in chosen:
-        course = courses[backup.system]
-        if not course.known(backup):
-            yield f"see whether set {backup.label} leads to timeline {course.timeline}: {course.trouble}"
-    yield f"recover to {wanted.target.kind} {wanted.target.value}".strip()
+    first = candidates[0]
+    yield f"restore set {first.label} of repository {first.repository} to {request.staging}"
+    for backup in candidates[1:]:
+        yield f"if it is damaged, restore set {backup.label} of repository {backup.repository}"
+    for backup in candidates:
+        path = paths[backup.system]
+        if not path.is_known_for(backup):
+            yield f"try whether set {backup.label} leads to timeline {path.timeline}: {path.error}"
+    yield f"recover to {request.target.kind} {request.target.value}".strip()
     if live:
         yield f"stop the running {live}"
-    if not wanted.delta:
-        yield f"keep {wanted.data} aside, put the restored cluster in its place"
+    if not request.delta:
+        yield f"rename {request.data} to keep it, and move the restored cluster to its place"
     yield "promote"
 
 
 # ---- processes ----
 
 
-def postmaster(data: str) -> int:
-    """Return the number of the server that runs on a data directory, or 0."""
+def get_postmaster_pid(data: str) -> int:
+    """Return the process id of the server that runs on a data directory, or 0."""
     with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
         with open(os.path.join(data, "postmaster.pid"), encoding="utf-8") as handle:
             pid = int(handle.readline())
@@ -196,9 +196,9 @@ def postmaster(data: str) -> int:
     return 0
 
 
-def running(data: str) -> str:
-    """Say as what a cluster runs: primary, standby, or nothing."""
-    if not postmaster(data):
+def get_running_role(data: str) -> str:
+    """Return the role of a running cluster: primary, standby, or an empty string when it does not run."""
+    if not get_postmaster_pid(data):
         return ""
     return "standby" if os.path.exists(os.path.join(data, "standby.signal")) else "primary"
 
@@ -206,15 +206,15 @@ def running(data: str) -> str:
 def _systemctl(*arguments: str) -> None:
     done = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Unusable(f"systemctl {' '.join(arguments)}: {done.stderr.strip()}")
+        raise UnusableSetError(f"systemctl {' '.join(arguments)}: {done.stderr.strip()}")
 
 
-def _end(data: str) -> None:
-    """End a server of ours that a killed run left on a directory; not one that somebody has started there since."""
-    pid = postmaster(data)
+def _stop_leftover_server(data: str) -> None:
+    """Stop a staging server that a killed run left on a directory; keep a server that was started in another way."""
+    pid = get_postmaster_pid(data)
     if pid and SOCKET in _command_line(pid):
         os.kill(pid, signal.SIGQUIT)
-        _await(lambda: not postmaster(data), 60, f"the server on {data} does not end")
+        _wait_until(lambda: not get_postmaster_pid(data), 60, f"the server on {data} does not stop")
 
 
 def _command_line(pid: int) -> str:
@@ -223,8 +223,8 @@ def _command_line(pid: int) -> str:
     return ""
 
 
-def replaying(pid: int) -> str:
-    """Return the segment at which a server's recovery is, from the title of its process; nothing when it is at none."""
+def get_replayed_segment(pid: int) -> str:
+    """Return the WAL segment that a server's recovery processes, from its process title; empty when there is none."""
     children = ""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as handle:
         children = handle.read()
@@ -232,107 +232,109 @@ def replaying(pid: int) -> str:
     return next((match[1] for match in found if match), "")
 
 
-def _await(condition: t.Callable[[], bool], seconds: float, complaint: str) -> None:
+def _wait_until(condition: t.Callable[[], bool], seconds: float, complaint: str) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise Unusable(complaint)
+            raise UnusableSetError(complaint)
         time.sleep(0.2)
 
 
-# Not what was archived last: after a backup that is its history file, which has the name of an older segment.
+# pg_stat_archiver's last file does not help: after a backup it is the history file, named after an older segment.
 ARCHIVED = (
     "select not exists (select from pg_ls_archive_statusdir() where name = '{}.ready'), current_setting('archive_mode')"
 )
 
 
-def archived_up_to_now(wanted: Wanted, patience: float = 60) -> bool:
-    """Let a primary that runs archive the segment it is writing: the target may lie in it."""
-    # What it returns is where the next segment begins
-    switched = wanted.psql("select pg_walfile_name(pg_switch_wal() - 1)")
+def archive_current_segment(request: Request, patience: float = 60) -> bool:
+    """Archive the current WAL segment of a running primary, because it may contain the target; return the success."""
+    # pg_switch_wal returns the start of the next segment
+    switched = request.psql("select pg_walfile_name(pg_switch_wal() - 1)")
     deadline = time.monotonic() + patience
     while not switched.failed and time.monotonic() < deadline:
-        done, _tab, mode = wanted.psql(ARCHIVED.format(switched.out.strip())).out.strip().partition("\t")
+        done, _tab, mode = request.psql(ARCHIVED.format(switched.out.strip())).out.strip().partition("\t")
         if done == "t" or mode == "off":
             return mode != "off"
         time.sleep(0.2)
     return False
 
 
-# ---- the copy beside ----
+# ---- the staging directory ----
 
 
-def build(wanted: Wanted, backup: repository.Backup, timeline: str) -> None:
-    """Restore a set's files; pgBackRest compares each with its checksum."""
-    if wanted.delta:
-        _verify(wanted, backup)
+def restore_files(request: Request, backup: repository.Backup, timeline: str) -> None:
+    """Restore the files of a set; pgBackRest verifies their checksums. Raise UnusableSetError when this fails."""
+    if request.delta:
+        _verify_backup(request, backup)
     else:
-        shutil.rmtree(wanted.beside, ignore_errors=True)
-        os.makedirs(wanted.beside, 0o700)
-        shutil.chown(wanted.beside, tool.USER, tool.USER)
+        shutil.rmtree(request.staging, ignore_errors=True)
+        os.makedirs(request.staging, 0o700)
+        shutil.chown(request.staging, tool.USER, tool.USER)
     arguments = [
         f"--repo={backup.repository}",
         f"--set={backup.label}",
-        f"--pg1-path={wanted.beside}",
-        *wanted.target.arguments(timeline),
-        # As it stays in the cluster; the copy beside is given one of its own.
-        f"--recovery-option=restore_command={restore_command(wanted, backup.repository)}",
-        *(["--delta"] if wanted.delta else []),
-        *([] if wanted.archive else ["--archive-mode=off"]),
+        f"--pg1-path={request.staging}",
+        *request.target.arguments(timeline),
+        # The final restore_command of the cluster; the staging server gets another one.
+        f"--recovery-option=restore_command={build_restore_command(request, backup.repository)}",
+        *(["--delta"] if request.delta else []),
+        *([] if request.archive else ["--archive-mode=off"]),
         SPOOL,
     ]
-    answer = wanted.pgbackrest(*arguments, "restore")
-    if answer.failed:
-        raise Unusable(repository.reason(answer.text))
+    result = request.pgbackrest(*arguments, "restore")
+    if result.failed:
+        raise UnusableSetError(repository.extract_error(result.text))
 
 
-def restore_command(wanted: Wanted, first: int, *more: str) -> str:
-    """Return the command by which PostgreSQL fetches WAL: from one repository, then from whichever has it.
+def build_restore_command(request: Request, first: int, *more: str) -> str:
+    """Return the command that fetches WAL from one repository first, then from all repositories.
 
-    pgBackRest holds no fetched segment against its checksum: a damaged one that can be unpacked is taken for whole, and
-    no other repository is asked. So a set of the second repository has its WAL from there first.
+    pgBackRest does not verify the checksum of a fetched segment: if a damaged segment can be decompressed, pgBackRest
+    does not try another repository. Therefore a set of repository 2 gets its WAL from repository 2 first.
     """
 
     def fetch(*options: str) -> str:
-        known = ("pgbackrest", f"--config={wanted.config}", f"--stanza={wanted.stanza}")
+        known = ("pgbackrest", f"--config={request.config}", f"--stanza={request.stanza}")
         return " ".join([*known, *options, 'archive-get %f "%p"'])
 
     if first <= 1:
-        # It asks the first one first by itself.
+        # pgBackRest tries repository 1 first by default.
         return fetch(*more)
-    # At once, since what was fetched ahead of time, or not found, is that of one repository.
+    # Not asynchronous, because prefetched segments and the list of missing ones belong to one repository.
     at_once = [word for word in more if word not in (ASYNC, SPOOL)]
     return f"{fetch(*more, f'--repo={first}')} || {fetch(*at_once, '--no-archive-async')}"
 
 
-def _verify(wanted: Wanted, backup: repository.Backup) -> None:
-    # Its exit status says nothing; only the text does.
-    answer = wanted.pgbackrest(f"--repo={backup.repository}", f"--set={backup.label}", "--output=text", "verify")
-    damage = [line.strip() for line in answer.out.splitlines() if FOUND.search(line)]
-    if answer.failed or damage or "status: error" in answer.out:
-        raise Unusable(f"verify finds it damaged: {'; '.join(damage) or repository.reason(answer.text)}")
+def _verify_backup(request: Request, backup: repository.Backup) -> None:
+    # The exit status of verify does not report damage; only its text does.
+    result = request.pgbackrest(f"--repo={backup.repository}", f"--set={backup.label}", "--output=text", "verify")
+    damage = [line.strip() for line in result.out.splitlines() if FOUND.search(line)]
+    if result.failed or damage or "status: error" in result.out:
+        raise UnusableSetError(
+            f"pgbackrest verify found damage: {'; '.join(damage) or repository.extract_error(result.text)}"
+        )
 
 
-def workplace() -> None:
-    """Make the directory of the copy's socket, spool and locks, which nobody else may enter."""
+def create_work_directory() -> None:
+    """Create the private directory for the socket, spool and locks of the staging server."""
     for path in (SOCKET, f"{SOCKET}/spool", f"{SOCKET}/lock"):
         os.makedirs(path, 0o700, exist_ok=True)
         shutil.chown(path, tool.USER, tool.USER)
 
 
-def server_settings(wanted: Wanted, first: int) -> dict[str, str]:
-    """Return what keeps the copy's server apart and small; on its command line, where nothing beats it."""
-    # The live cluster's archiving has its own spool and lock, and must not wait for ours.
+def build_server_settings(request: Request, first: int) -> dict[str, str]:
+    """Return the settings that isolate the staging server and limit its memory; the command line overrides files."""
+    # Separate spool and lock directories, so that archiving of the live cluster does not wait.
     private = (ASYNC, SPOOL, f"--lock-path={SOCKET}/lock")
-    fetch = restore_command(wanted, first, f"--pg1-path={wanted.beside}", *private)
+    fetch = build_restore_command(request, first, f"--pg1-path={request.staging}", *private)
     return {
-        "config_file": f"/etc/postgresql/{wanted.cluster}/postgresql.conf",
-        "data_directory": wanted.beside,
+        "config_file": f"/etc/postgresql/{request.cluster}/postgresql.conf",
+        "data_directory": request.staging,
         "hba_file": f"{SOCKET}/pg_hba.conf",
         "external_pid_file": f"{SOCKET}/pid",
         "listen_addresses": "",
         "unix_socket_directories": SOCKET,
-        "port": str(wanted.port),
+        "port": str(request.port),
         "ssl": "off",
         "archive_mode": "off",
         "primary_conninfo": "",
@@ -348,21 +350,23 @@ def server_settings(wanted: Wanted, first: int) -> dict[str, str]:
     }
 
 
-class Server:
-    """PostgreSQL on the copy, reachable by root and postgres alone: no port, no archiving, little memory."""
+class StagingServer:
+    """PostgreSQL on the staging directory: only root and postgres can connect; no port, no archiving, little memory."""
 
-    def __init__(self, wanted: Wanted, first: int) -> None:
-        self.wanted = wanted
+    def __init__(self, request: Request, first: int) -> None:
+        self.request = request
         self.segment, self.since = "", 0.0
         hba = os.path.join(SOCKET, "pg_hba.conf")
         with open(hba, "w", encoding="utf-8") as handle:
             handle.write("local all postgres peer\n")
         os.chmod(hba, 0o644)
-        given = [word for key, value in server_settings(wanted, first).items() for word in ("-c", f"{key}={value}")]
+        options = [
+            word for key, value in build_server_settings(request, first).items() for word in ("-c", f"{key}={value}")
+        ]
         self.log_path = os.path.join(SOCKET, "log")
         with open(self.log_path, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
-                [wanted.binary("postgres"), *given],
+                [request.binary("postgres"), *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -374,35 +378,35 @@ class Server:
                 start_new_session=True,
             )
 
-    def ask(self, query: str) -> list[str]:
-        """Return the columns of a query's row; nothing while the server does not answer. Raise when it has ended."""
+    def query(self, query: str) -> list[str]:
+        """Return the columns of a query's row, [] without an answer; raise UnusableSetError when it has ended."""
         if self.process.poll() is not None:
-            raise Unusable(self.last_words())
-        answer = self.wanted.psql(query, SOCKET)
-        if not answer.failed:
-            return answer.out.rstrip("\n").split("\t")
+            raise UnusableSetError(self.explain_failure())
+        result = self.request.psql(query, SOCKET)
+        if not result.failed:
+            return result.out.rstrip("\n").split("\t")
         self._expect_progress()
         return []
 
     def _expect_progress(self) -> None:
-        """Raise when recovery stands still before the set is consistent: PostgreSQL would wait for its WAL for ever."""
-        segment = replaying(self.process.pid)
+        """Raise UnusableSetError when recovery stalls before the set is consistent: PostgreSQL would wait forever."""
+        segment = get_replayed_segment(self.process.pid)
         if not segment or segment != self.segment:
             self.segment, self.since = segment, time.monotonic()
-        elif time.monotonic() - self.since > LONG_PATIENCE:
-            raise Unusable(f"recovery stands still at WAL {segment}, before the set is consistent")
+        elif time.monotonic() - self.since > INCONSISTENT_STALL_SECONDS:
+            raise UnusableSetError(f"recovery makes no progress at WAL {segment}, before the set is consistent")
 
-    def last_words(self) -> str:
-        """Return why the server or its fetching of WAL complained."""
+    def explain_failure(self) -> str:
+        """Return the last errors in the log of the server and its restore_command."""
         with open(self.log_path, encoding="utf-8", errors="replace") as handle:
-            # Whoever asks too early is told so, and that is ourselves.
+            # "is starting up" is only the reply to our own early queries.
             lines = [match[0] for line in handle if (match := DAMAGE.search(line)) and "is starting up" not in line]
-        telling = [line for line in lines if "recovery ended before" in line or "ERROR" in line or "PANIC" in line]
-        text = " | ".join(dict.fromkeys((telling or lines)[-3:])) or "the server gave no reason"
-        return tool.scrub(text, tool.secrets(self.wanted.config))
+        relevant = [line for line in lines if "recovery ended before" in line or "ERROR" in line or "PANIC" in line]
+        text = " | ".join(dict.fromkeys((relevant or lines)[-3:])) or "the server's log contains no error"
+        return tool.hide_secrets(text, tool.read_secrets(self.request.config))
 
     def stop(self) -> None:
-        """End it, in good order."""
+        """Stop the server by a fast shutdown."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             self.process.wait()
@@ -415,182 +419,183 @@ POSITION = (
 )
 
 
-# What the recovery waits for when there is nothing left to replay: the next segment, or to ask for it again.
+# Wait events of recovery at the end of the available WAL: fetching the next segment, or waiting to retry.
 FETCHING = ("RestoreCommand", "RecoveryRetrieveRetryInterval")
 
 
 @dataclasses.dataclass(frozen=True)
-class Reached:
+class RecoveryEnd:
     """Where a recovery ended."""
 
     lsn: str
     last_commit: float | None
 
 
-def recover(wanted: Wanted, ask: t.Callable[[str], list[str]], newest_wal: str) -> Reached:
-    """Wait until recovery has reached the target; raise when it cannot."""
+def wait_for_target(request: Request, query: t.Callable[[str], list[str]], newest_wal: str) -> RecoveryEnd:
+    """Wait until recovery has reached the target; return its end. Raise UnusableSetError when a segment is damaged."""
     since, last = time.monotonic(), ""
     while True:
-        row = ask(POSITION)
+        row = query(POSITION)
         if row and row[0]:
             position, paused, waits, commit = row
-            reached = Reached(position, float(commit) if commit else None)
-            if wanted.target.kind != "latest" and paused == "paused":
+            reached = RecoveryEnd(position, float(commit) if commit else None)
+            if request.target.kind != "latest" and paused == "paused":
                 return reached
             if position != last:
                 since, last = time.monotonic(), position
-            elif wanted.target.kind == "latest" and waits in FETCHING:
-                whole = not newest_wal or repository.lsn(position) > repository.segment_start(newest_wal)
-                # A fetch may just be under way; damage is believed only after a while.
-                if time.monotonic() - since > (2 if whole else PATIENCE):
+            elif request.target.kind == "latest" and waits in FETCHING:
+                whole = not newest_wal or repository.parse_lsn(position) > repository.segment_start(newest_wal)
+                # A segment may be in transit, therefore it counts as damaged only after STALL_SECONDS.
+                if time.monotonic() - since > (2 if whole else STALL_SECONDS):
                     if whole:
                         return reached
-                    raise Unusable(
-                        f"WAL ends at {position}, the archive goes on until {newest_wal}: a segment is damaged"
+                    raise UnusableSetError(
+                        f"WAL ends at {position}, but the archive continues to {newest_wal}: a segment is damaged"
                     )
         time.sleep(0.2)
 
 
-def newest_wal(wanted: Wanted, plan: Plan, backup: repository.Backup) -> str:
-    """Return the segment that a set's recovery to the latest has to replay; with a target it has an end of its own."""
-    if wanted.target.kind != "latest":
+def find_newest_wal(request: Request, plan: Plan, backup: repository.Backup) -> str:
+    """Return the last segment that recovery to the latest state must replay; empty for other targets."""
+    if request.target.kind != "latest":
         return ""
-    archives = timelines.archives_of(plan.repositories, backup.system)
-    return timelines.newest_wal(wanted.pgbackrest, wanted.stanza, archives, plan.course(backup).history(backup))
+    archives = timelines.select_archives(plan.repositories, backup.system)
+    return timelines.find_newest_wal(request.pgbackrest, request.stanza, archives, plan.path_of(backup).history(backup))
 
 
-def proven(wanted: Wanted, plan: Plan, backup: repository.Backup, newest: str) -> dict[str, float]:
-    """Build the copy from a set and let it recover; whoever returns has a cluster that answers at the target."""
-    if wanted.target.kind == "latest" and not newest:
-        raise Unusable("how far the archive goes cannot be read")
+def restore_and_recover(request: Request, plan: Plan, backup: repository.Backup, newest: str) -> dict[str, float]:
+    """Restore a set to the staging directory and recover it to the target; return seconds, raise UnusableSetError."""
+    if request.target.kind == "latest" and not newest:
+        raise UnusableSetError("the end of the archive cannot be read")
     began = time.monotonic()
-    workplace()
-    build(wanted, backup, plan.course(backup).argument(backup))
+    create_work_directory()
+    restore_files(request, backup, plan.path_of(backup).argument_for(backup))
     built = time.monotonic()
-    server = Server(wanted, backup.repository)
+    server = StagingServer(request, backup.repository)
     try:
-        recover(wanted, server.ask, newest)
-        if not server.ask("select count(*) from pg_database where pg_relation_filepath('pg_class') is not null"):
-            raise Unusable(server.last_words())
-    except Unusable as error:
-        words = server.last_words()
-        raise Unusable(f"{error}{'' if words in str(error) else f' ({words})'}") from error
+        wait_for_target(request, server.query, newest)
+        if not server.query("select count(*) from pg_database where pg_relation_filepath('pg_class') is not null"):
+            raise UnusableSetError(server.explain_failure())
+    except UnusableSetError as error:
+        explanation = server.explain_failure()
+        raise UnusableSetError(f"{error}{'' if explanation in str(error) else f' ({explanation})'}") from error
     finally:
         server.stop()
         shutil.rmtree(SOCKET, ignore_errors=True)
     return {"restore": built - began, "recover": time.monotonic() - built}
 
 
-# ---- the whole ----
+# ---- the transaction ----
 
 
 @contextlib.contextmanager
-def locked() -> t.Iterator[None]:
-    """Let one restore run at a time; the kernel drops the lock of a killed one."""
+def lock() -> t.Iterator[None]:
+    """Hold the lock that lets one restore run at a time; the kernel releases the lock of a killed process."""
     os.makedirs(NOTES, mode=0o700, exist_ok=True)
     with open(os.path.join(NOTES, "lock"), "w", encoding="utf-8") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise Impossible("another restore runs on this host") from error
+            raise RestoreError("another restore is running on this host: wait until it has ended") from error
         yield
 
 
-def note(wanted: Wanted, stage: str, **more: t.Any) -> None:
-    """Write down how far the run came, before it goes on."""
-    staged = wanted.note + ".new"
+def write_note(request: Request, stage: str, **more: t.Any) -> None:
+    """Write the progress durably, before the next step starts."""
+    staged = request.note_path + ".new"
     with open(staged, "w", encoding="utf-8") as handle:
         json.dump({"stage": stage, **more}, handle)
         handle.flush()
         os.fsync(handle.fileno())
-    os.rename(staged, wanted.note)
+    os.rename(staged, request.note_path)
 
 
-def noted(wanted: Wanted) -> dict[str, t.Any]:
-    """Return what a killed run wrote down."""
-    with contextlib.suppress(FileNotFoundError), open(wanted.note, encoding="utf-8") as handle:
+def read_note(request: Request) -> dict[str, t.Any]:
+    """Return the note of a killed run; empty when there is none."""
+    with contextlib.suppress(FileNotFoundError), open(request.note_path, encoding="utf-8") as handle:
         return t.cast("dict[str, t.Any]", json.load(handle))
     return {}
 
 
-def in_place(wanted: Wanted, left: t.Mapping[str, t.Any]) -> bool:
-    """Tell whether the cluster in place is still the copy of a run; a rename keeps the number of its directory."""
-    return os.path.isdir(wanted.data) and os.stat(wanted.data).st_ino == left.get("copy")
+def is_copy_in_place(request: Request, note: t.Mapping[str, t.Any]) -> bool:
+    """Return whether the data directory is still the copy of a run; a rename keeps the inode of the directory."""
+    return os.path.isdir(request.data) and os.stat(request.data).st_ino == note.get("copy")
 
 
-def put_back(wanted: Wanted, left: t.Mapping[str, t.Any]) -> None:
-    """Make the old cluster the one in place again; nothing of the unproven one is kept.
+def roll_back(request: Request, note: t.Mapping[str, t.Any]) -> None:
+    """Move the old cluster back to its place and remove the unverified copy.
 
-    What has come there since is left alone: a killed run may be long ago. Killed itself, it can be done once more.
+    A cluster that was created there after the killed run is kept. This function can be killed and repeated.
     """
-    restoring = f"{wanted.data}.restoring"
-    _end(restoring)
-    if left.get("delta"):
-        _end(wanted.data)
-    elif left.get("stage") == "switching":
-        if in_place(wanted, left):
-            if not any(os.path.exists(os.path.join(wanted.data, name)) for name in SIGNALS):
-                raise Impossible(promoted_since(wanted, left))
-            _systemctl("stop", wanted.unit)
+    restoring = f"{request.data}.restoring"
+    _stop_leftover_server(restoring)
+    if note.get("delta"):
+        _stop_leftover_server(request.data)
+    elif note.get("stage") == "switching":
+        if is_copy_in_place(request, note):
+            if not any(os.path.exists(os.path.join(request.data, name)) for name in SIGNALS):
+                raise RestoreError(describe_promotion(request, note))
+            _systemctl("stop", request.unit)
             shutil.rmtree(restoring, ignore_errors=True)
-            os.rename(wanted.data, restoring)
-        if os.path.isdir(left["old"]) and not os.path.exists(wanted.data):
-            os.rename(left["old"], wanted.data)
-        if left["live"]:
-            _systemctl("start", wanted.unit)
+            os.rename(request.data, restoring)
+        if os.path.isdir(note["old"]) and not os.path.exists(request.data):
+            os.rename(note["old"], request.data)
+        if note["live"]:
+            _systemctl("start", request.unit)
     shutil.rmtree(restoring, ignore_errors=True)
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(wanted.note)
+        os.unlink(request.note_path)
 
 
-def promoted_since(wanted: Wanted, left: t.Mapping[str, t.Any]) -> str:
-    """Say that a cluster is no longer the unproven copy that a note takes it for."""
-    old = f"; what was there before is in {left['old']}" if left["old"] else ""
+def describe_promotion(request: Request, note: t.Mapping[str, t.Any]) -> str:
+    """Describe why a copy that was promoted after a killed run is not rolled back."""
+    old = f"; the cluster before it is in {note['old']}" if note["old"] else ""
     return (
-        f"a killed run has restored {wanted.data}, and somebody has promoted it since, so it is not taken back{old}. "
-        f"To keep it, remove {wanted.note}, and run this again for what you want now"
+        f"a killed run restored {request.data}, which was promoted since then, so it is not rolled back{old}. "
+        f"To keep the promoted cluster, remove {request.note_path}, then run the restore that you need now"
     )
 
 
-def asked_for(wanted: Wanted) -> str:
-    """Name the target, as a note keeps it."""
-    return f"{wanted.target.kind} {wanted.target.value}".strip()
+def describe_target(request: Request) -> str:
+    """Return the target as a text, for notes and messages."""
+    return f"{request.target.kind} {request.target.value}".strip()
 
 
-def pending(wanted: Wanted) -> tuple[str, ...]:
-    """Say what a run would first do about one that was killed."""
-    left = noted(wanted)
-    if left.get("stage") == "promoting" and in_place(wanted, left):
-        return (f"end the restore to {left['asked']} that was killed while it promoted ({wanted.note})",)
-    return (f"take back what a killed run has left ({wanted.note})",) if left else ()
+def list_first_steps(request: Request) -> tuple[str, ...]:
+    """Return the first step of a run after a killed one, or nothing."""
+    note = read_note(request)
+    if note.get("stage") == "promoting" and is_copy_in_place(request, note):
+        return (f"complete the restore to {note['target']} that was killed during the promotion ({request.note_path})",)
+    return (f"roll back the killed run ({request.note_path})",) if note else ()
 
 
-def resumed(wanted: Wanted, left: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """End a run that was killed when all but the promotion was done."""
-    if left["asked"] != asked_for(wanted):
-        raise Impossible(
-            f"a restore to {left['asked']} was killed while it promoted. Run it again with that target, which ends it, "
-            f"or remove {wanted.note} to leave {wanted.data} as it is; then restore to {asked_for(wanted)}"
+def resume(request: Request, note: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Complete a run that was killed during the promotion; raise RestoreError for another target."""
+    if note["target"] != describe_target(request):
+        raise RestoreError(
+            f"a restore to {note['target']} was killed during the promotion. Run it again with that target to complete "
+            f"it, or remove {request.note_path} to keep {request.data} as it is; then restore to "
+            f"{describe_target(request)}"
         )
-    return {"resumed": True, **_finish(wanted, left["report"])}
+    return {"resumed": True, **_finish(request, note["report"])}
 
 
-def restore(wanted: Wanted) -> dict[str, t.Any]:
-    """Do it; return the report."""
-    with locked():
-        left = noted(wanted)
-        if left.get("stage") == "promoting" and in_place(wanted, left):
-            return resumed(wanted, left)
-        if left:
-            put_back(wanted, left)
-        plan = prepare(wanted)
-        if plan.live == "primary" and wanted.target.kind != "immediate" and archived_up_to_now(wanted):
-            plan = prepare(wanted)
+def restore(request: Request) -> dict[str, t.Any]:
+    """Restore the cluster; return the report. Raise RestoreError, with the old cluster unchanged or put back."""
+    with lock():
+        note = read_note(request)
+        if note.get("stage") == "promoting" and is_copy_in_place(request, note):
+            return resume(request, note)
+        if note:
+            roll_back(request, note)
+        plan = plan_restore(request)
+        if plan.live == "primary" and request.target.kind != "immediate" and archive_current_segment(request):
+            plan = plan_restore(request)
         began = time.monotonic()
-        if wanted.delta:
-            _systemctl("stop", wanted.unit)
-        note(wanted, "building", delta=wanted.delta)
-        backup, newest, seconds, attempts = _first_usable(wanted, plan)
+        if request.delta:
+            _systemctl("stop", request.unit)
+        write_note(request, "building", delta=request.delta)
+        backup, newest, seconds, attempts = _restore_first_valid_set(request, plan)
         report = {
             "repository": backup.repository,
             "set": backup.label,
@@ -599,100 +604,101 @@ def restore(wanted: Wanted) -> dict[str, t.Any]:
             "steps": list(plan.steps),
             "seconds": {**seconds, "began": began},
         }
-        # What is archived while the old cluster stops is caught up with; where the archive is away then, nothing comes.
-        way = Way(backup.system, plan.course(backup).history(backup))
-        return _switch(wanted, plan.live, lambda: newest_wal(wanted, plan, backup) or newest, way, report)
+        # After the switch, replay the WAL that was archived meanwhile; not possible if the archive is unreachable then.
+        path = RecoveryPath(backup.system, plan.path_of(backup).history(backup))
+        return _switch(request, plan.live, lambda: find_newest_wal(request, plan, backup) or newest, path, report)
 
 
-def _first_usable(
-    wanted: Wanted, plan: Plan
+def _restore_first_valid_set(
+    request: Request, plan: Plan
 ) -> tuple[repository.Backup, str, dict[str, float], list[dict[str, t.Any]]]:
     attempts: list[dict[str, t.Any]] = []
     for backup in plan.candidates:
         attempt = {"repository": backup.repository, "set": backup.label}
         try:
-            newest = newest_wal(wanted, plan, backup)
-            seconds = proven(wanted, plan, backup, newest)
-        except Unusable as error:
+            newest = find_newest_wal(request, plan, backup)
+            seconds = restore_and_recover(request, plan, backup, newest)
+        except UnusableSetError as error:
             attempts.append({**attempt, "outcome": str(error)})
             continue
         return backup, newest, seconds, [*attempts, {**attempt, "outcome": "used"}]
-    if not wanted.delta:
-        put_back(wanted, {})
+    if not request.delta:
+        roll_back(request, {})
     tried = "\n".join(f"set {a['set']} of repository {a['repository']}: {a['outcome']}" for a in attempts)
-    state = "its files may be half changed" if wanted.delta else "the cluster in place was not touched"
-    raise Impossible(f"no set leads to the target; {state}.\n{tried}")
+    state = "its files may be partly overwritten" if request.delta else "the existing cluster was not changed"
+    raise RestoreError(f"no set leads to the target; {state}.\n{tried}")
 
 
 @dataclasses.dataclass(frozen=True)
-class Way:
-    """Which cluster a restore brings back, and on which timelines."""
+class RecoveryPath:
+    """The cluster that is restored, and the history that its recovery followed."""
 
     system: int
     history: History
 
-    def leads_from(self, end: t.Mapping[str, t.Any]) -> bool:
-        """Tell whether what lay there was this cluster, on this way: only then its end says what was lost."""
+    def contains(self, end: t.Mapping[str, t.Any]) -> bool:
+        """Return whether the old cluster's end is on this path: only then it shows what was lost."""
         return bool(end) and end["system"] == self.system and self.history.includes(end["timeline"], end["lsn"])
 
 
 def _switch(
-    wanted: Wanted, live: str, newest_now: t.Callable[[], str], way: Way, report: dict[str, t.Any]
+    request: Request, live: str, newest_now: t.Callable[[], str], path: RecoveryPath, report: dict[str, t.Any]
 ) -> dict[str, t.Any]:
-    """Put the proven copy in the old one's place, and let it catch up with what was archived meanwhile."""
+    """Move the verified copy to the place of the old cluster, and replay WAL that was archived meanwhile."""
     moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    old = "" if wanted.delta or not os.path.isdir(wanted.data) else f"{wanted.data}.before-{moment}"
-    kept: dict[str, t.Any] = {"delta": wanted.delta, "copy": os.stat(wanted.beside).st_ino, "asked": asked_for(wanted)}
-    left = {"stage": "switching", "old": old, "live": live, **kept}
-    note(wanted, **left)
+    old = "" if request.delta or not os.path.isdir(request.data) else f"{request.data}.before-{moment}"
+    copy = os.stat(request.staging).st_ino
+    common: dict[str, t.Any] = {"delta": request.delta, "copy": copy, "target": describe_target(request)}
+    note = {"stage": "switching", "old": old, "live": live, **common}
+    write_note(request, **note)
     began = time.monotonic()
     try:
-        _systemctl("stop", wanted.unit)
-        end = control(wanted) if old else {}
-        if not wanted.delta:
+        _systemctl("stop", request.unit)
+        end = read_controldata(request) if old else {}
+        if not request.delta:
             if old:
-                os.rename(wanted.data, old)
-            os.rename(wanted.beside, wanted.data)
-        _systemctl("start", wanted.unit)
-        reached = recover(wanted, _patient_ask(wanted), newest_now())
-    except (Unusable, OSError, ValueError) as error:
-        if wanted.delta:
-            raise Impossible(f"the restored cluster does not come up: {error}") from error
-        put_back(wanted, left)
-        raise Impossible(f"the restored cluster does not come up, the old one was put back: {error}") from error
-    end = end if way.leads_from(end) else {}
-    report["lost"] = targets.lost(wanted.target, reached.last_commit, reached.lsn, end)
+                os.rename(request.data, old)
+            os.rename(request.staging, request.data)
+        _systemctl("start", request.unit)
+        reached = wait_for_target(request, _make_query(request), newest_now())
+    except (UnusableSetError, OSError, ValueError) as error:
+        if request.delta:
+            raise RestoreError(f"the restored cluster does not start: {error}") from error
+        roll_back(request, note)
+        raise RestoreError(f"the restored cluster does not start, the old one was put back: {error}") from error
+    end = end if path.contains(end) else {}
+    report["lost"] = targets.describe_loss(request.target, reached.last_commit, reached.lsn, end)
     report["lsn"] = reached.lsn
-    report["last_commit"] = targets.clock(reached.last_commit) if reached.last_commit else ""
+    report["last_commit"] = targets.format_time(reached.last_commit) if reached.last_commit else ""
     report["old_data"] = old
     report["seconds"]["switch"] = time.monotonic() - began
-    note(wanted, "promoting", report=report, **kept)
-    return _finish(wanted, report)
+    write_note(request, "promoting", report=report, **common)
+    return _finish(request, report)
 
 
-def _patient_ask(wanted: Wanted) -> t.Callable[[str], list[str]]:
-    """Ask the unit's server; one that has ended, or that nobody can ask for minutes, is none."""
-    heard = time.monotonic()
+def _make_query(request: Request) -> t.Callable[[str], list[str]]:
+    """Return a function that queries the unit's server; it raises UnusableSetError when the server is down for 15 s."""
+    answered_at = time.monotonic()
 
-    def ask(query: str) -> list[str]:
-        nonlocal heard
-        answer = wanted.psql(query)
-        if not answer.failed:
-            heard = time.monotonic()
-            return answer.out.rstrip("\n").split("\t")
-        if not postmaster(wanted.data) and time.monotonic() - heard > 15:
-            raise Unusable(f"{wanted.unit} does not run: {answer.text}")
+    def query(sql: str) -> list[str]:
+        nonlocal answered_at
+        result = request.psql(sql)
+        if not result.failed:
+            answered_at = time.monotonic()
+            return result.out.rstrip("\n").split("\t")
+        if not get_postmaster_pid(request.data) and time.monotonic() - answered_at > 15:
+            raise UnusableSetError(f"{request.unit} does not run: {result.text}")
         return []
 
-    return ask
+    return query
 
 
-def control(wanted: Wanted) -> dict[str, t.Any]:
-    """Return where the old cluster ended, from its control file."""
-    answer = tool.run([wanted.binary("pg_controldata"), wanted.data])
-    values = dict(line.split(":", 1) for line in answer.out.splitlines() if ":" in line)
+def read_controldata(request: Request) -> dict[str, t.Any]:
+    """Return the end of the old cluster, from its control file; empty when it cannot be read."""
+    result = tool.run([request.binary("pg_controldata"), request.data])
+    values = dict(line.split(":", 1) for line in result.out.splitlines() if ":" in line)
     values = {key: value.strip() for key, value in values.items()}
-    if answer.failed or "Latest checkpoint location" not in values:
+    if result.failed or "Latest checkpoint location" not in values:
         return {}
     moment = time.strptime(values["Time of latest checkpoint"], "%a %b %d %H:%M:%S %Y")
     return {
@@ -708,36 +714,36 @@ TARGET = ("", "_time", "_lsn", "_name", "_action", "_timeline", "_inclusive")
 RESET = ("restore_command", *(f"recovery_target{suffix}" for suffix in TARGET))
 
 
-def _finish(wanted: Wanted, report: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Promote, take the recovery's settings away, and prove that the cluster writes and archives."""
-    _systemctl("start", wanted.unit)
-    ask = _patient_ask(wanted)
-    _await(lambda: bool(ask("select 1")), 300, "the restored cluster does not answer")
-    if ask("select pg_is_in_recovery()") == ["t"]:
-        wanted.psql("select pg_promote(true, 600)")
-    _await(lambda: ask("select pg_is_in_recovery()") == ["f"], 600, "the restored cluster was not promoted")
-    # Until then the control file names the old timeline, and a backup would refuse to begin.
-    wanted.psql("checkpoint")
+def _finish(request: Request, report: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Promote, remove the recovery settings, and verify that the cluster writes and archives; return the report."""
+    _systemctl("start", request.unit)
+    query = _make_query(request)
+    _wait_until(lambda: bool(query("select 1")), 300, "the restored cluster does not answer")
+    if query("select pg_is_in_recovery()") == ["t"]:
+        request.psql("select pg_promote(true, 600)")
+    _wait_until(lambda: query("select pg_is_in_recovery()") == ["f"], 600, "the restored cluster was not promoted")
+    # Until a checkpoint, the control file names the old timeline, and a backup would refuse to start.
+    request.psql("checkpoint")
     for name in RESET:
-        wanted.psql(f"alter system reset {name}")
-    wanted.psql("select pg_reload_conf()")
-    # A table of this session alone, and a transaction that is committed.
-    # Whether the guard over the archive lets applications write is another matter: it looks again by itself.
+        request.psql(f"alter system reset {name}")
+    request.psql("select pg_reload_conf()")
+    # A temporary table in a committed transaction, which is explicitly read-write, because the archive guard may have
+    # set the cluster to read-only; the guard checks again by itself.
     proof = "begin read write; create table pg_temp.proof as select pg_current_xact_id()::text; commit"
-    written = wanted.psql(proof)
+    written = request.psql(proof)
     if written.failed:
-        raise Impossible(f"the restored cluster takes no writes: {written.text}; run the restore again to finish it")
-    report["timeline"] = int(wanted.psql("select timeline_id from pg_control_checkpoint()").out or 0)
-    report["archiving"] = _archiving(wanted)
+        raise RestoreError(f"the restored cluster rejects writes: {written.text}; run the restore again to complete it")
+    report["timeline"] = int(request.psql("select timeline_id from pg_control_checkpoint()").out or 0)
+    report["archiving"] = _check_archiving(request)
     seconds = report["seconds"]
     seconds["all"] = time.monotonic() - seconds.pop("began", time.monotonic())
     report["seconds"] = {name: round(value, 1) for name, value in seconds.items()}
-    os.unlink(wanted.note)
+    os.unlink(request.note_path)
     return report
 
 
-def _archiving(wanted: Wanted) -> str:
-    if not wanted.archive or wanted.psql("show archive_mode").out.strip() == "off":
+def _check_archiving(request: Request) -> str:
+    if not request.archive or request.psql("show archive_mode").out.strip() == "off":
         return "off"
-    answer = wanted.pgbackrest("check")
-    return repository.reason(answer.text) if answer.failed else "proven in each repository"
+    result = request.pgbackrest("check")
+    return repository.extract_error(result.text) if result.failed else "proven in each repository"

@@ -1,8 +1,9 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which timeline a restore follows, which sets lead there, and how far its WAL goes.
+"""Find the timeline that a restore follows, the sets that lead to it, and the end of its WAL.
 
-Each point-in-time restore begins a timeline. What the one before wrote behind that point, sets too, is on no way to it.
+Each point-in-time restore starts a new timeline. WAL and sets that the old timeline wrote after the restored point do
+not lead to the new timeline.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import dataclasses
 import re
 import typing as t
 
-from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster import History, left
+from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster import History, parse_history
 
 from . import repository, tool
 
@@ -20,50 +21,50 @@ HISTORY = re.compile(r"([0-9A-F]{8})\.history")
 FOLDER = re.compile(r"([0-9A-F]{8})[0-9A-F]{8}")
 SEGMENT = re.compile(r"([0-9A-F]{24})-[0-9a-f]{40}.*")
 
-# pgBackRest with the configuration and stanza at hand
-Ask = t.Callable[..., tool.Answer]
+# Runs pgBackRest with the configuration and the stanza of the restore
+RunPgbackrest = t.Callable[..., tool.Result]
 
 
 @dataclasses.dataclass(frozen=True)
-class Course:
-    """The way through a cluster's archives."""
+class TimelinePath:
+    """The timelines that recovery of a cluster follows."""
 
-    timeline: int = CURRENT  # the one to follow, or of each set its own
-    left: t.Mapping[int, str] = dataclasses.field(default_factory=dict)  # where each earlier one was left for the next
-    trouble: str = ""  # why that is not known
+    timeline: int = CURRENT  # the timeline to follow; CURRENT: each set's own
+    ends: t.Mapping[int, str] = dataclasses.field(default_factory=dict)  # earlier timeline: LSN where it was left
+    error: str = ""  # why the history is unknown; empty: it is known
 
     def history(self, backup: repository.Backup) -> History:
-        """Return what a set's recovery is to follow."""
-        return History(self.timeline or backup.timeline, self.left)
+        """Return the history that recovery from a set follows."""
+        return History(self.timeline or backup.timeline, self.ends)
 
-    def known(self, backup: repository.Backup) -> bool:
-        """Tell whether it is known if a set leads to the timeline. Its own needs no history."""
-        return not self.trouble or self.history(backup).timeline == backup.timeline
+    def is_known_for(self, backup: repository.Backup) -> bool:
+        """Return whether it is known if a set leads to the timeline; a set's own timeline needs no history."""
+        return not self.error or self.history(backup).timeline == backup.timeline
 
-    def leads(self, backup: repository.Backup) -> bool:
-        """Tell whether a set may lead to the timeline; where that is not known, trying tells."""
-        return not self.known(backup) or self.history(backup).includes(backup.timeline, backup.lsn_stop)
+    def may_lead_from(self, backup: repository.Backup) -> bool:
+        """Return whether a set leads to the timeline, or whether this is unknown and must be tried."""
+        return not self.is_known_for(backup) or self.history(backup).includes(backup.timeline, backup.lsn_stop)
 
-    def argument(self, backup: repository.Backup) -> str:
-        """Return the timeline as pgBackRest and PostgreSQL take it.
+    def argument_for(self, backup: repository.Backup) -> str:
+        """Return the timeline as an argument for pgBackRest and PostgreSQL.
 
-        Never `latest`: where a history file is missing, each of them means something else by that.
+        Never `latest`, because the two programs interpret it differently when a history file is missing.
         """
         timeline = self.history(backup).timeline
         return "current" if timeline == backup.timeline else str(timeline)
 
-    def detour(self, backup: repository.Backup) -> str:
-        """Say why a set does not lead to the timeline, and what leads to it."""
+    def explain_mismatch(self, backup: repository.Backup) -> str:
+        """Explain why a set does not lead to the timeline, and which timeline it leads to."""
         own = backup.timeline
-        where = f"was left at {self.left[own]}" if own in self.left else "was not on the way"
+        relation = f"was left at {self.ends[own]} for" if own in self.ends else "is not an ancestor of"
         return (
-            f"timeline {own} {where} for timeline {self.timeline}, set {backup.label} ended at {backup.lsn_stop}: "
-            f"it leads to timeline={own}"
+            f"timeline {own} {relation} timeline {self.timeline}, set {backup.label} ended at {backup.lsn_stop}: "
+            f"use timeline={own} for this set"
         )
 
 
-def given(text: str) -> int | None:
-    """Return a timeline as it is asked for; raise ValueError when it is none."""
+def parse_timeline(text: str) -> int | None:
+    """Parse a requested timeline; raise ValueError for an invalid one."""
     if text in ("", "latest"):
         return LATEST
     if text == "current":
@@ -74,89 +75,101 @@ def given(text: str) -> int | None:
     return number
 
 
-def archives_of(repositories: t.Iterable[repository.Repository], system: int) -> list[repository.Archive]:
-    """Return a cluster's archives, one or more a repository."""
+def select_archives(repositories: t.Iterable[repository.Repository], system: int) -> list[repository.Archive]:
+    """Return the archives of a cluster by its system identifier, one or more for each repository."""
     return [archive for repo in repositories for archive in repo.archives if archive.system == system]
 
 
-def courses(
-    ask: Ask, stanza: str, repositories: t.Sequence[repository.Repository], timeline: int | None
-) -> dict[int, Course]:
-    """Return for each cluster of which there are sets the way to the timeline that is asked for."""
+def find_paths(
+    run_pgbackrest: RunPgbackrest, stanza: str, repositories: t.Sequence[repository.Repository], timeline: int | None
+) -> dict[int, TimelinePath]:
+    """Return, for each cluster that has sets, the path to the requested timeline, by system identifier."""
     sets: dict[int, set[int]] = {}
     for repo in repositories:
         for backup in repo.backups:
             sets.setdefault(backup.system, set()).add(backup.timeline)
     if timeline == CURRENT:
-        return dict.fromkeys(sets, Course())
+        return dict.fromkeys(sets, TimelinePath())
     return {
-        system: _course(ask, stanza, archives_of(repositories, system), timelines, timeline)
+        system: _find_path(run_pgbackrest, stanza, select_archives(repositories, system), timelines, timeline)
         for system, timelines in sets.items()
     }
 
 
-def _course(
-    ask: Ask, stanza: str, archives: t.Sequence[repository.Archive], seen: set[int], timeline: int | None
-) -> Course:
-    listed = [_names(ask, stanza, archive) for archive in archives]
-    seen = seen.union(*(_timelines(names) for names in listed))
-    # What has WAL or sets and lost its history is the newest all the same.
+def _find_path(
+    run_pgbackrest: RunPgbackrest,
+    stanza: str,
+    archives: t.Sequence[repository.Archive],
+    seen: set[int],
+    timeline: int | None,
+) -> TimelinePath:
+    listed = [_list_names(run_pgbackrest, stanza, archive) for archive in archives]
+    seen = seen.union(*(_parse_timelines(names) for names in listed))
+    # A timeline that has WAL or sets counts as the newest, also when its history file is lost.
     seen |= {int(archive.newest_wal[:8], 16) for archive in archives if archive.newest_wal}
-    wanted = max(seen) if timeline is LATEST else timeline
-    if wanted == 1 or (wanted not in seen and None not in listed):
-        # The first has no history, and to one of which there is nothing no set leads.
-        return Course(wanted)
-    return _with_history(ask, stanza, archives, wanted)
+    followed = max(seen) if timeline is LATEST else timeline
+    if followed == 1 or (followed not in seen and None not in listed):
+        # Timeline 1 has no history, and no set leads to a timeline that does not exist.
+        return TimelinePath(followed)
+    return _read_path(run_pgbackrest, stanza, archives, followed)
 
 
-def _with_history(ask: Ask, stanza: str, archives: t.Iterable[repository.Archive], timeline: int) -> Course:
-    """Read where the earlier timelines were left from the first archive that says it."""
-    trouble = []
+def _read_path(
+    run_pgbackrest: RunPgbackrest, stanza: str, archives: t.Iterable[repository.Archive], timeline: int
+) -> TimelinePath:
+    """Read the history of a timeline from the first archive that has it."""
+    error = []
     for archive in archives:
         file = f"archive/{stanza}/{archive.name}/{timeline:08X}.history"
-        answer = ask(f"--repo={archive.repository}", "repo-get", file)
-        ends = {} if answer.failed else left(answer.out)
+        result = run_pgbackrest(f"--repo={archive.repository}", "repo-get", file)
+        ends = {} if result.failed else parse_history(result.out)
         if ends:
-            return Course(timeline, ends)
-        why = repository.reason(answer.text) if answer.failed else f"{file} names no earlier timeline"
-        trouble.append(f"repository {archive.repository}: {why}")
-    return Course(timeline, trouble="; ".join(trouble) or "no archive belongs to the sets")
+            return TimelinePath(timeline, ends)
+        reason = repository.extract_error(result.text) if result.failed else f"{file} contains no earlier timeline"
+        error.append(f"repository {archive.repository}: {reason}")
+    return TimelinePath(timeline, error="; ".join(error) or "no archive belongs to the sets")
 
 
-def newest_wal(ask: Ask, stanza: str, archives: t.Sequence[repository.Archive], history: History) -> str:
-    """Return the last segment on the way, or nothing when none is known."""
-    found = [_newest(ask, stanza, archive, history) for archive in archives]
-    # Of an archive that cannot be listed, what `info` has said is left.
-    said = [archive.newest_wal for archive, newest in zip(archives, found, strict=True) if newest is None]
-    found += [name for name in said if _timelines([name[:16]]) == {history.timeline}]
+def find_newest_wal(
+    run_pgbackrest: RunPgbackrest, stanza: str, archives: t.Sequence[repository.Archive], history: History
+) -> str:
+    """Return the newest WAL segment of a history, or an empty string when none is known."""
+    found = [_find_newest_in(run_pgbackrest, stanza, archive, history) for archive in archives]
+    # If an archive cannot be listed, use its newest segment from `info`.
+    reported = [archive.newest_wal for archive, newest in zip(archives, found, strict=True) if newest is None]
+    found += [name for name in reported if _parse_timelines([name[:16]]) == {history.timeline}]
     return max(filter(None, found), key=repository.segment_start, default="")
 
 
-def _newest(ask: Ask, stanza: str, archive: repository.Archive, history: History) -> str | None:
-    names = _names(ask, stanza, archive)
+def _find_newest_in(
+    run_pgbackrest: RunPgbackrest, stanza: str, archive: repository.Archive, history: History
+) -> str | None:
+    names = _list_names(run_pgbackrest, stanza, archive)
     if names is None:
         return None
-    # A new timeline may have none yet; what was archived behind the point where one was left is not on the way.
-    for timeline in sorted({history.timeline, *history.left}, reverse=True):
+    # A new timeline may have no segment yet; segments of an old timeline after the LSN where it was left do not count.
+    for timeline in sorted({history.timeline, *history.ends}, reverse=True):
         for folder in sorted((name for name in names if _is_folder(name, timeline)), reverse=True):
-            files = _names(ask, stanza, archive, folder)
+            files = _list_names(run_pgbackrest, stanza, archive, folder)
             if files is None:
                 return None
             segments = [found[1] for name in files if (found := SEGMENT.fullmatch(name))]
-            on_the_way = [name for name in segments if _begins_before(name, history.left.get(timeline, ""))]
+            on_the_way = [name for name in segments if _begins_before(name, history.ends.get(timeline, ""))]
             if on_the_way:
                 return max(on_the_way)
     return ""
 
 
-def _names(ask: Ask, stanza: str, archive: repository.Archive, *folder: str) -> list[str] | None:
-    """Return what a directory of an archive holds, or None when it cannot be read."""
+def _list_names(
+    run_pgbackrest: RunPgbackrest, stanza: str, archive: repository.Archive, *folder: str
+) -> list[str] | None:
+    """Return the names in a directory of an archive, or None when it cannot be read."""
     place = "/".join(["archive", stanza, archive.name, *folder])
-    answer = ask(f"--repo={archive.repository}", "repo-ls", place)
-    return None if answer.failed else answer.out.split()
+    result = run_pgbackrest(f"--repo={archive.repository}", "repo-ls", place)
+    return None if result.failed else result.out.split()
 
 
-def _timelines(names: t.Iterable[str] | None) -> set[int]:
+def _parse_timelines(names: t.Iterable[str] | None) -> set[int]:
     found = (HISTORY.fullmatch(name) or FOLDER.fullmatch(name) for name in names or ())
     return {int(match[1], 16) for match in found if match}
 
@@ -166,4 +179,4 @@ def _is_folder(name: str, timeline: int) -> bool:
 
 
 def _begins_before(segment: str, end: str) -> bool:
-    return not end or repository.segment_start(segment) < repository.lsn(end)
+    return not end or repository.segment_start(segment) < repository.parse_lsn(end)

@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Run pgBackRest and PostgreSQL's programs as their user, and keep credentials out of what they say."""
+"""Run pgBackRest and PostgreSQL's programs as user postgres, and hide credentials in their output."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ SECRET = re.compile(r"^repo\d+-(?:s3-key|s3-key-secret|s3-token|cipher-pass)\s*=
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
-    """What a program answered."""
+class Result:
+    """Exit status and output of a program."""
 
     status: int
-    out: str
-    text: str  # both of its outputs
+    out: str  # standard output
+    text: str  # standard output and standard error
 
     @property
     def failed(self) -> bool:
-        """Whether it says so itself."""
+        """Whether the exit status is not 0."""
         return self.status != 0
 
 
 @contextlib.contextmanager
 def as_postgres() -> t.Iterator[None]:
-    """Have no more rights than postgres, whose directories may hold links to anybody's files; for root alone."""
+    """Switch root to the rights of postgres, because directories of postgres may contain links to any file."""
     if os.geteuid():
         yield
         return
@@ -53,7 +53,7 @@ def as_postgres() -> t.Iterator[None]:
 
 
 def become_postgres() -> None:
-    """Be postgres for good, where the caller is root."""
+    """Switch root permanently to user postgres."""
     if os.geteuid() == 0:
         user = pwd.getpwnam(USER)
         os.setgroups([])
@@ -61,11 +61,12 @@ def become_postgres() -> None:
         os.setuid(user.pw_uid)
 
 
-def run(argv: t.Sequence[str], hide: t.Iterable[str] = (), verdict: str = "") -> Answer:
-    """Run a program as postgres, also when the caller is root; never by a shell or su, which outlive a time limit.
+def run(argv: t.Sequence[str], hide: t.Iterable[str] = (), verdict: str = "") -> Result:
+    """Run a program as postgres, also when the caller is root.
 
-    With a verdict, a program that has said it and then does not end is ended: after an object that it cannot
-    decompress, `pgbackrest restore` waits long for a process of its own that is dead.
+    It is not run by a shell or su, because these would outlive a time limit. The strings in `hide` are removed from the
+    output. A program that has printed `verdict` and then does not end within 5 s is killed: when `pgbackrest restore`
+    cannot decompress an object, it waits a long time for its own dead process.
     """
     identity: dict[str, t.Any] = {"user": USER, "group": USER, "extra_groups": []} if os.geteuid() == 0 else {}
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -84,41 +85,41 @@ def run(argv: t.Sequence[str], hide: t.Iterable[str] = (), verdict: str = "") ->
         status = process.wait()
         out.seek(0)
         err.seek(0)
-        said, complained = (scrub(part.read().decode("utf-8", "replace"), hide) for part in (out, err))
-    return Answer(status, said, f"{said}\n{complained}".strip())
+        output, errors = (hide_secrets(part.read().decode("utf-8", "replace"), hide) for part in (out, err))
+    return Result(status, output, f"{output}\n{errors}".strip())
 
 
 def _end_after(process: subprocess.Popen[bytes], out: t.IO[bytes], verdict: str, grace: float = 5.0) -> None:
-    said = 0.0
+    printed_at = 0.0
     while process.poll() is None:
         time.sleep(0.1)
-        if not said and verdict.encode() in os.pread(out.fileno(), 1 << 20, 0):
-            said = time.monotonic()
-        if said and time.monotonic() - said > grace:
+        if not printed_at and verdict.encode() in os.pread(out.fileno(), 1 << 20, 0):
+            printed_at = time.monotonic()
+        if printed_at and time.monotonic() - printed_at > grace:
             os.killpg(process.pid, signal.SIGKILL)
             return
 
 
-def scrub(text: str, hide: t.Iterable[str]) -> str:
-    """Return the text without the secrets."""
+def hide_secrets(text: str, hide: t.Iterable[str]) -> str:
+    """Return the text with each secret replaced by "(hidden)"."""
     for secret in sorted(hide, key=len, reverse=True):
         text = text.replace(secret, "(hidden)")
     return text
 
 
-def secrets(path: str) -> list[str]:
-    """Return the credentials that a configuration holds."""
+def read_secrets(path: str) -> list[str]:
+    """Return the credentials in a pgBackRest configuration file."""
     with open(path, encoding="utf-8") as handle:
         return SECRET.findall(handle.read())
 
 
-def pgbackrest(config: str, stanza: str, *arguments: str) -> Answer:
-    """Run pgBackRest with a configuration."""
+def pgbackrest(config: str, stanza: str, *arguments: str) -> Result:
+    """Run pgBackRest with a configuration file and a stanza."""
     argv = ["pgbackrest", f"--config={config}", f"--stanza={stanza}", *arguments]
-    return run(argv, hide=secrets(config), verdict="ERROR: [" if "restore" in arguments else "")
+    return run(argv, hide=read_secrets(config), verdict="ERROR: [" if "restore" in arguments else "")
 
 
-def psql(query: str, socket: str, port: int, database: str = "postgres") -> Answer:
-    """Ask PostgreSQL over its socket; the answer is bare, columns by tabs."""
+def psql(query: str, socket: str, port: int, database: str = "postgres") -> Result:
+    """Run a query over the socket; the output has no header, and its columns are separated by tabs."""
     argv = ["psql", "-X", "-A", "-t", "-q", "-F", "\t", "-v", "ON_ERROR_STOP=1"]
     return run([*argv, "-h", socket, "-p", str(port), "-d", database, "-c", query])

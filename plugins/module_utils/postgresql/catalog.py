@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a running cluster holds, and the statements that change it: everything here talks to the server."""
+"""Read the objects of a running cluster and run the statements that change them: all functions query the server."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ansible_collections.vise.platform.plugins.module_utils.postgresql.objects i
     MAINTENANCE,
     PRIVILEGES,
     REWIND,
+    CurrentState,
     Database,
-    Found,
-    Inside,
+    DatabaseContent,
+    DesiredState,
     Role,
     Slot,
     Step,
-    Wanted,
 )
 
 try:
@@ -34,7 +34,7 @@ except ImportError:
 
 Connect = t.Callable[[str], t.Any]
 
-# A verifier is no password, but it is nobody's business either. The guard over the archive would have it read only.
+# Statements contain verifiers, therefore nothing is logged. The archive guard may set the cluster to read-only.
 OPTIONS = (
     "-c log_statement=none -c log_min_duration_statement=-1 -c log_min_error_statement=panic "
     "-c pg_stat_statements.track_utility=off -c search_path=pg_catalog -c default_transaction_read_only=off"
@@ -69,7 +69,7 @@ SCHEMAS = """
       AND NOT EXISTS (SELECT FROM pg_depend AS d
         WHERE d.classid = 'pg_namespace'::regclass AND d.objid = pg_namespace.oid AND d.deptype = 'e')
 """
-# What belongs to an extension is the extension's own.
+# Objects of an extension are excluded: the extension manages their privileges.
 OBJECTS = f"""
     SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, nspname, relname, g.rolname, acl.privilege_type
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -92,15 +92,15 @@ DEFAULTS = """
 
 
 class CatalogError(Exception):
-    """Something that the server did not answer or did not do, in words for the operator."""
+    """A query or statement that the server refused; the message is for the operator."""
 
 
-def connector(socket: str, port: int, stack: contextlib.ExitStack) -> Connect:
-    """Return a function that gives the one connection to a database, as user postgres through the socket."""
-    opened: dict[str, t.Any] = {}
+def make_connector(socket: str, port: int, stack: contextlib.ExitStack) -> Connect:
+    """Return a function that connects to a database as user postgres through the socket, once per database."""
+    connections: dict[str, t.Any] = {}
 
     def connect(database: str) -> t.Any:
-        if database not in opened:
+        if database not in connections:
             try:
                 with _as_postgres():
                     connection = psycopg2.connect(
@@ -109,92 +109,92 @@ def connector(socket: str, port: int, stack: contextlib.ExitStack) -> Connect:
             except (psycopg2.Error, KeyError) as error:
                 raise CatalogError(f"database {database}: {error}".strip()) from error
             stack.callback(connection.close)
-            opened[database] = connection
-        return opened[database]
+            connections[database] = connection
+        return connections[database]
 
     return connect
 
 
 @contextlib.contextmanager
 def _as_postgres() -> t.Iterator[None]:
-    """Be the user whom the server knows by the socket (peer), for as long as it takes to connect."""
-    before = os.geteuid()
+    """Switch the effective user to postgres, which the server authenticates through the socket (peer)."""
+    previous = os.geteuid()
     os.seteuid(pwd.getpwnam("postgres").pw_uid)
     try:
         yield
     finally:
-        os.seteuid(before)
+        os.seteuid(previous)
 
 
-def find(connect: Connect, wanted: Wanted) -> Found:
-    """Return what the cluster holds of what is described."""
-    rows = _rows(connect(MAINTENANCE), ROLES)
-    outside = _rows(connect(MAINTENANCE), DATABASES)
-    present = {row[0] for row in outside}
-    owners = {MAINTENANCE: "postgres", **{d["name"]: d["owner"] for d in wanted.databases if d["name"] in present}}
+def read_state(connect: Connect, desired: DesiredState) -> CurrentState:
+    """Return the current state of the described objects."""
+    rows = _fetch_rows(connect(MAINTENANCE), ROLES)
+    databases = _fetch_rows(connect(MAINTENANCE), DATABASES)
+    present = {row[0] for row in databases}
+    owners = {MAINTENANCE: "postgres", **{d["name"]: d["owner"] for d in desired.databases if d["name"] in present}}
     roles = {row[0]: Role(*row[1:]) for row in rows}
-    return Found(
+    return CurrentState(
         roles,
-        frozenset((role, member) for role, member in _rows(connect(MAINTENANCE), MEMBERS)),
+        frozenset((role, member) for role, member in _fetch_rows(connect(MAINTENANCE), MEMBERS)),
         {
-            name: _database(name, outside, _inside(connect(name), name, owner if owner in roles else ""))
+            name: _read_database(name, databases, _read_content(connect(name), name, owner if owner in roles else ""))
             for name, owner in owners.items()
         },
-        {name: Slot(lost) for name, lost in _rows(connect(MAINTENANCE), SLOTS)},
-        frozenset(name for (name,) in _rows(connect(MAINTENANCE), "SELECT name FROM pg_available_extensions")),
-        frozenset(name for (name,) in _rows(connect(MAINTENANCE), REWINDERS, ";".join(REWIND))),
+        {name: Slot(lost) for name, lost in _fetch_rows(connect(MAINTENANCE), SLOTS)},
+        frozenset(name for (name,) in _fetch_rows(connect(MAINTENANCE), "SELECT name FROM pg_available_extensions")),
+        frozenset(name for (name,) in _fetch_rows(connect(MAINTENANCE), REWINDERS, ";".join(REWIND))),
     )
 
 
-def _database(name: str, rows: t.Iterable[t.Sequence[t.Any]], inside: Inside) -> Database:
-    mine = [row for row in rows if row[0] == name]
-    grants = _sets((row[3], row[4]) for row in mine if row[4])
-    return Database(mine[0][1].strip('"'), mine[0][2], grants, inside)
+def _read_database(name: str, rows: t.Iterable[t.Sequence[t.Any]], content: DatabaseContent) -> Database:
+    own = [row for row in rows if row[0] == name]
+    grants = _group_values((row[3], row[4]) for row in own if row[4])
+    return Database(own[0][1].strip('"'), own[0][2], grants, content)
 
 
-def _inside(connection: t.Any, name: str, owner: str) -> Inside:
-    extensions = frozenset(row[0] for row in _rows(connection, "SELECT extname FROM pg_extension"))
+def _read_content(connection: t.Any, name: str, owner: str) -> DatabaseContent:
+    extensions = frozenset(row[0] for row in _fetch_rows(connection, "SELECT extname FROM pg_extension"))
     if name == MAINTENANCE:
-        return Inside(extensions)
+        return DatabaseContent(extensions)
     groups = {name + suffix for suffix in PRIVILEGES}
-    objects = _rows(connection, OBJECTS)
+    objects = _fetch_rows(connection, OBJECTS)
     grants = [((row[3], *row[:3]), row[4]) for row in objects if row[3] in groups]
-    grants += [((g, "SCHEMA", n, n), p) for n, g, p in _rows(connection, SCHEMA_GRANTS) if g in groups]
-    defaults = _rows(connection, DEFAULTS, f'"{owner}"') if owner else []
-    return Inside(
+    grants += [((g, "SCHEMA", n, n), p) for n, g, p in _fetch_rows(connection, SCHEMA_GRANTS) if g in groups]
+    defaults = _fetch_rows(connection, DEFAULTS, f'"{owner}"') if owner else []
+    return DatabaseContent(
         extensions,
-        tuple(sorted(row[0] for row in _rows(connection, SCHEMAS))),
+        tuple(sorted(row[0] for row in _fetch_rows(connection, SCHEMAS))),
         tuple(sorted({tuple(row[:3]) for row in objects})),
-        _sets(grants),
-        _sets(((group, kind), privilege) for kind, group, privilege in defaults if group in groups),
+        _group_values(grants),
+        _group_values(((group, kind), privilege) for kind, group, privilege in defaults if group in groups),
     )
 
 
-def _sets(pairs: t.Iterable[tuple[t.Any, str]]) -> dict[t.Any, frozenset[str]]:
-    found: dict[t.Any, set[str]] = {}
+def _group_values(pairs: t.Iterable[tuple[t.Any, str]]) -> dict[t.Any, frozenset[str]]:
+    grouped: dict[t.Any, set[str]] = {}
     for key, value in pairs:
-        found.setdefault(key, set()).add(value)
-    return {key: frozenset(values) for key, values in found.items()}
+        grouped.setdefault(key, set()).add(value)
+    return {key: frozenset(values) for key, values in grouped.items()}
 
 
-def _rows(connection: t.Any, query: str, *parameters: str) -> list[t.Any]:
+def _fetch_rows(connection: t.Any, query: str, *parameters: str) -> list[t.Any]:
     with connection.cursor() as cursor:
         cursor.execute(query, parameters or None)
         return list(cursor.fetchall())
 
 
-def execute(connect: Connect, steps: t.Iterable[Step]) -> None:
-    """Carry the steps out: neighbours in one database together or not at all."""
-    for (database, alone), group in itertools.groupby(steps, key=lambda step: (step.database, step.alone)):
+def execute_steps(connect: Connect, steps: t.Iterable[Step]) -> None:
+    """Run the steps; consecutive steps in one database share a transaction."""
+    for (database, autocommit), group in itertools.groupby(steps, key=lambda step: (step.database, step.autocommit)):
         connection = connect(database)
         connection.rollback()
-        connection.autocommit = alone
+        connection.autocommit = autocommit
         for step in group:
             try:
                 with connection.cursor() as cursor:
                     cursor.execute(step.sql)
             except psycopg2.Error as error:
                 raise CatalogError(f"{step.text}: {error.diag.message_primary}") from error
-        if not alone:
+        if not autocommit:
             connection.commit()
         connection.autocommit = False

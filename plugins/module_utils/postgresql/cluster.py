@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a host holds of a PostgreSQL cluster, and what may be done to it: values and pure functions."""
+"""State of a PostgreSQL cluster on a host, and the plans for changing it: values and pure functions without I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import json
 import re
 import typing as t
 
-# The role makes the cluster: a standby's is a copy of the primary's.
+# The module creates the cluster, because the cluster of a standby is a copy of the primary's.
 CREATECLUSTER = """\
 # Managed by Ansible: changes made here are taken back
 create_main_cluster = false
@@ -17,27 +17,27 @@ create_main_cluster = false
 
 
 class ClusterError(Exception):
-    """Something that must not or cannot be done, in words for the operator."""
+    """An operation that is refused or failed; the message is for the operator."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
-    """What a host holds of a cluster."""
+class HostState:
+    """State of one cluster on the host, as found by host.inspect_cluster."""
 
-    installed: bool = True
-    configured: bool = False  # Debian's directory below /etc/postgresql is there
+    installed: bool = True  # the server package of this version
+    configured: bool = False  # Debian's configuration directory in /etc/postgresql exists
     data: str = "none"  # none | primary | standby | damaged
-    system: str = ""  # the system identifier, the same in a primary and its standbys
+    system: str = ""  # system identifier; a primary and its standbys have the same one
     checksums: bool = True
-    fence: str = ""  # why it must not run, as promote_standby.yml has noted it
+    fence: str = ""  # reason why the cluster must not start, read from the fence file; empty: not fenced
     version: str = "17"
-    rewinding: bool = False  # a rewind was cut off, and what it has left is good for nothing
-    others: tuple[str, ...] = ()  # versions of which the host holds data that are not fenced
+    rewinding: bool = False  # an interrupted pg_rewind left the data directory unusable
+    others: tuple[str, ...] = ()  # other major versions that have data on this host and are not fenced
 
 
 @dataclasses.dataclass(frozen=True)
 class Upstream:
-    """What the primary that a standby wants to follow says of itself; empty when it does not answer."""
+    """Answer of the server that is described as the primary; `system` is empty when it does not answer."""
 
     system: str = ""
     is_primary: bool = True
@@ -45,162 +45,170 @@ class Upstream:
 
 @dataclasses.dataclass(frozen=True)
 class History:
-    """Where a primary's WAL comes from: its timeline, and where each earlier one was left for the next."""
+    """History of a primary's WAL: its timeline, and the LSN at which it left each earlier timeline."""
 
     timeline: int
-    left: t.Mapping[int, str] = dataclasses.field(default_factory=dict)
+    ends: t.Mapping[int, str] = dataclasses.field(default_factory=dict)  # earlier timeline: LSN where it was left
 
     def includes(self, timeline: int, lsn: str) -> bool:
-        """Whether a copy of that timeline, which is consistent from this position on, can follow the primary."""
+        """Return whether a copy of a timeline that is consistent from an LSN on can follow the primary."""
         if timeline == self.timeline:
             return True
-        return timeline in self.left and position(lsn) <= position(self.left[timeline])
+        return timeline in self.ends and parse_lsn(lsn) <= parse_lsn(self.ends[timeline])
 
 
-def left(text: str) -> dict[int, str]:
-    """Return from TIMELINE_HISTORY's answer where each earlier timeline was left for good.
+def parse_history(text: str) -> dict[int, str]:
+    """Parse a timeline history file; return the LSN at which the primary left each earlier timeline for good.
 
-    Whoever goes back twice leaves the second time before the first: the later, lower position counts for both.
+    After two restores to earlier points, the second one may branch off before the first: then the lower LSN, of the
+    later restore, counts for both timelines.
     """
     ends: dict[int, str] = {}
     lowest = ""
     for timeline, lsn in reversed(re.findall(r"(\d+)\t([0-9A-F]+/[0-9A-F]+)\t", text)):
-        lowest = min(lowest or lsn, lsn, key=position)
+        lowest = min(lowest or lsn, lsn, key=parse_lsn)
         ends[int(timeline)] = lowest
     return ends
 
 
-def backup_end(listed: str, began: str) -> tuple[int, str]:
-    """Return a backup's timeline and where it ended, from pgBackRest's list and START WAL LOCATION in its label.
+def find_backup_end(listed: str, began: str) -> tuple[int, str]:
+    """Return the timeline and the end LSN of a backup.
 
-    On another timeline one may have begun at the same position: the name of its first segment tells them apart. Raises
-    ClusterError for a backup that is not in the list.
+    `listed` is the JSON of `pgbackrest info`, `began` is START WAL LOCATION of the backup's label. A backup of another
+    timeline may have started at the same LSN, therefore the name of the first WAL segment must match, too. Raise
+    ClusterError when the list does not contain the backup.
     """
     start, _word, segment = began.removesuffix(")").partition(" (file ")
     for stanza in json.loads(listed):
         for backup in stanza["backup"]:
-            if backup["archive"]["start"] == segment and position(backup["lsn"]["start"]) == position(start):
+            if backup["archive"]["start"] == segment and parse_lsn(backup["lsn"]["start"]) == parse_lsn(start):
                 return int(segment[:8], 16), backup["lsn"]["stop"]
-    raise ClusterError(f"no list of backups says where the one that began at {began or 'an unknown position'} ended")
+    raise ClusterError(f"the list of backups has no backup that started at {began or 'an unknown position'}")
 
 
-def commits(text: str) -> int | None:
-    """Return how many transactions pg_waldump's statistics name; None when they name nothing at all."""
-    found = re.findall(r"^Transaction/(\w+) +(\d+) ", text, re.MULTILINE)
-    return sum(int(count) for name, count in found if name.startswith("COMMIT")) if "Total" in text else None
+def count_commits(text: str) -> int | None:
+    """Count the commits in the output of `pg_waldump --stats=record`; return None when it contains no statistics."""
+    matches = re.findall(r"^Transaction/(\w+) +(\d+) ", text, re.MULTILINE)
+    return sum(int(count) for name, count in matches if name.startswith("COMMIT")) if "Total" in text else None
 
 
 def initdb_options(version: str) -> list[str]:
-    """Return how a cluster of a version is made."""
-    # The builtin provider, since 17: what sorts text does not change with the system's libc, and breaks no index.
+    """Return initdb's options for a major version."""
+    # The builtin provider (since 17) keeps its sort order when libc is upgraded, so no index becomes corrupt.
     provider = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if int(version) >= 17 else []
     places = ["--encoding=UTF8", "--locale=C.UTF-8", *provider]
     return ["--data-checksums", *places, "--auth-local=peer", "--auth-host=reject"]
 
 
-def control(text: str) -> dict[str, str]:
-    """Return what pg_controldata has printed."""
+def parse_controldata(text: str) -> dict[str, str]:
+    """Parse the output of pg_controldata: label to value."""
     pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
     return {key.strip(): value.strip() for key, value in pairs}
 
 
-def plan_primary(found: Found, beside: str = "") -> list[str]:
-    """Return what is to do so that the host holds a primary; raises where that would be a second one."""
-    if found.fence:
+def plan_primary(current: HostState, upgrade_from: str = "") -> list[str]:
+    """Return the steps that make the host's cluster a primary; raise ClusterError where it could be a second one."""
+    if current.fence:
         raise ClusterError(
-            f"this host is fenced: {found.fence}. Where another one is the primary now, describe this one as a standby "
-            "and run rebuild_standby.yml; where nobody took its place, unfence_primary.yml lets it serve again"
+            f"this host is fenced: {current.fence}. If another host is the primary now, describe this one as a standby "
+            "and run rebuild_standby.yml. If no other host was promoted, run unfence_primary.yml"
         )
-    if found.data == "standby":
+    if current.data == "standby":
         raise ClusterError(
-            "this host holds a standby and is described as the primary: promote_standby.yml makes it one, or "
+            "this host has a standby but is described as the primary: run promote_standby.yml to promote it, or "
             "describe it as a standby"
         )
-    _refuse_damage(found)
-    if found.data == "none" and found.configured:
+    _refuse_damage(current)
+    if current.data == "none" and current.configured:
         raise ClusterError(
-            "the cluster is configured, but its data directory is empty or missing: bring the data back "
+            "the cluster is configured, but its data directory is empty or missing: restore the data "
             "(a mount, or restore_database.yml), or remove the cluster with pg_dropcluster"
         )
-    if found.data == "primary" and not found.checksums:
+    if current.data == "primary" and not current.checksums:
         raise ClusterError("the cluster has no data checksums: stop it and run pg_checksums --enable")
-    _refuse_other_versions(found, beside)
-    return ["create the cluster"] if found.data == "none" else _configuration(found)
+    _refuse_other_versions(current, upgrade_from)
+    return ["create the cluster"] if current.data == "none" else _configuration_steps(current)
 
 
-def plan_standby(found: Found, upstream: Upstream, rebuild: bool) -> list[str]:
-    """Return what is to do so that the host holds a standby; raises where a primary's data would be lost unasked."""
+def plan_standby(current: HostState, upstream: Upstream, rebuild: bool) -> list[str]:
+    """Return the steps that make the host's cluster a standby; raise ClusterError unless `rebuild` allows data loss."""
     if upstream.system and not upstream.is_primary:
-        raise ClusterError("the server that is named as primary is a standby itself")
-    same = not upstream.system or found.system == upstream.system
-    if found.data == "standby" and same and not rebuild:
-        return [*_configuration(found), *(["remove the fence"] if found.fence else [])]
-    if found.data != "none" and not rebuild:
-        _refuse_damage(found)
+        raise ClusterError("the server that is described as the primary is itself a standby")
+    same = not upstream.system or current.system == upstream.system
+    if current.data == "standby" and same and not rebuild:
+        return [*_configuration_steps(current), *(["remove the fence"] if current.fence else [])]
+    if current.data != "none" and not rebuild:
+        _refuse_damage(current)
         raise ClusterError(
-            f"the data directory holds a {found.data}'s data (system {found.system}), which the primary's copy would "
-            "replace: rebuild_standby.yml does that"
+            f"the data directory contains the data of a {current.data} (system {current.system}), which a copy of the "
+            "primary would replace: run rebuild_standby.yml to replace it"
         )
     if not upstream.system:
-        raise ClusterError("there is nothing to copy from")
-    _refuse_other_versions(found)
-    return [_way(found, same), *_configuration(found), *(["remove the fence"] if found.fence else [])]
+        raise ClusterError("the primary does not answer, so there is nothing to copy")
+    _refuse_other_versions(current)
+    return [_data_step(current, same), *_configuration_steps(current), *(["remove the fence"] if current.fence else [])]
 
 
-def plan_unfenced(found: Found, active: bool) -> list[str]:
-    """Return what is to do so that a primary that was fenced serves again; raises where it has lost its place."""
-    if found.data != "primary":
-        raise ClusterError("this host holds no primary's data: rebuild_standby.yml makes a standby of it")
-    if found.others:
-        raise ClusterError(f"PostgreSQL {found.others[0]} took its place on this host: see upgrade_postgresql.yml")
-    return [*(["remove the fence"] if found.fence else []), *([] if active else ["start the primary"])]
+def plan_unfence(current: HostState, active: bool) -> list[str]:
+    """Return the steps that put a fenced primary back into service; raise ClusterError where it was replaced."""
+    if current.data != "primary":
+        raise ClusterError("this host has no data of a primary: run rebuild_standby.yml to make it a standby")
+    if current.others:
+        raise ClusterError(f"PostgreSQL {current.others[0]} replaced it on this host: see upgrade_postgresql.yml")
+    return [*(["remove the fence"] if current.fence else []), *([] if active else ["start the primary"])]
 
 
-def _way(found: Found, same: bool) -> str:
-    """Return how the data of a standby come about; 15 rewinds to nothing when its primary was promoted just now."""
-    rewinds = found.data == "primary" and same and found.checksums and not found.rewinding and int(found.version) >= 16
+def _data_step(current: HostState, same: bool) -> str:
+    """Return the step that gets a standby's data; pg_rewind 15 finds nothing to do directly after a promotion."""
+    rewinds = (
+        current.data == "primary"
+        and same
+        and current.checksums
+        and not current.rewinding
+        and int(current.version) >= 16
+    )
     return "rewind to the primary" if rewinds else "copy the primary"
 
 
-def _configuration(found: Found) -> list[str]:
-    return [] if found.configured else ["configure the cluster"]
+def _configuration_steps(current: HostState) -> list[str]:
+    return [] if current.configured else ["configure the cluster"]
 
 
-def _refuse_other_versions(found: Found, beside: str = "") -> None:
-    others = [version for version in found.others if version != beside]
-    if found.data == "none" and others:
+def _refuse_other_versions(current: HostState, upgrade_from: str = "") -> None:
+    others = [version for version in current.others if version != upgrade_from]
+    if current.data == "none" and others:
         raise ClusterError(
-            f"this host holds data of PostgreSQL {others[0]}, and {found.version} would begin empty beside them: run "
+            f"this host has data of PostgreSQL {others[0]}, and a new cluster of {current.version} would be empty: run "
             f"upgrade_postgresql.yml, or describe the version as {others[0]}"
         )
 
 
-def _refuse_damage(found: Found) -> None:
-    if found.data == "damaged":
-        raise ClusterError("the data directory is not empty and holds no cluster that pg_controldata can read")
+def _refuse_damage(current: HostState) -> None:
+    if current.data == "damaged":
+        raise ClusterError("the data directory is not empty, but pg_controldata cannot read a cluster in it")
 
 
-def lost(fenced_at: str, received: str) -> int | None:
-    """Return how many bytes of WAL the standby lacks; None when the old primary's last position is not known."""
+def count_missing_bytes(fenced_at: str, received: str) -> int | None:
+    """Return how many bytes of the old primary's WAL the standby lacks; None when the end of that WAL is unknown."""
     if not fenced_at:
         return None
-    return max(0, position(fenced_at) - position(received))
+    return max(0, parse_lsn(fenced_at) - parse_lsn(received))
 
 
-def position(lsn: str) -> int:
-    """Return a log sequence number as a number of bytes."""
+def parse_lsn(lsn: str) -> int:
+    """Return an LSN such as 0/3000148 as a number of bytes."""
     high, low = lsn.split("/")
     return (int(high, 16) << 32) + int(low, 16)
 
 
-def last_position(text: str) -> str:
-    """Return the last log sequence number that pg_waldump's complaint about the end of WAL names."""
-    found = re.findall(r"\b[0-9A-F]{1,8}/[0-9A-F]{1,8}\b", text)
-    return found[-1] if found else ""
+def find_last_lsn(text: str) -> str:
+    """Return the last LSN in pg_waldump's error message about the end of the WAL; empty when there is none."""
+    matches = re.findall(r"\b[0-9A-F]{1,8}/[0-9A-F]{1,8}\b", text)
+    return matches[-1] if matches else ""
 
 
-def conninfo(primary: t.Mapping[str, t.Any]) -> str:
-    """Return the connection to the primary without its password."""
+def build_conninfo(primary: t.Mapping[str, t.Any]) -> str:
+    """Return the connection string for the primary, without the password."""
     fields = {
         "host": primary["host"],
         "port": primary["port"],
@@ -215,16 +223,16 @@ def conninfo(primary: t.Mapping[str, t.Any]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Standby:
-    """What a running standby says of itself and of whom it follows."""
+    """State of a running standby, and the address of its primary."""
 
-    host: str
-    port: int
-    received: str  # how far it has the primary's WAL
-    seconds: int | None  # since the last commit that it has; None when it has seen none
+    host: str  # of the primary
+    port: int  # of the primary
+    received: str  # LSN up to which it has the primary's WAL
+    seconds: int | None  # since the last commit that was replayed; None when there was none
 
 
-def followed(conninfo_text: str) -> tuple[str, int]:
-    """Return host and port that a standby's primary_conninfo names."""
+def parse_primary_conninfo(conninfo_text: str) -> tuple[str, int]:
+    """Return the host and the port in a standby's primary_conninfo."""
     fields = dict(word.split("=", 1) for word in conninfo_text.split() if "=" in word)
     return fields.get("host", ""), int(fields.get("port", "5432"))
 
@@ -232,21 +240,21 @@ def followed(conninfo_text: str) -> tuple[str, int]:
 def refusal_to_promote(
     standby: Standby, answers: bool, fenced_at: str, gone: bool, lost_bytes: int | None, accepted: int
 ) -> str:
-    """Return why the standby must not be promoted, or nothing."""
+    """Return why the standby must not be promoted; empty when it may be."""
     if answers:
         return (
-            f"the old primary still answers at {standby.host} port {standby.port}: fence it first, by "
+            f"the old primary still answers at {standby.host} port {standby.port}: fence it first, by running "
             "promote_standby.yml without promote_old_primary_gone"
         )
     if not fenced_at and not gone:
         return (
-            "the old primary was not fenced: its host must be reachable, or be gone and stay away, which "
-            "promote_standby.yml -e promote_old_primary_gone=HOST says"
+            "the old primary was not fenced: its host must be reachable, or it must be gone and stay off; then run "
+            "promote_standby.yml -e promote_old_primary_gone=HOST"
         )
     if lost_bytes is not None and lost_bytes > accepted:
         return (
-            f"the old primary has {lost_bytes} bytes of WAL that this standby lacks: it ends at {fenced_at}, here "
-            f"it is known up to {standby.received}. promote_standby.yml -e promote_accept_lost_bytes={lost_bytes} "
-            "accepts that loss; where the old primary is fenced, unfence_primary.yml lets it serve again"
+            f"the old primary has {lost_bytes} bytes of WAL that this standby lacks: its WAL ends at {fenced_at}, the "
+            f"standby has received up to {standby.received}. To accept this loss, run promote_standby.yml "
+            f"-e promote_accept_lost_bytes={lost_bytes}. To keep the fenced old primary, run unfence_primary.yml"
         )
     return ""

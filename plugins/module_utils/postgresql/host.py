@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a PostgreSQL cluster is on a Debian host: everything here does I/O, nothing decides."""
+"""Read and change a PostgreSQL cluster on a Debian host: all functions do I/O; the decisions are in cluster.py."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ import typing as t
 from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster import (
     CREATECLUSTER,
     ClusterError,
-    Found,
     History,
+    HostState,
     Standby,
     Upstream,
-    backup_end,
-    commits,
-    conninfo,
-    control,
-    followed,
+    build_conninfo,
+    count_commits,
+    find_backup_end,
+    find_last_lsn,
     initdb_options,
-    last_position,
-    left,
-    position,
+    parse_controldata,
+    parse_history,
+    parse_lsn,
+    parse_primary_conninfo,
 )
 
 CREATECLUSTER_FILE = "/etc/postgresql-common/createcluster.d/vise.conf"
@@ -37,7 +37,7 @@ Run = t.Callable[[t.Sequence[str], t.Mapping[str, str]], tuple[int, str, str]]
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """Debian's places of a cluster."""
+    """A cluster of Debian's postgresql-common: its paths, its unit, and how programs are run for it."""
 
     version: str
     name: str
@@ -55,18 +55,18 @@ class Cluster:
         return os.path.join(self.root, "etc/postgresql", self.version, self.name)
 
     @property
-    def creating(self) -> str:
-        """The marker of a cluster that is being made: what lies in its places is nobody's data yet."""
+    def creation_marker(self) -> str:
+        """Path of a marker that exists while the cluster is created: until it is removed, the files are incomplete."""
         return os.path.join(self.root, "var/lib/postgresql", f".vise-creating-{self.version}-{self.name}")
 
     @property
-    def rewinding(self) -> str:
-        """The marker of data that are being rewound: cut off, they are nobody's."""
+    def rewind_marker(self) -> str:
+        """Path of a marker that exists while pg_rewind runs: after an interruption, the data are unusable."""
         return self.data + ".vise-rewinding"
 
     @property
-    def fence(self) -> str:
-        """The marker that keeps the unit from starting."""
+    def fence_file(self) -> str:
+        """Path of the fence file, which keeps the unit from starting; it contains the reason."""
         return os.path.join(self.root, "etc/vise", f"postgresql-{self.version}-{self.name}.fenced")
 
     @property
@@ -75,24 +75,24 @@ class Cluster:
         return f"postgresql@{self.version}-{self.name}.service"
 
     def program(self, name: str) -> str:
-        """Return a program of this version."""
+        """Return the path of a PostgreSQL program of this version."""
         return os.path.join(self.root, "usr/lib/postgresql", self.version, "bin", name)
 
     def call(self, argv: t.Sequence[str], **environment: str) -> str:
-        """Run a command; return what it printed, raise when it fails."""
+        """Run a command; return its standard output, raise ClusterError when it fails."""
         status, out, err = self.run(argv, environment)
         if status:
             raise ClusterError(f"`{' '.join(argv)}` failed (exit {status}): {(err or out).strip()[-2000:]}")
         return out.strip()
 
     def call_as_postgres(self, argv: t.Sequence[str], **environment: str) -> str:
-        """Run a command as the database's user."""
+        """Run a command as user postgres."""
         return self.call(["runuser", "-u", "postgres", "--", *argv], **environment)
 
 
 @contextlib.contextmanager
-def locked(cluster: Cluster) -> t.Iterator[None]:
-    """Let one run at a time work. What a killed controller has started goes on on the host, and is waited for."""
+def lock(cluster: Cluster) -> t.Iterator[None]:
+    """Hold the lock that lets one module run at a time; wait for a run that outlived its killed controller."""
     directory = os.path.join(cluster.root, "var/lib/vise")
     os.makedirs(directory, mode=0o755, exist_ok=True)
     with open(os.path.join(directory, ".postgresql-cluster.lock"), "w", encoding="utf-8") as handle:
@@ -100,8 +100,8 @@ def locked(cluster: Cluster) -> t.Iterator[None]:
         yield
 
 
-def installed(cluster: Cluster) -> bool:
-    """Whether the server is there whole; while its package is being unpacked its programs exist already."""
+def is_installed(cluster: Cluster) -> bool:
+    """Return whether the server is installed completely; programs already exist while dpkg unpacks the package."""
     if not os.path.exists(cluster.program("postgres")):
         return False
     package = f"postgresql-{cluster.version}"
@@ -109,91 +109,94 @@ def installed(cluster: Cluster) -> bool:
     return out.strip() == "installed"
 
 
-def find(cluster: Cluster) -> Found:
-    """Return what the host holds."""
-    half_made = os.path.exists(cluster.creating)
-    found = Found(
-        installed=installed(cluster),
-        configured=not half_made and os.path.exists(os.path.join(cluster.config, "postgresql.conf")),
-        fence=_text(cluster.fence).strip(),
+def inspect(cluster: Cluster) -> HostState:
+    """Return the state of the cluster on this host."""
+    incomplete = os.path.exists(cluster.creation_marker)
+    current = HostState(
+        installed=is_installed(cluster),
+        configured=not incomplete and os.path.exists(os.path.join(cluster.config, "postgresql.conf")),
+        fence=_read_text(cluster.fence_file).strip(),
         version=cluster.version,
-        rewinding=os.path.exists(cluster.rewinding),
-        others=others(cluster),
+        rewinding=os.path.exists(cluster.rewind_marker),
+        others=find_other_versions(cluster),
     )
-    if half_made or not _entries(cluster.data):
-        return found
+    if incomplete or not _list_directory(cluster.data):
+        return current
     status, out, _err = cluster.run([cluster.program("pg_controldata"), cluster.data], {"LC_ALL": "C"})
-    facts = control(out)
+    facts = parse_controldata(out)
     if status or "Database system identifier" not in facts:
-        return dataclasses.replace(found, data="damaged")
+        return dataclasses.replace(current, data="damaged")
     standby = os.path.exists(os.path.join(cluster.data, "standby.signal"))
     return dataclasses.replace(
-        found,
+        current,
         data="standby" if standby else "primary",
         system=facts["Database system identifier"],
         checksums=facts.get("Data page checksum version", "0") != "0",
     )
 
 
-def others(cluster: Cluster) -> tuple[str, ...]:
-    """Return the other versions of which the host holds data that may run."""
-    versions = sorted(name for name in _entries(os.path.dirname(os.path.dirname(cluster.data))) if name.isdigit())
+def find_other_versions(cluster: Cluster) -> tuple[str, ...]:
+    """Return the other major versions that have data on this host and are not fenced."""
+    parent = os.path.dirname(os.path.dirname(cluster.data))
+    versions = sorted(name for name in _list_directory(parent) if name.isdigit())
     clusters = [dataclasses.replace(cluster, version=version) for version in versions if version != cluster.version]
     return tuple(
         other.version
         for other in clusters
-        if os.path.exists(os.path.join(other.data, "PG_VERSION")) and not os.path.exists(other.fence)
+        if os.path.exists(os.path.join(other.data, "PG_VERSION")) and not os.path.exists(other.fence_file)
     )
 
 
-def ask(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> tuple[Upstream, str]:
-    """Return what the named primary says of itself, and why it says nothing."""
+def query_primary(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> tuple[Upstream, str]:
+    """Query the described primary; return its answer and, when it does not answer, the error."""
     try:
-        identity, in_hot_standby = replicate(cluster, primary, "IDENTIFY_SYSTEM", "SHOW in_hot_standby").splitlines()
+        answer = run_replication_commands(cluster, primary, "IDENTIFY_SYSTEM", "SHOW in_hot_standby")
+        identity, in_hot_standby = answer.splitlines()
     except ClusterError as error:
         return Upstream(), str(error)
     return Upstream(identity.split("|")[0], in_hot_standby == "off"), ""
 
 
-def replicate(cluster: Cluster, primary: t.Mapping[str, t.Any], *commands: str) -> str:
-    """Return what the primary answers to commands of the replication protocol."""
-    argv = [cluster.program("psql"), "-XAtw", "-d", conninfo(primary) + " replication=true"]
+def run_replication_commands(cluster: Cluster, primary: t.Mapping[str, t.Any], *commands: str) -> str:
+    """Run commands of the replication protocol on the primary; return its output."""
+    argv = [cluster.program("psql"), "-XAtw", "-d", build_conninfo(primary) + " replication=true"]
     argv += [word for command in commands for word in ("-c", command)]
     return cluster.call_as_postgres(argv, PGPASSWORD=primary["password"])
 
 
-def history(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> History:
-    """Return where the primary's WAL comes from."""
-    timeline = int(replicate(cluster, primary, "IDENTIFY_SYSTEM").split("|")[1])
-    text = replicate(cluster, primary, f"TIMELINE_HISTORY {timeline}") if timeline > 1 else ""
-    return History(timeline, left(text))
+def read_history(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> History:
+    """Return the history of the primary's WAL."""
+    timeline = int(run_replication_commands(cluster, primary, "IDENTIFY_SYSTEM").split("|")[1])
+    text = run_replication_commands(cluster, primary, f"TIMELINE_HISTORY {timeline}") if timeline > 1 else ""
+    return History(timeline, parse_history(text))
 
 
-def keep_slot(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> None:
-    """Make the slot that keeps WAL for this host: a restored primary has none of those that it had."""
-    if not replicate(cluster, primary, f"READ_REPLICATION_SLOT {primary['slot']}").startswith("physical"):
-        replicate(cluster, primary, f"CREATE_REPLICATION_SLOT {primary['slot']} PHYSICAL (RESERVE_WAL)")
+def ensure_slot(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> None:
+    """Create the slot that retains WAL for this host if it is missing: a restored primary has lost its slots."""
+    slot = run_replication_commands(cluster, primary, f"READ_REPLICATION_SLOT {primary['slot']}")
+    if not slot.startswith("physical"):
+        run_replication_commands(cluster, primary, f"CREATE_REPLICATION_SLOT {primary['slot']} PHYSICAL (RESERVE_WAL)")
 
 
-def given_up(cluster: Cluster, past: History) -> str:
-    """Say what a former primary has committed since the primary left its history; nothing where that is nothing."""
-    facts = control(cluster.call([cluster.program("pg_controldata"), cluster.data], LC_ALL="C"))
+def describe_discarded_transactions(cluster: Cluster, past: History) -> str:
+    """Describe what a former primary committed after the current primary left its timeline; empty for nothing."""
+    facts = parse_controldata(cluster.call([cluster.program("pg_controldata"), cluster.data], LC_ALL="C"))
     timeline = facts["Latest checkpoint's TimeLineID"]
-    start = past.left.get(int(timeline), "")
-    if int(timeline) == past.timeline or (start and position(end_of_wal(cluster)) <= position(start)):
+    start = past.ends.get(int(timeline), "")
+    if int(timeline) == past.timeline or (start and parse_lsn(find_end_of_wal(cluster)) <= parse_lsn(start)):
         return ""
     argv = [cluster.program("pg_waldump"), "--stats=record", "-p", os.path.join(cluster.data, "pg_wal")]
-    # It ends with an error where the WAL does, and has counted by then.
+    # pg_waldump exits with an error at the end of the WAL, after it has counted.
     _status, out, _err = cluster.run([*argv, "-t", timeline, "-s", start or "0/0"], {"LC_ALL": "C"})
-    count = commits(out)
+    count = count_commits(out)
     if count == 0:
         return ""
     number = "an unknown number of" if count is None else count
-    return f"give up {number} transactions that this host alone has committed, after {start or 'an unknown position'}"
+    return f"discard {number} transactions that only this host has committed, after {start or 'an unknown position'}"
 
 
-def resources(cluster: Cluster) -> dict[str, int]:
-    """Return what the settings are derived from, in MB: memory, cores and the disk of the data directory."""
+def measure_resources(cluster: Cluster) -> dict[str, int]:
+    """Return memory in MB, cores and size of the data directory's disk in MB, from which settings are derived."""
     with open("/proc/meminfo", encoding="ascii") as handle:
         memory = next(int(line.split()[1]) for line in handle if line.startswith("MemTotal:")) // 1024
     place = cluster.data
@@ -203,8 +206,8 @@ def resources(cluster: Cluster) -> dict[str, int]:
     return {"memory_mb": memory, "cores": os.cpu_count() or 1, "disk_mb": disk.f_frsize * disk.f_blocks // 1024**2}
 
 
-def before_packages(root: str = "/") -> None:
-    """Keep Debian's package from making a cluster of its own when it is installed."""
+def disable_default_cluster(root: str = "/") -> None:
+    """Configure postgresql-common so that installing the package creates no cluster."""
     path = os.path.join(root, CREATECLUSTER_FILE.lstrip("/"))
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     with open(path, "w", encoding="utf-8") as handle:
@@ -213,19 +216,19 @@ def before_packages(root: str = "/") -> None:
 
 
 def create(cluster: Cluster) -> None:
-    """Make an empty cluster; what a killed run has left of one goes first."""
-    before_packages(cluster.root)
-    if os.path.exists(cluster.creating):
+    """Create an empty cluster; first remove an incomplete one of a killed run."""
+    disable_default_cluster(cluster.root)
+    if os.path.exists(cluster.creation_marker):
         for left_over in (cluster.data, cluster.config):
             shutil.rmtree(left_over, ignore_errors=True)
-    os.makedirs(os.path.dirname(cluster.creating), mode=0o755, exist_ok=True)
-    _put(cluster.creating, "")
+    os.makedirs(os.path.dirname(cluster.creation_marker), mode=0o755, exist_ok=True)
+    _write_file(cluster.creation_marker, "")
     cluster.call(["pg_createcluster", cluster.version, cluster.name, "--", *initdb_options(cluster.version)])
-    os.unlink(cluster.creating)
+    os.unlink(cluster.creation_marker)
 
 
 def stop(cluster: Cluster) -> None:
-    """Stop the server, also one that somebody has started past its unit."""
+    """Stop the server, also one that was started without its unit."""
     cluster.call(["systemctl", "stop", cluster.unit])
     control_program = [cluster.program("pg_ctl"), "-D", cluster.data]
     status, _out, _err = cluster.run(["runuser", "-u", "postgres", "--", *control_program, "status"], {})
@@ -234,38 +237,38 @@ def stop(cluster: Cluster) -> None:
 
 
 def rewind(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> None:
-    """Take back what a former primary has that the primary has not, and bring what it lacks."""
-    _put(cluster.rewinding, "")
+    """Run pg_rewind: discard the former primary's own transactions and fetch the changes of the current primary."""
+    _write_file(cluster.rewind_marker, "")
     argv = [cluster.program("pg_rewind"), f"--target-pgdata={cluster.data}"]
-    # It begins with the recovery of a cluster that has crashed.
+    # pg_rewind first runs crash recovery if the cluster crashed, which needs the configuration.
     argv += [f"--config-file={os.path.join(cluster.config, 'postgresql.conf')}"]
-    argv += [f"--source-server={conninfo(primary)} dbname=postgres"]
+    argv += [f"--source-server={build_conninfo(primary)} dbname=postgres"]
     cluster.call_as_postgres(argv, PGPASSWORD=primary["password"])
     cluster.call_as_postgres(["touch", os.path.join(cluster.data, "standby.signal")])
-    os.unlink(cluster.rewinding)
+    os.unlink(cluster.rewind_marker)
 
 
-def restore(cluster: Cluster, primary: t.Mapping[str, t.Any], system: str, past: History, fresh: str) -> str:
-    """Make a copy by the primary's own command for that, from a backup; return why there is none, or nothing."""
+def restore_backup(cluster: Cluster, primary: t.Mapping[str, t.Any], system: str, past: History, fresh: str) -> str:
+    """Restore a backup to the directory `fresh` by the primary's restore command; return why that failed, or ''."""
     cluster.call(["install", "-d", "-o", "postgres", "-g", "postgres", "-m", "0700", fresh])
     try:
         cluster.call_as_postgres([word.replace("{data}", fresh) for word in primary["restore"]])
-        found = control(cluster.call([cluster.program("pg_controldata"), fresh], LC_ALL="C"))
-        began = control(_text(os.path.join(fresh, "backup_label"))).get("START WAL LOCATION", "")
-        timeline, end = backup_end(cluster.call_as_postgres(primary["backups"]), began)
+        controldata = parse_controldata(cluster.call([cluster.program("pg_controldata"), fresh], LC_ALL="C"))
+        began = parse_controldata(_read_text(os.path.join(fresh, "backup_label"))).get("START WAL LOCATION", "")
+        timeline, end = find_backup_end(cluster.call_as_postgres(primary["backups"]), began)
     except ClusterError as error:
         return str(error)
-    if found.get("Database system identifier") != system:
-        return "the backup is of another cluster"
-    # As after a restore to a moment before the newest backup or amid it. pgBackRest looks only where it began, and
-    # takes the positions of the history as they are.
-    return "" if past.includes(timeline, end) else "the newest backup has what the primary went back behind"
+    if controldata.get("Database system identifier") != system:
+        return "the backup belongs to another cluster"
+    # A restore to a point before or during the newest backup discards part of this backup. pgBackRest checks only where
+    # the backup started, and takes the LSNs of the history as they are.
+    return "" if past.includes(timeline, end) else "the newest backup contains WAL that a restore discarded"
 
 
-def copy(cluster: Cluster, primary: t.Mapping[str, t.Any], system: str, past: History) -> str:
-    """Make the data directory a copy of the primary's; return why it is not from a backup, where one was wanted.
+def copy_primary(cluster: Cluster, primary: t.Mapping[str, t.Any], system: str, past: History) -> str:
+    """Replace the data directory by a copy of the primary's, from a backup if a restore command is given.
 
-    It is complete before it takes the place of what was there.
+    The old data are replaced only when the copy is complete. Return why the backup could not be used, or ''.
     """
     fresh, old = cluster.data + ".vise-new", cluster.data + ".vise-old"
     parent = os.path.dirname(cluster.data)
@@ -274,10 +277,10 @@ def copy(cluster: Cluster, primary: t.Mapping[str, t.Any], system: str, past: Hi
     os.chown(parent, user.pw_uid, user.pw_gid)
     for left_over in (fresh, old):
         shutil.rmtree(left_over, ignore_errors=True)
-    why = restore(cluster, primary, system, past, fresh) if primary["restore"] else ""
+    why = restore_backup(cluster, primary, system, past, fresh) if primary["restore"] else ""
     if why or not primary["restore"]:
         shutil.rmtree(fresh, ignore_errors=True)
-        # A standby that still follows holds the slot.
+        # A standby that still replicates occupies the slot.
         stop(cluster)
         _base_backup(cluster, primary, fresh)
     cluster.call_as_postgres(["touch", os.path.join(fresh, "standby.signal")])
@@ -287,12 +290,12 @@ def copy(cluster: Cluster, primary: t.Mapping[str, t.Any], system: str, past: Hi
     os.rename(fresh, cluster.data)
     shutil.rmtree(old, ignore_errors=True)
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(cluster.rewinding)
+        os.unlink(cluster.rewind_marker)
     return why
 
 
 def _base_backup(cluster: Cluster, primary: t.Mapping[str, t.Any], fresh: str) -> None:
-    argv = [cluster.program("pg_basebackup"), "-d", conninfo(primary), "-D", fresh, "--no-password"]
+    argv = [cluster.program("pg_basebackup"), "-d", build_conninfo(primary), "-D", fresh, "--no-password"]
     argv += ["--wal-method=stream", f"--slot={primary['slot']}", "--checkpoint=fast"]
     try:
         cluster.call_as_postgres(argv, PGPASSWORD=primary["password"])
@@ -302,7 +305,7 @@ def _base_backup(cluster: Cluster, primary: t.Mapping[str, t.Any], fresh: str) -
 
 
 def configure(cluster: Cluster) -> None:
-    """Make Debian's configuration for data that are there; it starts from PostgreSQL's own samples."""
+    """Create Debian's configuration for existing data, from PostgreSQL's sample files."""
     for name in ("postgresql.conf", "pg_hba.conf", "pg_ident.conf"):
         sample = os.path.join(cluster.root, "usr/share/postgresql", cluster.version, name + ".sample")
         mine = os.path.join(cluster.data, name)
@@ -311,9 +314,9 @@ def configure(cluster: Cluster) -> None:
 
 
 def fence(cluster: Cluster, why: str) -> None:
-    """Stop the cluster and keep it from starting, across reboots, by three locks of which each is enough."""
-    os.makedirs(os.path.dirname(cluster.fence), mode=0o755, exist_ok=True)
-    with open(cluster.fence, "w", encoding="utf-8") as handle:
+    """Stop the cluster and prevent its start, across reboots, by the fence file, start.conf and a masked unit."""
+    os.makedirs(os.path.dirname(cluster.fence_file), mode=0o755, exist_ok=True)
+    with open(cluster.fence_file, "w", encoding="utf-8") as handle:
         handle.write(why + "\n")
         handle.flush()
         os.fsync(handle.fileno())
@@ -323,19 +326,19 @@ def fence(cluster: Cluster, why: str) -> None:
 
 
 def unfence(cluster: Cluster) -> None:
-    """Let the cluster start again."""
+    """Remove the fence so that the cluster can start again."""
     cluster.call(["systemctl", "unmask", cluster.unit])
     _start_conf(cluster, "auto")
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(cluster.fence)
+        os.unlink(cluster.fence_file)
 
 
 def _start_conf(cluster: Cluster, mode: str) -> None:
-    _put(os.path.join(cluster.config, "start.conf"), f"{mode}\n")
+    _write_file(os.path.join(cluster.config, "start.conf"), f"{mode}\n")
 
 
-def _put(path: str, text: str) -> None:
-    """Write a file in a directory of postgres', in the place of what lies there, which may be a link to root's."""
+def _write_file(path: str, text: str) -> None:
+    """Create or replace a file in a directory of user postgres, which may contain a link to a file of root."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
@@ -345,14 +348,14 @@ def _put(path: str, text: str) -> None:
         os.fsync(handle.fileno())
 
 
-def _entries(path: str) -> list[str]:
+def _list_directory(path: str) -> list[str]:
     try:
         return [entry for entry in os.listdir(path) if entry != "lost+found"]
     except FileNotFoundError:
         return []
 
 
-def _text(path: str) -> str:
+def _read_text(path: str) -> str:
     try:
         with open(path, encoding="utf-8") as handle:
             return handle.read()
@@ -360,43 +363,43 @@ def _text(path: str) -> str:
         return ""
 
 
-def end_of_wal(cluster: Cluster) -> str:
-    """Return where the WAL of a stopped cluster ends; nothing where there is none that can be read."""
+def find_end_of_wal(cluster: Cluster) -> str:
+    """Return the LSN at which the WAL of a stopped cluster ends; empty when it cannot be read."""
     status, out, _err = cluster.run([cluster.program("pg_controldata"), cluster.data], {"LC_ALL": "C"})
-    facts = control(out)
+    facts = parse_controldata(out)
     checkpoint = facts.get("Latest checkpoint location", "")
     if status or facts.get("Database cluster state") == "shut down":
         return checkpoint
-    # It crashed: its WAL goes on behind the last checkpoint, up to the first record that cannot be read.
+    # After a crash, the WAL continues after the last checkpoint, up to the first record that cannot be read.
     argv = [cluster.program("pg_waldump"), "--quiet", "-p", os.path.join(cluster.data, "pg_wal")]
     argv += ["-t", facts["Latest checkpoint's TimeLineID"], "-s", checkpoint]
     _status, _out, err = cluster.run(argv, {"LC_ALL": "C"})
-    return last_position(err) or checkpoint
+    return find_last_lsn(err) or checkpoint
 
 
-def ask_server(cluster: Cluster, port: int, query: str) -> str:
-    """Return what the server on this host answers to user postgres."""
+def query_server(cluster: Cluster, port: int, query: str) -> str:
+    """Run a query as user postgres on the server of this host; return its output."""
     argv = [cluster.program("psql"), "-XAtw", "-h", "/run/postgresql", "-p", str(port), "-d", "postgres"]
     return cluster.call_as_postgres([*argv, "-v", "ON_ERROR_STOP=1", "-c", query])
 
 
-def standby(cluster: Cluster, port: int) -> Standby | None:
-    """Return what the standby on this host says of itself; None when it is a primary."""
-    if ask_server(cluster, port, "SELECT pg_is_in_recovery()") == "f":
+def read_standby(cluster: Cluster, port: int) -> Standby | None:
+    """Return the state of the standby on this host; None when the server is a primary."""
+    if query_server(cluster, port, "SELECT pg_is_in_recovery()") == "f":
         return None
     query = """
         SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()),
           ceil(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())),
           current_setting('primary_conninfo')
     """
-    received, seconds, conninfo_text = ask_server(cluster, port, query).split("|", 2)
-    address, primary_port = followed(conninfo_text)
+    received, seconds, conninfo_text = query_server(cluster, port, query).split("|", 2)
+    address, primary_port = parse_primary_conninfo(conninfo_text)
     return Standby(address, primary_port, received, int(seconds) if seconds else None)
 
 
 def promote(cluster: Cluster, port: int) -> None:
-    """Make the standby on this host the primary, and wait until it is."""
-    if ask_server(cluster, port, "SELECT pg_promote(true, 120)") != "t":
-        raise ClusterError("the standby did not become a primary within 120 s; see its log")
-    # Until then the control file names the old timeline, and a backup would refuse to begin.
-    ask_server(cluster, port, "CHECKPOINT")
+    """Promote the standby on this host and wait up to 120 s until it is the primary."""
+    if query_server(cluster, port, "SELECT pg_promote(true, 120)") != "t":
+        raise ClusterError("the standby did not become a primary within 120 s; see the server's log")
+    # Until a checkpoint, the control file names the old timeline, and a backup would refuse to start.
+    query_server(cluster, port, "CHECKPOINT")

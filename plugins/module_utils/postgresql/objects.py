@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What has to be done to a cluster's users, databases and grants: pure functions from wanted and found to steps."""
+"""Plan the changes of a cluster's users, databases and grants: pure functions from the two states to steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ansible_collections.vise.platform.plugins.module_utils.postgresql.descripti
 
 MARK = "managed by vise.platform"
 MAINTENANCE = "postgres"
-# What the members of a database's two groups may do, by kind of object.
+# Privileges of the members of a database's two groups, by kind of object.
 PRIVILEGES: dict[str, dict[str, frozenset[str]]] = {
     READ_ONLY: {
         "DATABASE": frozenset({"CONNECT"}),
@@ -28,7 +28,7 @@ PRIVILEGES: dict[str, dict[str, frozenset[str]]] = {
     },
 }
 NOTHING: frozenset[str] = frozenset()
-# What pg_rewind calls on the primary; each reads below the data directory alone, as a base backup does.
+# Functions that pg_rewind calls on the primary; each reads only files in the data directory, as a base backup does.
 REWIND = (
     "pg_ls_dir(text, boolean, boolean)",
     "pg_stat_file(text, boolean)",
@@ -39,12 +39,12 @@ REWIND = (
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One statement, where it runs, and what it does in words that hold no secret."""
+    """One SQL statement, its database, and a description for the operator that contains no secret."""
 
     text: str
     sql: str
     database: str = MAINTENANCE
-    alone: bool = False  # cannot run in a transaction
+    autocommit: bool = False  # the statement cannot run in a transaction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,30 +63,30 @@ class Role:
 
 
 @dataclasses.dataclass(frozen=True)
-class Inside:
-    """What is in one database."""
+class DatabaseContent:
+    """Extensions, schemas, objects and privileges in one database."""
 
     extensions: frozenset[str] = NOTHING
     schemas: tuple[str, ...] = ("public",)
-    # (kind, schema, name) of what the groups may use; a schema has its own name twice.
+    # (kind, schema, name) of each table and sequence
     objects: tuple[tuple[str, str, str], ...] = ()
-    # (group, kind, schema, name) -> privileges
+    # (group, kind, schema, name) -> privileges; for kind SCHEMA, name is the schema's name again
     grants: t.Mapping[tuple[str, str, str, str], frozenset[str]] = dataclasses.field(default_factory=dict)
-    # (group, kind) -> privileges on what the owner will make
+    # (group, kind) -> default privileges on the owner's future objects
     defaults: t.Mapping[tuple[str, str], frozenset[str]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
 class Database:
-    """A database as the cluster sees it."""
+    """A database with its owner, limit, privileges and content."""
 
     owner: str = ""
     limit: int = -1
-    # Group, or nothing for everybody -> privileges
+    # group -> privileges; the empty name is PUBLIC
     grants: t.Mapping[str, frozenset[str]] = dataclasses.field(
         default_factory=lambda: {"": frozenset({"CONNECT", "TEMPORARY"})}
     )
-    inside: Inside = dataclasses.field(default_factory=Inside)
+    content: DatabaseContent = dataclasses.field(default_factory=DatabaseContent)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,20 +97,20 @@ class Slot:
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
-    """What the cluster holds."""
+class CurrentState:
+    """Current state of the cluster."""
 
     roles: t.Mapping[str, Role] = dataclasses.field(default_factory=dict)
     members: frozenset[tuple[str, str]] = frozenset()  # (role, member)
     databases: t.Mapping[str, Database] = dataclasses.field(default_factory=lambda: {MAINTENANCE: Database("postgres")})
     slots: t.Mapping[str, Slot] = dataclasses.field(default_factory=dict)
-    available: frozenset[str] | None = None  # extensions that could be made; None before there is a server
-    rewinders: frozenset[str] = NOTHING  # users who may fetch the files that pg_rewind wants
+    available: frozenset[str] | None = None  # extensions that can be created; None when no server runs yet
+    rewinders: frozenset[str] = NOTHING  # users who may execute the functions in REWIND
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
-    """What is described."""
+class DesiredState:
+    """Desired state of the cluster, from the module's options."""
 
     databases: t.Sequence[t.Mapping[str, t.Any]] = ()
     users: t.Sequence[t.Mapping[str, t.Any]] = ()
@@ -118,65 +118,65 @@ class Wanted:
     slots: t.Sequence[str] = ()
 
 
-def ident(name: str) -> str:
-    """Return a name as SQL takes it."""
+def quote_ident(name: str) -> str:
+    """Quote a name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
-def literal(text: str) -> str:
-    """Return a string as SQL takes it."""
+def quote_literal(text: str) -> str:
+    """Quote a string as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
-def problems(wanted: Wanted, found: Found) -> list[str]:
-    """Return why the plan could not be carried out."""
-    if found.available is None:
+def find_problems(desired: DesiredState, current: CurrentState) -> list[str]:
+    """Return one message for each described object that the server does not support."""
+    if current.available is None:
         return []
-    asked = {*wanted.extensions, *(name for database in wanted.databases for name in database["extensions"])}
-    known = {"pg_monitor", *(name for name in found.roles if name.startswith("pg_"))}
+    extensions = {*desired.extensions, *(name for database in desired.databases for name in database["extensions"])}
+    roles = {"pg_monitor", *(name for name in current.roles if name.startswith("pg_"))}
     return [
-        *(f"there is no extension {name}: is its package installed?" for name in sorted(asked - found.available)),
+        *(f"extension {name} is not available: install its package" for name in sorted(extensions - current.available)),
         *(
             f"{user['name']}: PostgreSQL has no role {role}"
-            for user in wanted.users
+            for user in desired.users
             for role in user["roles"]
-            if role not in known
+            if role not in roles
         ),
     ]
 
 
-def warnings(wanted: Wanted, found: Found) -> list[str]:
-    """Return what nobody described and nobody but a person should decide about."""
+def list_warnings(desired: DesiredState, current: CurrentState) -> list[str]:
+    """Return one message for each undescribed object that a person has to decide about."""
     return [
-        f"slot {name} keeps WAL and belongs to no described standby: pg_drop_replication_slot('{name}') removes it"
-        for name in sorted(found.slots.keys() - set(wanted.slots))
+        f"slot {name} retains WAL, but no described standby uses it: remove it by pg_drop_replication_slot('{name}')"
+        for name in sorted(current.slots.keys() - set(desired.slots))
     ]
 
 
-def plan(wanted: Wanted, found: Found) -> list[Step]:
-    """Return the steps in order."""
+def plan(desired: DesiredState, current: CurrentState) -> list[Step]:
+    """Return the steps from the current to the desired state, in order."""
     steps = [
-        *(step for user in wanted.users for step in _user(user, found)),
-        *(step for database in wanted.databases for step in _groups(database["name"], found)),
-        *_locked(wanted, found),
-        *_members(wanted, found),
-        *_rewinders(wanted, found),
-        *(step for name in wanted.slots for step in _slot(name, found)),
-        *(step for database in wanted.databases for step in _database(database, found)),
+        *(step for user in desired.users for step in _user(user, current)),
+        *(step for database in desired.databases for step in _groups(database["name"], current)),
+        *_lock_users(desired, current),
+        *_memberships(desired, current),
+        *_rewind_privileges(desired, current),
+        *(step for name in desired.slots for step in _slot(name, current)),
+        *(step for database in desired.databases for step in _database(database, current)),
     ]
-    steps += _extensions(MAINTENANCE, wanted.extensions, found.databases[MAINTENANCE].inside)
-    for database in wanted.databases:
-        inside = found.databases.get(database["name"], Database()).inside
-        steps += _extensions(database["name"], database["extensions"], inside)
-        steps += _inside(database, inside)
+    steps += _extensions(MAINTENANCE, desired.extensions, current.databases[MAINTENANCE].content)
+    for database in desired.databases:
+        content = current.databases.get(database["name"], Database()).content
+        steps += _extensions(database["name"], database["extensions"], content)
+        steps += _content_grants(database, content)
     return steps
 
 
-def role_of(user: t.Mapping[str, t.Any], kept: Role) -> Role:
-    """Return what a described user should be; a verifier that fits the password stays."""
+def build_role(user: t.Mapping[str, t.Any], stored: Role) -> Role:
+    """Return the desired role of a described user; a stored verifier that belongs to the password is kept."""
     password, verifier = user["password"], ""
     if password:
-        verifier = kept.verifier if scram.matches(kept.verifier, password) else scram.verifier(password)
+        verifier = stored.verifier if scram.matches(stored.verifier, password) else scram.verifier(password)
     return Role(
         login=True,
         replication=user["replication"],
@@ -186,8 +186,8 @@ def role_of(user: t.Mapping[str, t.Any], kept: Role) -> Role:
     )
 
 
-def attributes(role: Role) -> str:
-    """Return a role's attributes as SQL takes them."""
+def format_attributes(role: Role) -> str:
+    """Return a role's attributes as SQL for CREATE ROLE and ALTER ROLE."""
     switches = {
         "LOGIN": role.login,
         "SUPERUSER": role.superuser,
@@ -197,129 +197,137 @@ def attributes(role: Role) -> str:
         "BYPASSRLS": role.bypassrls,
     }
     words = [name if on else f"NO{name}" for name, on in switches.items()]
-    password = literal(role.verifier) if role.verifier else "NULL"
+    password = quote_literal(role.verifier) if role.verifier else "NULL"
     return " ".join([*words, f"CONNECTION LIMIT {role.limit}", f"PASSWORD {password}"])
 
 
-def _user(user: t.Mapping[str, t.Any], found: Found) -> t.Iterator[Step]:
-    return _role("user", user["name"], role_of(user, found.roles.get(user["name"], Role())), found)
+def _user(user: t.Mapping[str, t.Any], current: CurrentState) -> t.Iterator[Step]:
+    return _role("user", user["name"], build_role(user, current.roles.get(user["name"], Role())), current)
 
 
-def _groups(database: str, found: Found) -> t.Iterator[Step]:
+def _groups(database: str, current: CurrentState) -> t.Iterator[Step]:
     for suffix in PRIVILEGES:
-        yield from _role("group", database + suffix, Role(comment=MARK), found)
+        yield from _role("group", database + suffix, Role(comment=MARK), current)
 
 
-def _role(kind: str, name: str, wanted: Role, found: Found) -> t.Iterator[Step]:
-    kept = found.roles.get(name)
-    if kept is None:
-        yield Step(f"create {kind} {name}", f"CREATE ROLE {ident(name)} {attributes(wanted)}")
-        kept = dataclasses.replace(wanted, comment="")
+def _role(kind: str, name: str, desired: Role, current: CurrentState) -> t.Iterator[Step]:
+    existing = current.roles.get(name)
+    if existing is None:
+        yield Step(f"create {kind} {name}", f"CREATE ROLE {quote_ident(name)} {format_attributes(desired)}")
+        existing = dataclasses.replace(desired, comment="")
     differs = [
         "password" if field.name == "verifier" else field.name
         for field in dataclasses.fields(Role)
-        if field.name != "comment" and getattr(kept, field.name) != getattr(wanted, field.name)
+        if field.name != "comment" and getattr(existing, field.name) != getattr(desired, field.name)
     ]
     if differs:
-        yield Step(f"{kind} {name}: set {', '.join(differs)}", f"ALTER ROLE {ident(name)} {attributes(wanted)}")
-    if kept.comment != MARK:
-        yield Step(f"mark {kind} {name} as managed", f"COMMENT ON ROLE {ident(name)} IS {literal(MARK)}")
+        yield Step(
+            f"{kind} {name}: set {', '.join(differs)}", f"ALTER ROLE {quote_ident(name)} {format_attributes(desired)}"
+        )
+    if existing.comment != MARK:
+        yield Step(f"mark {kind} {name} as managed", f"COMMENT ON ROLE {quote_ident(name)} IS {quote_literal(MARK)}")
 
 
-def _locked(wanted: Wanted, found: Found) -> t.Iterator[Step]:
-    described = {user["name"] for user in wanted.users}
-    for name, role in sorted(found.roles.items()):
+def _lock_users(desired: DesiredState, current: CurrentState) -> t.Iterator[Step]:
+    described = {user["name"] for user in desired.users}
+    for name, role in sorted(current.roles.items()):
         if role.comment == MARK and role.login and name not in described:
-            yield Step(f"lock user {name}", f"ALTER ROLE {ident(name)} NOLOGIN")
+            yield Step(f"lock user {name}", f"ALTER ROLE {quote_ident(name)} NOLOGIN")
             yield Step(
                 f"end the sessions of {name}",
-                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {literal(name)}",  # noqa: S608
+                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {quote_literal(name)}",  # noqa: S608
             )
 
 
-def _members(wanted: Wanted, found: Found) -> t.Iterator[Step]:
-    described = {user["name"] for user in wanted.users}
-    groups = {database["name"] + suffix for database in wanted.databases for suffix in PRIVILEGES}
-    pairs = {(role, user["name"]) for user in wanted.users for role in user["roles"]}
-    for database in wanted.databases:
-        pairs |= {(database["name"] + READ_ONLY, name) for name in database["read_only"]}
-        pairs |= {(database["name"] + READ_WRITE, name) for name in database["read_write"]}
-    ours = {(role, member) for role, member in found.members if role in groups or member in described}
-    for role, member in sorted(ours - pairs):
-        yield Step(f"take {member} out of {role}", f"REVOKE {ident(role)} FROM {ident(member)}")
-    for role, member in sorted(pairs - ours):
-        yield Step(f"put {member} into {role}", f"GRANT {ident(role)} TO {ident(member)}")
+def _memberships(desired: DesiredState, current: CurrentState) -> t.Iterator[Step]:
+    described = {user["name"] for user in desired.users}
+    groups = {database["name"] + suffix for database in desired.databases for suffix in PRIVILEGES}
+    memberships = {(role, user["name"]) for user in desired.users for role in user["roles"]}
+    for database in desired.databases:
+        memberships |= {(database["name"] + READ_ONLY, name) for name in database["read_only"]}
+        memberships |= {(database["name"] + READ_WRITE, name) for name in database["read_write"]}
+    managed = {(role, member) for role, member in current.members if role in groups or member in described}
+    for role, member in sorted(managed - memberships):
+        yield Step(f"remove {member} from {role}", f"REVOKE {quote_ident(role)} FROM {quote_ident(member)}")
+    for role, member in sorted(memberships - managed):
+        yield Step(f"add {member} to {role}", f"GRANT {quote_ident(role)} TO {quote_ident(member)}")
 
 
-def _rewinders(wanted: Wanted, found: Found) -> t.Iterator[Step]:
+def _rewind_privileges(desired: DesiredState, current: CurrentState) -> t.Iterator[Step]:
     functions = ", ".join(f"pg_catalog.{function}" for function in REWIND)
-    followers = {user["name"] for user in wanted.users if user["replication"]}
-    ours = {name for name in found.rewinders if found.roles.get(name, Role()).comment == MARK}
-    for name in sorted(followers - found.rewinders):
-        yield Step(f"let {name} rewind", f"GRANT EXECUTE ON FUNCTION {functions} TO {ident(name)}")
-    for name in sorted(ours - followers):
-        yield Step(f"let {name} rewind no more", f"REVOKE EXECUTE ON FUNCTION {functions} FROM {ident(name)}")
+    followers = {user["name"] for user in desired.users if user["replication"]}
+    managed = {name for name in current.rewinders if current.roles.get(name, Role()).comment == MARK}
+    for name in sorted(followers - current.rewinders):
+        yield Step(f"allow pg_rewind for {name}", f"GRANT EXECUTE ON FUNCTION {functions} TO {quote_ident(name)}")
+    for name in sorted(managed - followers):
+        yield Step(f"forbid pg_rewind for {name}", f"REVOKE EXECUTE ON FUNCTION {functions} FROM {quote_ident(name)}")
 
 
-def _slot(name: str, found: Found) -> t.Iterator[Step]:
-    slot = found.slots.get(name)
+def _slot(name: str, current: CurrentState) -> t.Iterator[Step]:
+    slot = current.slots.get(name)
     if slot and slot.lost:
-        yield Step(f"drop slot {name}, whose WAL is gone", f"SELECT pg_drop_replication_slot({literal(name)})")
+        yield Step(f"drop slot {name}, whose WAL is lost", f"SELECT pg_drop_replication_slot({quote_literal(name)})")
     if not slot or slot.lost:
-        yield Step(f"create slot {name}", f"SELECT pg_create_physical_replication_slot({literal(name)}, true)")
+        yield Step(f"create slot {name}", f"SELECT pg_create_physical_replication_slot({quote_literal(name)}, true)")
 
 
-def _database(database: t.Mapping[str, t.Any], found: Found) -> t.Iterator[Step]:
+def _database(database: t.Mapping[str, t.Any], current: CurrentState) -> t.Iterator[Step]:
     name, owner, limit = database["name"], database["owner"], database["connection_limit"]
-    kept = found.databases.get(name)
-    if kept is None:
-        yield Step(f"create database {name}", f"CREATE DATABASE {ident(name)} OWNER {ident(owner)}", alone=True)
-        kept = Database(owner)
-    if kept.owner != owner:
-        yield Step(f"{name}: owner {owner}", f"ALTER DATABASE {ident(name)} OWNER TO {ident(owner)}")
-    if kept.limit != limit:
-        yield Step(f"{name}: connection limit {limit}", f"ALTER DATABASE {ident(name)} CONNECTION LIMIT {limit}")
-    if kept.grants.get("", NOTHING):
-        yield Step(f"{name}: take everybody's rights", f"REVOKE ALL ON DATABASE {ident(name)} FROM PUBLIC")
+    existing = current.databases.get(name)
+    if existing is None:
+        yield Step(
+            f"create database {name}",
+            f"CREATE DATABASE {quote_ident(name)} OWNER {quote_ident(owner)}",
+            autocommit=True,
+        )
+        existing = Database(owner)
+    if existing.owner != owner:
+        yield Step(f"{name}: owner {owner}", f"ALTER DATABASE {quote_ident(name)} OWNER TO {quote_ident(owner)}")
+    if existing.limit != limit:
+        yield Step(f"{name}: connection limit {limit}", f"ALTER DATABASE {quote_ident(name)} CONNECTION LIMIT {limit}")
+    if existing.grants.get("", NOTHING):
+        yield Step(
+            f"{name}: revoke the privileges of PUBLIC", f"REVOKE ALL ON DATABASE {quote_ident(name)} FROM PUBLIC"
+        )
     for suffix, privileges in PRIVILEGES.items():
-        held = kept.grants.get(name + suffix, NOTHING)
-        yield from _grant(MAINTENANCE, name + suffix, f"DATABASE {ident(name)}", held, privileges["DATABASE"])
+        held = existing.grants.get(name + suffix, NOTHING)
+        yield from _grant(MAINTENANCE, name + suffix, f"DATABASE {quote_ident(name)}", held, privileges["DATABASE"])
 
 
-def _extensions(database: str, names: t.Sequence[str], inside: Inside) -> list[Step]:
+def _extensions(database: str, names: t.Sequence[str], content: DatabaseContent) -> list[Step]:
     return [
         Step(
             f"{database}: create extension {name}",
-            f"SET LOCAL search_path = public; CREATE EXTENSION {ident(name)}",
+            f"SET LOCAL search_path = public; CREATE EXTENSION {quote_ident(name)}",
             database,
         )
         for name in names
-        if name not in inside.extensions
+        if name not in content.extensions
     ]
 
 
-def _inside(database: t.Mapping[str, t.Any], inside: Inside) -> t.Iterator[Step]:
+def _content_grants(database: t.Mapping[str, t.Any], content: DatabaseContent) -> t.Iterator[Step]:
     name = database["name"]
-    everything = [*(("SCHEMA", schema, schema) for schema in inside.schemas), *inside.objects]
+    everything = [*(("SCHEMA", schema, schema) for schema in content.schemas), *content.objects]
     for suffix, privileges in PRIVILEGES.items():
         group = name + suffix
         for kind, schema, thing in everything:
-            held = inside.grants.get((group, kind, schema, thing), NOTHING)
-            where = ident(schema) if kind == "SCHEMA" else f"{ident(schema)}.{ident(thing)}"
+            held = content.grants.get((group, kind, schema, thing), NOTHING)
+            where = quote_ident(schema) if kind == "SCHEMA" else f"{quote_ident(schema)}.{quote_ident(thing)}"
             yield from _grant(name, group, f"{kind} {where}", held, privileges[kind])
         for kind in ("SCHEMA", "TABLE", "SEQUENCE"):
-            held = inside.defaults.get((group, kind), NOTHING)
-            owner = f"ALTER DEFAULT PRIVILEGES FOR ROLE {ident(database['owner'])}"
+            held = content.defaults.get((group, kind), NOTHING)
+            owner = f"ALTER DEFAULT PRIVILEGES FOR ROLE {quote_ident(database['owner'])}"
             yield from _grant(name, group, f"{kind}S", held, privileges[kind], owner)
 
 
 def _grant(
-    database: str, group: str, what: str, held: frozenset[str], wanted: frozenset[str], prefix: str = ""
+    database: str, group: str, target: str, held: frozenset[str], desired: frozenset[str], prefix: str = ""
 ) -> t.Iterator[Step]:
     place = f"{database}: " if database != MAINTENANCE else ""
-    future = " that the owner will make" if prefix else ""
-    for word, joint, privileges in (("REVOKE", "FROM", held - wanted), ("GRANT", "TO", wanted - held)):
+    future = " that the owner will create" if prefix else ""
+    for word, joint, privileges in (("REVOKE", "FROM", held - desired), ("GRANT", "TO", desired - held)):
         if privileges:
             listed = ", ".join(sorted(privileges))
-            text = f"{place}{word.lower()} {listed} on {what}{future} {joint.lower()} {group}".replace('"', "")
-            yield Step(text, f"{prefix} {word} {listed} ON {what} {joint} {ident(group)}".strip(), database)
+            text = f"{place}{word.lower()} {listed} on {target}{future} {joint.lower()} {group}".replace('"', "")
+            yield Step(text, f"{prefix} {word} {listed} ON {target} {joint} {quote_ident(group)}".strip(), database)

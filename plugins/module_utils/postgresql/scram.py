@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""SCRAM verifiers (RFC 5803, RFC 7677) as PostgreSQL keeps them, so that it never sees a password."""
+"""SCRAM verifiers (RFC 5803, RFC 7677) as PostgreSQL stores them, so that the server never receives a password."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import hashlib
 import hmac
 import os
 
-ITERATIONS = 4096  # what PostgreSQL itself takes; clients do the same work at each login
+ITERATIONS = 4096  # PostgreSQL's default; a client does the same work at each login
 
 
 def verifier(password: str, salt: bytes | None = None, iterations: int = ITERATIONS) -> str:
-    """Return the verifier of a password of printable ASCII, which SASLprep leaves as it is."""
+    """Return the verifier of a password in printable ASCII, which SASLprep does not change."""
     salt = os.urandom(16) if salt is None else salt
     salted = hashlib.pbkdf2_hmac("sha256", password.encode("ascii"), salt, iterations)
     stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
@@ -22,14 +22,14 @@ def verifier(password: str, salt: bytes | None = None, iterations: int = ITERATI
     return f"SCRAM-SHA-256${iterations}:{salt64}${stored64}:{server64}"
 
 
-def matches(kept: str, password: str) -> bool:
-    """Tell whether a verifier that the server keeps is the password's."""
+def matches(stored: str, password: str) -> bool:
+    """Return whether a stored verifier belongs to the password."""
     try:
-        method, parameters, _keys = kept.split("$")
+        method, parameters, _keys = stored.split("$")
         iterations, salt = parameters.split(":")
         if method != "SCRAM-SHA-256":
             return False
         again = verifier(password, base64.b64decode(salt, validate=True), int(iterations))
     except ValueError:
         return False
-    return hmac.compare_digest(kept, again)
+    return hmac.compare_digest(stored, again)

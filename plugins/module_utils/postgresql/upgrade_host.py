@@ -1,9 +1,9 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The steps of an upgrade to another major version on a Debian host: everything here does I/O.
+"""The steps of an upgrade to another major version on a Debian host: all functions do I/O.
 
-The old cluster is only ever read: pg_upgrade copies, or shares blocks where the file system can. At each moment at most
-one of the two is without a fence and on the real port.
+pg_upgrade only reads the old cluster: it copies the files, or shares their blocks where the file system can. At any
+time at most one of the two clusters is unfenced and uses the real port.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import typing as t
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import host, upgrade
 from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster import (
     ClusterError,
-    control,
     initdb_options,
+    parse_controldata,
 )
 from ansible_collections.vise.platform.plugins.module_utils.postgresql.host import Cluster
 
 NOTE = "var/lib/vise/postgresql-upgrade.json"
-# Whatever belongs to a run is in one of these units, so that the next one can end it whole.
+# All processes of a run are in one of these units, so that the next run can stop them.
 UPGRADE_UNIT, PRIVATE_UNIT = "vise-postgresql-upgrade", "vise-postgresql-private"
 COUNT_AT_A_TIME = 200
 
@@ -69,24 +69,27 @@ UNION ALL SELECT 'it is in recovery' WHERE pg_is_in_recovery()
 UNION ALL SELECT 'a setting waits for a restart: ' || name FROM pg_settings WHERE pending_restart
 UNION ALL SELECT 'it has no statistics' WHERE NOT EXISTS (SELECT FROM pg_statistic)
 """
-# In a cluster that serves; whatever writes takes the next number.
+# The number of the next transaction; each write takes one.
 TRANSACTION = "SELECT pg_snapshot_xmax(pg_current_snapshot())"
 WRITTEN = "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) FROM pg_stat_user_tables"
 
-OPEN, PRIVATE = "/run/postgresql", f"/run/{PRIVATE_UNIT}"  # where the sockets of the two kinds of server are
-# What a database or a user has set for sessions must not end a long count, nor the work that follows the switch. Names
-# are PostgreSQL's own: whoever owns a database makes functions and operators in it, and it is asked as superuser.
+PUBLIC_SOCKET, PRIVATE_SOCKET = (
+    "/run/postgresql",
+    f"/run/{PRIVATE_UNIT}",
+)  # socket directories of the normal and the private server
+# Session settings of a database or a user must not cancel a long count or the work after the switch. The search path
+# excludes the owner's schemas: queries run as superuser and must not call functions or operators of a database's owner.
 SESSION = (
     "-c statement_timeout=0 -c transaction_timeout=0 -c lock_timeout=0 -c default_transaction_read_only=off"
     " -c search_path=pg_catalog,pg_temp"
 )
 
 
-# ---- the note of how far it came ----
+# ---- the note about the progress ----
 
 
-def noted(path: str) -> dict[str, t.Any]:
-    """Return what a run before wrote down; nothing where there was none."""
+def read_note(path: str) -> dict[str, t.Any]:
+    """Return the note of an earlier run; empty when there is none."""
     try:
         with open(path, encoding="utf-8") as handle:
             return t.cast("dict[str, t.Any]", json.load(handle))
@@ -94,8 +97,8 @@ def noted(path: str) -> dict[str, t.Any]:
         return {}
 
 
-def note(path: str, content: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Write down how far it came, before it goes on."""
+def write_note(path: str, content: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Write the progress durably, before the next step starts; return it."""
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     with open(path + ".new", "w", encoding="utf-8") as handle:
         json.dump(content, handle)
@@ -105,23 +108,25 @@ def note(path: str, content: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return dict(content)
 
 
-def forget(path: str) -> None:
-    """Take the note away."""
+def remove_note(path: str) -> None:
+    """Remove the note."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
 
 
-# ---- asking ----
+# ---- queries ----
 
 
-def sql(cluster: Cluster, place: str, port: int, query: str, database: str = "postgres", *options: str) -> str:
-    """Return what a server answers over the socket in a place."""
+def query_server(
+    cluster: Cluster, socket: str, port: int, query: str, database: str = "postgres", *options: str
+) -> str:
+    """Run a query on the server whose socket is in a directory; return psql's output."""
     argv = [
         cluster.program("psql"),
         "-XAtqw",
         *options,
         "-h",
-        place,
+        socket,
         "-p",
         str(port),
         "-d",
@@ -129,51 +134,61 @@ def sql(cluster: Cluster, place: str, port: int, query: str, database: str = "po
         "-v",
         "ON_ERROR_STOP=1",
     ]
-    # 15 does not know one of the settings.
+    # transaction_timeout is new in 17.
     session = SESSION if int(cluster.version) >= 17 else SESSION.replace("-c transaction_timeout=0 ", "")
     return cluster.call_as_postgres([*argv, "-c", query], PGOPTIONS=session, LC_ALL="C.UTF-8")
 
 
-def records(cluster: Cluster, place: str, port: int, query: str, database: str) -> list[str]:
-    """Return the rows of an answer in which names may have line breaks."""
-    return [row for row in sql(cluster, place, port, query, database, "--record-separator-zero").split("\0") if row]
+def query_records(cluster: Cluster, socket: str, port: int, query: str, database: str) -> list[str]:
+    """Run a query; return its rows, whose values may contain line breaks."""
+    return [
+        row
+        for row in query_server(cluster, socket, port, query, database, "--record-separator-zero").split("\0")
+        if row
+    ]
 
 
-def databases(cluster: Cluster, place: str, port: int) -> list[str]:
-    """Return the names of all databases that hold something."""
-    return sql(cluster, place, port, DATABASES).splitlines()
+def list_databases(cluster: Cluster, socket: str, port: int) -> list[str]:
+    """Return the names of all databases that are not templates and allow connections."""
+    return query_server(cluster, socket, port, DATABASES).splitlines()
 
 
-def inventory(cluster: Cluster, place: str, port: int) -> dict[str, dict[str, int]]:
-    """Count what each database holds."""
+def count_inventory(cluster: Cluster, socket: str, port: int) -> dict[str, dict[str, int]]:
+    """Count the rows and objects of each database; see upgrade.Inventory."""
     found = {}
-    for database in databases(cluster, place, port):
-        counts = records(cluster, place, port, TABLES, database)
+    for database in list_databases(cluster, socket, port):
+        counts = query_records(cluster, socket, port, TABLES, database)
         parts = [counts[at : at + COUNT_AT_A_TIME] for at in range(0, len(counts), COUNT_AT_A_TIME)]
-        rows = [row for part in parts for row in records(cluster, place, port, " UNION ALL ".join(part), database)]
-        rows += records(cluster, place, port, REST, database)
+        rows = [
+            row for part in parts for row in query_records(cluster, socket, port, " UNION ALL ".join(part), database)
+        ]
+        rows += query_records(cluster, socket, port, REST, database)
         found[database] = {name: int(number) for name, number in (row.rsplit("|", 1) for row in rows)}
     return found
 
 
-def written(cluster: Cluster, port: int) -> int:
-    """Return how many rows were written since the statistics began: with the cluster, or anew with its last crash."""
-    return sum(int(sql(cluster, OPEN, port, WRITTEN, database)) for database in databases(cluster, OPEN, port))
+def count_written_rows(cluster: Cluster, port: int) -> int:
+    """Return how many rows were written since the statistics started, at the cluster's creation or last crash."""
+    return sum(
+        int(query_server(cluster, PUBLIC_SOCKET, port, WRITTEN, database))
+        for database in list_databases(cluster, PUBLIC_SOCKET, port)
+    )
 
 
-def next_transaction(cluster: Cluster) -> int:
-    """Return the number that the next transaction of a stopped cluster gets."""
-    return upgrade.transaction(control(cluster.call([cluster.program("pg_controldata"), cluster.data], LC_ALL="C")))
+def read_next_transaction(cluster: Cluster) -> int:
+    """Return the number of the next transaction of a stopped cluster."""
+    text = cluster.call([cluster.program("pg_controldata"), cluster.data], LC_ALL="C")
+    return upgrade.parse_next_transaction(parse_controldata(text))
 
 
-def facts(cluster: Cluster, port: int, to: str) -> upgrade.Facts:
-    """Return what speaks for or against beginning."""
-    found = host.find(cluster)
+def collect_facts(cluster: Cluster, port: int, to: str) -> upgrade.Facts:
+    """Return the state of the old cluster and its host, for upgrade.refusals."""
+    found = host.inspect(cluster)
     status, _out, _err = cluster.run(["systemctl", "-q", "is-active", cluster.unit], {})
-    about: dict[str, t.Any] = {}
+    queried: dict[str, t.Any] = {}
     if not status and found.data == "primary":
-        about = json.loads(sql(cluster, OPEN, port, FACTS))
-        about.update(absent=tuple(about["absent"]), collations=tuple(about["collations"]))
+        queried = json.loads(query_server(cluster, PUBLIC_SOCKET, port, FACTS))
+        queried.update(absent=tuple(queried["absent"]), collations=tuple(queried["collations"]))
     _status, policy, _err = cluster.run(["apt-cache", "policy", f"postgresql-{to}"], {"LC_ALL": "C"})
     disk = os.statvfs(os.path.dirname(cluster.data))
     return upgrade.Facts(
@@ -181,19 +196,19 @@ def facts(cluster: Cluster, port: int, to: str) -> upgrade.Facts:
         checksums=found.checksums,
         running=not status,
         installable="Candidate:" in policy and "Candidate: (none)" not in policy,
-        needed=0 if shares_blocks(cluster) else size(cluster),
+        needed=0 if can_share_blocks(cluster) else measure_size(cluster),
         free=disk.f_frsize * disk.f_bavail,
-        **about,
+        **queried,
     )
 
 
-def size(cluster: Cluster) -> int:
-    """Return how many bytes a copy of the data takes."""
+def measure_size(cluster: Cluster) -> int:
+    """Return the size of a copy of the data, in bytes."""
     return int(cluster.call(["du", "-sLB1", "--exclude=pg_wal", cluster.data]).split()[0])
 
 
-def shares_blocks(cluster: Cluster) -> bool:
-    """Whether the file system copies by sharing blocks, as XFS and Btrfs do."""
+def can_share_blocks(cluster: Cluster) -> bool:
+    """Return whether the file system can copy by sharing blocks (reflink), as XFS and Btrfs do."""
     probe = cluster.data + ".vise-reflink"
     status, _out, _err = cluster.run(["cp", "--reflink=always", os.path.join(cluster.data, "PG_VERSION"), probe], {})
     with contextlib.suppress(FileNotFoundError):
@@ -205,12 +220,12 @@ def shares_blocks(cluster: Cluster) -> bool:
 
 
 @contextlib.contextmanager
-def private(cluster: Cluster, port: int) -> t.Iterator[None]:
-    """Run a cluster where nobody but us reaches it."""
+def run_private_server(cluster: Cluster, port: int) -> t.Iterator[None]:
+    """Run a cluster on a private socket directory, so that no client can connect."""
     settings = {
         "config_file": os.path.join(cluster.config, "postgresql.conf"),
         "listen_addresses": "",
-        "unix_socket_directories": PRIVATE,
+        "unix_socket_directories": PRIVATE_SOCKET,
         "port": str(port),
         "external_pid_file": "",
         "archive_mode": "off",
@@ -236,79 +251,79 @@ def _unit(name: str, properties: t.Sequence[str]) -> list[str]:
     ]
 
 
-def pg_upgrade(old: Cluster, new: Cluster, new_place: str, *options: str) -> None:
-    """Run pg_upgrade; raise with what it found when it fails."""
+def run_pg_upgrade(old: Cluster, new: Cluster, new_place: str, *options: str) -> None:
+    """Run pg_upgrade; raise ClusterError with its messages and reports when it fails."""
     properties = [f"RuntimeDirectory={UPGRADE_UNIT}", f"WorkingDirectory=/run/{UPGRADE_UNIT}"]
     argv = [*_unit(UPGRADE_UNIT, properties), "--wait", "--pipe", "--setenv=LC_ALL=C.UTF-8", new.program("pg_upgrade")]
     argv += ["-U", "postgres", "-b", os.path.dirname(old.program("x")), "-B", os.path.dirname(new.program("x"))]
     argv += ["-d", old.config, "-D", new_place, "-o", "-c archive_mode=off", "-O", "-c archive_mode=off", *options]
     status, out, err = old.run(argv, {})
     if status:
-        raise ClusterError(f"pg_upgrade {' '.join(options)}: {complaint(out + err)} {_lists(new)}".strip())
+        raise ClusterError(f"pg_upgrade {' '.join(options)}: {filter_failures(out + err)} {_read_reports(new)}".strip())
 
 
-def complaint(text: str) -> str:
-    """Return what pg_upgrade has printed, but for what went well."""
+def filter_failures(text: str) -> str:
+    """Return pg_upgrade's output without the checks that passed."""
     lines = (line.strip() for line in text.replace("\r", "\n").splitlines())
     return " ".join(line for line in lines if line.strip("-") and not line.endswith("  ok"))[-1500:]
 
 
-def _lists(new: Cluster) -> str:
-    """Return what the lists say that pg_upgrade leaves below a data directory."""
+def _read_reports(new: Cluster) -> str:
+    """Return the content of the report files that pg_upgrade wrote below the data directory."""
     parent = os.path.dirname(new.data)
     texts = []
     for folder, _folders, files in os.walk(parent):
         if "pg_upgrade_output.d" in folder:
-            texts += [_read(os.path.join(folder, name)) for name in files if name.endswith(".txt")]
+            texts += [_read_file(os.path.join(folder, name)) for name in files if name.endswith(".txt")]
     return " ".join(" ".join(texts).split())[:1500]
 
 
-def _read(path: str) -> str:
+def _read_file(path: str) -> str:
     with open(path, encoding="utf-8", errors="replace") as handle:
         return handle.read()
 
 
-def compatible(old: Cluster, new: Cluster, port: int) -> None:
-    """Let pg_upgrade look at the running old cluster, beside an empty one that is thrown away."""
+def check_compatibility(old: Cluster, new: Cluster, port: int) -> None:
+    """Run pg_upgrade --check on the running old cluster and a temporary empty cluster of the new version."""
     place = os.path.join(os.path.dirname(new.data), ".vise-check")
-    cleared(place)
+    remove_directory(place)
     old.call(["install", "-d", "-o", "postgres", "-g", "postgres", os.path.dirname(new.data)])
     try:
         new.call_as_postgres(
             [new.program("initdb"), "-D", place, "--no-sync", "--no-instructions", *initdb_options(new.version)]
         )
-        pg_upgrade(old, new, place, "--check", "-p", str(port))
+        run_pg_upgrade(old, new, place, "--check", "-p", str(port))
     finally:
-        cleared(place)
+        remove_directory(place)
 
 
-def cleared(path: str) -> None:
-    """Remove a directory, if it is there."""
+def remove_directory(path: str) -> None:
+    """Remove a directory if it exists."""
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(path)
 
 
-def drop(cluster: Cluster) -> None:
-    """Remove a cluster with its data, its configuration and whatever keeps its unit from starting or lets it start."""
+def remove_cluster(cluster: Cluster) -> None:
+    """Remove a cluster: data, configuration, fence file, and the mask and the links of its unit."""
     cluster.call(["systemctl", "unmask", cluster.unit])
     cluster.call(["systemctl", "disable", "--now", cluster.unit])
     for place in (cluster.data, cluster.config):
-        cleared(place)
-        # Of the version's directory nothing may be left, unless it has another cluster.
+        remove_directory(place)
+        # Remove the version's directory, too, unless it contains another cluster.
         with contextlib.suppress(OSError):
             os.rmdir(os.path.dirname(place))
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(cluster.fence)
+        os.unlink(cluster.fence_file)
 
 
-def end_leftovers(cluster: Cluster) -> None:
-    """End what a killed run has started and nobody has ended."""
+def stop_leftover_units(cluster: Cluster) -> None:
+    """Stop the units that a killed run left running."""
     for unit in (UPGRADE_UNIT, PRIVATE_UNIT):
         cluster.run(["systemctl", "stop", unit], {})
 
 
-def start(cluster: Cluster) -> None:
-    """Start a cluster's unit and wait until it serves."""
+def start_cluster(cluster: Cluster) -> None:
+    """Start a cluster's unit and wait until the server accepts connections."""
     cluster.run(["systemctl", "reset-failed", cluster.unit], {})
     cluster.call(["systemctl", "start", cluster.unit])
 
@@ -316,77 +331,77 @@ def start(cluster: Cluster) -> None:
 # ---- the steps ----
 
 
-def put_back(old: Cluster, new: Cluster, path: str) -> None:
-    """Let the old cluster serve again, and leave nothing of the new one."""
-    end_leftovers(old)
-    drop(new)
-    start(old)
-    forget(path)
+def abort_upgrade(old: Cluster, new: Cluster, path: str) -> None:
+    """Roll back an upgrade before the switch: remove the new cluster and start the old one."""
+    stop_leftover_units(old)
+    remove_cluster(new)
+    start_cluster(old)
+    remove_note(path)
 
 
-def take_over(
+def convert_data(
     old: Cluster, new: Cluster, port: int, count: bool, found: t.Mapping[str, t.Any], path: str
 ) -> dict[str, t.Any]:
-    """Stop the old cluster, and make the new one hold what it held; nobody is served meanwhile."""
-    state = note(path, {**found, "stage": upgrade.UPGRADING})
-    way = "--clone" if shares_blocks(old) else "--copy"
-    host.fence(new, f"it is being made from the cluster of {old.version}: run upgrade_postgresql.yml again")
+    """Stop the old cluster and run pg_upgrade into the new one; the database is down meanwhile. Return the note."""
+    state = write_note(path, {**found, "stage": upgrade.UPGRADING})
+    method = "--clone" if can_share_blocks(old) else "--copy"
+    host.fence(new, f"it is being created from the cluster of {old.version}: run upgrade_postgresql.yml again")
     moments = [time.time()]
     old.call(["systemctl", "stop", old.unit])
     before: dict[str, dict[str, int]] = {}
     if count:
-        with private(old, port):
-            before = inventory(old, PRIVATE, port)
+        with run_private_server(old, port):
+            before = count_inventory(old, PRIVATE_SOCKET, port)
     moments.append(time.time())
-    pg_upgrade(old, new, new.config, way, "--jobs", str(os.cpu_count() or 1))
-    # Until the role has written the real one into the file, which says another while both clusters run.
+    run_pg_upgrade(old, new, new.config, method, "--jobs", str(os.cpu_count() or 1))
+    # postgresql.conf has a temporary port while both clusters exist, until the role writes the real port into it.
     settings = os.path.join(new.data, "postgresql.auto.conf")
     with open(os.open(settings, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW), "a", encoding="utf-8") as handle:
         handle.write(f"port = '{port}'\n")
     moments.append(time.time())
     if count:
-        with private(new, port):
-            after = inventory(new, PRIVATE, port)
-        lines = upgrade.differences(before, after)
+        with run_private_server(new, port):
+            after = count_inventory(new, PRIVATE_SOCKET, port)
+        lines = upgrade.find_differences(before, after)
         if lines:
-            raise ClusterError(f"the new cluster does not hold what the old one held: {'; '.join(lines[:10])}")
+            raise ClusterError(f"the new cluster differs from the old one: {'; '.join(lines[:10])}")
     moments.append(time.time())
-    names = ("stop and count", "pg_upgrade", "count again")
+    names = ("stop and count", "pg_upgrade", "recount")
     seconds = {name: round(end - begin, 1) for name, begin, end in zip(names, moments, moments[1:], strict=False)}
     found = {
-        "way": way,
+        "method": method,
         "before": before,
         "began": moments[0],
         "seconds": seconds,
-        "transaction": next_transaction(new),
+        "transaction": read_next_transaction(new),
     }
-    return note(path, {**state, **found, "stage": upgrade.SWITCHED})
+    return write_note(path, {**state, **found, "stage": upgrade.SWITCHED})
 
 
-def serve(old: Cluster, new: Cluster, state: t.Mapping[str, t.Any], path: str) -> dict[str, t.Any]:
-    """Let the new cluster serve in the old one's place, with new statistics and extensions."""
-    end_leftovers(old)
+def start_new_cluster(old: Cluster, new: Cluster, state: t.Mapping[str, t.Any], path: str) -> dict[str, t.Any]:
+    """Fence the old cluster and start the new one in its place; return the note."""
+    stop_leftover_units(old)
     host.fence(old, f"it was upgraded to {new.version}")
     host.unfence(new)
-    start(new)
+    start_cluster(new)
     if "switched" not in state:
         now = time.time()
-        seconds = {**state["seconds"], "nobody was served": round(now - state["began"], 1)}
-        state = note(path, {**state, "switched": now, "seconds": seconds})
+        seconds = {**state["seconds"], "downtime": round(now - state["began"], 1)}
+        state = write_note(path, {**state, "switched": now, "seconds": seconds})
     return dict(state)
 
 
-def settle(new: Cluster, port: int, state: t.Mapping[str, t.Any], path: str) -> dict[str, t.Any]:
-    """Update extensions and make statistics, which pg_upgrade leaves to others."""
+def finish_upgrade(new: Cluster, port: int, state: t.Mapping[str, t.Any], path: str) -> dict[str, t.Any]:
+    """Update extensions and create statistics, which pg_upgrade does not do; return the note."""
     began, updated = time.time(), []
-    for database in databases(new, OPEN, port):
-        for extension in sql(new, OPEN, port, UPDATABLE, database).splitlines():
-            sql(new, OPEN, port, f"ALTER EXTENSION {extension} UPDATE", database)
+    for database in list_databases(new, PUBLIC_SOCKET, port):
+        for extension in query_server(new, PUBLIC_SOCKET, port, UPDATABLE, database).splitlines():
+            query_server(new, PUBLIC_SOCKET, port, f"ALTER EXTENSION {extension} UPDATE", database)
             updated.append(f"{database}: {extension}")
     argv = [
         new.program("vacuumdb"),
         "-h",
-        OPEN,
+        PUBLIC_SOCKET,
         "-p",
         str(port),
         "--all",
@@ -396,76 +411,88 @@ def settle(new: Cluster, port: int, state: t.Mapping[str, t.Any], path: str) -> 
     ]
     new.call_as_postgres([*argv, "--quiet", "--no-password"], PGOPTIONS=SESSION)
     seconds = {**state["seconds"], "statistics": round(time.time() - began, 1)}
-    return note(path, {**state, "stage": upgrade.SERVING, "extensions": updated, "seconds": seconds})
+    return write_note(path, {**state, "stage": upgrade.SERVING, "extensions": updated, "seconds": seconds})
 
 
-def health(new: Cluster, port: int) -> list[str]:
-    """Return what is not as it has to be in the cluster that serves."""
-    found = [] if sql(new, OPEN, port, VERSION) == new.version else ["it is another version"]
-    found += sql(new, OPEN, port, PROBLEMS).splitlines()
-    for database in databases(new, OPEN, port):
-        found += [
-            f"{database}: extension {one} is old" for one in sql(new, OPEN, port, UPDATABLE, database).splitlines()
-        ]
+def find_health_problems(new: Cluster, port: int) -> list[str]:
+    """Return one message for each problem of the running new cluster."""
+    found = (
+        []
+        if query_server(new, PUBLIC_SOCKET, port, VERSION) == new.version
+        else ["the server on the port has another version"]
+    )
+    found += query_server(new, PUBLIC_SOCKET, port, PROBLEMS).splitlines()
+    for database in list_databases(new, PUBLIC_SOCKET, port):
+        updatable = query_server(new, PUBLIC_SOCKET, port, UPDATABLE, database).splitlines()
+        found += [f"{database}: extension {extension} is not updated" for extension in updatable]
     return found
 
 
-def gained(new: Cluster, port: int, state: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Count what the new cluster has written while it serves, which goes on meanwhile."""
-    # A standby has nothing of its own.
+def count_new_writes(new: Cluster, port: int, state: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Count what was written to the new cluster since the switch; it continues to run while this is counted."""
+    # A standby has no writes of its own.
     if state.get("standby"):
         return {"transactions": 0, "rows": 0, "changed": []}
     try:
-        # Without a count from before there is nothing to compare with.
-        changed = upgrade.differences(state["before"], inventory(new, OPEN, port)) if state["before"] else []
-        rows, transactions = written(new, port), int(sql(new, OPEN, port, TRANSACTION)) - state["transaction"]
+        # Without a count before the upgrade there is nothing to compare.
+        changed = (
+            upgrade.find_differences(state["before"], count_inventory(new, PUBLIC_SOCKET, port))
+            if state["before"]
+            else []
+        )
+        rows, transactions = (
+            count_written_rows(new, port),
+            int(query_server(new, PUBLIC_SOCKET, port, TRANSACTION)) - state["transaction"],
+        )
     except ClusterError:
         return {"transactions": 0, "rows": None, "changed": []}
     return {"transactions": transactions, "rows": rows, "changed": changed}
 
 
-def loss(state: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any]) -> str:
-    """Return what going back loses, in words."""
+def describe_loss(state: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any]) -> str:
+    """Describe what a rollback loses; empty when there is nothing."""
     since = state.get("switched", state.get("began", 0.0))
-    return upgrade.loss(found["transactions"], found["rows"], found["changed"], since, time.time())
+    return upgrade.describe_loss(found["transactions"], found["rows"], found["changed"], since, time.time())
 
 
-def end_service(new: Cluster, why: str, state: t.Mapping[str, t.Any], accepted: bool, path: str) -> dict[str, t.Any]:
-    """Stop the new cluster, and note what going back loses, now that nothing comes to it any more.
+def stop_new_cluster(
+    new: Cluster, why: str, state: t.Mapping[str, t.Any], accepted: bool, path: str
+) -> dict[str, t.Any]:
+    """Stop the new cluster, and note what the rollback loses now that no more writes can arrive; return the note.
 
-    Where that is something, other than before it was stopped, and nobody has accepted it, the new one serves on.
+    If something is lost that the operator has not accepted, start the new cluster again and raise ClusterError.
     """
     host.fence(new, why)
-    found = state["gained"]
+    found = state["writes"]
     if not state.get("standby") and found["rows"] is not None:
-        # After a crash the control file is older than what was asked.
-        found = {**found, "transactions": max(found["transactions"], next_transaction(new) - state["transaction"])}
-    lost = loss(state, found)
+        # After a crash the control file is older than the number that the running server reported.
+        found = {**found, "transactions": max(found["transactions"], read_next_transaction(new) - state["transaction"])}
+    lost = describe_loss(state, found)
     if lost and not accepted:
         host.unfence(new)
-        start(new)
-        note(path, {**state, "stage": state["came"]})
-        raise ClusterError(f"{new.version} serves on. While it was counted something was written: {lost}")
-    return note(path, {**state, "lost": lost})
+        start_cluster(new)
+        write_note(path, {**state, "stage": state["previous_stage"]})
+        raise ClusterError(f"{new.version} still runs. Something was written during the count: {lost}")
+    return write_note(path, {**state, "lost": lost})
 
 
-def go_back(
+def roll_back(
     old: Cluster, new: Cluster, port: int, state: t.Mapping[str, t.Any], accepted: bool, path: str
 ) -> dict[str, t.Any]:
-    """Let the old cluster serve again, as it was when it was stopped; the new one is kept, and kept from starting."""
-    if state["stage"] != upgrade.GOING_BACK:
-        state = note(path, {**state, "stage": upgrade.GOING_BACK, "came": state["stage"]})
-    end_leftovers(old)
+    """Roll back after the switch: fence the new cluster, whose data stay, and start the old one; return the note."""
+    if state["stage"] != upgrade.ROLLING_BACK:
+        state = write_note(path, {**state, "stage": upgrade.ROLLING_BACK, "previous_stage": state["stage"]})
+    stop_leftover_units(old)
     if "lost" not in state:
-        why = f"the cluster of {old.version} serves again in its place"
-        state = end_service(new, why, state, accepted, path)
+        why = f"the upgrade was rolled back to the cluster of {old.version}"
+        state = stop_new_cluster(new, why, state, accepted, path)
     if state.get("before"):
         _status, active, _err = old.run(["systemctl", "is-active", old.unit], {})
         if active.strip() != "active":
-            with private(old, port):
-                lines = upgrade.differences(state["before"], inventory(old, PRIVATE, port))
+            with run_private_server(old, port):
+                lines = upgrade.find_differences(state["before"], count_inventory(old, PRIVATE_SOCKET, port))
             if lines:
-                raise ClusterError(f"the old cluster is not what it was: {'; '.join(lines[:10])}")
+                raise ClusterError(f"the old cluster has changed since the upgrade: {'; '.join(lines[:10])}")
     host.unfence(old)
-    start(old)
-    return note(path, {**state, "stage": upgrade.BACK})
+    start_cluster(old)
+    return write_note(path, {**state, "stage": upgrade.ROLLED_BACK})

@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What restic is asked and what its answers mean: pure, so that tests need neither restic nor a repository."""
+"""Arguments for restic and the meaning of its output: pure functions, testable without restic or a repository."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import typing as t
 
 from .repository import Repository
 
-# restic's own exit codes, and timeout's for a program that had to be ended.
+# restic's exit codes, and that of timeout(1) for a program that was terminated.
 UNREADABLE, NO_REPOSITORY, LOCKED, WRONG_PASSWORD, NO_ANSWER = 3, 10, 11, 12, 124
 DENIED = ("Access Denied", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Forbidden")
 REASONS = {
     NO_REPOSITORY: "the repository does not exist (any more)",
-    LOCKED: "somebody else has locked the repository: `vise-restic with NAME list locks` says who",
-    WRONG_PASSWORD: "the password is not the repository's",
+    LOCKED: "another process has locked the repository: `vise-restic with NAME list locks` shows the lock",
+    WRONG_PASSWORD: "the password does not belong to the repository",
 }
 FULL_ID = re.compile(r"[0-9a-f]{8,64}")
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """A command before or after a backup."""
+    """A command that runs before or after a backup."""
 
     argv: tuple[str, ...]
     limit: int = 600  # seconds
@@ -33,7 +33,7 @@ class Command:
 
 @dataclasses.dataclass(frozen=True)
 class BackupSet:
-    """Paths that are backed up together."""
+    """A set of paths that are backed up together."""
 
     name: str
     paths: tuple[str, ...]
@@ -44,7 +44,7 @@ class BackupSet:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What the role has written on the host."""
+    """Settings that the role writes on the host."""
 
     host: str
     sets: t.Mapping[str, BackupSet]
@@ -59,7 +59,7 @@ class Settings:
     def from_json(
         cls, data: dict[str, t.Any], repositories: list[dict[str, str]], pruned: list[dict[str, str]]
     ) -> Settings:
-        """Build them from the three files."""
+        """Build the settings from the content of the three files."""
         return cls(
             host=data["host"],
             sets={entry["name"]: _set(entry) for entry in data["sets"]},
@@ -81,8 +81,8 @@ def _set(entry: dict[str, t.Any]) -> BackupSet:
     )
 
 
-def environment(repository: Repository, ca_file: str) -> dict[str, str]:
-    """Return what a job gives restic: the repository, and where and how it works on this host."""
+def build_environment(repository: Repository, ca_file: str) -> dict[str, str]:
+    """Return restic's environment in a job: the repository, the cache directory and the interval of progress output."""
     return {
         **repository.environment(ca_file),
         "RESTIC_CACHE_DIR": "/var/cache/vise-restic",
@@ -90,112 +90,112 @@ def environment(repository: Repository, ca_file: str) -> dict[str, str]:
     }
 
 
-def reason(code: int, said: str) -> str:
-    """Return why restic failed, for a person."""
-    lines = [line for line in said.splitlines() if line.strip()]
-    if any(mark in said for mark in DENIED):
-        return "the key or its secret is refused, or may not do this (access denied)"
+def describe_failure(code: int, stderr: str) -> str:
+    """Describe why restic failed, from its exit code and standard error."""
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    if any(mark in stderr for mark in DENIED):
+        return "the key or its secret is wrong, or lacks the permission (access denied)"
     if code == NO_ANSWER:
         tries = [line for line in lines if "retrying" in line] or lines
         return (
-            f"no usable answer in time; look at the address, the region and the network. {' '.join(tries[-1:])}".strip()
+            f"no usable answer in time; check the address, the region and the network. {' '.join(tries[-1:])}".strip()
         )
-    return REASONS.get(code, f"restic ended with {code}: {' | '.join(lines[-5:])}")
+    return REASONS.get(code, f"restic ended with exit code {code}: {' | '.join(lines[-5:])}")
 
 
-def backup_arguments(wanted: BackupSet, host: str) -> list[str]:
-    """Return the arguments of a backup."""
-    excludes = [f"--exclude={pattern}" for pattern in wanted.excludes]
-    fixed = ["backup", "--json", "--quiet", "--retry-lock=2h", f"--host={host}", f"--tag={wanted.name}"]
-    return [*fixed, "--group-by=host,tags", *excludes, "--", *wanted.paths]
+def backup_arguments(backup_set: BackupSet, host: str) -> list[str]:
+    """Return restic's arguments for a backup."""
+    excludes = [f"--exclude={pattern}" for pattern in backup_set.excludes]
+    fixed = ["backup", "--json", "--quiet", "--retry-lock=2h", f"--host={host}", f"--tag={backup_set.name}"]
+    return [*fixed, "--group-by=host,tags", *excludes, "--", *backup_set.paths]
 
 
 def forget_arguments(keep: t.Mapping[str, str]) -> list[str]:
-    """Return the arguments that apply a retention; hosts and sets are each counted alone."""
+    """Return restic's arguments for a retention, which is counted separately for each host and set."""
     rules = [f"--keep-{name}={value}" for name, value in sorted(keep.items())]
     return ["forget", "--json", "--retry-lock=2h", "--group-by=host,tags", *rules]
 
 
-def summary(output: str) -> dict[str, t.Any]:
-    """Return restic's JSON summary among its lines, empty when there is none."""
-    found: dict[str, t.Any] = {}
+def parse_summary(output: str) -> dict[str, t.Any]:
+    """Return the JSON summary in restic's output; empty when there is none."""
+    summary: dict[str, t.Any] = {}
     for line in output.splitlines():
         if line.startswith("{") and '"summary"' in line:
-            found = json.loads(line)
-    return found
+            summary = json.loads(line)
+    return summary
 
 
-def removals(output: str) -> set[str]:
-    """Return the snapshots that forget says it has removed."""
+def parse_removals(output: str) -> set[str]:
+    """Return the ids of the snapshots that restic forget reports as removed."""
     groups = json.loads(output or "[]")
     return {one["id"] for group in groups for one in group.get("remove") or []}
 
 
 def first_parts(days: int, today: int) -> dict[str, int]:
-    """Return the days on which each part counts as read in a repository that was never checked: one comes due a day."""
+    """Return the initial days of reading of all parts, so that one part becomes due each day. Days since 1970."""
     return {str(part): today - days + part - 1 for part in range(1, days + 1)}
 
 
 def due_parts(read: t.Mapping[str, int], days: int, today: int) -> list[int]:
-    """Return the parts that nobody has read for so many days, those that wait longest first.
+    """Return the parts that were not read for `days` days, the longest waiting ones first.
 
-    A host that was off has several to catch up with; a part that is damaged stays due, and keeps nothing else waiting.
+    After a time off, several parts are due. A damaged part stays due and does not delay the others.
     """
     known = read if len(read) == days else first_parts(days, today)
     return sorted((int(part) for part, day in known.items() if today - day >= days), key=lambda n: (known[str(n)], n))
 
 
-def moment(text: str) -> datetime.datetime:
-    """Read a time as restic or a person writes it; without a zone it is UTC."""
-    # restic writes nanoseconds, Python reads microseconds.
+def parse_time(text: str) -> datetime.datetime:
+    """Parse a time of restic or of an operator; without a time zone it is UTC."""
+    # restic writes nanoseconds, Python parses microseconds.
     found = datetime.datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
     return found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
 
 
-def meaning(wanted: str) -> str:
-    """Return what a text that names a snapshot is: V(latest), V(id) or V(time); raise when it is none of them."""
-    if wanted == "latest":
+def classify_snapshot(name: str) -> str:
+    """Return the kind of a snapshot's name: latest, id or time; raise ValueError for another text."""
+    if name == "latest":
         return "latest"
-    if FULL_ID.fullmatch(wanted):
+    if FULL_ID.fullmatch(name):
         return "id"
     try:
-        moment(wanted)
+        parse_time(name)
     except ValueError as error:
         raise ValueError(
-            f"{wanted!r} is neither latest, an id of 8 or more digits, nor a time as 2026-03-01T02:00"
+            f"{name!r} is neither latest, an id of 8 or more hexadecimal digits, nor a time such as 2026-03-01T02:00"
         ) from error
     return "time"
 
 
-def choose(snapshots: t.Iterable[dict[str, t.Any]], wanted: str) -> dict[str, t.Any] | None:
-    """Return the snapshot that is meant by V(latest), an id or a time: the last one before it."""
-    ordered = sorted(snapshots, key=lambda one: moment(one["time"]))
-    kind = meaning(wanted)
+def choose_snapshot(snapshots: t.Iterable[dict[str, t.Any]], name: str) -> dict[str, t.Any] | None:
+    """Return the snapshot for latest, an id, or a time (the last one before it); None when there is none."""
+    ordered = sorted(snapshots, key=lambda one: parse_time(one["time"]))
+    kind = classify_snapshot(name)
     if kind == "latest":
         return ordered[-1] if ordered else None
     if kind == "id":
-        return next((one for one in ordered if one["id"].startswith(wanted)), None)
-    until = moment(wanted)
-    return next((one for one in reversed(ordered) if moment(one["time"]) <= until), None)
+        return next((one for one in ordered if one["id"].startswith(name)), None)
+    until = parse_time(name)
+    return next((one for one in reversed(ordered) if parse_time(one["time"]) <= until), None)
 
 
-def candidates(found: t.Mapping[str, list[dict[str, t.Any]]], wanted: str) -> list[tuple[str, dict[str, t.Any]]]:
-    """Return (repository, snapshot) in the order in which to try them: the best first.
+def list_candidates(found: t.Mapping[str, list[dict[str, t.Any]]], text: str) -> list[tuple[str, dict[str, t.Any]]]:
+    """Return pairs of repository and snapshot in the order in which to try them, best first.
 
-    An id is known to one repository alone; the others follow with the snapshot that is nearest to it in time.
+    An id exists in only one repository; for the others, the snapshot nearest in time is used.
     """
-    meant = [(name, one) for name, snapshots in found.items() if (one := choose(snapshots, wanted))]
-    meant.sort(key=lambda pair: moment(pair[1]["time"]), reverse=True)
-    if meant and meaning(wanted) == "id":
-        at = moment(meant[0][1]["time"])
+    candidates = [(name, one) for name, snapshots in found.items() if (one := choose_snapshot(snapshots, text))]
+    candidates.sort(key=lambda pair: parse_time(pair[1]["time"]), reverse=True)
+    if candidates and classify_snapshot(text) == "id":
+        target_time = parse_time(candidates[0][1]["time"])
         for name, snapshots in found.items():
-            if snapshots and name not in dict(meant):
-                meant.append((name, min(snapshots, key=lambda one: abs(moment(one["time"]) - at))))
-    return meant
+            if snapshots and name not in dict(candidates):
+                candidates.append((name, min(snapshots, key=lambda one: abs(parse_time(one["time"]) - target_time))))
+    return candidates
 
 
-def metrics(labels: t.Mapping[str, str], values: t.Mapping[str, float | None]) -> str:
-    """Return the text of a file for node_exporter; without help texts, since several files share the names."""
+def format_metrics(labels: t.Mapping[str, str], values: t.Mapping[str, float | None]) -> str:
+    """Return metrics as text for node_exporter; without HELP lines, because several files share the names."""
     shown = ",".join(f'{key}="{value}"' for key, value in labels.items())
     lines = []
     for name, value in values.items():
@@ -204,8 +204,8 @@ def metrics(labels: t.Mapping[str, str], values: t.Mapping[str, float | None]) -
     return "\n".join(lines) + "\n"
 
 
-def after_run(before: dict[str, t.Any], result: str, status: str, now: int) -> dict[str, t.Any]:
-    """Return a job's state after systemd says how its unit has ended."""
+def update_state(before: dict[str, t.Any], result: str, status: str, now: int) -> dict[str, t.Any]:
+    """Return the new state of a job from the result of its unit; `now` is in seconds since 1970."""
     code = int(status) if result == "exit-code" and status.isdigit() else int(result != "success")
     stamp = {"last_failure": now} if code else {"last_success": now}
     return {**before, **stamp, "status": code, "result": result}

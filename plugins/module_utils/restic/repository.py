@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A restic repository; a link makes it part of restore_proof too, since each role brings a package that is whole."""
+"""A restic repository. The package restore_proof links to this file, because each role installs a complete package."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Repository:
-    """A destination and the credential for it."""
+    """A destination of backups with its credential."""
 
     name: str
     url: str
@@ -19,7 +19,7 @@ class Repository:
     region: str = ""
 
     def environment(self, ca_file: str) -> dict[str, str]:
-        """Return what tells restic where and with which credential; nothing of it ever stands in an argument."""
+        """Return restic's environment with the address and the credential; none of them is passed as an argument."""
         given = {
             "RESTIC_REPOSITORY": self.url,
             "RESTIC_PASSWORD": self.password,

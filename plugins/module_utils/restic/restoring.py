@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Bring a snapshot back: beside its place, verified and compared, then switched by renames."""
+"""Restore a snapshot: to staging directories, verified and compared there, then moved to its place by renames."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ import typing as t
 from . import jobs, plan
 from .jobs import JobError
 
-# Go's bits for what Unix keeps beside the nine permissions.
-SPECIAL = {1 << 23: stat.S_ISUID, 1 << 22: stat.S_ISGID, 1 << 20: stat.S_ISVTX}
-# What a cache still knows would hide what the repository has lost.
+# Go's mode bits for setuid, setgid and sticky.
+SPECIAL_BITS = {1 << 23: stat.S_ISUID, 1 << 22: stat.S_ISGID, 1 << 20: stat.S_ISVTX}
+# Without a cache, because it would hide data that the repository has lost.
 UNCACHED = ("--no-cache", "--retry-lock=10m")
-KINDS = {"file": stat.S_IFREG, "dir": stat.S_IFDIR, "symlink": stat.S_IFLNK}
+FILE_TYPES = {"file": stat.S_IFREG, "dir": stat.S_IFDIR, "symlink": stat.S_IFLNK}
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What is to be restored, and where."""
+    """A requested restore."""
 
     set: str
     snapshot: str = "latest"
-    host: str = ""  # whose backup; this host's own when empty
-    repository: str = ""  # the one to try first
-    target: str = ""  # a directory that is empty or not there; in place when empty
+    host: str = ""  # host that made the backup; this host when empty
+    repository: str = ""  # the repository to try first
+    target: str = ""  # an empty or missing directory; empty string: restore in place
 
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where one path of the snapshot goes."""
+    """The directories for one path of the snapshot."""
 
     path: str
     final: str
@@ -46,16 +46,16 @@ class Place:
 
     @property
     def staged(self) -> str:
-        """What restic has made of the path."""
+        """The restored path in the staging directory."""
         return os.path.join(self.stage, os.path.basename(self.path))
 
 
-def places(paths: t.Iterable[str], target: str, stamp: str) -> list[Place]:
-    """Return where each path goes; one that lies in another goes with it."""
+def plan_places(paths: t.Iterable[str], target: str, stamp: str) -> list[Place]:
+    """Return the directories for each path; a path inside another one is restored with it."""
     ordered = sorted(set(paths))
-    outer = [path for path in ordered if not any(path.startswith(f"{other}/") for other in ordered)]
+    top_paths = [path for path in ordered if not any(path.startswith(f"{other}/") for other in ordered)]
     found = []
-    for number, path in enumerate(outer):
+    for number, path in enumerate(top_paths):
         final = target.rstrip("/") + path
         stage = os.path.join(os.path.dirname(final), f".vise-restore-{stamp}-{number}")
         found.append(Place(path, final, stage, f"{final}.before-restore-{stamp}"))
@@ -63,147 +63,146 @@ def places(paths: t.Iterable[str], target: str, stamp: str) -> list[Place]:
 
 
 def restore(config: plan.Settings, request: Request, check_mode: bool = False) -> dict[str, t.Any]:
-    """Restore from the first repository that gives everything; return what came from where, and why not elsewhere."""
-    plan.meaning(request.snapshot)
-    refuse_target(request.target)
-    found, passed = _listed(config, request)
-    options = plan.candidates(found, request.snapshot)
+    """Restore from the first repository with intact data; return the report. Raise JobError when there is none."""
+    plan.classify_snapshot(request.snapshot)
+    validate_target(request.target)
+    snapshots, failures = _list_snapshots(config, request)
+    candidates = plan.list_candidates(snapshots, request.snapshot)
     if request.repository:
-        options.sort(key=lambda option: option[0] != request.repository)
-    if not options:
-        raise JobError(
-            f"{request.set}: no snapshot {request.snapshot} of it. {_known(found)} {'; '.join(passed)}".strip()
-        )
+        candidates.sort(key=lambda candidate: candidate[0] != request.repository)
+    if not candidates:
+        details = f"{_describe_snapshots(snapshots)} {'; '.join(failures)}"
+        raise JobError(f"{request.set}: there is no snapshot {request.snapshot}. {details}".strip())
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    for name, snapshot in options:
-        wanted = places(snapshot["paths"], request.target, stamp)
-        _refuse_mounts(wanted)
+    for name, snapshot in candidates:
+        places = plan_places(snapshot["paths"], request.target, stamp)
+        _reject_mount_points(places)
         if check_mode:
-            return _report(name, snapshot, wanted, passed, 0, 0)
+            return _build_report(name, snapshot, places, failures, 0, 0)
         try:
-            files, size = _stage(jobs.Restic.at(config, name), snapshot, wanted)
-            return _report(name, snapshot, _switch(wanted), passed, files, size)
+            files, size = _restore_to_staging(jobs.Restic.at(config, name), snapshot, places)
+            return _build_report(name, snapshot, _move_to_place(places), failures, files, size)
         except JobError as error:
-            passed.append(str(error))
+            failures.append(str(error))
         finally:
-            _clear(wanted, request.target)
-    raise JobError(f"{request.set}: nothing was changed, no repository gives all of it: " + "; ".join(passed))
+            _remove_staging(places, request.target)
+    raise JobError(f"{request.set}: nothing was changed, no repository has intact data: " + "; ".join(failures))
 
 
-def refuse_target(target: str) -> None:
-    """Raise when the target holds something already."""
+def validate_target(target: str) -> None:
+    """Raise JobError unless the target is empty or missing."""
     if target and (
         os.path.islink(target) or (os.path.exists(target) and (not os.path.isdir(target) or os.listdir(target)))
     ):
-        raise JobError(f"{target} is no empty directory: name another one")
+        raise JobError(f"{target} is not an empty directory: choose another one")
 
 
-def _refuse_mounts(wanted: list[Place]) -> None:
-    mounts = [place.final for place in wanted if os.path.ismount(place.final)]
+def _reject_mount_points(places: list[Place]) -> None:
+    mounts = [place.final for place in places if os.path.ismount(place.final)]
     if mounts:
-        raise JobError(f"{', '.join(mounts)}: a mount point cannot be switched: restore to a target on it instead")
+        raise JobError(f"{', '.join(mounts)}: a mount point cannot be renamed: restore to a target directory on it")
 
 
-def _listed(config: plan.Settings, request: Request) -> tuple[dict[str, list[dict[str, t.Any]]], list[str]]:
-    found, passed = {}, []
+def _list_snapshots(config: plan.Settings, request: Request) -> tuple[dict[str, list[dict[str, t.Any]]], list[str]]:
+    snapshots, failures = {}, []
     for name in config.repositories:
         restic = jobs.Restic.at(config, name)
         try:
-            restic.open()
-            found[name], warning = restic.snapshots(f"--host={request.host or config.host}", f"--tag={request.set}")
-            passed += [f"{name}: {warning}"] if warning else []
+            restic.check_access()
+            snapshots[name], warning = restic.snapshots(f"--host={request.host or config.host}", f"--tag={request.set}")
+            failures += [f"{name}: {warning}"] if warning else []
         except JobError as error:
-            passed.append(str(error))
-    return found, passed
+            failures.append(str(error))
+    return snapshots, failures
 
 
-def _known(found: dict[str, list[dict[str, t.Any]]]) -> str:
+def _describe_snapshots(snapshots: dict[str, list[dict[str, t.Any]]]) -> str:
     lines = [
-        f"{name} has {len(some)}" + (f", the newest of {some[-1]['time'][:19]}" if some else "")
-        for name, some in found.items()
+        f"{name} has {len(own)}" + (f", the newest of {own[-1]['time'][:19]}" if own else "")
+        for name, own in snapshots.items()
     ]
     return "; ".join(lines) + "." if lines else ""
 
 
-def _stage(restic: jobs.Restic, snapshot: dict[str, t.Any], wanted: list[Place]) -> tuple[int, int]:
+def _restore_to_staging(restic: jobs.Restic, snapshot: dict[str, t.Any], places: list[Place]) -> tuple[int, int]:
     files = size = 0
-    nodes = [json.loads(line) for line in restic.must("ls", "--json", *UNCACHED, snapshot["id"]).splitlines()]
-    for place in wanted:
+    nodes = [json.loads(line) for line in restic.run_or_raise("ls", "--json", *UNCACHED, snapshot["id"]).splitlines()]
+    for place in places:
         folder, base = os.path.split(place.path)
         os.makedirs(os.path.dirname(place.final), exist_ok=True)
         include = "/" + re.sub(r"([\\*?\[])", r"\\\1", base)
         where = [f"{snapshot['id']}:{folder}", f"--target={place.stage}", f"--include={include}"]
-        restic.must("restore", *where, "--verify", "--json", "--quiet", *UNCACHED)
+        restic.run_or_raise("restore", *where, "--verify", "--json", "--quiet", *UNCACHED)
         own = [node for node in nodes if f"{node.get('path', '')}/".startswith(f"{place.path}/")]
-        different = compare(own, place.path, place.staged)
-        if different:
-            raise JobError(f"{restic.repository.name}: restored, but different: {'; '.join(different[:5])}")
+        differences = compare_attributes(own, place.path, place.staged)
+        if differences:
+            raise JobError(f"{restic.repository.name}: the restored files differ: {'; '.join(differences[:5])}")
         files += sum(node["type"] == "file" for node in own)
         size += sum(node.get("size", 0) for node in own if node["type"] == "file")
     return files, size
 
 
-def compare(nodes: list[dict[str, t.Any]], path: str, staged: str) -> list[str]:
-    """Complain where what lies on disk has other attributes than the snapshot says; restic has compared the content."""
-    different = []
+def compare_attributes(nodes: list[dict[str, t.Any]], path: str, staged: str) -> list[str]:
+    """Return one message for each restored path whose attributes differ; restic has compared the content."""
+    differences = []
     for node in nodes:
-        # JSON has no way to write a name that is no UTF-8; it is counted below.
+        # A name that is not valid UTF-8 cannot be represented in JSON; such entries are only counted below.
         if "\ufffd" not in node["path"]:
-            text = difference(node, staged + node["path"][len(path) :])
-            different += [f"{node['path']}: {text}"] if text else []
-    there = 1 + sum(len(folders) + len(names) for _place, folders, names in os.walk(staged))
-    if there != len(nodes):
-        different.append(f"{path}: {there} entries in place of {len(nodes)}")
-    return different
+            text = describe_difference(node, staged + node["path"][len(path) :])
+            differences += [f"{node['path']}: {text}"] if text else []
+    entries = 1 + sum(len(folders) + len(names) for _place, folders, names in os.walk(staged))
+    if entries != len(nodes):
+        differences.append(f"{path}: {entries} entries instead of {len(nodes)}")
+    return differences
 
 
-def difference(node: dict[str, t.Any], path: str) -> str:
-    """Return in which respect a path is not what the snapshot says, or an empty string."""
+def describe_difference(node: dict[str, t.Any], path: str) -> str:
+    """Return the attributes in which a path differs from the snapshot, or an empty string."""
     try:
-        found = os.lstat(path)
+        status = os.lstat(path)
     except OSError as error:
         return error.strerror or "cannot be read"
-    # restic leaves out what is zero.
-    given = node.get("mode", 0)
-    mode = (given & 0o777) | sum(unix for bit, unix in SPECIAL.items() if given & bit)
-    kind = stat.S_IFMT(found.st_mode)
+    # restic omits values that are 0.
+    mode_bits = node.get("mode", 0)
+    mode = (mode_bits & 0o777) | sum(unix for bit, unix in SPECIAL_BITS.items() if mode_bits & bit)
+    kind = stat.S_IFMT(status.st_mode)
     pairs = {
-        "kind": (kind, KINDS.get(node["type"], kind)),
-        "owner": (found.st_uid, node.get("uid", 0)),
-        "group": (found.st_gid, node.get("gid", 0)),
-        "mode": (stat.S_IMODE(found.st_mode) if node["type"] != "symlink" else mode, mode),
-        "size": (found.st_size if node["type"] == "file" else 0, node.get("size", 0)),
-        "time": (found.st_mtime_ns // 1000, _microseconds(node["mtime"])),
+        "kind": (kind, FILE_TYPES.get(node["type"], kind)),
+        "owner": (status.st_uid, node.get("uid", 0)),
+        "group": (status.st_gid, node.get("gid", 0)),
+        "mode": (stat.S_IMODE(status.st_mode) if node["type"] != "symlink" else mode, mode),
+        "size": (status.st_size if node["type"] == "file" else 0, node.get("size", 0)),
+        "time": (status.st_mtime_ns // 1000, _microseconds(node["mtime"])),
     }
-    return ", ".join(name for name, (here, wanted) in pairs.items() if here != wanted)
+    return ", ".join(name for name, (here, stored) in pairs.items() if here != stored)
 
 
 def _microseconds(text: str) -> int:
-    at = plan.moment(text)
+    at = plan.parse_time(text)
     return int(at.replace(microsecond=0).timestamp()) * 1_000_000 + at.microsecond
 
 
-def _switch(wanted: list[Place]) -> list[Place]:
-    """Put everything in its place by renames; return it with what is kept aside. All of it or nothing."""
-    back: list[tuple[str, str]] = []
-    kept = []
+def _move_to_place(places: list[Place]) -> list[Place]:
+    """Move all restored paths to their place by renames, or none of them; return them with the kept old paths."""
+    renames: list[tuple[str, str]] = []
+    moved = []
     try:
-        for place in wanted:
-            there = os.path.lexists(place.final)
-            for source, destination in ([(place.final, place.aside)] if there else []) + [(place.staged, place.final)]:
+        for place in places:
+            exists = os.path.lexists(place.final)
+            for source, destination in ([(place.final, place.aside)] if exists else []) + [(place.staged, place.final)]:
                 os.rename(source, destination)
-                back.append((destination, source))
-            kept.append(place if there else dataclasses.replace(place, aside=""))
+                renames.append((destination, source))
+            moved.append(place if exists else dataclasses.replace(place, aside=""))
     except OSError as error:
-        for source, destination in reversed(back):
+        for source, destination in reversed(renames):
             os.rename(source, destination)
-        raise JobError(f"cannot be put in its place: {error}") from error
-    return kept
+        raise JobError(f"the restored files cannot be moved to their place: {error}") from error
+    return moved
 
 
-def _clear(wanted: list[Place], target: str) -> None:
-    """Remove what was staged, and of a target what a failed restore has left empty: the next one must be let in."""
-    for place in wanted:
+def _remove_staging(places: list[Place], target: str) -> None:
+    """Remove the staging directories, and empty directories in the target, so that the next restore accepts it."""
+    for place in places:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(place.stage)
         parent = os.path.dirname(place.final)
@@ -213,8 +212,8 @@ def _clear(wanted: list[Place], target: str) -> None:
                 parent = os.path.dirname(parent)
 
 
-def _report(
-    name: str, snapshot: dict[str, t.Any], wanted: list[Place], passed: list[str], files: int, size: int
+def _build_report(
+    name: str, snapshot: dict[str, t.Any], places: list[Place], failures: list[str], files: int, size: int
 ) -> dict[str, t.Any]:
     return {
         "repository": name,
@@ -222,16 +221,16 @@ def _report(
         "time": snapshot["time"],
         "files": files,
         "bytes": size,
-        "restored": [place.final for place in wanted],
-        "aside": [place.aside for place in wanted if place.aside and os.path.lexists(place.aside)],
-        "passed_over": passed,
+        "restored": [place.final for place in places],
+        "aside": [place.aside for place in places if place.aside and os.path.lexists(place.aside)],
+        "passed_over": failures,
     }
 
 
 def main(arguments: list[str]) -> int:
-    """Restore to a directory by hand: SET TARGET [SNAPSHOT [HOST]]."""
+    """Restore to a directory from the command line: SET TARGET [SNAPSHOT [HOST]]."""
     if not 2 <= len(arguments) <= 4:
         raise JobError("usage: vise-restic restore SET TARGET [latest|ID|TIME [HOST]]")
     name, target, snapshot, host = (*arguments, *("latest", "")[len(arguments) - 2 :])
-    print(json.dumps(restore(jobs.settings(), Request(name, snapshot, host, target=os.path.abspath(target)))))
+    print(json.dumps(restore(jobs.load_settings(), Request(name, snapshot, host, target=os.path.abspath(target)))))
     return 0

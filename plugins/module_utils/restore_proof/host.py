@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The scratch directory of a proof, and the programs that run in it; nothing of either outlives the proof."""
+"""The scratch directory of a proof and the programs that run in it; both are removed after the proof."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ import subprocess
 import time
 import typing as t
 
-from .settings import Failed
+from .settings import ProofError
 
-# What a proof starts; another program whose directory this is, a shell, is left alone.
+# Programs that a proof starts. Other programs in the directory, such as an operator's shell, are not killed.
 PROGRAMS = ("postgres", "pgbackrest", "restic", "redis-check-rdb", "pg_amcheck", "pg_checksums", "psql")
 
 
-class Answer(t.NamedTuple):
-    """How a program ended, and what it wrote."""
+class Result(t.NamedTuple):
+    """Exit status and output of a program."""
 
     status: int
     out: str
     err: str
 
 
-class Bench:
-    """A directory in which one thing is restored, as a user who owns nothing else."""
+class ScratchDirectory:
+    """A temporary directory for one restore, which runs as a user that owns nothing else."""
 
-    def __init__(self, directory: str, user: str, say: t.Callable[[str], None]) -> None:
+    def __init__(self, directory: str, user: str, log: t.Callable[[str], None]) -> None:
         self.directory = directory
         self.user = user
-        self.say = say
+        self.log = log
 
     def path(self, *names: str) -> str:
         """Return a path in the directory."""
         return os.path.join(self.directory, *names)
 
-    def folder(self, name: str, root: bool = False) -> str:
-        """Make a directory in it that nobody else may enter."""
+    def create_directory(self, name: str, root: bool = False) -> str:
+        """Create a private subdirectory, owned by the user or by root; return its path."""
         path = self.path(name)
         os.mkdir(path, 0o700)
         if not root:
@@ -48,24 +48,24 @@ class Bench:
         return path
 
     def write(self, name: str, text: str) -> str:
-        """Write a file that the user may read."""
+        """Create a file that only the user may read; return its path."""
         path = self.path(name)
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as handle:
             handle.write(text)
         shutil.chown(path, self.user)
         return path
 
-    def argv(self, command: t.Sequence[str], root: bool) -> list[str]:
-        """Return a command that ends when this program does, however that ends."""
+    def build_command(self, command: t.Sequence[str], root: bool) -> list[str]:
+        """Return a command line that the kernel kills when this program ends."""
         user = [] if root else ["--reuid", self.user, "--regid", self.user, "--init-groups"]
         return ["setpriv", "--pdeathsig", "KILL", *user, *command]
 
     def run(
         self, command: t.Sequence[str], root: bool = False, env: dict[str, str] | None = None, text: str = ""
-    ) -> Answer:
-        """Run a program to its end."""
-        done = subprocess.run(
-            self.argv(command, root),
+    ) -> Result:
+        """Run a program and return its status and output."""
+        result = subprocess.run(
+            self.build_command(command, root),
             input=text,
             capture_output=True,
             encoding="utf-8",
@@ -74,17 +74,17 @@ class Bench:
             env=environment(env),
             check=False,
         )
-        return Answer(done.returncode, done.stdout, done.stderr)
+        return Result(result.returncode, result.stdout, result.stderr)
 
     @contextlib.contextmanager
-    def server(self, command: t.Sequence[str], log: str) -> t.Iterator[subprocess.Popen[bytes]]:
-        """Run a program in the background for as long as it is needed."""
-        # We are root, the directory is the user's: nothing that lies there is written to.
-        with open(os.open(self.path(log), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as said:
+    def run_server(self, command: t.Sequence[str], log: str) -> t.Iterator[subprocess.Popen[bytes]]:
+        """Run a program in the background; kill it at the end of the context."""
+        # This code runs as root in a directory of another user: never open an existing file for writing.
+        with open(os.open(self.path(log), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as handle:
             process = subprocess.Popen(
-                self.argv(command, root=False),
+                self.build_command(command, root=False),
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=handle,
                 stderr=subprocess.STDOUT,
                 cwd=self.directory,
                 env=environment(),
@@ -94,21 +94,21 @@ class Bench:
         finally:
             stop(process, signal.SIGKILL, 30)
 
-    def read(self, name: str) -> str:
+    def read_file(self, name: str) -> str:
         """Return the text of a file in the directory."""
         with open(self.path(name), encoding="utf-8", errors="replace") as handle:
             return handle.read()
 
 
-def environment(further: dict[str, str] | None = None) -> dict[str, str]:
-    """Return what a program sees; of our own environment nothing, since it may hold somebody's settings."""
-    return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent", **(further or {})}
+def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of a program; not our own one, because it may contain settings of an operator."""
+    return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent", **(extra or {})}
 
 
-def stop(process: subprocess.Popen[bytes], how: signal.Signals, patience: float) -> int | None:
-    """End a program; return its exit code, or none when it has not ended in time."""
+def stop(process: subprocess.Popen[bytes], number: signal.Signals, patience: float) -> int | None:
+    """Send a signal to a program; return its exit code, or None when it has not ended within `patience` seconds."""
     if process.poll() is None:
-        process.send_signal(how)
+        process.send_signal(number)
     try:
         return process.wait(patience)
     except subprocess.TimeoutExpired:
@@ -116,29 +116,29 @@ def stop(process: subprocess.Popen[bytes], how: signal.Signals, patience: float)
 
 
 @contextlib.contextmanager
-def bench(scratch: str, user: str, say: t.Callable[[str], None]) -> t.Iterator[Bench]:
-    """Give an empty bench, and clear it away whatever happens."""
-    clear(scratch)
+def scratch_directory(scratch: str, user: str, log: t.Callable[[str], None]) -> t.Iterator[ScratchDirectory]:
+    """Provide an empty scratch directory, and remove it in any case."""
+    remove_leftovers(scratch)
     directory = os.path.join(scratch, "run")
     os.mkdir(directory, 0o700)
     shutil.chown(directory, user)
     try:
-        yield Bench(directory, user, say)
+        yield ScratchDirectory(directory, user, log)
     finally:
-        clear(scratch)
+        remove_leftovers(scratch)
 
 
-def clear(scratch: str) -> list[str]:
-    """End what runs in the scratch directory and remove what lies there; return what a killed run had left."""
+def remove_leftovers(scratch: str) -> list[str]:
+    """Kill leftover programs and remove the scratch directory; return what was found, raise ProofError after 30 s."""
     directory = os.path.join(scratch, "run")
-    found = [f"{name} (process {pid})" for pid, name in running(directory)]
+    found = [f"{name} (process {pid})" for pid, name in list_processes(directory)]
     deadline = time.monotonic() + 30
-    while left := running(directory):
-        for pid, _name in left:
+    while remaining := list_processes(directory):
+        for pid, _name in remaining:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if time.monotonic() > deadline:
-            raise Failed(f"{left[0][1]} (process {left[0][0]}) in {directory} does not end")
+            raise ProofError(f"{remaining[0][1]} (process {remaining[0][0]}) in {directory} cannot be killed")
         time.sleep(0.1)
     if os.path.lexists(directory):
         found.append(directory)
@@ -146,8 +146,8 @@ def clear(scratch: str) -> list[str]:
     return found
 
 
-def running(directory: str) -> list[tuple[int, str]]:
-    """Return the programs of a proof that run in a directory."""
+def list_processes(directory: str) -> list[tuple[int, str]]:
+    """Return (process id, name) of a proof's programs that run in a directory."""
     found = []
     for pid in filter(str.isdecimal, os.listdir("/proc")):
         with contextlib.suppress(OSError):
@@ -159,25 +159,25 @@ def running(directory: str) -> list[tuple[int, str]]:
 
 
 @contextlib.contextmanager
-def alone(scratch: str) -> t.Iterator[None]:
-    """Let one run at a time work; the kernel drops the lock of a killed one."""
+def lock(scratch: str) -> t.Iterator[None]:
+    """Hold the lock that lets one run at a time work; the kernel releases the lock of a killed process."""
     os.makedirs(scratch, mode=0o711, exist_ok=True)
     with open(os.path.join(scratch, "lock"), "w", encoding="utf-8") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise Failed("another run is under way: systemctl status vise-backup-verify") from error
+            raise ProofError("another run is in progress: see systemctl status vise-backup-verify") from error
         yield
 
 
-def room(directory: str) -> tuple[int, int]:
-    """Return the free and all bytes of the disk that a directory lies on."""
+def measure_disk(directory: str) -> tuple[int, int]:
+    """Return the free and the total bytes of a directory's file system."""
     usage = shutil.disk_usage(directory)
     return usage.free, usage.total
 
 
-def read(path: str) -> str:
-    """Return a file's text; nothing for an absent one."""
+def read_text(path: str) -> str:
+    """Return the text of a file; empty when the file is missing."""
     try:
         with open(path, encoding="utf-8") as handle:
             return handle.read()
@@ -185,8 +185,8 @@ def read(path: str) -> str:
         return ""
 
 
-def replace(path: str, text: str, mode: int) -> None:
-    """Write a file whole or not at all."""
+def write_atomically(path: str, text: str, mode: int) -> None:
+    """Replace a file atomically and durably."""
     staged = f"{path}.new"
     with open(staged, "w", encoding="utf-8") as handle:
         handle.write(text)

@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Prove PostgreSQL's backup: restore it, let it recover to the end of the archive, read every page and row."""
+"""Prove PostgreSQL's backup: restore it, recover it to the end of the archive, read every page and row."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import subprocess
 import time
 
 from . import host, verdicts
-from .host import Bench
+from .host import ScratchDirectory
 from .report import Outcome
-from .settings import Failed, Settings
+from .settings import ProofError, Settings
 
 BINARIES = "/usr/lib/postgresql/{version}/bin"
-# They stand on the command line, where nothing that the live cluster once set for itself beats them.
+# These settings are passed on the command line, which overrides the settings in the restored cluster.
 OVERRIDES = {
     "listen_addresses": "",
     "port": "5432",
@@ -36,7 +36,7 @@ OVERRIDES = {
     "recovery_end_command": "",
     "synchronous_standby_names": "",
     "max_wal_senders": "0",
-    # Subscriptions would fetch from the real publisher, and libraries start what acts on the world.
+    # Subscriptions would read from the real publisher, and libraries may start workers with external effects.
     "max_logical_replication_workers": "0",
     "shared_preload_libraries": "",
     "session_preload_libraries": "",
@@ -50,14 +50,15 @@ OVERRIDES = {
     "log_destination": "stderr",
     "log_min_messages": "warning",
     "log_statement": "none",
-    # It is thrown away; nobody waits for its disk.
+    # The restored cluster is temporary and needs no durability.
     "fsync": "off",
     "full_page_writes": "off",
 }
-# Whoever owns a database makes functions, operators and casts in it, and we ask it as superuser. By name, only what is
-# PostgreSQL's own is found. A cast is found by its type: no query may convert what is the owner's by `::`.
+# The owner of a database can create functions, operators and casts in it, and our queries run as superuser. With this
+# search path, names refer only to PostgreSQL's own objects. A cast is found by its type in spite of the path, therefore
+# no query may convert an owner's type by `::`.
 TRUSTED_NAMES = "search_path=pg_catalog,pg_temp"
-# What a database or role has set for its sessions beats the command line, and would end a long read.
+# Settings of a database or role override the command line and could cancel a long read, so they are set again here.
 SESSION = {
     "PGOPTIONS": " ".join(
         f"-c {setting}"
@@ -75,8 +76,8 @@ MARKERS = (
     "SELECT id, (extract(epoch FROM written_at) * 1000000)::bigint, payload, previous, sha256"
     " FROM vise.backup_marker ORDER BY id"
 )
-# A row's own text makes PostgreSQL read it whole, with all that lies in TOAST; the sum does not depend on their order.
-# It is written by PostgreSQL's own functions: (r.*)::text is whatever cast the owner has made of the table's type.
+# The text of a row makes PostgreSQL read the whole row, TOAST included; the sum does not depend on the order of rows.
+# The text comes from PostgreSQL's own functions, because (r.*)::text would use a cast that the owner may have created.
 TABLES = r"""
 SELECT format(
   'SELECT %L, count(*), coalesce(sum(hashtextextended(textin(record_out(r.*)), 0)::numeric), 0) FROM ONLY %I.%I AS r',
@@ -92,96 +93,102 @@ WHERE c.relkind IN ('r', 'm') AND c.relispopulated AND n.nspname NOT IN ('pg_cat
 PATIENCE = 300
 
 
-def prove(settings: Settings, repository: str, bench: Bench, outcome: Outcome) -> None:
-    """Restore the newest set of a repository and look at all of it."""
-    newest = newest_set(settings, repository, bench, outcome)
-    data = bench.folder("data")
-    with outcome.stage("restore", bench.say) as stage:
-        restore(settings, repository, bench, outcome)
+def prove(settings: Settings, repository: str, scratch: ScratchDirectory, outcome: Outcome) -> None:
+    """Restore the newest set of a repository and verify all of it; add problems and facts to the outcome."""
+    newest = find_newest_set(settings, repository, scratch, outcome)
+    data = scratch.create_directory("data")
+    with outcome.stage("restore", scratch.log) as stage:
+        restore_set(settings, repository, scratch, outcome)
         stage.bytes = newest.bytes
-    binaries = BINARIES.format(version=bench.read("data/PG_VERSION").strip())
+    binaries = BINARIES.format(version=scratch.read_file("data/PG_VERSION").strip())
     if not os.path.exists(f"{binaries}/postgres"):
-        raise Failed(f"{binaries}/postgres is missing: install the PostgreSQL of the backup's version")
-    told = bench.run([f"{binaries}/pg_controldata", data]).out
-    outcome.facts["system_identifier"] = verdicts.control(told, "Database system identifier")
-    with bench.server(instance(settings, repository, bench, binaries, told), "postgresql.log") as process:
-        with outcome.stage("recover", bench.say):
-            recover(bench, process)
+        raise ProofError(f"{binaries}/postgres is missing: install PostgreSQL in the version of the backup")
+    controldata = scratch.run([f"{binaries}/pg_controldata", data]).out
+    outcome.facts["system_identifier"] = verdicts.parse_control_number(controldata, "Database system identifier")
+    with scratch.run_server(
+        build_server_command(settings, repository, scratch, binaries, controldata), "postgresql.log"
+    ) as process:
+        with outcome.stage("recover", scratch.log):
+            wait_for_recovery(scratch, process)
         moment = time.time()
-        log, history = bench.read("postgresql.log"), newest_history(bench)
-        segment = verdicts.control(told, "Bytes per WAL segment")
-        outcome.problems += verdicts.recovered(log, history, newest.wal_max, segment)
-        with outcome.stage("read", bench.say) as stage:
+        log, history = scratch.read_file("postgresql.log"), read_newest_history(scratch)
+        segment = verdicts.parse_control_number(controldata, "Bytes per WAL segment")
+        outcome.problems += verdicts.find_recovery_problems(log, history, newest.wal_max, segment)
+        with outcome.stage("read", scratch.log) as stage:
             stage.bytes = newest.bytes
-            examine(settings, bench, outcome, moment)
-        with outcome.stage("amcheck", bench.say) as stage:
+            read_all(settings, scratch, outcome, moment)
+        with outcome.stage("amcheck", scratch.log) as stage:
             stage.bytes = newest.bytes
-            amcheck(bench, binaries, outcome)
+            amcheck(scratch, binaries, outcome)
         if host.stop(process, signal.SIGINT, PATIENCE) != 0:
             outcome.problems.append(
-                f"the restored cluster does not stop: {verdicts.last_words(bench.read('postgresql.log'))}"
+                f"the restored cluster does not stop: {verdicts.extract_errors(scratch.read_file('postgresql.log'))}"
             )
-    with outcome.stage("checksums", bench.say) as stage:
+    with outcome.stage("checksums", scratch.log) as stage:
         stage.bytes = newest.bytes
-        checked = bench.run([f"{binaries}/pg_checksums", "--check", "--pgdata", data])
-        outcome.facts["blocks_checked"], problems = verdicts.checksums(*checked)
+        checked = scratch.run([f"{binaries}/pg_checksums", "--check", "--pgdata", data])
+        outcome.facts["blocks_checked"], problems = verdicts.parse_checksums(*checked)
         outcome.problems += problems
 
 
-def prove_yearly(settings: Settings, repository: str, bench: Bench, outcome: Outcome) -> None:
-    """Prove the newest set that is kept for good, from a configuration of its own; nobody asks it to be young."""
+def prove_yearly(settings: Settings, repository: str, scratch: ScratchDirectory, outcome: Outcome) -> None:
+    """Prove the newest yearly set, which has its own configuration file and no limit of age."""
     config = settings.pgbackrest_yearly[int(repository) - 1]
-    prove(dataclasses.replace(settings, pgbackrest_config=config, rpo_seconds=0), "1", bench, outcome)
+    prove(dataclasses.replace(settings, pgbackrest_config=config, rpo_seconds=0), "1", scratch, outcome)
 
 
-def pgbackrest(settings: Settings, repository: str, bench: Bench, *command: str) -> list[str]:
-    """Return a command of pgBackRest that leaves the live cluster's locks and logs alone."""
+def pgbackrest(settings: Settings, repository: str, scratch: ScratchDirectory, *command: str) -> list[str]:
+    """Return a pgBackRest command line that does not use the locks and logs of the live cluster."""
     return [
         "pgbackrest",
         f"--config={settings.pgbackrest_config}",
         f"--stanza={settings.pgbackrest_stanza}",
         f"--repo={repository}",
-        f"--lock-path={bench.path('locks')}",
+        f"--lock-path={scratch.path('locks')}",
         "--log-level-file=off",
         "--log-level-stderr=off",
         *command,
     ]
 
 
-def newest_set(settings: Settings, repository: str, bench: Bench, outcome: Outcome) -> verdicts.BackupSet:
-    """Find what to restore, and whether there is room for it."""
-    bench.folder("locks")
-    told = bench.run(pgbackrest(settings, repository, bench, "--log-level-console=error", "--output=json", "info"))
-    if told.status:
-        raise Failed(f"pgbackrest info: {reason(told)}")
-    newest = verdicts.newest_set(told.out, int(repository))
+def find_newest_set(
+    settings: Settings, repository: str, scratch: ScratchDirectory, outcome: Outcome
+) -> verdicts.BackupSet:
+    """Return the newest set of a repository; raise ProofError when the disk has too little space for it."""
+    scratch.create_directory("locks")
+    result = scratch.run(
+        pgbackrest(settings, repository, scratch, "--log-level-console=error", "--output=json", "info")
+    )
+    if result.status:
+        raise ProofError(f"pgbackrest info: {extract_reason(result)}")
+    newest = verdicts.parse_newest_set(result.out, int(repository))
     outcome.facts.update(set=newest.label, bytes=newest.bytes, wal_max=newest.wal_max)
-    problems = verdicts.disk(newest.bytes, *host.room(bench.directory))
+    problems = verdicts.find_disk_problems(newest.bytes, *host.measure_disk(scratch.directory))
     if problems:
-        raise Failed(problems[0])
+        raise ProofError(problems[0])
     return newest
 
 
-def reason(answer: host.Answer) -> str:
-    """Return why pgBackRest ended."""
-    lines = [line.strip() for line in f"{answer.out}\n{answer.err}".splitlines() if line.strip()]
+def extract_reason(result: host.Result) -> str:
+    """Return the error lines of pgBackRest."""
+    lines = [line.strip() for line in f"{result.out}\n{result.err}".splitlines() if line.strip()]
     errors = [line for line in lines if "ERROR:" in line]
-    return "; ".join((errors or lines)[:3]) or f"exit {answer.status}"
+    return "; ".join((errors or lines)[:3]) or f"exit {result.status}"
 
 
-def restore(settings: Settings, repository: str, bench: Bench, outcome: Outcome) -> None:
-    """Restore into the bench; every option that could lead elsewhere is given here."""
-    done = bench.run(
+def restore_set(settings: Settings, repository: str, scratch: ScratchDirectory, outcome: Outcome) -> None:
+    """Restore into the scratch directory; each option that could point to another directory is set explicitly."""
+    result = scratch.run(
         pgbackrest(
             settings,
             repository,
-            bench,
+            scratch,
             "--log-level-console=info",
-            f"--pg1-path={bench.path('data')}",
+            f"--pg1-path={scratch.path('data')}",
             "--reset-pg1-host",
-            # A restore empties it: the live cluster's own holds what its archiving waits for.
-            f"--spool-path={bench.folder('spool')}",
-            f"--tablespace-map-all={bench.folder('tablespaces')}",
+            # A restore empties its spool; that of the live cluster contains the state of its archiving.
+            f"--spool-path={scratch.create_directory('spool')}",
+            f"--tablespace-map-all={scratch.create_directory('tablespaces')}",
             "--archive-mode=off",
             "--no-delta",
             "--no-link-all",
@@ -189,119 +196,125 @@ def restore(settings: Settings, repository: str, bench: Bench, outcome: Outcome)
             "restore",
         )
     )
-    if done.status or "restore command end: completed successfully" not in done.out:
-        raise Failed(f"pgbackrest restore: {reason(done)}")
-    outcome.facts["files"] = int(done.out.rpartition("file total = ")[2].split()[0])
+    if result.status or "restore command end: completed successfully" not in result.out:
+        raise ProofError(f"pgbackrest restore: {extract_reason(result)}")
+    outcome.facts["files"] = int(result.out.rpartition("file total = ")[2].split()[0])
 
 
-def instance(settings: Settings, repository: str, bench: Bench, binaries: str, control: str) -> list[str]:
-    """Return the command of an instance that nobody else can reach."""
+def build_server_command(
+    settings: Settings, repository: str, scratch: ScratchDirectory, binaries: str, controldata: str
+) -> list[str]:
+    """Return the command line of a server to which no other user can connect."""
     fetch = pgbackrest(
         settings,
         repository,
-        bench,
+        scratch,
         "--log-level-console=warn",
         "--no-archive-async",
-        f"--pg1-path={bench.path('data')}",
+        f"--pg1-path={scratch.path('data')}",
     )
-    wanted = {
+    server_settings = {
         **settings.postgresql_settings,
         **OVERRIDES,
-        "config_file": bench.write("postgresql.conf", ""),
-        "hba_file": bench.write("pg_hba.conf", "local all all trust\n"),
-        "ident_file": bench.write("pg_ident.conf", ""),
-        "unix_socket_directories": bench.folder("socket"),
+        "config_file": scratch.write("postgresql.conf", ""),
+        "hba_file": scratch.write("pg_hba.conf", "local all all trust\n"),
+        "ident_file": scratch.write("pg_ident.conf", ""),
+        "unix_socket_directories": scratch.create_directory("socket"),
         "restore_command": " ".join([*fetch, "archive-get", "%f", "%p"]),
-        # Fewer than the live cluster had could not take over its prepared transactions.
-        "max_prepared_transactions": str(verdicts.control(control, "max_prepared_xacts setting")),
+        # With a lower value than in the live cluster, recovery of prepared transactions would fail.
+        "max_prepared_transactions": str(verdicts.parse_control_number(controldata, "max_prepared_xacts setting")),
     }
-    options = [word for name, value in wanted.items() for word in ("-c", f"{name}={value}")]
-    return [f"{binaries}/postgres", "-D", bench.path("data"), *options]
+    options = [word for name, value in server_settings.items() for word in ("-c", f"{name}={value}")]
+    return [f"{binaries}/postgres", "-D", scratch.path("data"), *options]
 
 
-def psql(bench: Bench, database: str, sql: str, stop: bool = True) -> host.Answer:
-    """Ask the restored cluster; rows come as CSV."""
+def psql(scratch: ScratchDirectory, database: str, sql: str, stop: bool = True) -> host.Result:
+    """Run SQL on the restored cluster; the output is CSV."""
     options = ["--no-psqlrc", "--quiet", "--tuples-only", "--csv", "--set", f"ON_ERROR_STOP={int(stop)}"]
-    address = ["--host", bench.path("socket"), "--port", "5432", "--username", "postgres", "--dbname", database]
-    return bench.run(["psql", *options, *address], env=SESSION, text=sql)
+    address = ["--host", scratch.path("socket"), "--port", "5432", "--username", "postgres", "--dbname", database]
+    return scratch.run(["psql", *options, *address], env=SESSION, text=sql)
 
 
-def recover(bench: Bench, process: subprocess.Popen[bytes]) -> None:
-    """Wait for the end of recovery; the limit is the unit's."""
-    told = time.monotonic()
+def wait_for_recovery(scratch: ScratchDirectory, process: subprocess.Popen[bytes]) -> None:
+    """Wait for the end of recovery; the time limit is that of the systemd unit."""
+    reported_at = time.monotonic()
     while True:
-        answer = psql(bench, "postgres", "SELECT pg_is_in_recovery()")
-        if answer.out.strip() == "f":
+        result = psql(scratch, "postgres", "SELECT pg_is_in_recovery()")
+        if result.out.strip() == "f":
             return
         if process.poll() is not None:
-            raise Failed(f"the restored cluster does not come up: {verdicts.last_words(bench.read('postgresql.log'))}")
-        if time.monotonic() - told > 15:
-            told = time.monotonic()
-            bench.say("still recovering")
+            raise ProofError(
+                f"the restored cluster does not start: {verdicts.extract_errors(scratch.read_file('postgresql.log'))}"
+            )
+        if time.monotonic() - reported_at > 15:
+            reported_at = time.monotonic()
+            scratch.log("still recovering")
         time.sleep(0.3)
 
 
-def rows(text: str) -> list[list[str]]:
-    """Read psql's CSV."""
+def parse_rows(text: str) -> list[list[str]]:
+    """Parse psql's CSV output."""
     return [row for row in csv.reader(io.StringIO(text)) if row]
 
 
-def examine(settings: Settings, bench: Bench, outcome: Outcome, moment: float) -> None:
-    """Read the markers, where they tell what would be lost, then every row of every table."""
+def read_all(settings: Settings, scratch: ScratchDirectory, outcome: Outcome, moment: float) -> None:
+    """Read the markers, if there is a limit for the RPO, then every row of every table."""
     if settings.rpo_seconds:
-        read_markers(settings, bench, outcome, moment)
-    databases = psql(bench, "postgres", "SELECT datname FROM pg_database WHERE datallowconn ORDER BY 1")
+        read_markers(settings, scratch, outcome, moment)
+    databases = psql(scratch, "postgres", "SELECT datname FROM pg_database WHERE datallowconn ORDER BY 1")
     if databases.status or not databases.out.strip():
-        raise Failed(f"databases cannot be listed: {databases.err.strip()}")
-    for (database,) in rows(databases.out):
-        read_tables(bench, outcome, database)
+        raise ProofError(f"databases cannot be listed: {databases.err.strip()}")
+    for (database,) in parse_rows(databases.out):
+        read_tables(scratch, outcome, database)
     outcome.facts["tables"] = len(outcome.tables)
     outcome.facts["rows"] = sum(table["rows"] for table in outcome.tables)
 
 
-def read_markers(settings: Settings, bench: Bench, outcome: Outcome, moment: float) -> None:
-    """Hold the markers against each other and against the clock."""
-    answer = psql(bench, "postgres", MARKERS)
-    if answer.status:
-        outcome.problems.append(f"markers cannot be read: {answer.err.strip().splitlines()[0]}")
-    found = verdicts.markers(rows(answer.out)) if not answer.status else []
-    age, problems = verdicts.rpo(found, moment, settings.rpo_seconds)
-    outcome.problems += verdicts.chain(found) + problems
+def read_markers(settings: Settings, scratch: ScratchDirectory, outcome: Outcome, moment: float) -> None:
+    """Verify the chain of markers and the age of the newest one."""
+    result = psql(scratch, "postgres", MARKERS)
+    if result.status:
+        outcome.problems.append(f"markers cannot be read: {result.err.strip().splitlines()[0]}")
+    found = verdicts.parse_markers(parse_rows(result.out)) if not result.status else []
+    age, problems = verdicts.measure_rpo(found, moment, settings.rpo_seconds)
+    outcome.problems += verdicts.find_marker_problems(found) + problems
     outcome.facts["markers"] = len(found)
     if age is not None:
-        outcome.lower(age)
+        outcome.record_rpo(age)
 
 
-def read_tables(bench: Bench, outcome: Outcome, database: str) -> None:
-    """Read all tables of a database; psql ends with 0 also when some cannot be read."""
-    wanted = psql(bench, database, COUNT).out.strip()
-    answer = psql(bench, database, TABLES, stop=False)
+def read_tables(scratch: ScratchDirectory, outcome: Outcome, database: str) -> None:
+    """Read all tables of a database; psql exits with 0 also when a table cannot be read."""
+    expected = psql(scratch, database, COUNT).out.strip()
+    result = psql(scratch, database, TABLES, stop=False)
     found = [
         {"database": database, "table": name, "rows": int(count), "checksum": checksum}
-        for name, count, checksum in rows(answer.out)
+        for name, count, checksum in parse_rows(result.out)
     ]
     outcome.tables += found
-    errors = verdicts.errors(answer.err)
-    if answer.status or errors or str(len(found)) != wanted:
-        said = "; ".join(errors[:3])
-        outcome.problems.append(f"database {database}: {len(found)} of {wanted or '?'} tables could be read: {said}")
+    errors = verdicts.parse_client_errors(result.err)
+    if result.status or errors or str(len(found)) != expected:
+        details = "; ".join(errors[:3])
+        outcome.problems.append(
+            f"database {database}: {len(found)} of {expected or '?'} tables are readable: {details}"
+        )
 
 
-def amcheck(bench: Bench, binaries: str, outcome: Outcome) -> None:
-    """Hold every index against its table, and every table against itself."""
-    done = bench.run(
+def amcheck(scratch: ScratchDirectory, binaries: str, outcome: Outcome) -> None:
+    """Verify every index against its table, and the structure of every table, by pg_amcheck."""
+    result = scratch.run(
         [
             f"{binaries}/pg_amcheck",
-            *("--host", bench.path("socket"), "--port", "5432", "--username", "postgres"),
+            *("--host", scratch.path("socket"), "--port", "5432", "--username", "postgres"),
             *("--all", "--heapallindexed", "--parent-check", "--checkunique", "--install-missing", "--progress"),
         ],
         env=SESSION,
     )
-    outcome.facts["relations_checked"], problems = verdicts.amcheck(*done)
+    outcome.facts["relations_checked"], problems = verdicts.parse_amcheck(*result)
     outcome.problems += problems
 
 
-def newest_history(bench: Bench) -> str:
-    """Return the history of the timeline that recovery has ended in."""
-    names = sorted(name for name in os.listdir(bench.path("data/pg_wal")) if name.endswith(".history"))
-    return bench.read(f"data/pg_wal/{names[-1]}") if names else ""
+def read_newest_history(scratch: ScratchDirectory) -> str:
+    """Return the history file of the timeline on which recovery has ended; empty when there is none."""
+    names = sorted(name for name in os.listdir(scratch.path("data/pg_wal")) if name.endswith(".history"))
+    return scratch.read_file(f"data/pg_wal/{names[-1]}") if names else ""

@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Prove the dumps of Redis in restic's sets: restore a dump, check it, load it where nobody sees it, count its keys."""
+"""Prove the dumps of Redis in restic's sets: restore a dump, check it, load it into a private Redis, count its keys."""
 
 from __future__ import annotations
 
@@ -13,84 +13,98 @@ import subprocess
 import time
 
 from . import host, restic, verdicts
-from .host import Bench
+from .host import ScratchDirectory
 from .report import Outcome
-from .settings import Failed, ResticSet, Settings
+from .settings import ProofError, ResticSet, Settings
 
-# Server and checker are one program, which asks for its name; the package of the checker starts no server.
+# Server and checker are one program that acts by its name; the package of the checker does not start a server.
 PROGRAM = "/usr/bin/redis-check-rdb"
 
 
-def prove(settings: Settings, repository: str, bench: Bench, outcome: Outcome) -> None:
-    """Load every dump of a repository."""
-    env = restic.credentials(settings, repository)
-    for entry in [wanted for wanted in settings.restic_sets if wanted.redis_dump]:
+def prove(settings: Settings, repository: str, scratch: ScratchDirectory, outcome: Outcome) -> None:
+    """Prove each dump in a repository."""
+    env = restic.build_environment(settings, repository)
+    for entry in [restic_set for restic_set in settings.restic_sets if restic_set.redis_dump]:
         try:
-            prove_dump(settings, entry, env, bench, outcome)
-        except Failed as problem:
+            prove_dump(settings, entry, env, scratch, outcome)
+        except ProofError as problem:
             outcome.problems.append(f"set {entry.name}: {problem}")
 
 
-def prove_dump(settings: Settings, entry: ResticSet, env: dict[str, str], bench: Bench, outcome: Outcome) -> None:
-    """Restore the dump of a set and count its keys in two ways."""
-    snapshot, moment = restic.newest_snapshot(settings, entry, env, bench)
-    outcome.lower(max(0.0, time.time() - moment))
-    target, place = bench.folder(f"dump-{entry.name}", root=True), bench.folder(f"redis-{entry.name}")
-    dump, recorded = os.path.join(place, "dump.rdb"), None
-    with outcome.stage(f"restore {entry.name}", bench.say) as stage:
-        shutil.move(fetch(entry.redis_dump, snapshot, target, env, bench), dump)
-        shutil.chown(dump, bench.user)
+def prove_dump(
+    settings: Settings, entry: ResticSet, env: dict[str, str], scratch: ScratchDirectory, outcome: Outcome
+) -> None:
+    """Restore the dump of a set and compare the number of its keys in the checker, in Redis and in the record."""
+    snapshot, moment = restic.find_newest_snapshot(settings, entry, env, scratch)
+    outcome.record_rpo(max(0.0, time.time() - moment))
+    target, directory = (
+        scratch.create_directory(f"dump-{entry.name}", root=True),
+        scratch.create_directory(f"redis-{entry.name}"),
+    )
+    dump, recorded = os.path.join(directory, "dump.rdb"), None
+    with outcome.stage(f"restore {entry.name}", scratch.log) as stage:
+        shutil.move(restore_file(entry.redis_dump, snapshot, target, env, scratch), dump)
+        shutil.chown(dump, scratch.user)
         stage.bytes = os.path.getsize(dump)
         if entry.redis_keys:
-            recorded = verdicts.first_number(host.read(fetch(entry.redis_keys, snapshot, target, env, bench)))
-    with outcome.stage(f"load {entry.name}", bench.say) as stage:
+            recorded = verdicts.parse_key_count(
+                host.read_text(restore_file(entry.redis_keys, snapshot, target, env, scratch))
+            )
+    with outcome.stage(f"load {entry.name}", scratch.log) as stage:
         stage.bytes = os.path.getsize(dump)
-        checked = bench.run([PROGRAM, dump])
-        in_dump, problems = verdicts.dump_keys(checked.status, checked.out + checked.err)
+        checked = scratch.run([PROGRAM, dump])
+        in_dump, problems = verdicts.parse_dump_check(checked.status, checked.out + checked.err)
         if not problems:
-            loaded = load(place, bench)
-            problems = verdicts.keys(in_dump, loaded, recorded)
+            loaded = count_loaded_keys(directory, scratch)
+            problems = verdicts.find_key_problems(in_dump, loaded, recorded)
     outcome.facts[f"{entry.name}_keys"] = in_dump
     outcome.facts[f"{entry.name}_keys_recorded"] = recorded
     outcome.problems += [f"set {entry.name}: {text}" for text in problems]
 
 
-def fetch(path: str, snapshot: str, target: str, env: dict[str, str], bench: Bench) -> str:
-    """Restore one file of a snapshot; restic ends with 0 when the snapshot does not hold it."""
-    done = restic.restic(bench, env, "restore", snapshot, f"--target={target}", f"--include={path}", "--verify")
-    found = target + path
-    problems = verdicts.complaints(verdicts.messages(done.out) + verdicts.messages(done.err))
-    if problems or done.status:
-        raise Failed(f"{path}: {'; '.join(problems[:3]) or f'exit {done.status}'}")
-    if not os.path.isfile(found) or os.path.islink(found):
-        raise Failed(f"the newest snapshot does not hold {path}")
-    return found
+def restore_file(path: str, snapshot: str, target: str, env: dict[str, str], scratch: ScratchDirectory) -> str:
+    """Restore one file of a snapshot; return its path. restic exits with 0 when the snapshot does not contain it."""
+    result = restic.restic(scratch, env, "restore", snapshot, f"--target={target}", f"--include={path}", "--verify")
+    restored = target + path
+    problems = verdicts.extract_restic_errors(verdicts.parse_messages(result.out) + verdicts.parse_messages(result.err))
+    if problems or result.status:
+        raise ProofError(f"{path}: {'; '.join(problems[:3]) or f'exit {result.status}'}")
+    if not os.path.isfile(restored) or os.path.islink(restored):
+        raise ProofError(f"the newest snapshot does not contain {path}")
+    return restored
 
 
-def load(place: str, bench: Bench) -> int:
-    """Return how many keys a Redis that nobody reaches finds in the dump, those past their time included."""
-    path, log = os.path.join(place, "socket"), os.path.join(place, "log")
-    options = {"port": "0", "unixsocket": path, "unixsocketperm": "700", "dir": place, "appendonly": "no", "save": ""}
+def count_loaded_keys(directory: str, scratch: ScratchDirectory) -> int:
+    """Return the number of keys that a private Redis loads from the dump, expired keys included."""
+    path, log = os.path.join(directory, "socket"), os.path.join(directory, "log")
+    options = {
+        "port": "0",
+        "unixsocket": path,
+        "unixsocketperm": "700",
+        "dir": directory,
+        "appendonly": "no",
+        "save": "",
+    }
     command = ["bash", "-c", 'exec -a redis-server "$0" "$@"', PROGRAM]
-    with bench.server([*command, *(word for k, v in options.items() for word in (f"--{k}", v))], log) as process:
-        told = await_loaded(path, process, log)
-    return sum(int(told[f"rdb_last_load_keys_{name}"]) for name in ("loaded", "expired"))
+    with scratch.run_server([*command, *(word for k, v in options.items() for word in (f"--{k}", v))], log) as process:
+        info = wait_until_loaded(path, process, log)
+    return sum(int(info[f"rdb_last_load_keys_{name}"]) for name in ("loaded", "expired"))
 
 
-def await_loaded(path: str, process: subprocess.Popen[bytes], log: str) -> dict[str, str]:
-    """Wait until the dump is loaded; the limit is the unit's."""
+def wait_until_loaded(path: str, process: subprocess.Popen[bytes], log: str) -> dict[str, str]:
+    """Wait until the dump is loaded; return Redis's INFO. The time limit is that of the systemd unit."""
     while True:
         if process.poll() is not None:
-            raise Failed(f"Redis does not load the dump: {'; '.join(host.read(log).strip().splitlines()[-3:])}")
+            raise ProofError(f"Redis cannot load the dump: {'; '.join(host.read_text(log).strip().splitlines()[-3:])}")
         with contextlib.suppress(OSError):
-            told = persistence(path)
-            if told.get("loading") == "0" and "rdb_last_load_keys_loaded" in told:
-                return told
+            info = query_persistence(path)
+            if info.get("loading") == "0" and "rdb_last_load_keys_loaded" in info:
+                return info
         time.sleep(0.05)
 
 
-def persistence(path: str) -> dict[str, str]:
-    """Ask a Redis about its data."""
+def query_persistence(path: str) -> dict[str, str]:
+    """Return the fields of INFO persistence."""
     with socket.socket(socket.AF_UNIX) as link:
         link.settimeout(10)
         link.connect(path)

@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a run tells: metrics for node_exporter, a report for people and programs, a last line that says what to do."""
+"""Results of a run: metrics for node_exporter, reports as JSON and Markdown, and a last line with the next steps."""
 
 from __future__ import annotations
 
@@ -14,53 +14,53 @@ import typing as t
 
 from .settings import TOOLS
 
-# What to do about a problem, by what it says; the first that fits.
+# Next step for a problem: the first pattern that matches the message of the problem.
 NEXT_STEPS = {
     "postgresql": (
-        ("RPO", "see whether WAL is archived and vise-backup-marker.timer runs on the primary"),
-        ("info:|does not answer", "see whether the repository answers, and what its credentials may"),
+        ("RPO", "check that WAL is archived and vise-backup-marker.timer runs on the primary"),
+        ("info:|does not answer", "check the repository and the permissions of its credential"),
         ("", "make a new full backup of PostgreSQL"),
     ),
     "yearly": (
-        ("info:|does not answer", "see whether the repository answers, and what its credentials may"),
+        ("info:|does not answer", "check the repository and the permissions of its credential"),
         ("", "make a new yearly backup of PostgreSQL (systemctl start vise-pgbackrest@yearly)"),
     ),
     "restic": (
-        # What is damaged cannot be read either, and no credential mends it.
+        # Before "cannot be read", because damaged data cannot be read either, and a credential is not the cause.
         ("ciphertext verification failed|pack ", "make a new backup of the files"),
-        ("RPO|no snapshot", "see why restic's timer makes no backup"),
-        ("cannot be read", "see whether the repository answers, and what its credentials may"),
+        ("RPO|no snapshot", "check why restic's timer makes no backup"),
+        ("cannot be read", "check the repository and the permissions of its credential"),
         ("", "make a new backup of the files"),
     ),
     "redis": (
-        ("cannot be read", "see whether the repository answers, and what its credentials may"),
+        ("cannot be read", "check the repository and the permissions of its credential"),
         ("", "make a new dump of Redis and back it up"),
     ),
 }
 METRICS = {
-    "timestamp_seconds": "When a backup was last proven by restoring it.",
+    "timestamp_seconds": "Time of the last successful restore of a backup.",
     "success": "Whether the last proof succeeded.",
-    "rpo_seconds": "What would have been lost when the last proof ran.",
-    "duration_seconds": "How long the last proof took.",
+    "rpo_seconds": "Seconds of work that would have been lost at the time of the last proof.",
+    "duration_seconds": "Duration of the last proof.",
 }
 
 
 @dataclasses.dataclass
 class Stage:
-    """A step of a proof; bytes where it has moved some."""
+    """A timed step of a proof, with the number of bytes that it processed, if any."""
 
     name: str
     seconds: float = 0.0
     bytes: int = 0
 
     def rate(self) -> float | None:
-        """Return MB/s."""
+        """Return the rate in MB/s, or None without bytes or seconds."""
         return round(self.bytes / self.seconds / 1e6, 1) if self.bytes and self.seconds else None
 
 
 @dataclasses.dataclass
 class Outcome:
-    """What the proof of one repository has come to."""
+    """Result of the proof of one repository; without problems, the backup is proven."""
 
     proof: str
     repository: str
@@ -74,54 +74,54 @@ class Outcome:
 
     @property
     def name(self) -> str:
-        """Return proof and repository as people say them."""
+        """The proof and its repository, for messages."""
         return f"{self.proof} {self.repository}"
 
     @contextlib.contextmanager
-    def stage(self, name: str, say: t.Callable[[str], None]) -> t.Iterator[Stage]:
-        """Time a step, and say how it went."""
-        found = Stage(name)
-        self.stages.append(found)
-        begun = time.monotonic()
-        say(f"{self.name}: {name} ...")
+    def stage(self, name: str, log: t.Callable[[str], None]) -> t.Iterator[Stage]:
+        """Measure and log a step."""
+        stage = Stage(name)
+        self.stages.append(stage)
+        started_at = time.monotonic()
+        log(f"{self.name}: {name} ...")
         try:
-            yield found
+            yield stage
         finally:
-            found.seconds = round(time.monotonic() - begun, 2)
-            rate = f", {found.rate()} MB/s" if found.rate() else ""
-            say(f"{self.name}: {name} took {found.seconds} s{rate}")
+            stage.seconds = round(time.monotonic() - started_at, 2)
+            rate = f", {stage.rate()} MB/s" if stage.rate() else ""
+            log(f"{self.name}: {name} took {stage.seconds} s{rate}")
 
-    def lower(self, seconds: float) -> None:
-        """Take the worse of two RPOs."""
+    def record_rpo(self, seconds: float) -> None:
+        """Record an RPO in seconds; the worst one of several counts."""
         self.rpo_seconds = round(max(seconds, self.rpo_seconds or 0.0), 1)
 
 
-Memory = dict[str, dict[str, t.Any]]
+State = dict[str, dict[str, t.Any]]
 
 
-def remembered(memory: Memory, outcomes: t.Iterable[Outcome], wanted: t.Iterable[tuple[str, str]]) -> Memory:
-    """Return what is known of each wanted repository now; a failed proof leaves the time of the last good one."""
-    known = {f"{proof}/{repository}": memory.get(f"{proof}/{repository}") for proof, repository in wanted}
+def merge_results(state: State, outcomes: t.Iterable[Outcome], configured: t.Iterable[tuple[str, str]]) -> State:
+    """Return the new state of each configured repository; after a failure, the time of the last success is kept."""
+    new_state = {f"{proof}/{repository}": state.get(f"{proof}/{repository}") for proof, repository in configured}
     for outcome in outcomes:
         key = f"{outcome.proof}/{outcome.repository}"
-        before = known.get(key) or {}
-        known[key] = {
+        old = new_state.get(key) or {}
+        new_state[key] = {
             "success": not outcome.problems,
-            "timestamp_seconds": before.get("timestamp_seconds", 0) if outcome.problems else int(outcome.started),
+            "timestamp_seconds": old.get("timestamp_seconds", 0) if outcome.problems else int(outcome.started),
             "rpo_seconds": outcome.rpo_seconds,
             "duration_seconds": round(outcome.seconds, 1),
         }
-    # What has never been proven says so, and does not wait for its first run.
-    never = {"success": False, "timestamp_seconds": 0, "rpo_seconds": None, "duration_seconds": None}
-    return {key: known[key] or dict(never) for key in sorted(known)}
+    # A backup that was never proven has metrics, too, so that monitoring detects it before the first run.
+    unproven = {"success": False, "timestamp_seconds": 0, "rpo_seconds": None, "duration_seconds": None}
+    return {key: new_state[key] or dict(unproven) for key in sorted(new_state)}
 
 
-def metrics(memory: Memory) -> str:
-    """Return the text for node_exporter."""
+def format_metrics(state: State) -> str:
+    """Return the metrics as text for node_exporter."""
     lines = []
     for name, meaning in METRICS.items():
         lines += [f"# HELP vise_restore_proof_{name} {meaning}", f"# TYPE vise_restore_proof_{name} gauge"]
-        for key, known in memory.items():
+        for key, known in state.items():
             proof, repository = key.split("/", 1)
             if known[name] is not None:
                 labels = f'tool="{TOOLS[proof]}",repository="{repository}"'
@@ -129,77 +129,76 @@ def metrics(memory: Memory) -> str:
     return "\n".join(lines) + "\n"
 
 
-def stamp(moment: float) -> str:
-    """Return a time as reports are named."""
+def format_timestamp(moment: float) -> str:
+    """Format seconds since 1970 for names of reports."""
     return datetime.datetime.fromtimestamp(moment, datetime.UTC).strftime("%Y-%m-%dT%H%M%SZ")
 
 
-def as_json(host: str, started: float, outcomes: t.Sequence[Outcome]) -> str:
-    """Return the report for programs."""
+def format_json(host: str, started: float, outcomes: t.Sequence[Outcome]) -> str:
+    """Return the report as JSON."""
     proofs = []
     for outcome in outcomes:
         entry = dataclasses.asdict(outcome)
-        entry.update(tool=TOOLS[outcome.proof], success=not outcome.problems, started=stamp(outcome.started))
+        entry.update(tool=TOOLS[outcome.proof], success=not outcome.problems, started=format_timestamp(outcome.started))
         entry["stages"] = [{**dataclasses.asdict(stage), "mb_per_second": stage.rate()} for stage in outcome.stages]
         proofs.append(entry)
     success = all(not outcome.problems for outcome in outcomes)
-    report = {"host": host, "started": stamp(started), "success": success, "proofs": proofs}
+    report = {"host": host, "started": format_timestamp(started), "success": success, "proofs": proofs}
     return json.dumps(report, indent=1, sort_keys=True) + "\n"
 
 
-def as_markdown(host: str, started: float, outcomes: t.Sequence[Outcome]) -> str:
-    """Return the report for people."""
+def format_markdown(host: str, started: float, outcomes: t.Sequence[Outcome]) -> str:
+    """Return the report as Markdown."""
     lines = [
-        f"# Restores on {host}, {stamp(started)}",
+        f"# Restores on {host}, {format_timestamp(started)}",
         "",
         "| proof | result | RPO s | seconds |",
         "| --- | --- | --- | --- |",
     ]
     for outcome in outcomes:
         result = "FAILED" if outcome.problems else "proven"
-        lines.append(f"| {outcome.name} | {result} | {number(outcome.rpo_seconds)} | {outcome.seconds:.1f} |")
+        lines.append(f"| {outcome.name} | {result} | {format_number(outcome.rpo_seconds)} | {outcome.seconds:.1f} |")
     for outcome in outcomes:
-        lines += ["", f"## {outcome.name}", "", *(f"- **{cell(problem)}**" for problem in outcome.problems)]
+        lines += ["", f"## {outcome.name}", "", *(f"- **{escape_cell(problem)}**" for problem in outcome.problems)]
         lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in outcome.facts.items()]
         lines += ["", "| step | seconds | MB/s |", "| --- | --- | --- |"]
-        lines += [f"| {stage.name} | {stage.seconds} | {number(stage.rate())} |" for stage in outcome.stages]
+        lines += [f"| {stage.name} | {stage.seconds} | {format_number(stage.rate())} |" for stage in outcome.stages]
         if outcome.tables:
             lines += ["", "| database | table | rows | checksum |", "| --- | --- | --- | --- |"]
         for table in outcome.tables:
-            lines.append(
-                f"| {cell(table['database'])} | {cell(table['table'])} | {table['rows']} | {table['checksum']} |"
-            )
+            names = f"{escape_cell(table['database'])} | {escape_cell(table['table'])}"
+            lines.append(f"| {names} | {table['rows']} | {table['checksum']} |")
     return "\n".join(lines) + "\n"
 
 
-def number(value: float | None) -> str:
-    """Return a number, or a dash for none."""
+def format_number(value: float | None) -> str:
+    """Format a number; a dash for None."""
     return "-" if value is None else f"{value:g}"
 
 
-def cell(text: str) -> str:
-    """Return a text that cannot break a table."""
+def escape_cell(text: str) -> str:
+    """Escape a text for a cell of a Markdown table."""
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
 
 
-def too_old(names: t.Iterable[str], keep: int) -> list[str]:
-    """Return the files of all reports but the newest ones; each report has two files."""
+def find_old_reports(names: t.Iterable[str], keep: int) -> list[str]:
+    """Return the files of all reports except the `keep` newest ones; each report has two files."""
     names = [name for name in names if name.endswith((".json", ".md"))]
     stems = sorted({name.rsplit(".", 1)[0] for name in names})[:-keep]
     return sorted(name for name in names if name.rsplit(".", 1)[0] in stems)
 
 
-def last_line(outcomes: t.Sequence[Outcome]) -> str:
-    """Return how it ended, and what to do next."""
+def summarize(outcomes: t.Sequence[Outcome]) -> str:
+    """Return the result of the run in one line, with the next steps after a failure."""
     failed = [outcome for outcome in outcomes if outcome.problems]
     if not failed:
         return f"proven: {', '.join(outcome.name for outcome in outcomes)}"
     names = ", ".join(f"{outcome.name} ({outcome.problems[0]})" for outcome in failed)
-    steps = dict.fromkeys(step for outcome in failed for step in next_steps(outcome))
-    return f"FAILED: {names}. Next: {'; '.join(steps)}; then prove it: vise-backup-verify"
+    steps = dict.fromkeys(step for outcome in failed for step in list_next_steps(outcome))
+    return f"FAILED: {names}. Next: {'; '.join(steps)}; then run vise-backup-verify again"
 
 
-def next_steps(outcome: Outcome) -> list[str]:
-    """Return what to do about the problems of a proof."""
+def list_next_steps(outcome: Outcome) -> list[str]:
+    """Return the next steps for the problems of a proof."""
     steps = NEXT_STEPS[outcome.proof]
     return [next(step for pattern, step in steps if re.search(pattern, problem)) for problem in outcome.problems]

@@ -10,72 +10,78 @@ import stat
 import time
 
 from . import host, verdicts
-from .host import Bench
+from .host import ScratchDirectory
 from .report import Outcome
-from .settings import Failed, ResticSet, Settings
+from .settings import ProofError, ResticSet, Settings
 
-# Without a lock: a killed proof must not leave one that stops the backups. Without a cache: what counts is out there.
+# No lock, because a lock of a killed proof would block backups. No cache, because the repository is to be proven.
 COMMON = ("--json", "--no-lock", "--no-cache")
 
 
-def prove(settings: Settings, repository: str, bench: Bench, outcome: Outcome) -> None:
-    """Restore every set of a repository, then read the packs whose turn it is."""
-    env = credentials(settings, repository)
+def prove(settings: Settings, repository: str, scratch: ScratchDirectory, outcome: Outcome) -> None:
+    """Restore each set of a repository, then read this week's part of the packs."""
+    env = build_environment(settings, repository)
     for entry in settings.restic_sets:
         try:
-            prove_set(settings, entry, env, bench, outcome)
-        except Failed as problem:
+            prove_set(settings, entry, env, scratch, outcome)
+        except ProofError as problem:
             outcome.problems.append(f"set {entry.name}: {problem}")
-    with outcome.stage("read packs", bench.say):
-        turn = f"{verdicts.part(time.time(), settings.restic_parts)}/{settings.restic_parts}"
+    with outcome.stage("read packs", scratch.log):
+        turn = f"{verdicts.select_part(time.time(), settings.restic_parts)}/{settings.restic_parts}"
         outcome.facts["packs_read"] = turn
-        outcome.problems += check(bench, env, turn)
+        outcome.problems += check_packs(scratch, env, turn)
 
 
-def credentials(settings: Settings, name: str) -> dict[str, str]:
+def build_environment(settings: Settings, name: str) -> dict[str, str]:
     """Return restic's environment for a repository."""
-    wanted = next(repository for repository in settings.restic_repositories if repository.name == name)
-    return wanted.environment(settings.restic_ca_file)
+    repository = next(repository for repository in settings.restic_repositories if repository.name == name)
+    return repository.environment(settings.restic_ca_file)
 
 
-def restic(bench: Bench, env: dict[str, str], *command: str) -> host.Answer:
-    """Run restic as root, who alone may give files their owners."""
-    return bench.run(["restic", *command, *COMMON], root=True, env={**env, "TMPDIR": bench.directory})
+def restic(scratch: ScratchDirectory, env: dict[str, str], *command: str) -> host.Result:
+    """Run restic as root, because only root can set the owners of files."""
+    return scratch.run(["restic", *command, *COMMON], root=True, env={**env, "TMPDIR": scratch.directory})
 
 
-def newest_snapshot(settings: Settings, entry: ResticSet, env: dict[str, str], bench: Bench) -> tuple[str, float]:
+def find_newest_snapshot(
+    settings: Settings, entry: ResticSet, env: dict[str, str], scratch: ScratchDirectory
+) -> tuple[str, float]:
     """Return the id and time of a set's newest snapshot."""
-    chosen = [f"--tag={entry.name}", *([f"--host={settings.restic_host}"] if settings.restic_host else [])]
-    return verdicts.newest_snapshot(*restic(bench, env, "snapshots", "--latest=1", *chosen))
+    selection = [f"--tag={entry.name}", *([f"--host={settings.restic_host}"] if settings.restic_host else [])]
+    return verdicts.parse_newest_snapshot(*restic(scratch, env, "snapshots", "--latest=1", *selection))
 
 
-def prove_set(settings: Settings, entry: ResticSet, env: dict[str, str], bench: Bench, outcome: Outcome) -> None:
-    """Restore a set's newest snapshot and count what came."""
-    snapshot, moment = newest_snapshot(settings, entry, env, bench)
+def prove_set(
+    settings: Settings, entry: ResticSet, env: dict[str, str], scratch: ScratchDirectory, outcome: Outcome
+) -> None:
+    """Restore the newest snapshot of a set and compare the restored files with its list."""
+    snapshot, moment = find_newest_snapshot(settings, entry, env, scratch)
     age = max(0.0, time.time() - moment)
-    outcome.lower(age)
+    outcome.record_rpo(age)
     if age > settings.restic_age_seconds:
         allowed = settings.restic_age_seconds
         outcome.problems.append(
-            f"set {entry.name}: RPO: the newest snapshot is {age:.0f} s old, allowed are {allowed} s"
+            f"set {entry.name}: RPO: the newest snapshot is {age:.0f} s old, the limit is {allowed} s"
         )
-    wanted = verdicts.listed(*restic(bench, env, "ls", snapshot))
-    problems = verdicts.disk(wanted.bytes, *host.room(bench.directory))
+    expected = verdicts.parse_listing(*restic(scratch, env, "ls", snapshot))
+    problems = verdicts.find_disk_problems(expected.bytes, *host.measure_disk(scratch.directory))
     if problems:
-        raise Failed(problems[0])
-    target = bench.folder(f"set-{entry.name}", root=True)
-    with outcome.stage(f"restore {entry.name}", bench.say) as stage:
-        done = restic(bench, env, "restore", snapshot, f"--target={target}", "--verify")
-        found = count(target)
+        raise ProofError(problems[0])
+    target = scratch.create_directory(f"set-{entry.name}", root=True)
+    with outcome.stage(f"restore {entry.name}", scratch.log) as stage:
+        result = restic(scratch, env, "restore", snapshot, f"--target={target}", "--verify")
+        found = count_files(target)
         stage.bytes = found.bytes
-    # The next set needs the room.
+    # The next set needs the space.
     shutil.rmtree(target)
     outcome.facts[f"{entry.name}_files"], outcome.facts[f"{entry.name}_bytes"] = found.files, found.bytes
-    outcome.problems += [f"set {entry.name}: {text}" for text in verdicts.restored(*done, wanted, found)]
+    outcome.problems += [
+        f"set {entry.name}: {text}" for text in verdicts.find_restore_problems(*result, expected, found)
+    ]
 
 
-def count(directory: str) -> verdicts.Count:
-    """Count the regular files below a directory."""
+def count_files(directory: str) -> verdicts.Count:
+    """Count the regular files in a directory tree and their bytes."""
     sizes = []
     for folder, _folders, names in os.walk(directory):
         found = [os.lstat(os.path.join(folder, name)) for name in names]
@@ -83,10 +89,10 @@ def count(directory: str) -> verdicts.Count:
     return verdicts.Count(len(sizes), sum(sizes))
 
 
-def check(bench: Bench, env: dict[str, str], turn: str) -> list[str]:
-    """Read packs; a backup that is written meanwhile can look like damage, but only damage stays."""
+def check_packs(scratch: ScratchDirectory, env: dict[str, str], turn: str) -> list[str]:
+    """Read a part of the packs, twice after errors: a concurrent backup causes errors only once, damage both times."""
     for _attempt in range(2):
-        problems = verdicts.read_back(*restic(bench, env, "check", f"--read-data-subset={turn}"))
+        problems = verdicts.find_pack_problems(*restic(scratch, env, "check", f"--read-data-subset={turn}"))
         if not problems:
             break
     return problems

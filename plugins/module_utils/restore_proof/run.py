@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Run the proofs one after the other, and tell how they went."""
+"""Run the proofs one after the other and report the results."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import typing as t
 
 from . import host, postgresql, redis, report, restic
 from .report import Outcome
-from .settings import TOOLS, Failed, Settings, hidden, problems, secrets, targets
+from .settings import TOOLS, ProofError, Settings, find_problems, find_secrets, hide_secrets, list_targets
 
 SETTINGS = "/etc/vise/backup-verify.json"
 REPOSITORIES = "/etc/vise/backup-verify-restic.json"
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-PROOFS: dict[str, t.Callable[[Settings, str, host.Bench, Outcome], None]] = {
+PROOFS: dict[str, t.Callable[[Settings, str, host.ScratchDirectory, Outcome], None]] = {
     "postgresql": postgresql.prove,
     "yearly": postgresql.prove_yearly,
     "restic": restic.prove,
@@ -29,124 +29,127 @@ PROOFS: dict[str, t.Callable[[Settings, str, host.Bench, Outcome], None]] = {
 }
 
 
-class Stopped(Exception):
-    """Somebody asked the run to end."""
+class RunStopped(Exception):
+    """A signal stopped the run."""
 
 
 def main(arguments: t.Sequence[str]) -> int:
-    """Do what is asked; return the exit code."""
-    asked = options(arguments)
+    """Run the program; return the exit code."""
+    options = parse_arguments(arguments)
     if os.geteuid() != 0:
-        return tell("vise-backup-verify runs as root: sudo vise-backup-verify")
+        return report_error("vise-backup-verify needs root: run sudo vise-backup-verify")
     try:
-        settings = Settings.from_json(json.loads(host.read(SETTINGS)), json.loads(host.read(REPOSITORIES)))
-        wrong = problems(settings)
-        if asked.check or wrong:
-            return tell("\n".join(wrong)) if wrong else 0
+        settings = Settings.from_json(json.loads(host.read_text(SETTINGS)), json.loads(host.read_text(REPOSITORIES)))
+        problems = find_problems(settings)
+        if options.check or problems:
+            return report_error("\n".join(problems)) if problems else 0
         for name in SIGNALS:
-            # nohup has asked to go on when the terminal goes.
+            # Under nohup, SIGHUP is ignored and must stay ignored.
             if signal.getsignal(name) != signal.SIG_IGN:
                 signal.signal(name, interrupt)
-        with host.alone(settings.scratch):
-            return run(settings, asked.only)
-    except (Failed, Stopped) as problem:
-        return tell(str(problem))
+        with host.lock(settings.scratch):
+            return run(settings, options.only)
+    except (ProofError, RunStopped) as problem:
+        return report_error(str(problem))
     except ValueError as problem:
-        return tell(f"{SETTINGS}: not what the role backup_verify writes: {problem}")
+        return report_error(f"{SETTINGS} is invalid: run the role backup_verify again: {problem}")
 
 
-def options(arguments: t.Sequence[str]) -> argparse.Namespace:
-    """Read the command line."""
+def parse_arguments(arguments: t.Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
-        prog="vise-backup-verify", description="Restore every backup of this host into a throwaway place, and prove it."
+        prog="vise-backup-verify", description="Restore each backup of this host to a scratch directory and verify it."
     )
-    parser.add_argument("--only", choices=sorted(TOOLS), default="", help="prove just these backups")
-    parser.add_argument("--check", action="store_true", help="only say whether the settings can work")
+    parser.add_argument("--only", choices=sorted(TOOLS), default="", help="prove only these backups")
+    parser.add_argument("--check", action="store_true", help="only validate the settings")
     return parser.parse_args(arguments)
 
 
-def tell(text: str) -> int:
-    """Complain; return the exit code of a failure."""
+def report_error(text: str) -> int:
+    """Print an error; return the exit code of a failure."""
     write(text, sys.stderr)
     return 1
 
 
-def say(text: str) -> None:
-    """Show progress."""
+def log(text: str) -> None:
+    """Print a progress line."""
     write(text, sys.stdout)
 
 
 def write(text: str, stream: t.TextIO) -> None:
-    """Write a line at once, so that the journal has it when it happens."""
+    """Write a line without buffering, so that its time in the journal is correct."""
     stream.write(f"{text}\n")
     stream.flush()
 
 
 def interrupt(number: int, _frame: types.FrameType | None) -> None:
-    """End in order: what was restored is cleared away, and what was not proven counts as failed."""
+    """Stop the run by an exception, so that scratch files are removed and the other proofs count as failed."""
     for name in SIGNALS:
         signal.signal(name, signal.SIG_IGN)
-    raise Stopped(f"stopped by {signal.Signals(number).name}: the run's limit, or somebody")
+    raise RunStopped(f"stopped by {signal.Signals(number).name}: the time limit of the unit, or an operator")
 
 
 def run(settings: Settings, only: str) -> int:
-    """Prove what is wanted."""
+    """Run the requested proofs and write the reports; return the exit code."""
     started = time.time()
-    left = host.clear(settings.scratch)
-    if left:
-        say(f"cleared away what a killed run had left: {', '.join(left)}")
-    config = host.read(settings.pgbackrest_config) if settings.pgbackrest_config else ""
-    words = secrets(settings, config)
-    wanted = targets(settings, config, only)
-    if not wanted:
-        raise Failed("there is nothing to prove: the role backup_verify has no backups of this kind")
-    outcomes = [Outcome(proof, repository) for proof, repository in wanted]
-    reached = True
+    leftovers = host.remove_leftovers(settings.scratch)
+    if leftovers:
+        log(f"removed the leftovers of a killed run: {', '.join(leftovers)}")
+    config = host.read_text(settings.pgbackrest_config) if settings.pgbackrest_config else ""
+    secrets = find_secrets(settings, config)
+    proofs = list_targets(settings, config, only)
+    if not proofs:
+        raise ProofError("nothing to prove: no backups of this kind are configured in the role backup_verify")
+    outcomes = [Outcome(proof, repository) for proof, repository in proofs]
+    continuing = True
     for outcome in outcomes:
-        if reached:
-            reached = prove(settings, outcome, lambda text: say(hidden(text, words)))
+        if continuing:
+            continuing = prove(settings, outcome, lambda text: log(hide_secrets(text, secrets)))
         else:
-            outcome.problems.append("not reached: the run was stopped before")
+            outcome.problems.append("not proven: the run was stopped before")
     for outcome in outcomes:
-        outcome.problems = [hidden(" ".join(text.split()), words) for text in outcome.problems]
-    record(settings, outcomes, targets(settings, config), started)
-    text = report.last_line(outcomes)
+        outcome.problems = [hide_secrets(" ".join(text.split()), secrets) for text in outcome.problems]
+    record(settings, outcomes, list_targets(settings, config), started)
+    text = report.summarize(outcomes)
     write(text, sys.stderr if text.startswith("FAILED") else sys.stdout)
     return int(any(outcome.problems for outcome in outcomes))
 
 
-def prove(settings: Settings, outcome: Outcome, speak: t.Callable[[str], None]) -> bool:
-    """Prove one repository on a bench of its own; return whether to go on."""
+def prove(settings: Settings, outcome: Outcome, log: t.Callable[[str], None]) -> bool:
+    """Prove one repository in its own scratch directory; return whether to continue with the next."""
     outcome.started = time.time()
-    begun = time.monotonic()
-    goes_on = True
+    started_at = time.monotonic()
+    continuing = True
     try:
-        with host.bench(settings.scratch, settings.user, speak) as bench:
-            PROOFS[outcome.proof](settings, outcome.repository, bench, outcome)
-    except Stopped as problem:
-        goes_on = False
+        with host.scratch_directory(settings.scratch, settings.user, log) as scratch:
+            PROOFS[outcome.proof](settings, outcome.repository, scratch, outcome)
+    except RunStopped as problem:
+        continuing = False
         outcome.problems.append(str(problem))
-    # Whatever went wrong: a backup that could not be looked at is not proven, and the next one has its turn.
+    # Any error: a backup that cannot be examined is not proven, and the next one must still be tried.
     except Exception as problem:  # noqa: BLE001
-        outcome.problems.append(str(problem) if isinstance(problem, Failed) else f"{type(problem).__name__}: {problem}")
-    outcome.seconds = time.monotonic() - begun
+        outcome.problems.append(
+            str(problem) if isinstance(problem, ProofError) else f"{type(problem).__name__}: {problem}"
+        )
+    outcome.seconds = time.monotonic() - started_at
     for text in outcome.problems:
-        speak(f"{outcome.name}: {text}")
-    speak(f"{outcome.name}: {'FAILED' if outcome.problems else 'proven'} after {outcome.seconds:.1f} s")
-    return goes_on
+        log(f"{outcome.name}: {text}")
+    log(f"{outcome.name}: {'FAILED' if outcome.problems else 'proven'} after {outcome.seconds:.1f} s")
+    return continuing
 
 
 def record(
-    settings: Settings, outcomes: t.Sequence[Outcome], wanted: t.Sequence[tuple[str, str]], started: float
+    settings: Settings, outcomes: t.Sequence[Outcome], configured: t.Sequence[tuple[str, str]], started: float
 ) -> None:
-    """Write metrics and report."""
-    state = os.path.join(settings.scratch, "state.json")
-    memory = report.remembered(json.loads(host.read(state) or "{}"), outcomes, wanted)
-    host.replace(state, json.dumps(memory, indent=1) + "\n", 0o600)
-    host.replace(os.path.join(settings.metrics, "vise_restore_proof.prom"), report.metrics(memory), 0o644)
-    name = os.path.join(settings.reports, report.stamp(started))
-    host.replace(f"{name}.json", report.as_json(socket.gethostname(), started, outcomes), 0o640)
-    host.replace(f"{name}.md", report.as_markdown(socket.gethostname(), started, outcomes), 0o640)
-    for old in report.too_old(os.listdir(settings.reports), settings.keep_reports):
+    """Write the state, the metrics and the reports, and remove old reports."""
+    state_path = os.path.join(settings.scratch, "state.json")
+    state = report.merge_results(json.loads(host.read_text(state_path) or "{}"), outcomes, configured)
+    host.write_atomically(state_path, json.dumps(state, indent=1) + "\n", 0o600)
+    metrics_path = os.path.join(settings.metrics, "vise_restore_proof.prom")
+    host.write_atomically(metrics_path, report.format_metrics(state), 0o644)
+    name = os.path.join(settings.reports, report.format_timestamp(started))
+    host.write_atomically(f"{name}.json", report.format_json(socket.gethostname(), started, outcomes), 0o640)
+    host.write_atomically(f"{name}.md", report.format_markdown(socket.gethostname(), started, outcomes), 0o640)
+    for old in report.find_old_reports(os.listdir(settings.reports), settings.keep_reports):
         os.unlink(os.path.join(settings.reports, old))
-    say(f"report: {name}.md")
+    log(f"report: {name}.md")

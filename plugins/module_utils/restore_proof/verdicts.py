@@ -1,8 +1,9 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Whether a restore is a proof: pure functions from what the tools wrote to a list of problems.
+"""Decide whether a restore proves a backup: pure functions from the output of the tools to a list of problems.
 
-Exit codes are not trusted alone: each tool ends with 0 in cases in which its backup is damaged or nothing was restored.
+Exit codes are not sufficient: each tool exits with 0 in some cases in which its backup is damaged or nothing was
+restored.
 """
 
 from __future__ import annotations
@@ -14,27 +15,27 @@ import json
 import re
 import typing as t
 
-from .settings import Failed
+from .settings import ProofError
 
 GIB = 1 << 30
-# Below this share of free space, the host's own programs would suffer.
+# Share of the disk that stays free for the other programs of the host.
 RESERVE = 0.05
 WEEK = 7 * 86400
 
 
-def disk(need: int, free: int, total: int) -> list[str]:
-    """Say when a restore of so many bytes would not leave the host room."""
-    # Write-ahead log and sorting come on top of the files.
-    wanted = int(need * 1.1) + GIB + int(total * RESERVE)
-    if free >= wanted:
+def find_disk_problems(need: int, free: int, total: int) -> list[str]:
+    """Return a problem when the disk has too little space for a restore of `need` bytes."""
+    # WAL and sorting need space in addition to the files.
+    needed = int(need * 1.1) + GIB + int(total * RESERVE)
+    if free >= needed:
         return []
     return [
-        f"disk: {amount(wanted)} have to be free for the restore, {amount(free)} are; enlarge the disk of the scratch"
+        f"disk: the restore needs {format_bytes(needed)} free, there are {format_bytes(free)}; enlarge the scratch disk"
     ]
 
 
-def amount(count: float) -> str:
-    """Return a number of bytes for people."""
+def format_bytes(count: float) -> str:
+    """Format a number of bytes with a unit."""
     for unit in ("B", "KiB", "MiB"):
         if count < 1024:
             return f"{count:.0f} {unit}"
@@ -47,7 +48,7 @@ def amount(count: float) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class BackupSet:
-    """The newest set of a repository, and how far its archive goes."""
+    """The newest set of a repository, and the newest WAL segment of its archive."""
 
     label: str
     bytes: int
@@ -55,62 +56,65 @@ class BackupSet:
     wal_max: str
 
 
-def newest_set(info: str, repository: int) -> BackupSet:
-    """Read pgBackRest's info of one repository."""
+def parse_newest_set(info: str, repository: int) -> BackupSet:
+    """Parse `pgbackrest info` for one repository; raise ProofError when there is no usable set."""
     try:
         stanza = json.loads(info)[0]
     except (ValueError, IndexError) as error:
-        raise Failed(f"pgbackrest info told nothing: {info.strip()[-500:]}") from error
+        raise ProofError(f"pgbackrest info: no usable output: {info.strip()[-500:]}") from error
     backups = [entry for entry in stanza.get("backup", []) if entry["database"]["repo-key"] == repository]
     if not backups:
-        told = [entry["status"]["message"] for entry in stanza.get("repo", []) if entry["key"] == repository]
-        raise Failed(f"the repository holds no backup: {'; '.join(told) or 'it does not answer'}")
+        statuses = [entry["status"]["message"] for entry in stanza.get("repo", []) if entry["key"] == repository]
+        raise ProofError(f"the repository has no backup: {'; '.join(statuses) or 'it does not answer'}")
     backup = max(backups, key=lambda entry: entry["timestamp"]["stop"])
     if backup.get("error"):
-        raise Failed(f"set {backup['label']} was taken from a cluster with wrong page checksums")
+        raise ProofError(f"set {backup['label']} was taken from a cluster with wrong page checksums")
     archives = [
         entry["max"] or ""
         for entry in stanza["archive"]
         if entry["database"] == backup["database"] and entry.get("max")
     ]
     if not archives:
-        raise Failed(f"the repository holds set {backup['label']} but no write-ahead log")
+        raise ProofError(f"the repository has set {backup['label']} but no write-ahead log")
     return BackupSet(backup["label"], backup["info"]["size"], backup["timestamp"]["stop"], max(archives))
 
 
-def control(text: str, name: str) -> int:
-    """Return a number that pg_controldata names."""
+def parse_control_number(text: str, name: str) -> int:
+    """Return a number from the output of pg_controldata, by its label; raise ProofError when it is missing."""
     match = re.search(rf"^{re.escape(name)}:\s+([0-9]+)$", text, re.MULTILINE)
     if not match:
-        raise Failed(f"pg_controldata does not tell {name!r}")
+        raise ProofError(f"pg_controldata does not report {name!r}")
     return int(match[1])
 
 
-def recovered(log: str, history: str, wal_max: str, segment_bytes: int) -> list[str]:
-    """Say when recovery ended before the archive did; PostgreSQL takes any failure to fetch for the archive's end."""
-    found = [
+def find_recovery_problems(log: str, history: str, wal_max: str, segment_bytes: int) -> list[str]:
+    """Return problems when recovery ended before the archive; PostgreSQL treats a failed fetch as the archive's end."""
+    problems = [
         f"write-ahead log: {line}" for line in dict.fromkeys(re.findall(r"^P[0-9]+ +(ERROR: .*)$", log, re.MULTILINE))
     ]
     ends = re.findall(r"^\s*([0-9]+)\s+([0-9A-F]+)/([0-9A-F]+)", history, re.MULTILINE)
     if not ends:
-        return [*found, "recovery did not end: there is no new timeline"]
+        return [*problems, "recovery did not end: there is no new timeline"]
     timeline, high, low = ends[-1]
-    # The byte before the end lies in the last segment that was read.
+    # The byte before the end is in the last segment that was replayed.
     reached = (int(timeline), ((int(high, 16) << 32) + int(low, 16) - 1) // segment_bytes)
-    wanted = (int(wal_max[:8], 16), int(wal_max[8:16], 16) * (0x100000000 // segment_bytes) + int(wal_max[16:24], 16))
-    if reached < wanted:
-        found.append(
-            f"write-ahead log: the archive goes up to {wal_max}, recovery to {high}/{low} of timeline {timeline}: "
-            "a segment between is missing or damaged"
+    archive_end = (
+        int(wal_max[:8], 16),
+        int(wal_max[8:16], 16) * (0x100000000 // segment_bytes) + int(wal_max[16:24], 16),
+    )
+    if reached < archive_end:
+        problems.append(
+            f"write-ahead log: the archive ends at {wal_max}, recovery at {high}/{low} of timeline {timeline}: "
+            "a segment in between is missing or damaged"
         )
-    return found
+    return problems
 
 
-def last_words(log: str) -> str:
-    """Return why a PostgreSQL that did not come up did not."""
+def extract_errors(log: str) -> str:
+    """Return the last errors in the log of a PostgreSQL server."""
     lines = [line for line in log.splitlines() if re.search(r"\b(ERROR|FATAL|PANIC):|^P[0-9]+ ", line)]
-    told = [line for line in lines if "the database system is" not in line]
-    return "; ".join(told[-4:]) or log.strip()[-300:]
+    relevant = [line for line in lines if "the database system is" not in line]
+    return "; ".join(relevant[-4:]) or log.strip()[-300:]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,60 +128,60 @@ class Marker:
     sha256: str
 
 
-def seal(previous: str, number: int, written_us: int, payload: str) -> str:
-    """Return the hash of a marker; the host's SQL makes the same."""
+def hash_marker(previous: str, number: int, written_us: int, payload: str) -> str:
+    """Return the hash of a marker, as the SQL of the role backup_verify computes it."""
     return hashlib.sha256(f"{previous}|{number}|{written_us}|{payload}".encode()).hexdigest()
 
 
-def markers(rows: t.Iterable[t.Sequence[str]]) -> list[Marker]:
-    """Read the rows as psql writes them."""
+def parse_markers(rows: t.Iterable[t.Sequence[str]]) -> list[Marker]:
+    """Parse the rows of psql."""
     return [Marker(int(row[0]), int(row[1]), row[2], row[3], row[4]) for row in rows]
 
 
-def chain(rows: t.Sequence[Marker]) -> list[str]:
-    """Say which markers are not what was written; the oldest one hangs on a row that was trimmed."""
-    found = []
+def find_marker_problems(rows: t.Sequence[Marker]) -> list[str]:
+    """Return problems for changed or missing markers; the row before the oldest marker was trimmed."""
+    problems = []
     for before, row in zip((None, *rows), rows):  # noqa: B905 (one more on purpose)
-        if seal(row.previous, row.id, row.written_us, row.payload) != row.sha256:
-            found.append(f"marker {row.id} was changed after it was written")
+        if hash_marker(row.previous, row.id, row.written_us, row.payload) != row.sha256:
+            problems.append(f"marker {row.id} was changed after it was written")
         if before and (row.previous != before.sha256 or row.id != before.id + 1):
-            found.append(f"the chain of markers is broken between {before.id} and {row.id}")
-    return [*found[:5], f"{len(found) - 5} more"] if len(found) > 5 else found
+            problems.append(f"the chain of markers is broken between {before.id} and {row.id}")
+    return [*problems[:5], f"{len(problems) - 5} more"] if len(problems) > 5 else problems
 
 
-def rpo(rows: t.Sequence[Marker], moment: float, limit: int) -> tuple[float | None, list[str]]:
-    """Return how many seconds would have been lost at that moment, and what is wrong with that."""
+def measure_rpo(rows: t.Sequence[Marker], moment: float, limit: int) -> tuple[float | None, list[str]]:
+    """Return the age of the newest marker at a time (None without markers), and problems with the limit. Seconds."""
     if not rows:
-        return None, ["RPO cannot be measured: there are no markers; does vise-backup-marker.timer run on the primary?"]
+        return None, ["RPO cannot be measured without markers: check vise-backup-marker.timer on the primary"]
     age = max(0.0, moment - rows[-1].written_us / 1e6)
     if age <= limit:
         return age, []
     return age, [
-        f"RPO: the newest marker is {age:.0f} s old, allowed are {limit} s: {age - limit:.0f} s too much would be lost"
+        f"RPO: the newest marker is {age:.0f} s old, the limit is {limit} s: {age - limit:.0f} s too much would be lost"
     ]
 
 
-def amcheck(status: int, out: str, err: str) -> tuple[int, list[str]]:
-    """Return how many relations pg_amcheck has read, and what it found."""
+def parse_amcheck(status: int, out: str, err: str) -> tuple[int, list[str]]:
+    """Return the number of relations that pg_amcheck has read, and its problems."""
     progress = re.findall(
         r"^\s*([0-9]+)/([0-9]+) relations \(100%\), *([0-9]+)/([0-9]+) pages \(100%\)", err, re.MULTILINE
     )
-    told = [line.strip() for line in out.splitlines() if line.strip()]
-    told += errors(err)
+    problems = [line.strip() for line in out.splitlines() if line.strip()]
+    problems += parse_client_errors(err)
     count = int(progress[-1][0]) if progress else 0
-    if status or told:
-        return count, [f"pg_amcheck: {'; '.join(told[:4]) or f'exit {status}'}"]
-    return count, [] if count else ["pg_amcheck: it has not read everything"]
+    if status or problems:
+        return count, [f"pg_amcheck: {'; '.join(problems[:4]) or f'exit {status}'}"]
+    return count, [] if count else ["pg_amcheck: not all relations were read"]
 
 
-def errors(err: str) -> list[str]:
-    """Return what a client of PostgreSQL complains about; the server's warnings to every client are none of it."""
+def parse_client_errors(err: str) -> list[str]:
+    """Return the error lines of a PostgreSQL client, without warnings and notices of the server."""
     quiet = re.compile(r"WARNING:|DETAIL:|HINT:|NOTICE:|.* relations \([0-9 ]+%\)")
     return [line.strip() for line in err.splitlines() if line.strip() and not quiet.match(line.strip())]
 
 
-def checksums(status: int, out: str, err: str) -> tuple[int, list[str]]:
-    """Return how many blocks pg_checksums has read, and what it found."""
+def parse_checksums(status: int, out: str, err: str) -> tuple[int, list[str]]:
+    """Return the number of blocks that pg_checksums has read, and its problems."""
     numbers = {name: int(count) for name, count in re.findall(r"^([A-Z][a-z ]+):\s+([0-9]+)$", out, re.MULTILINE)}
     blocks = numbers.get("Blocks scanned", 0)
     if status or not blocks or numbers.get("Bad checksums") != 0:
@@ -190,14 +194,14 @@ def checksums(status: int, out: str, err: str) -> tuple[int, list[str]]:
 
 @dataclasses.dataclass(frozen=True)
 class Count:
-    """Regular files, and the bytes in them."""
+    """Number of regular files and of their bytes."""
 
     files: int = 0
     bytes: int = 0
 
 
-def messages(text: str) -> list[dict[str, t.Any]]:
-    """Read restic's JSON, a message a line; what is no JSON is a message too."""
+def parse_messages(text: str) -> list[dict[str, t.Any]]:
+    """Parse restic's JSON lines; a line that is not JSON becomes a message of type text."""
     found = []
     for line in filter(None, map(str.strip, text.splitlines())):
         try:
@@ -208,10 +212,10 @@ def messages(text: str) -> list[dict[str, t.Any]]:
     return found
 
 
-def complaints(told: t.Iterable[t.Mapping[str, t.Any]]) -> list[str]:
-    """Return the errors among restic's messages, each as one line."""
+def extract_restic_errors(messages: t.Iterable[t.Mapping[str, t.Any]]) -> list[str]:
+    """Return the errors among restic's messages, one line each."""
     found = []
-    for message in told:
+    for message in messages:
         if message.get("message_type") in ("error", "exit_error", "text"):
             detail = message.get("error", {}).get("message") or message.get("message", "")
             where = f"{message['item']}: " if message.get("item") else ""
@@ -219,20 +223,20 @@ def complaints(told: t.Iterable[t.Mapping[str, t.Any]]) -> list[str]:
     return found
 
 
-def newest_snapshot(status: int, out: str, err: str) -> tuple[str, float]:
-    """Return the id and time of the newest of some snapshots."""
+def parse_newest_snapshot(status: int, out: str, err: str) -> tuple[str, float]:
+    """Return id and time of the newest snapshot; raise ProofError when there is none or the list cannot be read."""
     try:
-        found = max(json.loads(out) or [], key=lambda snapshot: seconds(snapshot["time"]))
+        found = max(json.loads(out) or [], key=lambda snapshot: parse_time(snapshot["time"]))
     except ValueError as error:
         if status or out.strip() not in ("", "[]", "null"):
-            reason = "; ".join(complaints(messages(err or out))[:3]) or f"exit {status}"
-            raise Failed(f"snapshots cannot be read: {reason}") from error
-        raise Failed("there is no snapshot") from error
-    return found["id"], seconds(found["time"])
+            reason = "; ".join(extract_restic_errors(parse_messages(err or out))[:3]) or f"exit {status}"
+            raise ProofError(f"snapshots cannot be read: {reason}") from error
+        raise ProofError("there is no snapshot") from error
+    return found["id"], parse_time(found["time"])
 
 
-def seconds(text: str) -> float:
-    """Return a time of restic's, which has nanoseconds, in seconds since 1970."""
+def parse_time(text: str) -> float:
+    """Parse a time of restic, which has nanoseconds; return seconds since 1970."""
     whole, _dot, rest = text.partition(".")
     zone = re.search(r"(Z|[+-][0-9:]+)$", rest or text)
     plain = whole if rest else whole.removesuffix(zone[1] if zone else "")
@@ -240,58 +244,57 @@ def seconds(text: str) -> float:
     return moment.timestamp() + float("0." + (re.match(r"[0-9]*", rest) or ("0",))[0] if rest else 0)
 
 
-def listed(status: int, out: str, err: str) -> Count:
-    """Return what a snapshot holds by its own list."""
-    told = messages(out)
-    if status or not told:
-        raise Failed(
-            f"the list of files cannot be read: {'; '.join(complaints(messages(err))[:3]) or f'exit {status}'}"
-        )
-    files = [node for node in told if node.get("struct_type") == "node" and node.get("type") == "file"]
+def parse_listing(status: int, out: str, err: str) -> Count:
+    """Count the files in restic's list of a snapshot; raise ProofError when the list cannot be read."""
+    messages = parse_messages(out)
+    if status or not messages:
+        reason = "; ".join(extract_restic_errors(parse_messages(err))[:3]) or f"exit {status}"
+        raise ProofError(f"the list of files cannot be read: {reason}")
+    files = [node for node in messages if node.get("struct_type") == "node" and node.get("type") == "file"]
     return Count(len(files), sum(node.get("size", 0) for node in files))
 
 
-def restored(status: int, out: str, err: str, wanted: Count, found: Count) -> list[str]:
-    """Say what is wrong with the restored files."""
-    told = messages(out) + messages(err)
-    problems = complaints(told)[:4]
-    summary = next((message for message in told if message.get("message_type") == "summary"), {})
+def find_restore_problems(status: int, out: str, err: str, expected: Count, found: Count) -> list[str]:
+    """Return problems of a restore: restic's errors, and differences to the list of the snapshot."""
+    messages = parse_messages(out) + parse_messages(err)
+    problems = extract_restic_errors(messages)[:4]
+    summary = next((message for message in messages if message.get("message_type") == "summary"), {})
     if summary.get("files_restored") != summary.get("total_files") or "total_files" not in summary:
         problems.append(
             f"restic restored {summary.get('files_restored', 0)} of {summary.get('total_files', '?')} entries"
         )
-    if found != wanted:
+    if found != expected:
         problems.append(
-            f"the snapshot lists {wanted.files} files with {wanted.bytes} bytes, "
-            f"restored were {found.files} with {found.bytes}"
+            f"the snapshot lists {expected.files} files with {expected.bytes} bytes, "
+            f"but {found.files} with {found.bytes} were restored"
         )
-    if not wanted.files:
-        problems.append("the snapshot holds no file")
+    if not expected.files:
+        problems.append("the snapshot contains no file")
     return problems or ([f"exit {status}"] if status else [])
 
 
-def read_back(status: int, out: str, err: str) -> list[str]:
-    """Say what a check that read packs has found."""
-    told = messages(out) + messages(err)
-    summary = next((message for message in told if message.get("message_type") == "summary"), None)
-    problems = [text for text in complaints(told) if "pack" in text or "Fatal" in text][:3]
+def find_pack_problems(status: int, out: str, err: str) -> list[str]:
+    """Return the problems that `restic check` found in the packs it read."""
+    messages = parse_messages(out) + parse_messages(err)
+    summary = next((message for message in messages if message.get("message_type") == "summary"), None)
+    problems = [text for text in extract_restic_errors(messages) if "pack" in text or "Fatal" in text][:3]
     if summary is None:
-        return problems or [f"restic check told nothing, exit {status}"]
+        return problems or [f"restic check printed no summary, exit {status}"]
     if summary.get("num_errors") or summary.get("broken_packs") or status:
         return problems or [f"restic check found {summary.get('num_errors')} errors, exit {status}"]
     return []
 
 
-def part(moment: float, parts: int) -> int:
-    """Return which part of the packs is read this week, counted from 1; after ``parts`` weeks all were."""
+def select_part(moment: float, parts: int) -> int:
+    """Return the part of the packs for this week, from 1; after `parts` weeks, all parts were read."""
     return int(moment // WEEK) % parts + 1
 
 
 # Redis
 
 
-def dump_keys(status: int, out: str) -> tuple[int, list[str]]:
-    """Return how many keys redis-check-rdb has read, and what it found."""
+def parse_dump_check(status: int, out: str) -> tuple[int, list[str]]:
+    """Return the number of keys that redis-check-rdb has read, and its problems."""
     match = re.search(r"\[info\] ([0-9]+) keys read", out)
     keys = int(match[1]) if match else 0
     if status or not match or "RDB looks OK!" not in out:
@@ -304,21 +307,21 @@ def dump_keys(status: int, out: str) -> tuple[int, list[str]]:
     return keys, []
 
 
-def keys(in_dump: int, loaded: int, recorded: int | None) -> list[str]:
-    """Compare what the dump holds, what a Redis loads from it, and what was counted when it was made."""
-    found = []
+def find_key_problems(in_dump: int, loaded: int, recorded: int | None) -> list[str]:
+    """Compare the number of keys in the dump, in a Redis that loaded it, and in the record from its creation."""
+    problems = []
     if loaded != in_dump:
-        found.append(f"Redis loads {loaded} keys of {in_dump}")
+        problems.append(f"Redis loads {loaded} keys of {in_dump}")
     if recorded is not None and in_dump != recorded:
-        found.append(f"the dump holds {in_dump} keys, {recorded} were counted when it was made")
+        problems.append(f"the dump has {in_dump} keys, {recorded} were counted when it was made")
     if recorded is None and not in_dump:
-        found.append("the dump holds no key")
-    return found
+        problems.append("the dump contains no key")
+    return problems
 
 
-def first_number(text: str) -> int:
-    """Return the number that a record of counted keys holds."""
+def parse_key_count(text: str) -> int:
+    """Return the number in the record of counted keys; raise ProofError when there is none."""
     match = re.search("[0-9]+", text)
     if not match:
-        raise Failed(f"the record of counted keys holds no number: {text.strip()[:80]!r}")
+        raise ProofError(f"the record of counted keys contains no number: {text.strip()[:80]!r}")
     return int(match[0])

@@ -11,7 +11,7 @@ SOURCE = '"""Something outside.\n\nnames: a.vln.test b.example\naddress: 7\nport
 
 
 def test_row_has_names_addresses_and_faults() -> None:
-    assert world_services.row(services.read("thing", SOURCE)) == (
+    assert world_services.row(services.parse("thing", SOURCE)) == (
         "`thing`",
         "Something outside.",
         "`a.vln.test` `b.example`",
@@ -21,7 +21,7 @@ def test_row_has_names_addresses_and_faults() -> None:
 
 
 def test_service_without_ports_has_no_outage() -> None:
-    assert world_services.row(services.read("thing", '"""Something."""\n'))[-1] == ""
+    assert world_services.row(services.parse("thing", '"""Something."""\n'))[-1] == ""
 
 
 def test_manual_lists_every_service_of_world() -> None:

@@ -1,4 +1,4 @@
-"""The controller's half: apt between two executions, and only where something is missing."""
+"""The action plugin: it runs apt between two executions only when a package is missing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from ansible.plugins.action import ActionBase
 from ansible_collections.vise.platform.plugins.action import postgresql_cluster
 
-LACKS = {"changed": True, "actions": ["install postgresql-17", "create the cluster"], "needs": ["postgresql-17"]}
+MISSING = {"changed": True, "actions": ["install postgresql-17", "create the cluster"], "needs": ["postgresql-17"]}
 
 
 class Task:
@@ -16,7 +16,7 @@ class Task:
 
 
 class Action(postgresql_cluster.ActionModule):  # type: ignore[misc,unused-ignore]
-    """The action without Ansible around it: notes the modules, and answers from a list."""
+    """The action without Ansible: it records the called modules and answers from a list."""
 
     def __init__(self, *answers: dict[str, t.Any]) -> None:
         self.answers, self.called, self._task = list(answers), list[str](), Task()
@@ -31,28 +31,28 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ActionBase, "run", lambda *_args, **_more: {})
 
 
-def test_nothing_lacks_is_one_execution() -> None:
+def test_installed_server_needs_one_execution() -> None:
     action = Action({"changed": False, "actions": []})
     assert action.run() == {"changed": False, "actions": []}
     assert action.called == ["postgresql_cluster"]
 
 
-def test_packages_come_between_two_executions() -> None:
-    action = Action(LACKS, {"changed": True}, {"changed": True, "actions": ["create the cluster"]})
+def test_packages_are_installed_between_two_executions() -> None:
+    action = Action(MISSING, {"changed": True}, {"changed": True, "actions": ["create the cluster"]})
     assert action.run() == {"changed": True, "actions": ["install postgresql-17", "create the cluster"]}
     assert action.called == ["postgresql_cluster", "apt", "postgresql_cluster"]
 
 
 @pytest.mark.parametrize(
-    ("answers", "says"),
+    ("answers", "message"),
     [
-        ([LACKS, {"failed": True, "msg": "no such package"}], "apt: no such package"),
-        ([LACKS, {"changed": False}, LACKS], "still missing"),
-        ([LACKS, {"changed": True}, {"failed": True, "msg": "fenced"}], "fenced"),
+        ([MISSING, {"failed": True, "msg": "no such package"}], "apt failed: no such package"),
+        ([MISSING, {"changed": False}, MISSING], "still missing"),
+        ([MISSING, {"changed": True}, {"failed": True, "msg": "fenced"}], "fenced"),
         ([{"failed": True, "msg": "fenced"}], "fenced"),
     ],
 )
-def test_failure_is_told(answers: list[dict[str, t.Any]], says: str) -> None:
+def test_failure_is_reported(answers: list[dict[str, t.Any]], message: str) -> None:
     result = Action(*answers).run()
     assert result["failed"]
-    assert says in result["msg"]
+    assert message in result["msg"]

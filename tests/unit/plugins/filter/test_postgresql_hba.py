@@ -1,4 +1,4 @@
-"""Who comes in by which door."""
+"""Lines of pg_hba.conf for users and rules, and refused descriptions."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def derived(*users: dict[str, Any], rules: list[dict[str, Any]] | None = None) -
         ),
     ],
 )
-def test_a_user_comes_where_a_database_names_the_user(user: dict[str, Any], lines: list[str]) -> None:
+def test_user_may_connect_to_the_databases_that_name_it(user: dict[str, Any], lines: list[str]) -> None:
     assert derived(user) == lines
 
 
@@ -67,30 +67,34 @@ def test_a_user_comes_where_a_database_names_the_user(user: dict[str, Any], line
         ),
     ],
 )
-def test_a_rule_becomes_a_line(rule: dict[str, Any], line: str) -> None:
+def test_rule_becomes_a_line(rule: dict[str, Any], line: str) -> None:
     assert derived(rules=[rule]) == [line]
 
 
 @pytest.mark.parametrize(
-    ("users", "rules", "says"),
+    ("users", "rules", "message"),
     [
-        (OWNERS[1:], [], "edu: the owner edu is not described"),
-        (OWNERS[:2], [], "edu: the reader or writer app is not described"),
+        (OWNERS[1:], [], "edu: the owner edu is not in the list of users"),
+        (OWNERS[:2], [], "edu: the reader or writer app is not in the list of users"),
         ([*OWNERS, {"name": "edu"}], [], "edu is described twice"),
-        ([*OWNERS, {"name": "postgres"}], [], "postgres is not for applications"),
-        ([*OWNERS, {"name": "Edu-1"}], [], "Edu-1: small letters"),
+        ([*OWNERS, {"name": "postgres"}], [], "postgres is reserved by PostgreSQL"),
+        ([*OWNERS, {"name": "Edu-1"}], [], "Edu-1: use lower-case letters"),
         ([*OWNERS, {"name": "edu_read_only"}], [], "edu_read_only is the name of a group"),
         ([*OWNERS, {"name": "a", "password": "pässword"}], [], "a: the password"),
         ([*OWNERS, {"name": "a", "addresses": ["10.0.0.1/8"]}], [], "10.0.0.1/8"),
-        ([*OWNERS, {"name": "a", "addresses": [NETWORK]}], [], "a: whoever comes over TCP needs a password"),
-        (OWNERS, [{"type": "host", "addresses": [NETWORK], "method": "cert"}], "host without TLS is for reject alone"),
-        (OWNERS, [{"type": "hostssl", "method": "reject"}], "needs addresses"),
-        (OWNERS, [{"type": "hostssl", "addresses": [NETWORK], "method": "peer"}], "peer is for local alone"),
+        ([*OWNERS, {"name": "a", "addresses": [NETWORK]}], [], "a: a user with addresses needs a password"),
+        (OWNERS, [{"type": "host", "addresses": [NETWORK], "method": "cert"}], "only allowed with method reject"),
+        (OWNERS, [{"type": "hostssl", "method": "reject"}], "addresses are missing"),
+        (
+            OWNERS,
+            [{"type": "hostssl", "addresses": [NETWORK], "method": "peer"}],
+            "method peer is only allowed with type local",
+        ),
         (OWNERS, [{"type": "local", "users": ["a b"], "method": "peer"}], "a b"),
     ],
 )
-def test_a_description_that_contradicts_itself_is_refused(
-    users: list[dict[str, Any]], rules: list[dict[str, Any]], says: str
+def test_inconsistent_description_is_refused(
+    users: list[dict[str, Any]], rules: list[dict[str, Any]], message: str
 ) -> None:
-    with pytest.raises(AnsibleFilterError, match=says):
+    with pytest.raises(AnsibleFilterError, match=message):
         postgresql_hba(DATABASES, users, rules)

@@ -1,4 +1,4 @@
-"""What a host's size gives."""
+"""Settings that are derived from the size of a host."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def test_setting_follows_from_the_size(resources: dict[str, int], connections: i
     assert postgresql_sizing(resources, connections)[setting]["value"] == value
 
 
-def test_another_kernel_on_the_same_host_changes_nothing() -> None:
+def test_slightly_different_memory_changes_nothing() -> None:
     assert postgresql_sizing({**MIDDLE, "memory_mb": 7950}) == postgresql_sizing(MIDDLE)
 
 
-def test_every_setting_says_where_it_comes_from() -> None:
+def test_each_setting_has_a_reason() -> None:
     sized = FilterModule().filters()["postgresql_sizing"](MIDDLE)
     assert all(entry["why"] for entry in sized.values())
 
@@ -52,6 +52,6 @@ def test_every_setting_says_where_it_comes_from() -> None:
     "resources",
     [{}, {**SMALL, "memory_mb": "much"}, {**SMALL, "memory_mb": 200}, {**SMALL, "cores": 0}],
 )
-def test_a_size_that_carries_no_server_is_refused(resources: dict[str, Any]) -> None:
+def test_size_that_is_too_small_is_refused(resources: dict[str, Any]) -> None:
     with pytest.raises(AnsibleFilterError, match="postgresql_sizing"):
         postgresql_sizing(resources)

@@ -1,4 +1,4 @@
-"""Jobs of sets and repositories, and what cannot be one."""
+"""Jobs of sets and repositories, and refused descriptions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def repository(name: str, **other: str) -> dict[str, Any]:
     }
 
 
-def test_each_set_goes_to_each_repository_and_each_is_checked() -> None:
+def test_each_set_is_backed_up_to_each_repository_and_each_repository_is_checked() -> None:
     jobs = restic_jobs(
         [FILES, {**FILES, "name": "mail", "schedule": "hourly"}], [repository("a"), repository("b")], [], SCHEDULES
     )
@@ -37,32 +37,32 @@ def test_each_set_goes_to_each_repository_and_each_is_checked() -> None:
     ]
 
 
-def test_prune_is_there_for_what_is_named_of_whichever_host() -> None:
+def test_prune_job_exists_for_each_pruned_repository() -> None:
     jobs = restic_jobs([], [repository("a")], [repository("a"), repository("other-a")], SCHEDULES)
     assert [job["unit"] for job in jobs] == ["restic-check@a", "restic-prune@a", "restic-prune@other-a"]
 
 
 @pytest.mark.parametrize(
-    ("sets", "repositories", "pruned", "says"),
+    ("sets", "repositories", "pruned", "message"),
     [
-        ([{**FILES, "name": "a:b"}], [], [], "'a:b': small letters"),
-        ([FILES, FILES], [], [], "'files' is there twice"),
-        ([{**FILES, "name": "check"}], [], [], "taken by a job"),
-        ([{**FILES, "paths": []}], [], [], "no paths"),
-        ([{**FILES, "paths": ["/"]}], [], [], "'/' is no absolute path"),
-        ([{**FILES, "paths": ["srv"]}], [], [], "'srv' is no absolute path"),
-        ([{**FILES, "paths": ["/srv/"]}], [], [], "'/srv/' is no absolute path"),
-        ([{**FILES, "paths": ["/srv/../etc"]}], [], [], "no absolute path"),
-        ([], [repository("a", url="s3:http://s3/b")], [], "url must be as s3:https"),
-        ([], [repository("a", url="s3:https://me:hidden@s3/b")], [], "url must be as s3:https"),
+        ([{**FILES, "name": "a:b"}], [], [], "'a:b': use lower-case letters"),
+        ([FILES, FILES], [], [], "'files' is described twice"),
+        ([{**FILES, "name": "check"}], [], [], "reserved for a job"),
+        ([{**FILES, "paths": []}], [], [], "paths are missing"),
+        ([{**FILES, "paths": ["/"]}], [], [], "'/' must be an absolute path"),
+        ([{**FILES, "paths": ["srv"]}], [], [], "'srv' must be an absolute path"),
+        ([{**FILES, "paths": ["/srv/"]}], [], [], "'/srv/' must be an absolute path"),
+        ([{**FILES, "paths": ["/srv/../etc"]}], [], [], "must be an absolute path"),
+        ([], [repository("a", url="s3:http://s3/b")], [], "url must have the form s3:https"),
+        ([], [repository("a", url="s3:https://me:hidden@s3/b")], [], "url must have the form s3:https"),
         ([], [repository("a", key_secret="")], [], "key_secret is empty"),
         ([], [], [repository("a", key="")], "restic_prune_repositories: a: key is empty"),
-        ([], [], [repository("a"), repository("a")], "restic_prune_repositories: 'a' is there twice"),
+        ([], [], [repository("a"), repository("a")], "restic_prune_repositories: 'a' is described twice"),
     ],
 )
-def test_what_cannot_work_is_refused_without_a_secret(
-    sets: list[dict[str, Any]], repositories: list[dict[str, Any]], pruned: list[dict[str, Any]], says: str
+def test_invalid_description_is_refused_without_showing_a_secret(
+    sets: list[dict[str, Any]], repositories: list[dict[str, Any]], pruned: list[dict[str, Any]], message: str
 ) -> None:
-    with pytest.raises(AnsibleFilterError, match=says) as refused:
+    with pytest.raises(AnsibleFilterError, match=message) as refused:
         restic_jobs(sets, repositories, pruned, SCHEDULES)
     assert "hidden" not in str(refused.value)

@@ -1,4 +1,4 @@
-"""Reading a whole cluster: what is counted, and what is told of damage."""
+"""Inspection of a cluster: counts, and reports of damage."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from typing import Any, cast
 
 import pytest
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vise.platform.plugins.module_utils.restore_proof.verdicts import seal
+from ansible_collections.vise.platform.plugins.module_utils.restore_proof.verdicts import hash_marker
 from ansible_collections.vise.platform.plugins.modules import database_inspection as inspection
 
 WRITTEN = 1_800_000_000_000_000
 
 
 def marker_rows(count: int) -> str:
-    """Markers as psql prints them."""
+    """Return markers in psql's format."""
     rows, previous = [], ""
     for number in range(1, count + 1):
         written = WRITTEN + number * 60_000_000
-        sealed = seal(previous, number, written, "payload")
-        rows.append(f"{number},{written},payload,{previous},{sealed}\n")
-        previous = sealed
+        row_hash = hash_marker(previous, number, written, "payload")
+        rows.append(f"{number},{written},payload,{previous},{row_hash}\n")
+        previous = row_hash
     return "".join(rows)
 
 
 class Cluster:
-    """Answers as psql and pg_amcheck do."""
+    """Stub of psql and pg_amcheck."""
 
-    def __init__(self, **answers: inspection.Answer) -> None:
+    def __init__(self, **answers: inspection.Result) -> None:
         self.answers = answers
 
-    def __call__(self, program: str, *arguments: str, query: str = "") -> inspection.Answer:
+    def __call__(self, program: str, *arguments: str, query: str = "") -> inspection.Result:
         if program == "pg_amcheck":
             return self.answers.get("amcheck", (0, "", "12/12 relations (100%), 40/40 pages (100%)\n"))
         kinds = {"to_regclass": "held", "backup_marker ORDER": "markers", "pg_database": "databases"}
@@ -38,8 +38,8 @@ class Cluster:
         return self.answers[kind]
 
 
-def whole(**more: inspection.Answer) -> Cluster:
-    answers: dict[str, inspection.Answer] = {
+def intact_cluster(**more: inspection.Result) -> Cluster:
+    answers: dict[str, inspection.Result] = {
         "held": (0, "vise.backup_marker\n", ""),
         "markers": (0, marker_rows(3), ""),
         "databases": (0, "edu\npostgres\n", ""),
@@ -49,8 +49,8 @@ def whole(**more: inspection.Answer) -> Cluster:
     return Cluster(**{**answers, **more})
 
 
-def test_every_table_of_every_database_is_counted() -> None:
-    found = inspection.inspection(whole())
+def test_each_table_of_each_database_is_counted() -> None:
+    found = inspection.inspect(intact_cluster())
     assert found["tables"] == [
         {"name": "edu.public.users", "rows": 5000, "checksum": "-812"},
         {"name": "postgres.vise.backup_marker", "rows": 3, "checksum": "77"},
@@ -67,30 +67,30 @@ def test_every_table_of_every_database_is_counted() -> None:
         ({"amcheck": (2, "btree index edu.public.users_pkey: item order\n", "")}, "pg_amcheck"),
     ],
 )
-def test_damage_is_a_check_that_did_not_pass(damage: dict[str, Any], name: str) -> None:
-    checks = inspection.inspection(whole(**damage))["checks"]
+def test_damage_is_a_failed_check(damage: dict[str, Any], name: str) -> None:
+    checks = inspection.inspect(intact_cluster(**damage))["checks"]
     assert [check["name"] for check in checks if not check["passed"]] == [name]
 
 
-def test_how_recent_it_is_can_be_asked_alone() -> None:
-    found = inspection.inspection(whole(tables_edu=(3, "", "ERROR\n"), amcheck=(2, "", "")), all_rows=False)
+def test_only_markers_are_read_without_rows() -> None:
+    found = inspection.inspect(intact_cluster(tables_edu=(3, "", "ERROR\n"), amcheck=(2, "", "")), all_rows=False)
     assert (found["newest"], found["tables"], len(found["checks"])) == (WRITTEN / 1e6 + 180, [], 1)
 
 
-def test_table_that_cannot_be_read_is_an_error() -> None:
-    with pytest.raises(inspection.Unreadable, match="database edu: ERROR: invalid page"):
-        inspection.inspection(whole(tables_edu=(3, "", "ERROR: invalid page in block 3\n")))
+def test_unreadable_table_is_an_error() -> None:
+    with pytest.raises(inspection.UnreadableError, match="database edu: ERROR: invalid page"):
+        inspection.inspect(intact_cluster(tables_edu=(3, "", "ERROR: invalid page in block 3\n")))
 
 
 @pytest.mark.parametrize("program", ["psql", "pg_amcheck"])
-def test_names_that_a_databases_owner_has_made_are_found_after_postgresqls_own(program: str) -> None:
+def test_programs_do_not_use_functions_of_a_databases_owner(program: str) -> None:
     given: dict[str, Any] = {}
 
-    def run_command(argv: list[str], **options: Any) -> inspection.Answer:
+    def run_command(argv: list[str], **options: Any) -> inspection.Result:
         given.update(options, argv=argv)
         return 0, "", ""
 
     module = SimpleNamespace(params={"version": "17", "port": 5432}, run_command=run_command)
-    inspection.runner(cast("AnsibleModule", module))(program)
+    inspection.make_runner(cast("AnsibleModule", module))(program)
     assert given["argv"][4] == f"/usr/lib/postgresql/17/bin/{program}"
     assert "-c search_path=pg_catalog,pg_temp" in given["environ_update"]["PGOPTIONS"]

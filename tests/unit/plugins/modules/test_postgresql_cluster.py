@@ -1,4 +1,4 @@
-"""One execution on a host of the test's: what is asked, done and left alone."""
+"""One execution of the module on a stub host."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ ALONE = CONTROL.replace("0/3000000", "0/3000100")
 
 
 class Host:
-    """A host's file system below a directory, and programs that answer from a table."""
+    """A stub host: its file system is a directory, its programs answer from a table."""
 
     def __init__(self, root: pathlib.Path) -> None:
         self.root, self.calls, self.environments = root, list[str](), list[dict[str, str]]()
-        self.asked = list[str]()
+        self.queries = list[str]()
         self.answers: dict[str, tuple[int, str, str]] = {
             "pg_controldata": (0, CONTROL, ""),
             "dpkg-query": (0, "installed", ""),
@@ -47,7 +47,7 @@ class Host:
         self.environments.append(dict(environment))
         if words[0] == "pg_createcluster":
             self.write("etc/postgresql/17/main/postgresql.conf")
-        self.asked.append(words[-1])
+        self.queries.append(words[-1])
         special = f"{words[0]} {words[-1].split()[0]}"
         return self.answers.get(special, self.answers.get(words[0], (0, "", "")))
 
@@ -66,7 +66,7 @@ class Host:
             "packages": ["postgresql-17"],
             "primary": None,
             "rebuild": False,
-            "beside": "",
+            "upgrade_from": "",
             **options,
         }
         result: dict[str, Any] = postgresql_cluster.converge(self.cluster, given, check_mode)
@@ -84,7 +84,7 @@ def test_check_mode_on_an_empty_host_changes_nothing(machine: Host) -> None:
     assert list(machine.root.iterdir()) == []
 
 
-def test_packages_are_asked_for_and_make_no_cluster_of_their_own(machine: Host) -> None:
+def test_packages_are_requested_and_do_not_create_a_cluster(machine: Host) -> None:
     assert machine.converge()["needs"] == ["postgresql-17"]
     text = (machine.root / host.CREATECLUSTER_FILE.lstrip("/")).read_text()
     assert "create_main_cluster = false" in text
@@ -99,12 +99,12 @@ def test_cluster_is_created_once(machine: Host) -> None:
     assert machine.calls.count("pg_createcluster") == 1
 
 
-def test_resources_of_the_host_are_told(machine: Host) -> None:
+def test_resources_of_the_host_are_reported(machine: Host) -> None:
     resources = machine.converge()["resources"]
     assert all(resources[name] > 0 for name in ("memory_mb", "cores", "disk_mb"))
 
 
-def test_standby_that_follows_is_left_alone(machine: Host) -> None:
+def test_replicating_standby_is_not_changed(machine: Host) -> None:
     machine.install()
     machine.write("var/lib/postgresql/17/main/standby.signal")
     machine.write("etc/postgresql/17/main/postgresql.conf")
@@ -112,7 +112,7 @@ def test_standby_that_follows_is_left_alone(machine: Host) -> None:
     assert machine.environments[machine.calls.index("psql")] == {"PGPASSWORD": "word"}
 
 
-def test_why_the_primary_does_not_answer_is_told(machine: Host) -> None:
+def test_error_of_the_primary_connection_is_reported(machine: Host) -> None:
     machine.install()
     machine.answers["psql"] = (2, "", "connection refused")
     with pytest.raises(ClusterError, match="connection refused"):
@@ -120,7 +120,7 @@ def test_why_the_primary_does_not_answer_is_told(machine: Host) -> None:
     assert "pg_basebackup" not in machine.calls
 
 
-def test_data_that_nobody_can_read_are_left_alone(machine: Host) -> None:
+def test_unreadable_data_are_not_changed(machine: Host) -> None:
     machine.install()
     machine.write("var/lib/postgresql/17/main/precious")
     machine.answers["pg_controldata"] = (1, "", "could not open file")
@@ -129,13 +129,13 @@ def test_data_that_nobody_can_read_are_left_alone(machine: Host) -> None:
     assert "pg_createcluster" not in machine.calls
 
 
-def test_package_that_is_being_unpacked_is_not_there_yet(machine: Host) -> None:
+def test_package_that_is_being_unpacked_counts_as_missing(machine: Host) -> None:
     machine.install()
     machine.answers["dpkg-query"] = (0, "unpacked", "")
     assert machine.converge()["needs"] == ["postgresql-17"]
 
 
-def test_cluster_whose_making_was_cut_off_is_made_anew(machine: Host) -> None:
+def test_incomplete_cluster_is_created_again(machine: Host) -> None:
     machine.install()
     machine.answers["pg_createcluster"] = (1, "", "killed")
     with pytest.raises(ClusterError, match="killed"):
@@ -145,20 +145,20 @@ def test_cluster_whose_making_was_cut_off_is_made_anew(machine: Host) -> None:
     del machine.answers["pg_createcluster"]
     assert machine.converge()["actions"] == ["create the cluster"]
     assert not half.exists()
-    assert not pathlib.Path(machine.cluster.creating).exists()
+    assert not pathlib.Path(machine.cluster.creation_marker).exists()
 
 
-def test_fence_outlives_and_keeps_from_starting(machine: Host) -> None:
+def test_fence_disables_the_start_until_it_is_removed(machine: Host) -> None:
     machine.write("etc/postgresql/17/main/start.conf", "auto\n")
     host.fence(machine.cluster, "db-2 was promoted")
     assert (machine.root / "etc/postgresql/17/main/start.conf").read_text() == "disabled\n"
-    assert host.find(machine.cluster).fence == "db-2 was promoted"
+    assert host.inspect(machine.cluster).fence == "db-2 was promoted"
     host.unfence(machine.cluster)
     assert (machine.root / "etc/postgresql/17/main/start.conf").read_text() == "auto\n"
-    assert host.find(machine.cluster).fence == ""
+    assert host.inspect(machine.cluster).fence == ""
 
 
-def test_link_of_postgres_in_the_place_of_a_file_is_replaced_and_not_followed(machine: Host) -> None:
+def test_symbolic_link_in_place_of_a_file_is_replaced_and_not_followed(machine: Host) -> None:
     roots, place = machine.root / "roots", machine.root / "etc/postgresql/17/main/start.conf"
     roots.write_text("root's")
     place.parent.mkdir(parents=True)
@@ -167,19 +167,19 @@ def test_link_of_postgres_in_the_place_of_a_file_is_replaced_and_not_followed(ma
     assert (roots.read_text(), place.is_symlink(), place.read_text()) == ("root's", False, "disabled\n")
 
 
-def test_data_of_another_version_are_seen_until_they_are_fenced(machine: Host) -> None:
+def test_data_of_another_version_count_until_they_are_fenced(machine: Host) -> None:
     machine.write("var/lib/postgresql/15/main/PG_VERSION")
-    assert host.find(machine.cluster).others == ("15",)
+    assert host.inspect(machine.cluster).others == ("15",)
     machine.write("etc/vise/postgresql-15-main.fenced", "upgraded")
-    assert host.find(machine.cluster).others == ()
+    assert host.inspect(machine.cluster).others == ()
 
 
 class Standby(Host):
-    """A former primary that is to follow another host, with a command that brings a backup."""
+    """A former primary that will become a standby, with a command that restores a backup."""
 
     def __init__(self, root: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__(root)
-        self.backed_up("0/2FFFFF0")
+        self.add_backups("0/2FFFFF0")
         monkeypatch.setattr("pwd.getpwnam", lambda _: type("User", (), {"pw_uid": -1, "pw_gid": -1}))
         self.install()
         self.write("var/lib/postgresql/17/main/PG_VERSION")
@@ -193,8 +193,8 @@ class Standby(Host):
             (fresh / "backup_label").write_text("START WAL LOCATION: 0/2000028 (file 000000010000000000000002)\n")
         return answer
 
-    def backed_up(self, until: str, start: str = "0/2000028") -> None:
-        """Have a backup of the first timeline that ended there, and one of the second that began alike."""
+    def add_backups(self, until: str, start: str = "0/2000028") -> None:
+        """List a backup of timeline 1 that ended at `until`, and one of timeline 2 with the same start."""
         self.answers["pgbackrest info"] = (
             0,
             json.dumps(
@@ -227,31 +227,31 @@ def former(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Standby:
 def test_former_primary_is_rewound(former: Standby) -> None:
     assert former.rebuild() == ["rewind to the primary"]
     assert "pg_basebackup" not in former.calls
-    assert not pathlib.Path(former.cluster.rewinding).exists()
+    assert not pathlib.Path(former.cluster.rewind_marker).exists()
 
 
-def test_rewind_that_fails_gives_way_to_a_copy(former: Standby) -> None:
+def test_copy_replaces_a_failed_rewind(former: Standby) -> None:
     former.answers["pg_rewind"] = (1, "", "could not find common ancestor")
     actions = former.rebuild()
     assert "could not find common ancestor" in actions[0]
     assert actions[1:] == ["copy the primary"]
     assert "pg_basebackup" in former.calls
-    assert not pathlib.Path(former.cluster.rewinding).exists()
+    assert not pathlib.Path(former.cluster.rewind_marker).exists()
 
 
-def test_what_a_cut_off_rewind_left_is_copied_anew(former: Standby) -> None:
-    pathlib.Path(former.cluster.rewinding).write_text("")
+def test_data_of_an_interrupted_rewind_are_copied(former: Standby) -> None:
+    pathlib.Path(former.cluster.rewind_marker).write_text("")
     assert former.rebuild() == ["copy the primary"]
 
 
-def test_copy_comes_from_a_backup_where_there_is_one(former: Standby) -> None:
+def test_copy_is_restored_from_an_available_backup(former: Standby) -> None:
     former.write("var/lib/postgresql/17/main/standby.signal")
     assert former.rebuild(restore=["pgbackrest", "--pg1-path={data}", "restore"]) == ["copy the primary"]
     assert "pgbackrest" in former.calls
     assert "pg_basebackup" not in former.calls
 
 
-def test_without_a_usable_backup_the_primary_is_copied(former: Standby) -> None:
+def test_primary_is_copied_without_a_usable_backup(former: Standby) -> None:
     former.write("var/lib/postgresql/17/main/standby.signal")
     former.answers["pgbackrest"] = (56, "", "no backup set found to restore")
     actions = former.rebuild(restore=["pgbackrest", "restore"])
@@ -260,35 +260,35 @@ def test_without_a_usable_backup_the_primary_is_copied(former: Standby) -> None:
     assert "pg_basebackup" in former.calls
 
 
-def test_backup_of_another_cluster_is_not_taken(former: Standby) -> None:
+def test_backup_of_another_cluster_is_not_used(former: Standby) -> None:
     former.write("var/lib/postgresql/17/main/standby.signal")
     former.answers["psql"] = (0, "8|2|0/3000060|\noff\n", "")
-    assert "the backup is of another cluster" in former.rebuild(restore=["pgbackrest", "restore"])[1]
+    assert "the backup belongs to another cluster" in former.rebuild(restore=["pgbackrest", "restore"])[1]
 
 
-def test_backup_of_what_the_primary_went_back_behind_is_not_taken(former: Standby) -> None:
+def test_backup_with_wal_that_a_restore_discarded_is_not_used(former: Standby) -> None:
     former.write("var/lib/postgresql/17/main/standby.signal")
-    # It had begun before the point, and was under way there.
-    former.backed_up("0/3000001")
+    # The backup started before the restore's target and ended after it.
+    former.add_backups("0/3000001")
     actions = former.rebuild(restore=["pgbackrest", "restore"])
-    assert "what the primary went back behind" in actions[1]
+    assert "contains WAL that a restore discarded" in actions[1]
     assert "pg_basebackup" in former.calls
 
 
-def test_backup_of_which_nobody_knows_where_it_ended_is_not_taken(former: Standby) -> None:
+def test_backup_with_an_unknown_end_is_not_used(former: Standby) -> None:
     former.write("var/lib/postgresql/17/main/standby.signal")
-    former.backed_up("0/2FFFFF0", start="0/2000030")
+    former.add_backups("0/2FFFFF0", start="0/2000030")
     actions = former.rebuild(restore=["pgbackrest", "restore"])
-    assert "no list of backups says where the one that began at 0/2000028" in actions[1]
+    assert "the list of backups has no backup that started at 0/2000028" in actions[1]
     assert "pg_basebackup" in former.calls
 
 
-def test_slot_that_the_primary_has_not_is_made(former: Standby) -> None:
+def test_missing_slot_is_created_on_the_primary(former: Standby) -> None:
     former.rebuild()
-    assert not any("CREATE" in words for words in former.asked)
+    assert not any("CREATE" in words for words in former.queries)
     former.answers["psql READ_REPLICATION_SLOT"] = (0, "||\n", "")
     former.rebuild()
-    assert "CREATE_REPLICATION_SLOT b PHYSICAL (RESERVE_WAL)" in former.asked
+    assert "CREATE_REPLICATION_SLOT b PHYSICAL (RESERVE_WAL)" in former.queries
 
 
 STATS = """\
@@ -302,32 +302,34 @@ Total                                          5
 
 
 @pytest.mark.parametrize(
-    ("stats", "said"),
+    ("stats", "message"),
     [
-        (STATS, "give up 4 transactions that this host alone has committed, after 0/3000000"),
-        ("", "give up an unknown number of transactions that this host alone has committed, after 0/3000000"),
+        (STATS, "discard 4 transactions that only this host has committed, after 0/3000000"),
+        ("", "discard an unknown number of transactions that only this host has committed, after 0/3000000"),
     ],
 )
-def test_what_a_former_primary_alone_has_is_counted_before_it_goes(former: Standby, stats: str, said: str) -> None:
+def test_transactions_of_a_former_primary_are_counted_before_they_are_discarded(
+    former: Standby, stats: str, message: str
+) -> None:
     former.answers["pg_controldata"] = (0, ALONE, "")
     former.answers["pg_waldump"] = (1, stats, "error in WAL record at 0/3000100")
-    assert former.rebuild() == ["rewind to the primary", said]
+    assert former.rebuild() == ["rewind to the primary", message]
     assert former.calls.index("pg_waldump") < former.calls.index("pg_rewind")
 
 
-def test_nothing_is_said_where_nothing_was_committed(former: Standby) -> None:
+def test_no_loss_is_reported_without_commits(former: Standby) -> None:
     former.answers["pg_controldata"] = (0, ALONE, "")
     former.answers["pg_waldump"] = (1, "Total                        0\n", "error in WAL record")
     assert former.rebuild() == ["rewind to the primary"]
 
 
-def test_server_that_somebody_started_past_its_unit_is_stopped(former: Standby) -> None:
+def test_server_that_was_started_without_its_unit_is_stopped(former: Standby) -> None:
     former.answers["pg_ctl"] = (0, "server is running", "")
     former.rebuild()
-    assert former.asked[former.calls.index("pg_ctl") + 1] == "fast"
+    assert former.queries[former.calls.index("pg_ctl") + 1] == "fast"
 
 
-def test_standby_that_follows_frees_its_slot_before_the_copy(former: Standby) -> None:
+def test_replicating_standby_releases_its_slot_before_the_copy(former: Standby) -> None:
     former.write("var/lib/postgresql/17/main/standby.signal")
     former.rebuild()
     assert former.calls.index("systemctl") < former.calls.index("pg_basebackup")

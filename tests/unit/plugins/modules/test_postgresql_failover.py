@@ -1,4 +1,4 @@
-"""Fencing and promoting on a host of the test's: in which order, and when not."""
+"""Fencing and promoting on a stub host: the order of the steps, and the refusals."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ OPTIONS: dict[str, Any] = {
 
 
 class Host:
-    """A host below a directory; its server's answers are taken from a table by what is asked."""
+    """A stub host: its file system is a directory, its programs answer from a table."""
 
     def __init__(self, root: pathlib.Path) -> None:
         self.root, self.calls = root, list[str]()
         self.state, self.recovery = "shut down", "t"
         self.active, self.other_primary, self.promotes = False, "", "t"
-        # How far the standby is, each time it is asked.
+        # The LSN that the standby has received, for each query.
         self.received = ["0/30000D8"]
         self.cluster = host.Cluster("17", "main", self.run, str(root))
         for path in ("etc/postgresql/17/main/start.conf", "var/lib/postgresql/17/main/PG_VERSION"):
@@ -63,9 +63,9 @@ class Host:
         result: dict[str, Any] = postgresql_failover.unfence(self.cluster, check_mode)
         return result
 
-    def promote(self, answers: bool = False, check_mode: bool = False, **options: Any) -> dict[str, Any]:
+    def promote(self, accepts_connections: bool = False, check_mode: bool = False, **options: Any) -> dict[str, Any]:
         result: dict[str, Any] = postgresql_failover.promote(
-            self.cluster, {**OPTIONS, **options}, check_mode, lambda _host, _port: answers
+            self.cluster, {**OPTIONS, **options}, check_mode, lambda _host, _port: accepts_connections
         )
         return result
 
@@ -79,7 +79,7 @@ def machine(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     return Host(tmp_path)
 
 
-def test_fence_is_there_before_the_server_is_stopped(machine: Host) -> None:
+def test_fence_is_written_before_the_server_is_stopped(machine: Host) -> None:
     assert machine.fence() == {"changed": True, "actions": ["fence the primary"], "position": "0/3000060"}
     verbs = [call.split()[1] for call in machine.calls if call.startswith("systemctl")]
     assert verbs == ["stop", "mask"]
@@ -89,15 +89,15 @@ def test_fence_is_there_before_the_server_is_stopped(machine: Host) -> None:
 def test_second_fence_changes_nothing_and_keeps_its_reason(machine: Host) -> None:
     machine.fence()
     assert machine.fence()["changed"] is False
-    assert host.find(machine.cluster).fence == "db-2 was promoted"
+    assert host.inspect(machine.cluster).fence == "db-2 was promoted"
 
 
 def test_fence_in_check_mode_changes_nothing(machine: Host) -> None:
     assert machine.fence(check_mode=True)["changed"]
-    assert host.find(machine.cluster).fence == ""
+    assert host.inspect(machine.cluster).fence == ""
 
 
-def test_position_of_a_crashed_primary_is_where_its_wal_ends(machine: Host) -> None:
+def test_position_of_a_crashed_primary_is_the_end_of_its_wal(machine: Host) -> None:
     machine.state = "in production"
     assert machine.fence()["position"] == "0/3000100"
 
@@ -108,41 +108,41 @@ def test_standby_is_not_fenced(machine: Host) -> None:
         machine.fence()
 
 
-def test_fenced_primary_serves_again(machine: Host) -> None:
+def test_fenced_primary_is_put_back_into_service(machine: Host) -> None:
     machine.fence()
     machine.calls.clear()
     assert machine.unfence() == {"changed": True, "actions": ["remove the fence", "start the primary"]}
-    assert host.find(machine.cluster).fence == ""
+    assert host.inspect(machine.cluster).fence == ""
     assert (machine.root / "etc/postgresql/17/main/start.conf").read_text() == "auto\n"
     verbs = [call.split()[1] for call in machine.calls if call.startswith("systemctl")]
     assert verbs == ["is-active", "unmask", "start"]
 
 
-def test_primary_that_serves_is_left_alone(machine: Host) -> None:
+def test_running_primary_is_not_changed(machine: Host) -> None:
     machine.active = True
     assert machine.unfence() == {"changed": False, "actions": []}
 
 
-def test_run_that_was_cut_off_after_the_fence_went_is_ended(machine: Host) -> None:
+def test_run_that_was_killed_after_removing_the_fence_is_completed(machine: Host) -> None:
     assert machine.unfence()["actions"] == ["start the primary"]
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_fence_stays_while_another_is_the_primary(machine: Host, check_mode: bool) -> None:
+def test_fence_stays_while_another_host_is_the_primary(machine: Host, check_mode: bool) -> None:
     machine.fence()
     machine.other_primary = "192.0.2.2 runs as primary of this cluster"
     with pytest.raises(ClusterError, match=machine.other_primary):
         machine.unfence(check_mode)
-    assert host.find(machine.cluster).fence == "db-2 was promoted"
+    assert host.inspect(machine.cluster).fence == "db-2 was promoted"
 
 
 def test_fence_stays_in_check_mode(machine: Host) -> None:
     machine.fence()
     assert machine.unfence(check_mode=True)["changed"]
-    assert host.find(machine.cluster).fence == "db-2 was promoted"
+    assert host.inspect(machine.cluster).fence == "db-2 was promoted"
 
 
-def test_what_is_on_its_way_is_waited_for(machine: Host) -> None:
+def test_wal_in_transit_is_awaited(machine: Host) -> None:
     machine.received = ["0/3000000", "0/3000060"]
     assert machine.promote(fenced_at="0/3000060")["lost_bytes"] == 0
     assert machine.promoted()
@@ -152,7 +152,7 @@ def test_what_is_on_its_way_is_waited_for(machine: Host) -> None:
     ("options", "lost_bytes", "lost_seconds"),
     [({"fenced_at": "0/3000060"}, 0, 0), ({"gone": True}, None, 12)],
 )
-def test_promotion_says_what_was_lost(
+def test_promotion_reports_the_loss(
     machine: Host, options: dict[str, Any], lost_bytes: int | None, lost_seconds: int
 ) -> None:
     result = machine.promote(**options)
@@ -161,38 +161,38 @@ def test_promotion_says_what_was_lost(
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
-        ({"answers": True, "gone": True}, "still answers at db-1"),
-        ({"answers": True, "fenced_at": "0/3000060"}, "still answers"),
+        ({"accepts_connections": True, "gone": True}, "still answers at db-1"),
+        ({"accepts_connections": True, "fenced_at": "0/3000060"}, "still answers"),
         ({}, "was not fenced"),
         ({"fenced_at": "0/3000100"}, "40 bytes"),
     ],
 )
 def test_promotion_that_could_make_two_primaries_or_lose_rows_is_refused(
-    machine: Host, options: dict[str, Any], says: str
+    machine: Host, options: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ClusterError, match=says):
+    with pytest.raises(ClusterError, match=message):
         machine.promote(**options)
     assert not machine.promoted()
 
 
-def test_promotion_that_takes_too_long_may_come_yet(machine: Host) -> None:
+def test_promotion_that_timed_out_may_still_happen(machine: Host) -> None:
     machine.promotes = "f"
-    with pytest.raises(ClusterError, match="Stop it before you let the old primary serve again"):
+    with pytest.raises(ClusterError, match="Stop it before you unfence the old primary"):
         machine.promote(fenced_at="0/3000060")
 
 
-def test_check_mode_takes_the_position_for_a_fence_and_promotes_nothing(machine: Host) -> None:
-    assert machine.promote(answers=True, check_mode=True, fenced_at="0/3000060")["changed"]
+def test_check_mode_uses_the_position_as_a_fence_and_promotes_nothing(machine: Host) -> None:
+    assert machine.promote(accepts_connections=True, check_mode=True, fenced_at="0/3000060")["changed"]
     assert not machine.promoted()
 
 
-def test_promoted_host_is_left_alone(machine: Host) -> None:
+def test_promoted_host_is_not_changed(machine: Host) -> None:
     machine.recovery = "f"
-    assert machine.promote(answers=True) == {"changed": False, "actions": []}
+    assert machine.promote(accepts_connections=True) == {"changed": False, "actions": []}
     assert not machine.promoted()
 
 
-def test_closed_port_does_not_answer() -> None:
-    assert postgresql_failover.answers("127.0.0.1", 1) is False
+def test_closed_port_accepts_no_connection() -> None:
+    assert postgresql_failover.accepts_connections("127.0.0.1", 1) is False

@@ -1,4 +1,4 @@
-"""One execution: find, plan, apply, and what is refused before."""
+"""One execution of the module: read, plan, apply, and the refusals before."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ DESCRIBED: dict[str, Any] = {
     "databases": [{"name": "edu", "owner": "own"}],
     "users": [{"name": "own", "password": "canary-word"}],
 }
-SLOT = objects.Found(slots={"old": objects.Slot()}, available=frozenset({"pg_trgm"}))
+SLOT = objects.CurrentState(slots={"old": objects.Slot()}, available=frozenset({"pg_trgm"}))
 
 
 class Server:
-    """Plays the catalogue: what is found, and what came to be executed."""
+    """A stub catalogue: the state that it returns, and the steps that were executed."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, socket: pathlib.Path) -> None:
         self.found, self.executed, self.socket = SLOT, list[str](), socket
         (socket / ".s.PGSQL.5432").touch()
         monkeypatch.setattr(catalog, "IMPORT_ERROR", "")
-        monkeypatch.setattr(catalog, "find", lambda _connect, _wanted: self.found)
-        monkeypatch.setattr(catalog, "execute", lambda _connect, steps: self.executed.extend(s.text for s in steps))
+        monkeypatch.setattr(catalog, "read_state", lambda _connect, _wanted: self.found)
+        monkeypatch.setattr(
+            catalog, "execute_steps", lambda _connect, steps: self.executed.extend(s.text for s in steps)
+        )
 
     def run(self, capsys: pytest.CaptureFixture[str], **options: Any) -> dict[str, Any]:
         basic._ANSIBLE_ARGS = None
@@ -44,7 +46,9 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> Server:
     return Server(monkeypatch, tmp_path)
 
 
-def test_what_differs_is_changed_and_told_without_a_secret(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+def test_differences_are_changed_and_reported_without_a_secret(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
     answer = server.run(capsys, _ansible_diff=True)
     assert answer["changed"]
     assert answer["actions"] == server.executed
@@ -58,36 +62,36 @@ def test_check_mode_changes_nothing(server: Server, capsys: pytest.CaptureFixtur
     assert server.executed == []
 
 
-def test_check_mode_before_there_is_a_server_plans_for_an_empty_one(
+def test_check_mode_without_a_server_plans_for_an_empty_cluster(
     server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(catalog, "IMPORT_ERROR", "no psycopg2")
     assert "create user own" in server.run(capsys, _ansible_check_mode=True)["actions"]
 
 
-def test_nothing_described_is_no_change(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+def test_empty_description_changes_nothing(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     answer = server.run(capsys, databases=[], users=[])
     assert (answer["changed"], answer["actions"]) == (False, [])
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
-        ({"extensions": ["postgis"]}, "there is no extension postgis"),
-        ({"users": []}, "the owner own is not described"),
-        ({"users": [{"name": "postgres"}]}, "postgres is not for applications"),
+        ({"extensions": ["postgis"]}, "extension postgis is not available"),
+        ({"users": []}, "the owner own is not in the list of users"),
+        ({"users": [{"name": "postgres"}]}, "postgres is reserved by PostgreSQL"),
     ],
 )
-def test_wrong_options_are_refused_before_anything_changes(
-    server: Server, capsys: pytest.CaptureFixture[str], options: dict[str, Any], says: str
+def test_invalid_options_are_refused_before_any_change(
+    server: Server, capsys: pytest.CaptureFixture[str], options: dict[str, Any], message: str
 ) -> None:
     answer = server.run(capsys, **options)
     assert answer["failed"]
-    assert says in answer["msg"]
+    assert message in answer["msg"]
     assert server.executed == []
 
 
-def test_missing_driver_is_told(
+def test_missing_driver_is_reported(
     server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(catalog, "IMPORT_ERROR", "no psycopg2")

@@ -1,4 +1,4 @@
-"""The module's options; what it does is tested with its library."""
+"""Options of the module; its library has its own tests."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ansible_collections.vise.platform.plugins.modules import restic_restore
 
 
 class Exited(Exception):
-    """Carries what the module says."""
+    """Carries the result of the module."""
 
 
 class Module:
-    """Stands in for AnsibleModule: parameters as given, with the defaults of the spec."""
+    """Stub of AnsibleModule: the given parameters with the defaults of the spec."""
 
     given: dict[str, Any]
     check_mode = False
@@ -30,11 +30,13 @@ class Module:
         raise Exited(json.dumps(result))
 
 
-def said(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], outcome: Any) -> tuple[dict[str, Any], list[Any]]:
-    asked: list[Any] = []
+def run_module(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], outcome: Any
+) -> tuple[dict[str, Any], list[Any]]:
+    calls: list[Any] = []
 
     def restore(_settings: Any, request: restoring.Request, _check_mode: bool) -> dict[str, Any]:
-        asked.append(request)
+        calls.append(request)
         if isinstance(outcome, Exception):
             raise outcome
         answer: dict[str, Any] = outcome
@@ -42,34 +44,34 @@ def said(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], outcome: Any) -
 
     monkeypatch.setattr(Module, "given", given, raising=False)
     monkeypatch.setattr(restic_restore, "AnsibleModule", Module)
-    monkeypatch.setattr(jobs, "settings", lambda: None)
+    monkeypatch.setattr(jobs, "load_settings", lambda: None)
     monkeypatch.setattr(restoring, "restore", restore)
     with pytest.raises(Exited) as ended:
         restic_restore.main()
-    return json.loads(str(ended.value)), asked
+    return json.loads(str(ended.value)), calls
 
 
 def test_target_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    result, asked = said(monkeypatch, {"set": "files", "target": "/srv/x/"}, {"files": 1})
+    result, calls = run_module(monkeypatch, {"set": "files", "target": "/srv/x/"}, {"files": 1})
     assert result == {"changed": True, "files": 1}
-    assert asked == [restoring.Request("files", target="/srv/x")]
+    assert calls == [restoring.Request("files", target="/srv/x")]
 
 
-def test_in_place_has_no_target(monkeypatch: pytest.MonkeyPatch) -> None:
-    _result, asked = said(monkeypatch, {"set": "files", "in_place": True}, {})
-    assert asked == [restoring.Request("files", target="")]
+def test_in_place_requests_no_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    _result, calls = run_module(monkeypatch, {"set": "files", "in_place": True}, {})
+    assert calls == [restoring.Request("files", target="")]
 
 
 @pytest.mark.parametrize("given", [{}, {"target": ""}, {"in_place": False, "target": "/"}])
-def test_nothing_is_overwritten_that_was_not_meant(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]) -> None:
-    result, asked = said(monkeypatch, {"set": "files", **given}, {})
+def test_restore_in_place_needs_explicit_consent(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]) -> None:
+    result, calls = run_module(monkeypatch, {"set": "files", **given}, {})
     assert result["failed"]
-    assert asked == []
+    assert calls == []
 
 
 @pytest.mark.parametrize(
     "error", [jobs.JobError("no repository"), ValueError("no repository"), OSError("no repository")]
 )
-def test_error_is_told(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    result, _asked = said(monkeypatch, {"set": "files", "target": "/srv/x"}, error)
+def test_error_is_reported(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    result, _asked = run_module(monkeypatch, {"set": "files", "target": "/srv/x"}, error)
     assert result == {"failed": True, "msg": "no repository"}

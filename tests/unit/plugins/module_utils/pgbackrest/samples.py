@@ -1,4 +1,4 @@
-"""What `pgbackrest info --output=json` answers, shortened to what is read."""
+"""Sample output of `pgbackrest info --output=json`, reduced to the fields that are read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 def backup(
     repository: int, label: str, stopped: int, lsn: str = "0/3000100", timeline: int = 1, **more: Any
 ) -> dict[str, Any]:
-    """One set."""
+    """Return one set."""
     kind = {"F": "full", "D": "diff", "I": "incr"}[label[-1]]
     return {
         "database": {"id": 1, "repo-key": repository},
@@ -27,7 +27,7 @@ def backup(
 def info(
     *backups: dict[str, Any], codes: tuple[int, ...] = (0, 0), message: str = "ok", versions: tuple[str, ...] = ("17",)
 ) -> str:
-    """The whole answer, of a stanza `main`, whose cluster was brought from each version to the next."""
+    """Return the whole output for a stanza `main`, whose cluster was upgraded through the versions."""
     numbers = range(1, len(codes) + 1)
     return json.dumps(
         [

@@ -7,7 +7,7 @@ from .samples import backup, info
 
 
 def test_sets_belong_to_their_repository() -> None:
-    first, second = repository.parse(info(backup(2, "20260101-000000F", 5)), "main")
+    first, second = repository.parse_info(info(backup(2, "20260101-000000F", 5)), "main")
     assert (first.backups, [b.label for b in second.backups]) == ((), ["20260101-000000F"])
     assert second.archives == (repository.Archive(2, "17-1", 7, "000000010000000000000002"),)
     assert second.backups[0].system == 7
@@ -15,22 +15,22 @@ def test_sets_belong_to_their_repository() -> None:
 
 def test_unknown_stanza_is_an_error() -> None:
     with pytest.raises(ValueError, match="no stanza other"):
-        repository.parse(info(), "other")
+        repository.parse_info(info(), "other")
 
 
 @pytest.mark.parametrize(
     ("code", "reachable", "stanza"), [(0, True, True), (1, True, False), (2, True, True), (99, False, False)]
 )
-def test_status_of_a_repository(code: int, reachable: bool, stanza: bool) -> None:
-    repo = repository.parse(info(codes=(code,)), "main")[0]
+def test_status_code_gives_reachability_and_stanza(code: int, reachable: bool, stanza: bool) -> None:
+    repo = repository.parse_info(info(codes=(code,)), "main")[0]
     assert (repo.reachable, repo.has_stanza) == (reachable, stanza)
 
 
-def test_error_of_several_lines_is_read_as_pgbackrest_writes_it() -> None:
+def test_error_with_unescaped_line_breaks_is_parsed() -> None:
     text = info(codes=(99,), message="LINE").replace(
         "LINE", "[CryptoError] unable to load info file\nHINT: is it encrypted?"
     )
-    repo = repository.parse(text, "main")[0]
+    repo = repository.parse_info(text, "main")[0]
     assert not repo.reachable
     assert repo.message.startswith("[CryptoError] unable to load info file")
 
@@ -54,12 +54,12 @@ authorization: <redacted>
         ("", ""),
     ],
 )
-def test_reason_is_one_line(text: str, expected: str) -> None:
-    assert repository.reason(text) == expected
+def test_error_is_one_line(text: str, expected: str) -> None:
+    assert repository.extract_error(text) == expected
 
 
 def test_segments_cross_a_log_file() -> None:
-    names = repository.segments("0000000200000001000000FE", "000000020000000200000001")
+    names = repository.list_segments("0000000200000001000000FE", "000000020000000200000001")
     assert names == [
         "0000000200000001000000FE",
         "0000000200000001000000FF",
@@ -68,5 +68,5 @@ def test_segments_cross_a_log_file() -> None:
     ]
 
 
-def test_position_and_segment_agree() -> None:
-    assert repository.lsn("1/FE000000") == repository.segment_start("0000000200000001000000FE")
+def test_lsn_and_segment_start_agree() -> None:
+    assert repository.parse_lsn("1/FE000000") == repository.segment_start("0000000200000001000000FE")

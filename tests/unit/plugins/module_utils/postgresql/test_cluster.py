@@ -1,4 +1,4 @@
-"""What may be done to a host's data, and what never."""
+"""Plans for a cluster, and the operations that are refused because they could lose data or make a second primary."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import json
 
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import cluster
-from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster import ClusterError, Found, Upstream
+from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster import ClusterError, HostState, Upstream
 
-EMPTY = Found()
-PRIMARY = Found(configured=True, data="primary", system="7")
-STANDBY = Found(configured=True, data="standby", system="7")
+EMPTY = HostState()
+PRIMARY = HostState(configured=True, data="primary", system="7")
+STANDBY = HostState(configured=True, data="standby", system="7")
 THE_PRIMARY = Upstream("7")
 
 
@@ -19,30 +19,30 @@ THE_PRIMARY = Upstream("7")
     ("found", "steps"),
     [
         (EMPTY, ["create the cluster"]),
-        (Found(installed=False), ["create the cluster"]),
+        (HostState(installed=False), ["create the cluster"]),
         (PRIMARY, []),
-        # As a restore on a fresh host leaves it.
+        # State after a restore on a new host.
         (dataclasses.replace(PRIMARY, configured=False), ["configure the cluster"]),
     ],
 )
-def test_primary_is_made_once(found: Found, steps: list[str]) -> None:
+def test_primary_is_created_only_when_missing(found: HostState, steps: list[str]) -> None:
     assert cluster.plan_primary(found) == steps
 
 
 @pytest.mark.parametrize(
-    ("found", "says"),
+    ("found", "message"),
     [
-        (Found(data="primary", fence="db-2 was promoted"), "fenced: db-2 was promoted"),
-        (Found(data="none", fence="db-2 was promoted"), "unfence_primary.yml lets it serve again"),
-        (STANDBY, "holds a standby and is described as the primary"),
-        (Found(configured=True), "empty or missing"),
-        (Found(data="damaged"), "holds no cluster"),
-        (Found(configured=True, data="primary", checksums=False), "pg_checksums --enable"),
-        (Found(version="17", others=("15",)), "holds data of PostgreSQL 15, and 17 would begin empty beside them"),
+        (HostState(data="primary", fence="db-2 was promoted"), "fenced: db-2 was promoted"),
+        (HostState(data="none", fence="db-2 was promoted"), "run unfence_primary.yml"),
+        (STANDBY, "has a standby but is described as the primary"),
+        (HostState(configured=True), "empty or missing"),
+        (HostState(data="damaged"), "cannot read a cluster"),
+        (HostState(configured=True, data="primary", checksums=False), "pg_checksums --enable"),
+        (HostState(version="17", others=("15",)), "has data of PostgreSQL 15, and a new cluster of 17 would be empty"),
     ],
 )
-def test_what_is_no_primary_does_not_become_one(found: Found, says: str) -> None:
-    with pytest.raises(ClusterError, match=says):
+def test_unsuitable_host_is_refused_as_primary(found: HostState, message: str) -> None:
+    with pytest.raises(ClusterError, match=message):
         cluster.plan_primary(found)
 
 
@@ -54,62 +54,64 @@ def test_what_is_no_primary_does_not_become_one(found: Found, says: str) -> None
         (dataclasses.replace(PRIMARY, fence="it"), False, ["remove the fence", "start the primary"]),
     ],
 )
-def test_fenced_primary_serves_again(found: Found, active: bool, steps: list[str]) -> None:
-    assert cluster.plan_unfenced(found, active) == steps
+def test_fenced_primary_is_put_back_into_service(found: HostState, active: bool, steps: list[str]) -> None:
+    assert cluster.plan_unfence(found, active) == steps
 
 
 @pytest.mark.parametrize(
-    ("found", "says"),
+    ("found", "message"),
     [
-        (dataclasses.replace(STANDBY, fence="it"), "rebuild_standby.yml makes a standby of it"),
-        (Found(data="none", fence="it"), "holds no primary's data"),
-        (dataclasses.replace(PRIMARY, fence="it", others=("15",)), "PostgreSQL 15 took its place on this host"),
+        (dataclasses.replace(STANDBY, fence="it"), "run rebuild_standby.yml to make it a standby"),
+        (HostState(data="none", fence="it"), "has no data of a primary"),
+        (dataclasses.replace(PRIMARY, fence="it", others=("15",)), "PostgreSQL 15 replaced it on this host"),
     ],
 )
-def test_who_has_lost_its_place_stays_fenced(found: Found, says: str) -> None:
-    with pytest.raises(ClusterError, match=says):
-        cluster.plan_unfenced(found, False)
+def test_replaced_primary_stays_fenced(found: HostState, message: str) -> None:
+    with pytest.raises(ClusterError, match=message):
+        cluster.plan_unfence(found, False)
 
 
 @pytest.mark.parametrize(
     ("found", "upstream", "rebuild", "steps"),
     [
         (EMPTY, THE_PRIMARY, False, ["copy the primary", "configure the cluster"]),
-        (Found(configured=True), THE_PRIMARY, False, ["copy the primary"]),
+        (HostState(configured=True), THE_PRIMARY, False, ["copy the primary"]),
         (STANDBY, THE_PRIMARY, False, []),
         (STANDBY, Upstream(), False, []),
         (dataclasses.replace(STANDBY, fence="it"), THE_PRIMARY, False, ["remove the fence"]),
         (dataclasses.replace(STANDBY, configured=False), THE_PRIMARY, False, ["configure the cluster"]),
         (dataclasses.replace(PRIMARY, fence="it"), THE_PRIMARY, True, ["rewind to the primary", "remove the fence"]),
         (PRIMARY, THE_PRIMARY, True, ["rewind to the primary"]),
-        # Another cluster's data, pages without checksums, what a cut-off rewind has left, and what rewinds to nothing.
+        # pg_rewind is not possible: another cluster, no checksums, an interrupted rewind, PostgreSQL 15.
         (PRIMARY, Upstream("8"), True, ["copy the primary"]),
         (dataclasses.replace(PRIMARY, checksums=False), THE_PRIMARY, True, ["copy the primary"]),
         (dataclasses.replace(PRIMARY, rewinding=True), THE_PRIMARY, True, ["copy the primary"]),
         (dataclasses.replace(PRIMARY, version="15"), THE_PRIMARY, True, ["copy the primary"]),
         (STANDBY, THE_PRIMARY, True, ["copy the primary"]),
-        (Found(configured=True, data="damaged"), THE_PRIMARY, True, ["copy the primary"]),
+        (HostState(configured=True, data="damaged"), THE_PRIMARY, True, ["copy the primary"]),
     ],
 )
-def test_standby_is_copied_where_there_is_none(
-    found: Found, upstream: Upstream, rebuild: bool, steps: list[str]
+def test_standby_data_are_copied_or_rewound_when_needed(
+    found: HostState, upstream: Upstream, rebuild: bool, steps: list[str]
 ) -> None:
     assert cluster.plan_standby(found, upstream, rebuild) == steps
 
 
 @pytest.mark.parametrize(
-    ("found", "upstream", "rebuild", "says"),
+    ("found", "upstream", "rebuild", "message"),
     [
-        (PRIMARY, THE_PRIMARY, False, "holds a primary's data"),
-        (Found(data="standby", system="8"), THE_PRIMARY, False, "holds a standby's data"),
-        (Found(data="damaged"), THE_PRIMARY, False, "holds no cluster"),
-        (EMPTY, Upstream(), False, "nothing to copy from"),
-        (PRIMARY, Upstream(), True, "nothing to copy from"),
-        (EMPTY, Upstream("7", is_primary=False), False, "is a standby itself"),
+        (PRIMARY, THE_PRIMARY, False, "contains the data of a primary"),
+        (HostState(data="standby", system="8"), THE_PRIMARY, False, "contains the data of a standby"),
+        (HostState(data="damaged"), THE_PRIMARY, False, "cannot read a cluster"),
+        (EMPTY, Upstream(), False, "nothing to copy"),
+        (PRIMARY, Upstream(), True, "nothing to copy"),
+        (EMPTY, Upstream("7", is_primary=False), False, "is itself a standby"),
     ],
 )
-def test_data_are_not_replaced_unasked(found: Found, upstream: Upstream, rebuild: bool, says: str) -> None:
-    with pytest.raises(ClusterError, match=says):
+def test_data_are_not_replaced_without_rebuild(
+    found: HostState, upstream: Upstream, rebuild: bool, message: str
+) -> None:
+    with pytest.raises(ClusterError, match=message):
         cluster.plan_standby(found, upstream, rebuild)
 
 
@@ -117,8 +119,8 @@ def test_data_are_not_replaced_unasked(found: Found, upstream: Upstream, rebuild
     ("fenced_at", "received", "bytes_lost"),
     [("", "0/3000060", None), ("0/3000060", "0/3000060", 0), ("1/10", "0/FFFFFFF0", 32), ("0/10", "0/20", 0)],
 )
-def test_lost_wal_is_counted(fenced_at: str, received: str, bytes_lost: int | None) -> None:
-    assert cluster.lost(fenced_at, received) == bytes_lost
+def test_missing_wal_bytes_are_counted(fenced_at: str, received: str, bytes_lost: int | None) -> None:
+    assert cluster.count_missing_bytes(fenced_at, received) == bytes_lost
 
 
 HISTORY = '00000004.history|1\t0/3000148\tno recovery target specified\n\n3\t1/A0\tat restore point "x"\n\n'
@@ -128,16 +130,16 @@ HISTORY = '00000004.history|1\t0/3000148\tno recovery target specified\n\n3\t1/A
     ("timeline", "lsn", "included"),
     [(4, "9/0", True), (1, "0/3000148", True), (1, "0/3000149", False), (3, "0/FFFFFFFF", True), (2, "0/1", False)],
 )
-def test_copies_follow_only_along_the_primarys_history(timeline: int, lsn: str, included: bool) -> None:
-    assert cluster.History(4, cluster.left(HISTORY)).includes(timeline, lsn) is included
+def test_history_includes_copies_on_the_primarys_path(timeline: int, lsn: str, included: bool) -> None:
+    assert cluster.History(4, cluster.parse_history(HISTORY)).includes(timeline, lsn) is included
 
 
-def test_who_goes_back_twice_has_left_for_good_where_it_went_furthest() -> None:
+def test_later_restore_to_an_earlier_point_counts_for_both_timelines() -> None:
     text = "1\t0/1109BBC8\tx\n2\t0/11099260\tx\n3\t0/1D000000\tx\n6\t0/1108D7C0\tx\n7\t0/12000000\tx\n"
-    assert cluster.left(text) == {**dict.fromkeys((1, 2, 3, 6), "0/1108D7C0"), 7: "0/12000000"}
+    assert cluster.parse_history(text) == {**dict.fromkeys((1, 2, 3, 6), "0/1108D7C0"), 7: "0/12000000"}
 
 
-def listed(*backups: tuple[str, str, str]) -> str:
+def list_backups(*backups: tuple[str, str, str]) -> str:
     sets = [{"lsn": {"start": start, "stop": stop}, "archive": {"start": segment}} for segment, start, stop in backups]
     return json.dumps([{"name": "main", "backup": sets}])
 
@@ -148,42 +150,40 @@ FIRST, SECOND = "000000010000000000000004", "000000020000000000000004"
 @pytest.mark.parametrize(
     ("history", "ended", "included"),
     [
-        # The primary left the first timeline at 0/5000000: before the backup's end, while it was made, after it.
+        # The primary left timeline 1 at 0/5000000; the backup ended before, at and after this LSN.
         ("1\t0/5000000\tx\n", "0/4800000", True),
         ("1\t0/5000000\tx\n", "0/5000000", True),
         ("1\t0/5000000\tx\n", "0/5000001", False),
-        # And then the second one, further back.
+        # Then the primary left timeline 2, in two cases at a lower LSN.
         ("1\t0/5000000\tx\n2\t0/4400000\tx\n", "0/4300000", True),
         ("1\t0/5000000\tx\n2\t0/4400000\tx\n", "0/4800000", False),
         ("1\t0/5000000\tx\n2\t0/6000000\tx\n", "0/5800000", False),
     ],
 )
-def test_backup_that_had_not_ended_where_its_timeline_was_left_is_no_standby(
-    history: str, ended: str, included: bool
-) -> None:
-    # Of another timeline there is one that began at the same position.
-    text = listed((SECOND, "0/4000028", "0/4000100"), (FIRST, "0/4000028", ended))
-    timeline, end = cluster.backup_end(text, f"0/4000028 (file {FIRST})")
-    assert cluster.History(3, cluster.left(history)).includes(timeline, end) is included
+def test_backup_that_ended_after_its_timeline_was_left_is_rejected(history: str, ended: str, included: bool) -> None:
+    # The list also has a backup of another timeline that started at the same LSN.
+    text = list_backups((SECOND, "0/4000028", "0/4000100"), (FIRST, "0/4000028", ended))
+    timeline, end = cluster.find_backup_end(text, f"0/4000028 (file {FIRST})")
+    assert cluster.History(3, cluster.parse_history(history)).includes(timeline, end) is included
 
 
 @pytest.mark.parametrize("began", ["", f"0/4000030 (file {FIRST})", f"0/4000028 (file {SECOND})"])
-def test_backup_that_is_not_listed_has_no_known_end(began: str) -> None:
-    with pytest.raises(ClusterError, match="no list of backups says"):
-        cluster.backup_end(listed((FIRST, "0/4000028", "0/4800000")), began)
+def test_backup_that_is_not_listed_is_an_error(began: str) -> None:
+    with pytest.raises(ClusterError, match="has no backup that started at"):
+        cluster.find_backup_end(list_backups((FIRST, "0/4000028", "0/4800000")), began)
 
 
-def test_control_data_are_read() -> None:
+def test_controldata_is_parsed() -> None:
     text = "Database system identifier:           77\nTime of latest checkpoint:            Tue Nov 24 21:37:28 2026\n"
-    assert cluster.control(text) == {
+    assert cluster.parse_controldata(text) == {
         "Database system identifier": "77",
         "Time of latest checkpoint": "Tue Nov 24 21:37:28 2026",
     }
 
 
-def test_connection_verifies_the_primary_and_names_no_password() -> None:
+def test_conninfo_verifies_the_primary_and_contains_no_password() -> None:
     primary = {"host": "db-1", "port": 5432, "user": "r", "password": "x y", "slot": "s", "ca_file": "/ca.pem"}
-    text = cluster.conninfo(primary)
+    text = cluster.build_conninfo(primary)
     assert "sslmode='verify-full' sslrootcert='/ca.pem'" in text
     assert "x y" not in text
 
@@ -192,46 +192,46 @@ STOPPED = cluster.Standby("db-1", 5432, "0/3000060", 4)
 
 
 @pytest.mark.parametrize(
-    ("answers", "fenced_at", "gone", "lost", "accepted", "says"),
+    ("answers", "fenced_at", "gone", "lost", "accepted", "message"),
     [
         (False, "0/3000060", False, 0, 0, ""),
         (False, "", True, None, 0, ""),
         (False, "0/3000080", False, 32, 32, ""),
-        (True, "0/3000060", False, 0, 0, "still answers at db-1 port 5432: fence it first, by promote_standby.yml"),
+        (True, "0/3000060", False, 0, 0, "at db-1 port 5432: fence it first, by running promote_standby.yml"),
         (True, "", True, None, 0, "still answers"),
         (False, "", False, None, 0, "-e promote_old_primary_gone=HOST"),
         (False, "0/3000080", False, 32, 0, "32 bytes of WAL that this standby lacks"),
         (False, "0/3000080", False, 32, 0, "-e promote_accept_lost_bytes=32"),
-        (False, "0/3000080", False, 32, 0, "unfence_primary.yml lets it serve again"),
+        (False, "0/3000080", False, 32, 0, "run unfence_primary.yml"),
     ],
 )
-def test_a_standby_is_promoted_only_when_nobody_else_can_be_primary(
-    answers: bool, fenced_at: str, gone: bool, lost: int | None, accepted: int, says: str
+def test_standby_is_promoted_only_when_no_other_host_can_be_primary(
+    answers: bool, fenced_at: str, gone: bool, lost: int | None, accepted: int, message: str
 ) -> None:
     refusal = cluster.refusal_to_promote(STOPPED, answers, fenced_at, gone, lost, accepted)
-    assert says in refusal if says else not refusal
+    assert message in refusal if message else not refusal
 
 
-def test_end_of_wal_is_read_from_the_complaint_about_it() -> None:
+def test_end_of_wal_is_read_from_pg_waldumps_error() -> None:
     text = (
         "pg_waldump: error: error in WAL record at 0/1749828: invalid record length at 0/17498A0: expected at least 24"
     )
-    assert (cluster.last_position(text), cluster.last_position("")) == ("0/17498A0", "")
+    assert (cluster.find_last_lsn(text), cluster.find_last_lsn("")) == ("0/17498A0", "")
 
 
-def test_the_followed_primary_is_read_from_its_connection() -> None:
-    assert cluster.followed("host=db-1 port=6000 user=r") == ("db-1", 6000)
+def test_address_of_the_primary_is_read_from_primary_conninfo() -> None:
+    assert cluster.parse_primary_conninfo("host=db-1 port=6000 user=r") == ("db-1", 6000)
 
 
-def test_cluster_that_takes_over_begins_beside_the_old_one() -> None:
-    assert cluster.plan_primary(Found(version="17", others=("15",)), beside="15") == ["create the cluster"]
+def test_new_cluster_of_an_upgrade_is_created_next_to_the_old_one() -> None:
+    assert cluster.plan_primary(HostState(version="17", others=("15",)), upgrade_from="15") == ["create the cluster"]
 
 
-def test_standby_does_not_begin_beside_data_of_another_version() -> None:
+def test_standby_is_refused_next_to_data_of_another_version() -> None:
     with pytest.raises(ClusterError, match="describe the version as 15"):
-        cluster.plan_standby(Found(version="17", others=("15",)), THE_PRIMARY, False)
+        cluster.plan_standby(HostState(version="17", others=("15",)), THE_PRIMARY, False)
 
 
-def test_builtin_collation_comes_with_17() -> None:
+def test_builtin_collation_provider_is_used_since_17() -> None:
     assert "--locale-provider=builtin" in cluster.initdb_options("17")
     assert "--locale-provider=builtin" not in cluster.initdb_options("15")

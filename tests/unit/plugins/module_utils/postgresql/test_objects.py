@@ -1,4 +1,4 @@
-"""What is done to users, databases and grants."""
+"""Plans for users, databases and grants."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ansible_collections.vise.platform.plugins.module_utils.postgresql.descripti
 from ansible_collections.vise.platform.plugins.module_utils.postgresql.objects import (
     MARK,
     PRIVILEGES,
+    CurrentState,
     Database,
-    Found,
-    Inside,
+    DatabaseContent,
+    DesiredState,
     Role,
     Slot,
-    Wanted,
 )
 
 KINDS = ("SCHEMA", "TABLE", "SEQUENCE")
@@ -35,14 +35,14 @@ def user(name: str, **more: Any) -> dict[str, Any]:
 
 
 USERS = [user("own"), user("app"), user("report")]
-WANTED = Wanted([DATABASE], USERS, ["pg_stat_statements"], ["b"])
+DESIRED = DesiredState([DATABASE], USERS, ["pg_stat_statements"], ["b"])
 
 
-def settled() -> Found:
-    """Return a cluster in which everything is as wanted."""
+def settled() -> CurrentState:
+    """Return a cluster whose state is the desired one."""
     roles = {one["name"]: Role(login=True, verifier=scram.verifier(one["name"]), comment=MARK) for one in USERS}
     roles |= {"edu" + suffix: Role(comment=MARK) for suffix in PRIVILEGES}
-    inside = Inside(
+    inside = DatabaseContent(
         frozenset({"pg_trgm"}),
         ("public",),
         (("TABLE", "public", "courses"), ("SEQUENCE", "public", "ids")),
@@ -53,11 +53,11 @@ def settled() -> Found:
         },
         {("edu" + suffix, kind): PRIVILEGES[suffix][kind] for suffix in PRIVILEGES for kind in KINDS},
     )
-    return Found(
+    return CurrentState(
         {**roles, "postgres": Role(login=True, superuser=True)},
         frozenset({("edu" + READ_WRITE, "app"), ("edu" + READ_ONLY, "report")}),
         {
-            "postgres": Database("postgres", inside=Inside(frozenset({"pg_stat_statements"}))),
+            "postgres": Database("postgres", content=DatabaseContent(frozenset({"pg_stat_statements"}))),
             "edu": Database(
                 "own", -1, {"edu" + suffix: PRIVILEGES[suffix]["DATABASE"] for suffix in PRIVILEGES}, inside
             ),
@@ -67,29 +67,29 @@ def settled() -> Found:
     )
 
 
-def texts(wanted: Wanted, found: Found) -> list[str]:
-    return [step.text for step in objects.plan(wanted, found)]
+def texts(desired: DesiredState, current: CurrentState) -> list[str]:
+    return [step.text for step in objects.plan(desired, current)]
 
 
-def test_a_settled_cluster_is_left_alone() -> None:
-    assert texts(WANTED, settled()) == []
+def test_cluster_in_the_desired_state_is_not_changed() -> None:
+    assert texts(DESIRED, settled()) == []
 
 
-def test_an_empty_cluster_gets_everything_in_an_order_that_works() -> None:
-    steps = objects.plan(WANTED, Found())
+def test_empty_cluster_gets_all_objects_in_a_working_order() -> None:
+    steps = objects.plan(DESIRED, CurrentState())
     order = [step.text for step in steps]
     assert (
         order.index("create user own")
         < order.index("create database edu")
         < order.index("edu: create extension pg_trgm")
     )
-    assert order.index("create group edu_read_write") < order.index("put app into edu_read_write")
-    assert [step.text for step in steps if step.alone] == ["create database edu"]
+    assert order.index("create group edu_read_write") < order.index("add app to edu_read_write")
+    assert [step.text for step in steps if step.autocommit] == ["create database edu"]
 
 
-def test_no_statement_or_text_holds_a_password() -> None:
+def test_no_statement_or_text_contains_a_password() -> None:
     secret = "a word like no other"  # noqa: S105
-    steps = objects.plan(dataclasses.replace(WANTED, users=[user("own", password=secret), *USERS[1:]]), Found())
+    steps = objects.plan(dataclasses.replace(DESIRED, users=[user("own", password=secret), *USERS[1:]]), CurrentState())
     assert not [step for step in steps if secret in step.sql + step.text]
     assert any("PASSWORD 'SCRAM-SHA-256$4096:" in step.sql for step in steps)
 
@@ -105,68 +105,68 @@ def test_no_statement_or_text_holds_a_password() -> None:
         ({"comment": ""}, ["mark user app as managed"]),
     ],
 )
-def test_drift_of_a_user_is_mended(change: dict[str, Any], expected: list[str]) -> None:
-    found = settled()
-    roles = {**found.roles, "app": dataclasses.replace(found.roles["app"], **change)}
-    assert texts(WANTED, dataclasses.replace(found, roles=roles)) == expected
+def test_drift_of_a_user_is_corrected(change: dict[str, Any], expected: list[str]) -> None:
+    current = settled()
+    roles = {**current.roles, "app": dataclasses.replace(current.roles["app"], **change)}
+    assert texts(DESIRED, dataclasses.replace(current, roles=roles)) == expected
 
 
-def test_mended_user_is_no_superuser() -> None:
-    found = settled()
-    roles = {**found.roles, "app": dataclasses.replace(found.roles["app"], superuser=True)}
-    (step,) = objects.plan(WANTED, dataclasses.replace(found, roles=roles))
+def test_corrected_user_is_not_superuser() -> None:
+    current = settled()
+    roles = {**current.roles, "app": dataclasses.replace(current.roles["app"], superuser=True)}
+    (step,) = objects.plan(DESIRED, dataclasses.replace(current, roles=roles))
     assert " NOSUPERUSER " in step.sql
 
 
-def test_user_who_is_no_longer_described_is_locked_once_and_kept() -> None:
-    found = settled()
-    wanted = dataclasses.replace(WANTED, users=USERS[:2], databases=[{**DATABASE, "read_only": []}])
-    assert texts(wanted, found) == [
+def test_user_that_is_no_longer_described_is_locked_once_and_kept() -> None:
+    current = settled()
+    desired = dataclasses.replace(DESIRED, users=USERS[:2], databases=[{**DATABASE, "read_only": []}])
+    assert texts(desired, current) == [
         "lock user report",
         "end the sessions of report",
-        "take report out of edu_read_only",
+        "remove report from edu_read_only",
     ]
-    locked = dataclasses.replace(found.roles["report"], login=False)
-    found = dataclasses.replace(
-        found, roles={**found.roles, "report": locked}, members=frozenset({("edu_read_write", "app")})
+    locked = dataclasses.replace(current.roles["report"], login=False)
+    current = dataclasses.replace(
+        current, roles={**current.roles, "report": locked}, members=frozenset({("edu_read_write", "app")})
     )
-    assert texts(wanted, found) == []
-    assert texts(WANTED, found) == ["user report: set login", "put report into edu_read_only"]
+    assert texts(desired, current) == []
+    assert texts(DESIRED, current) == ["user report: set login", "add report to edu_read_only"]
 
 
-def test_users_whom_nobody_described_are_left_alone() -> None:
-    found = settled()
-    roles = {**found.roles, "somebody": Role(login=True)}
-    members = found.members | {("pg_monitor", "somebody")}
-    assert texts(WANTED, dataclasses.replace(found, roles=roles, members=members)) == []
+def test_users_that_were_never_described_are_not_changed() -> None:
+    current = settled()
+    roles = {**current.roles, "other": Role(login=True)}
+    members = current.members | {("pg_monitor", "other")}
+    assert texts(DESIRED, dataclasses.replace(current, roles=roles, members=members)) == []
 
 
 @pytest.mark.parametrize(
     ("pair", "expected"),
     [
-        (("pg_read_all_data", "app"), "take app out of pg_read_all_data"),
-        (("edu_read_write", "somebody"), "take somebody out of edu_read_write"),
+        (("pg_read_all_data", "app"), "remove app from pg_read_all_data"),
+        (("edu_read_write", "other"), "remove other from edu_read_write"),
     ],
 )
-def test_memberships_that_are_not_described_end(pair: tuple[str, str], expected: str) -> None:
-    found = settled()
-    assert texts(WANTED, dataclasses.replace(found, members=found.members | {pair})) == [expected]
+def test_undescribed_memberships_are_revoked(pair: tuple[str, str], expected: str) -> None:
+    current = settled()
+    assert texts(DESIRED, dataclasses.replace(current, members=current.members | {pair})) == [expected]
 
 
-def inside(**change: Any) -> Found:
-    found = settled()
-    edu = found.databases["edu"]
-    edu = dataclasses.replace(edu, inside=dataclasses.replace(edu.inside, **change))
-    return dataclasses.replace(found, databases={**found.databases, "edu": edu})
+def inside(**change: Any) -> CurrentState:
+    current = settled()
+    edu = current.databases["edu"]
+    edu = dataclasses.replace(edu, content=dataclasses.replace(edu.content, **change))
+    return dataclasses.replace(current, databases={**current.databases, "edu": edu})
 
 
-GRANTS = settled().databases["edu"].inside.grants
-DEFAULTS = settled().databases["edu"].inside.defaults
+GRANTS = settled().databases["edu"].content.grants
+DEFAULTS = settled().databases["edu"].content.defaults
 COURSES = ("edu_read_only", "TABLE", "public", "courses")
 
 
 @pytest.mark.parametrize(
-    ("found", "statements"),
+    ("current", "statements"),
     [
         (
             inside(grants={**GRANTS, COURSES: frozenset({"SELECT", "DELETE"})}),
@@ -190,8 +190,10 @@ COURSES = ("edu_read_only", "TABLE", "public", "courses")
         (inside(extensions=frozenset({"pg_trgm", "hstore"})), []),
     ],
 )
-def test_drift_inside_a_database_is_mended(found: Found, statements: list[str]) -> None:
-    assert [(step.database, step.sql) for step in objects.plan(WANTED, found)] == [("edu", sql) for sql in statements]
+def test_drift_inside_a_database_is_corrected(current: CurrentState, statements: list[str]) -> None:
+    assert [(step.database, step.sql) for step in objects.plan(DESIRED, current)] == [
+        ("edu", sql) for sql in statements
+    ]
 
 
 @pytest.mark.parametrize(
@@ -201,56 +203,56 @@ def test_drift_inside_a_database_is_mended(found: Found, statements: list[str]) 
         ({"limit": 7}, ["edu: connection limit -1"]),
         (
             {"grants": {**settled().databases["edu"].grants, "": frozenset({"CONNECT"})}},
-            ["edu: take everybody's rights"],
+            ["edu: revoke the privileges of PUBLIC"],
         ),
     ],
 )
-def test_drift_of_a_database_is_mended(change: dict[str, Any], expected: list[str]) -> None:
-    found = settled()
-    edu = dataclasses.replace(found.databases["edu"], **change)
-    assert texts(WANTED, dataclasses.replace(found, databases={**found.databases, "edu": edu})) == expected
+def test_drift_of_a_database_is_corrected(change: dict[str, Any], expected: list[str]) -> None:
+    current = settled()
+    edu = dataclasses.replace(current.databases["edu"], **change)
+    assert texts(DESIRED, dataclasses.replace(current, databases={**current.databases, "edu": edu})) == expected
 
 
-def test_databases_that_nobody_describes_stay() -> None:
-    assert not [step for step in objects.plan(Wanted(), settled()) if "DROP" in step.sql]
+def test_undescribed_databases_are_not_dropped() -> None:
+    assert not [step for step in objects.plan(DesiredState(), settled()) if "DROP" in step.sql]
 
 
 @pytest.mark.parametrize(
     ("slots", "expected"),
     [
         ({}, ["create slot b"]),
-        ({"b": Slot(lost=True)}, ["drop slot b, whose WAL is gone", "create slot b"]),
+        ({"b": Slot(lost=True)}, ["drop slot b, whose WAL is lost", "create slot b"]),
         ({"b": Slot(), "old": Slot()}, []),
     ],
 )
-def test_slots_are_there(slots: dict[str, Slot], expected: list[str]) -> None:
-    assert texts(WANTED, dataclasses.replace(settled(), slots=slots)) == expected
+def test_missing_and_lost_slots_are_created(slots: dict[str, Slot], expected: list[str]) -> None:
+    assert texts(DESIRED, dataclasses.replace(settled(), slots=slots)) == expected
 
 
-def test_a_slot_that_nobody_described_is_warned_about() -> None:
-    found = dataclasses.replace(settled(), slots={"b": Slot(), "old": Slot()})
-    assert [text.split()[1] for text in objects.warnings(WANTED, found)] == ["old"]
+def test_undescribed_slot_causes_a_warning() -> None:
+    current = dataclasses.replace(settled(), slots={"b": Slot(), "old": Slot()})
+    assert [text.split()[1] for text in objects.list_warnings(DESIRED, current)] == ["old"]
 
 
 @pytest.mark.parametrize(
-    ("wanted", "says"),
+    ("desired", "message"),
     [
-        (dataclasses.replace(WANTED, extensions=["postgis"]), "there is no extension postgis"),
-        (Wanted(users=[user("a", roles=["pg_no_such"])]), "PostgreSQL has no role pg_no_such"),
+        (dataclasses.replace(DESIRED, extensions=["postgis"]), "extension postgis is not available"),
+        (DesiredState(users=[user("a", roles=["pg_no_such"])]), "PostgreSQL has no role pg_no_such"),
     ],
 )
-def test_what_the_server_does_not_have_is_told_before(wanted: Wanted, says: str) -> None:
-    (problem,) = objects.problems(wanted, settled())
-    assert says in problem
+def test_unsupported_extension_or_role_is_reported_before_the_plan(desired: DesiredState, message: str) -> None:
+    (problem,) = objects.find_problems(desired, settled())
+    assert message in problem
 
 
-def test_names_and_texts_are_quoted() -> None:
-    assert (objects.ident('a"b'), objects.literal("it's")) == ('"a""b"', "'it''s'")
+def test_identifiers_and_literals_are_quoted() -> None:
+    assert (objects.quote_ident('a"b'), objects.quote_literal("it's")) == ('"a""b"', "'it''s'")
 
 
-def test_who_follows_may_rewind_and_nobody_else() -> None:
+def test_only_replication_users_may_rewind() -> None:
     marked = {name: objects.Role(comment=objects.MARK) for name in ("gone", "kept")}
-    found = Found(roles=marked, rewinders=frozenset({"gone", "somebody"}))
-    steps = objects.plan(Wanted(users=[user("kept", replication=True)]), found)
-    said = [step.text for step in steps if "rewind" in step.text]
-    assert said == ["let kept rewind", "let gone rewind no more"]
+    current = CurrentState(roles=marked, rewinders=frozenset({"gone", "other"}))
+    steps = objects.plan(DesiredState(users=[user("kept", replication=True)]), current)
+    texts_of_rewind = [step.text for step in steps if "rewind" in step.text]
+    assert texts_of_rewind == ["allow pg_rewind for kept", "forbid pg_rewind for gone"]

@@ -1,4 +1,4 @@
-"""Verifiers, held against the exchange that RFC 7677 prints."""
+"""Verifiers, compared with the example exchange in RFC 7677."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_verifier_accepts_the_exchange_of_the_rfc() -> None:
     assert hmac.digest(server, EXCHANGE, "sha256") == SIGNATURE
 
 
-def test_each_verifier_has_a_salt_of_its_own() -> None:
+def test_each_verifier_has_its_own_salt() -> None:
     assert scram.verifier("pencil") != scram.verifier("pencil")
 
 
@@ -40,5 +40,5 @@ def test_each_verifier_has_a_salt_of_its_own() -> None:
         (KEPT.replace(":", "", 1), "pencil", False),
     ],
 )
-def test_a_verifier_is_held_against_the_password(kept: str, password: str, same: bool) -> None:
+def test_verifier_is_compared_with_the_password(kept: str, password: str, same: bool) -> None:
     assert scram.matches(kept, password) is same

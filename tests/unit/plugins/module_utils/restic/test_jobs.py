@@ -1,4 +1,4 @@
-"""Jobs with a restic that answers from a script."""
+"""Jobs with a stub of restic that answers from a table."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ SUMMARY = json.dumps(
 
 
 class Script:
-    """Answers by the first argument, and remembers what it was asked."""
+    """Stub programs: they answer by their first argument and record the commands."""
 
     def __init__(self, **answers: Any) -> None:
         self.answers = answers
-        self.asked: list[str] = []
+        self.calls: list[str] = []
 
-    def __call__(self, argv: Any, *_further: Any, **_limit: Any) -> jobs.Done:
+    def __call__(self, argv: Any, *_further: Any, **_limit: Any) -> jobs.Result:
         word = argv[1] if argv[0] == "restic" else argv[0]
-        self.asked.append(" ".join(argv[1:3]) if argv[0] == "restic" else word)
-        given: Any = self.answers.get(word, jobs.Done(0, "", ""))
-        answer: jobs.Done = given(argv) if callable(given) else given
+        self.calls.append(" ".join(argv[1:3]) if argv[0] == "restic" else word)
+        given: Any = self.answers.get(word, jobs.Result(0, "", ""))
+        answer: jobs.Result = given(argv) if callable(given) else given
         return answer
 
 
@@ -59,110 +59,108 @@ def use(monkeypatch: pytest.MonkeyPatch, **answers: Any) -> Script:
 
 
 def test_backup_runs_its_commands_around_restic(config: plan.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = use(monkeypatch, backup=jobs.Done(0, SUMMARY, ""))
+    script = use(monkeypatch, backup=jobs.Result(0, SUMMARY, ""))
     assert jobs.backup(config, "files:a") == 0
-    assert script.asked == ["cat config", "unlock", "dump", "backup --json", "tidy"]
-    assert jobs.state("backup", "files:a")["snapshot"] == "0123456789"
+    assert script.calls == ["cat config", "unlock", "dump", "backup --json", "tidy"]
+    assert jobs.load_state("backup", "files:a")["snapshot"] == "0123456789"
 
 
-def test_failing_command_before_fails_the_backup_and_the_one_after_still_runs(
+def test_command_after_runs_although_the_command_before_fails_the_backup(
     config: plan.Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = use(monkeypatch, dump=jobs.Done(2, "", "no socket"))
+    script = use(monkeypatch, dump=jobs.Result(2, "", "no socket"))
     with pytest.raises(jobs.JobError, match="before the backup ended with 2: dump"):
         jobs.backup(config, "files:a")
-    assert script.asked == ["cat config", "unlock", "dump", "tidy"]
+    assert script.calls == ["cat config", "unlock", "dump", "tidy"]
 
 
-def test_unreadable_file_and_missing_path_are_an_incomplete_backup(
+def test_unreadable_file_or_missing_path_makes_the_backup_incomplete(
     config: plan.Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    use(monkeypatch, backup=jobs.Done(3, SUMMARY, "error: permission denied"))
+    use(monkeypatch, backup=jobs.Result(3, SUMMARY, "error: permission denied"))
     assert jobs.backup(config, "files:a") == 3
-    use(monkeypatch, backup=jobs.Done(0, SUMMARY, ""))
+    use(monkeypatch, backup=jobs.Result(0, SUMMARY, ""))
     (tmp_path / "files").rmdir()
     assert jobs.backup(config, "files:a") == 3
 
 
-def test_unknown_set_and_repository_are_named(config: plan.Settings) -> None:
-    with pytest.raises(jobs.JobError, match=r"'mail' is no set.*files"):
+def test_unknown_set_and_repository_are_reported(config: plan.Settings) -> None:
+    with pytest.raises(jobs.JobError, match=r"no set 'mail'.*files"):
         jobs.backup(config, "mail:a")
-    with pytest.raises(jobs.JobError, match=r"'z' is no repository.*a"):
+    with pytest.raises(jobs.JobError, match=r"no repository 'z'.*a"):
         jobs.backup(config, "files:z")
 
 
-def test_check_reads_the_part_of_the_day_and_remembers_it(
-    config: plan.Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_reads_the_due_part_once(config: plan.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     script = use(monkeypatch)
     assert jobs.check(config, "a") == 0
     assert jobs.check(config, "a") == 0
-    assert script.asked.count("check --retry-lock=2h") == 1
-    assert max(jobs.state("check", "a")["read"].values()) == jobs.state("check", "a")["read"]["1"]
+    assert script.calls.count("check --retry-lock=2h") == 1
+    assert max(jobs.load_state("check", "a")["read"].values()) == jobs.load_state("check", "a")["read"]["1"]
 
 
-def test_check_that_fails_counts_as_not_read(config: plan.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = use(monkeypatch, check=jobs.Done(1, "", "pack 1: hash mismatch"))
+def test_failed_check_is_repeated(config: plan.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = use(monkeypatch, check=jobs.Result(1, "", "pack 1: hash mismatch"))
     assert [jobs.check(config, "a"), jobs.check(config, "a")] == [1, 1]
-    assert script.asked.count("check --retry-lock=2h") == 2
+    assert script.calls.count("check --retry-lock=2h") == 2
 
 
-def test_check_misses_the_newest_snapshot(
+def test_check_reports_a_lost_snapshot(
     config: plan.Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    jobs.save("backup", "files:a", snapshot="0123456789")
-    use(monkeypatch, cat=lambda argv: jobs.Done(int(argv[2] == "snapshot"), "", "no matching ID"))
+    jobs.save_state("backup", "files:a", snapshot="0123456789")
+    use(monkeypatch, cat=lambda argv: jobs.Result(int(argv[2] == "snapshot"), "", "no matching ID"))
     assert jobs.check(config, "a") == 1
     assert "newest snapshot of files, 01234567, is lost" in capsys.readouterr().err
 
 
-def test_prune_sees_a_removal_that_was_denied(config: plan.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    forget = jobs.Done(0, '[{"remove": [{"id": "x"}, {"id": "y"}]}]', "unable to remove")
-    script = use(monkeypatch, forget=forget, snapshots=jobs.Done(0, '[{"id": "x"}]', ""))
-    with pytest.raises(jobs.JobError, match="1 of 2 snapshots could not be removed"):
+def test_denied_removal_fails_the_prune(config: plan.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    forget = jobs.Result(0, '[{"remove": [{"id": "x"}, {"id": "y"}]}]', "unable to remove")
+    script = use(monkeypatch, forget=forget, snapshots=jobs.Result(0, '[{"id": "x"}]', ""))
+    with pytest.raises(jobs.JobError, match="1 of 2 snapshots were not removed"):
         jobs.prune(config, "a")
-    use(monkeypatch, forget=forget, snapshots=jobs.Done(0, "[]", ""))
+    use(monkeypatch, forget=forget, snapshots=jobs.Result(0, "[]", ""))
     assert jobs.prune(config, "a") == 0
-    assert "prune --retry-lock=2h" not in script.asked
+    assert "prune --retry-lock=2h" not in script.calls
 
 
-def test_repository_is_made_once_and_never_anew(config: plan.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    absent = jobs.Done(10, "", "")
+def test_repository_is_created_once_and_never_again(config: plan.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = jobs.Result(10, "", "")
     script = use(monkeypatch, cat=absent)
-    assert (jobs.prove(config), jobs.proven(config)) == (0, 1)
-    jobs.settle(config)
-    assert script.asked.count("init") == 1  # not by the credential that prunes
-    assert jobs.proven(config) == 0
-    jobs.settle(config)
-    assert script.asked.count("init") == 1
+    assert (jobs.check_new_credentials(config), jobs.report_unproven(config)) == (0, 1)
+    jobs.initialize(config)
+    assert script.calls.count("init") == 1  # not by the credential for pruning
+    assert jobs.report_unproven(config) == 0
+    jobs.initialize(config)
+    assert script.calls.count("init") == 1
     with pytest.raises(jobs.JobError, match="does not exist"):
         jobs.backup(config, "files:a")
 
 
-def test_refused_key_is_told_without_its_secret(
+def test_wrong_key_is_reported_without_its_secret(
     config: plan.Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    use(monkeypatch, cat=jobs.Done(1, "", "Stat: Access Denied."))
-    assert jobs.prove(config) == 1
-    assert "a: the key or its secret is refused" in capsys.readouterr().out
+    use(monkeypatch, cat=jobs.Result(1, "", "Stat: Access Denied."))
+    assert jobs.check_new_credentials(config) == 1
+    assert "a: the key or its secret is wrong" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("config")
-def test_end_of_a_unit_becomes_metrics(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    jobs.save("backup", "files:a", size=7, snapshot="x")
+def test_result_of_a_unit_becomes_metrics(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    jobs.save_state("backup", "files:a", size=7, snapshot="x")
     monkeypatch.setenv("SERVICE_RESULT", "timeout")
-    jobs.note("backup", "files:a")
+    jobs.record_result("backup", "files:a")
     text = (tmp_path / "text/vise_restic_backup_files_a.prom").read_text()
     assert 'vise_backup_last_failure_timestamp_seconds{tool="restic",kind="files",repository="a"}' in text
     assert "last_success" not in text
     assert 'vise_backup_size_bytes{tool="restic",kind="files",repository="a"} 7\n' in text
 
 
-def test_program_that_does_not_end_is_ended_with_its_children() -> None:
+def test_program_that_does_not_end_is_terminated_with_its_children() -> None:
     done = jobs.run([sys.executable, "-c", "import os,time; os.fork(); time.sleep(60)"], limit=0.5)
     assert done.code == plan.NO_ANSWER
 
 
-def test_job_without_settings_says_so(tmp_path: Path) -> None:
-    with pytest.raises(jobs.JobError, match="role restic has not been here"):
-        jobs.settings(str(tmp_path))
+def test_missing_settings_are_reported(tmp_path: Path) -> None:
+    with pytest.raises(jobs.JobError, match="run the role restic on this host"):
+        jobs.load_settings(str(tmp_path))

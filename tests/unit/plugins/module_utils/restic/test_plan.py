@@ -1,4 +1,4 @@
-"""What restic is asked, and what its answers mean."""
+"""Arguments for restic, and the meaning of its output."""
 
 from __future__ import annotations
 
@@ -29,59 +29,59 @@ SNAPSHOTS = {
 }
 
 
-def test_pruning_has_a_credential_of_its_own_at_the_same_place() -> None:
+def test_pruning_has_its_own_credential_for_the_same_repository() -> None:
     full, plain = SETTINGS.pruned["a"], SETTINGS.repositories["a"]
     assert (full.key, full.key_secret, full.url) == ("FULL", "MORE", plain.url)
     assert (plain.key, plain.key_secret) == ("AK", "SECRET")
 
 
-def test_secrets_are_in_the_environment_and_in_no_argument() -> None:
-    given = plan.environment(SETTINGS.repositories["a"], "")
+def test_secrets_are_passed_only_in_the_environment() -> None:
+    given = plan.build_environment(SETTINGS.repositories["a"], "")
     assert (given["AWS_SECRET_ACCESS_KEY"], given["RESTIC_PASSWORD"]) == ("SECRET", "WORD")
     assert "RESTIC_CACERT" not in given
     arguments = plan.backup_arguments(SETTINGS.sets["files"], "host-1") + plan.forget_arguments(SETTINGS.keep)
     assert not [one for one in arguments if "SECRET" in one or "WORD" in one or "AK" in one]
 
 
-def test_backup_names_host_and_set_and_ends_its_options_before_the_paths() -> None:
+def test_backup_arguments_contain_host_and_set_and_end_before_the_paths() -> None:
     arguments = plan.backup_arguments(SETTINGS.sets["files"], "host-1")
     assert {"--host=host-1", "--tag=files", "--exclude=*.tmp"} <= set(arguments)
     assert arguments[-2:] == ["--", "/srv/a b"]
 
 
-def test_retention_counts_each_host_and_set_alone() -> None:
+def test_retention_is_counted_separately_for_each_host_and_set() -> None:
     arguments = plan.forget_arguments(SETTINGS.keep)
     assert {"--group-by=host,tags", "--keep-within-daily=30d", "--keep-yearly=unlimited"} <= set(arguments)
 
 
 @pytest.mark.parametrize(
-    ("code", "said", "expected"),
+    ("code", "stderr", "expected"),
     [
-        (1, "Fatal: unable to open config file: Stat: Access Denied.\n", "key or its secret is refused"),
+        (1, "Fatal: unable to open config file: Stat: Access Denied.\n", "key or its secret is wrong"),
         (10, "", "does not exist"),
-        (12, "Fatal: wrong password or no key found\n", "password is not the repository's"),
+        (12, "Fatal: wrong password or no key found\n", "password does not belong to the repository"),
         (124, "dial tcp: connection refused\n", "no usable answer in time.*connection refused"),
-        (7, "first\n\nlast\n", "restic ended with 7: first | last"),
+        (7, "first\n\nlast\n", "restic ended with exit code 7: first | last"),
     ],
 )
-def test_reason_is_told_in_words(code: int, said: str, expected: str) -> None:
-    assert all(part in plan.reason(code, said) for part in expected.split(".*"))
+def test_failure_is_described_in_words(code: int, stderr: str, expected: str) -> None:
+    assert all(part in plan.describe_failure(code, stderr) for part in expected.split(".*"))
 
 
 def test_summary_is_found_among_other_lines() -> None:
-    assert plan.summary('{"message_type":"status"}\n{"message_type":"summary","files":2}\nnoise') == {
+    assert plan.parse_summary('{"message_type":"status"}\n{"message_type":"summary","files":2}\nnoise') == {
         "message_type": "summary",
         "files": 2,
     }
-    assert plan.summary("noise") == {}
+    assert plan.parse_summary("noise") == {}
 
 
-def test_removals_are_those_of_all_groups() -> None:
-    assert plan.removals('[{"remove": [{"id": "x"}]}, {"remove": null}, {"remove": [{"id": "y"}]}]') == {"x", "y"}
+def test_removals_include_all_groups() -> None:
+    assert plan.parse_removals('[{"remove": [{"id": "x"}]}, {"remove": null}, {"remove": [{"id": "y"}]}]') == {"x", "y"}
 
 
 @pytest.mark.parametrize("off", [(), (3, 4, 5), tuple(range(10, 45))])
-def test_every_part_is_read_once_in_each_cycle_even_when_the_host_was_off(off: tuple[int, ...]) -> None:
+def test_each_part_is_read_once_per_cycle_although_the_host_was_off(off: tuple[int, ...]) -> None:
     days, start = 30, 20000
     read = plan.first_parts(days, start)
     last: dict[int, int] = {}
@@ -95,14 +95,14 @@ def test_every_part_is_read_once_in_each_cycle_even_when_the_host_was_off(off: t
     assert all(start + 120 - day <= days for day in last.values())
 
 
-def test_first_day_reads_one_part_and_a_host_that_was_off_for_a_cycle_reads_all() -> None:
+def test_one_part_is_due_on_the_first_day_and_all_after_a_cycle_without_checks() -> None:
     first = plan.first_parts(30, 20000)
     assert plan.due_parts(first, 30, 20000) == [1]
     assert plan.due_parts({}, 30, 20000) == [1]
     assert plan.due_parts(first, 30, 20029) == list(range(1, 31))
 
 
-def test_damaged_part_stays_due_and_keeps_no_other_waiting() -> None:
+def test_damaged_part_stays_due_and_delays_no_other() -> None:
     read = {**plan.first_parts(30, 20000), **{str(part): 20000 for part in range(2, 31)}}
     assert plan.due_parts(read, 30, 20001) == [1]
     assert plan.due_parts(read, 30, 20030)[0] == 1
@@ -110,7 +110,7 @@ def test_damaged_part_stays_due_and_keeps_no_other_waiting() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "expected"),
+    ("name", "expected"),
     [
         ("latest", ["bbbbbbbb22", "aaaaaaaa22"]),
         ("aaaaaaaa1", ["aaaaaaaa11", "bbbbbbbb11"]),
@@ -121,13 +121,13 @@ def test_damaged_part_stays_due_and_keeps_no_other_waiting() -> None:
         ("cccccccc", []),
     ],
 )
-def test_candidates_are_the_best_first(wanted: str, expected: list[str]) -> None:
-    assert [one["id"] for _name, one in plan.candidates(SNAPSHOTS, wanted)] == expected
+def test_candidates_are_sorted_best_first(name: str, expected: list[str]) -> None:
+    assert [one["id"] for _name, one in plan.list_candidates(SNAPSHOTS, name)] == expected
 
 
-def test_word_that_names_no_snapshot_is_refused() -> None:
+def test_invalid_snapshot_name_is_refused() -> None:
     with pytest.raises(ValueError, match=r"yesterday.*neither latest"):
-        plan.meaning("yesterday")
+        plan.classify_snapshot("yesterday")
 
 
 @pytest.mark.parametrize(
@@ -139,11 +139,11 @@ def test_word_that_names_no_snapshot_is_refused() -> None:
         ("signal", "KILL", {"last_failure": 9, "status": 1}),
     ],
 )
-def test_end_of_a_unit_is_kept_beside_what_was_known(result: str, status: str, expected: dict[str, int]) -> None:
-    assert plan.after_run({"size": 5}, result, status, 9) == {"size": 5, "result": result, **expected}
+def test_result_of_a_unit_is_added_to_the_state(result: str, status: str, expected: dict[str, int]) -> None:
+    assert plan.update_state({"size": 5}, result, status, 9) == {"size": 5, "result": result, **expected}
 
 
-def test_metrics_leave_out_what_is_not_known() -> None:
-    assert plan.metrics({"tool": "restic", "kind": "files"}, {"x": 1, "y": None}) == (
+def test_metrics_omit_unknown_values() -> None:
+    assert plan.format_metrics({"tool": "restic", "kind": "files"}, {"x": 1, "y": None}) == (
         '# TYPE x gauge\nx{tool="restic",kind="files"} 1\n'
     )

@@ -1,4 +1,4 @@
-"""How restic is told of a repository."""
+"""Environment of restic for a repository."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ PLAIN = {
     ("region", "ca_file", "further"),
     [("", "", {}), ("eu", "/ca.pem", {"AWS_DEFAULT_REGION": "eu", "RESTIC_CACERT": "/ca.pem"})],
 )
-def test_restic_is_told_by_its_environment(region: str, ca_file: str, further: dict[str, str]) -> None:
+def test_environment_contains_address_and_credential(region: str, ca_file: str, further: dict[str, str]) -> None:
     repository = Repository("a", "s3:https://a/b", "password-1", "access-1", "secret-1", region)
     assert repository.environment(ca_file) == {**PLAIN, **further}

@@ -1,4 +1,4 @@
-"""Where restored paths go, how they are compared and switched."""
+"""Places of restored paths, their comparison and their move to the final place."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ansible_collections.vise.platform.plugins.module_utils.restic import jobs, 
 from ansible_collections.vise.platform.plugins.module_utils.restic.repository import Repository
 
 
-def described(path: Path, as_path: str) -> dict[str, Any]:
-    """Say of a path what restic would."""
+def describe(path: Path, as_path: str) -> dict[str, Any]:
+    """Return restic's description of a path."""
     found = path.lstat()
     kind = "symlink" if path.is_symlink() else "dir" if path.is_dir() else "file"
     at = datetime.datetime.fromtimestamp(found.st_mtime_ns // 1000 / 1_000_000, datetime.UTC)
@@ -31,15 +31,15 @@ def described(path: Path, as_path: str) -> dict[str, Any]:
 
 
 def test_paths_keep_their_names_below_a_target() -> None:
-    one = restoring.places(["/srv/a", "/srv/a/inner", "/etc/b"], "/restored", "now")
+    one = restoring.plan_places(["/srv/a", "/srv/a/inner", "/etc/b"], "/restored", "now")
     assert [(place.path, place.final) for place in one] == [
         ("/etc/b", "/restored/etc/b"),
         ("/srv/a", "/restored/srv/a"),
     ]
 
 
-def test_in_place_is_staged_beside_it_so_that_a_rename_suffices() -> None:
-    (place,) = restoring.places(["/srv/a"], "", "now")
+def test_staging_directory_is_on_the_same_file_system() -> None:
+    (place,) = restoring.plan_places(["/srv/a"], "", "now")
     assert (place.final, place.staged, place.aside) == (
         "/srv/a",
         "/srv/.vise-restore-now-0/a",
@@ -48,7 +48,7 @@ def test_in_place_is_staged_beside_it_so_that_a_rename_suffices() -> None:
 
 
 @pytest.mark.parametrize("kind", ["full", "file", "link"])
-def test_target_that_holds_something_is_refused(tmp_path: Path, kind: str) -> None:
+def test_target_with_content_is_refused(tmp_path: Path, kind: str) -> None:
     target = tmp_path / "target"
     if kind == "full":
         target.mkdir()
@@ -57,24 +57,24 @@ def test_target_that_holds_something_is_refused(tmp_path: Path, kind: str) -> No
         target.touch()
     else:
         target.symlink_to(tmp_path)
-    with pytest.raises(jobs.JobError, match="no empty directory"):
-        restoring.refuse_target(str(target))
+    with pytest.raises(jobs.JobError, match="not an empty directory"):
+        restoring.validate_target(str(target))
 
 
-def test_empty_and_absent_targets_are_taken(tmp_path: Path) -> None:
-    restoring.refuse_target(str(tmp_path))
-    restoring.refuse_target(str(tmp_path / "absent"))
-    restoring.refuse_target("")
+def test_empty_and_missing_targets_are_accepted(tmp_path: Path) -> None:
+    restoring.validate_target(str(tmp_path))
+    restoring.validate_target(str(tmp_path / "absent"))
+    restoring.validate_target("")
 
 
-def test_equal_tree_has_no_difference_and_each_attribute_counts(tmp_path: Path) -> None:
+def test_each_attribute_is_compared(tmp_path: Path) -> None:
     top, one, link = tmp_path / "a", tmp_path / "a/one", tmp_path / "a/link"
     top.mkdir()
     one.write_text("x")
     link.symlink_to("one")
-    nodes = [described(top, "/srv/a"), described(one, "/srv/a/one"), described(link, "/srv/a/link")]
-    assert restoring.compare(nodes, "/srv/a", str(top)) == []
-    for change, says in (
+    nodes = [describe(top, "/srv/a"), describe(one, "/srv/a/one"), describe(link, "/srv/a/link")]
+    assert restoring.compare_attributes(nodes, "/srv/a", str(top)) == []
+    for change, attribute in (
         ({"mode": 0o600 | 1 << 23}, "mode"),
         ({"uid": 12345}, "owner"),
         ({"size": 9}, "size"),
@@ -82,44 +82,44 @@ def test_equal_tree_has_no_difference_and_each_attribute_counts(tmp_path: Path) 
         ({"type": "dir"}, "kind"),
     ):
         bent = [nodes[0], {**nodes[1], **change}, nodes[2]]
-        assert any(says in line for line in restoring.compare(bent, "/srv/a", str(top)))
+        assert any(attribute in line for line in restoring.compare_attributes(bent, "/srv/a", str(top)))
 
 
 def test_missing_and_additional_entries_are_differences(tmp_path: Path) -> None:
     top = tmp_path / "a"
     top.mkdir()
-    nodes = [described(top, "/srv/a")]
+    nodes = [describe(top, "/srv/a")]
     gone = {**nodes[0], "path": "/srv/a/gone"}
-    assert any("No such file" in line for line in restoring.compare([*nodes, gone], "/srv/a", str(top)))
+    assert any("No such file" in line for line in restoring.compare_attributes([*nodes, gone], "/srv/a", str(top)))
     (top / "more").touch()
-    assert any("2 entries in place of 1" in line for line in restoring.compare(nodes, "/srv/a", str(top)))
+    assert any("2 entries instead of 1" in line for line in restoring.compare_attributes(nodes, "/srv/a", str(top)))
 
 
-def staged(tmp_path: Path, entries: tuple[str, ...]) -> list[restoring.Place]:
-    wanted = restoring.places([f"/{name}" for name in entries], str(tmp_path), "now")
-    for place in wanted:
+def stage_files(tmp_path: Path, entries: tuple[str, ...]) -> list[restoring.Place]:
+    places = restoring.plan_places([f"/{name}" for name in entries], str(tmp_path), "now")
+    for place in places:
         Path(place.stage).mkdir(parents=True)
         Path(place.staged).write_text("new")
-    return wanted
+    return places
 
 
-def test_what_was_there_is_kept_aside(tmp_path: Path) -> None:
-    wanted = staged(tmp_path, ("a", "b"))
+def test_old_file_is_renamed_and_kept(tmp_path: Path) -> None:
+    places = stage_files(tmp_path, ("a", "b"))
     (tmp_path / "a").write_text("old")
-    kept = restoring._switch(wanted)
+    kept = restoring._move_to_place(places)
     assert (tmp_path / "a").read_text() == "new"
     assert Path(kept[0].aside).read_text() == "old"
     assert kept[1].aside == ""
 
 
-def test_switch_that_fails_half_way_is_taken_back(tmp_path: Path) -> None:
-    wanted = staged(tmp_path, ("a", "b"))
+def test_failed_move_is_rolled_back(tmp_path: Path) -> None:
+    places = stage_files(tmp_path, ("a", "b"))
     (tmp_path / "a").write_text("old")
-    Path(wanted[1].staged).unlink()
-    with pytest.raises(jobs.JobError, match="cannot be put in its place"):
-        restoring._switch(wanted)
+    Path(places[1].staged).unlink()
+    with pytest.raises(jobs.JobError, match="cannot be moved to their place"):
+        restoring._move_to_place(places)
     assert (tmp_path / "a").read_text() == "old"
-    assert not os.path.lexists(wanted[0].aside)
+    assert not os.path.lexists(places[0].aside)
 
 
 def names(folder: Path) -> list[str]:
@@ -127,17 +127,17 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def answering(
+def stub_repositories(
     monkeypatch: pytest.MonkeyPatch, snapshots: dict[str, Any], damaged: set[str]
 ) -> tuple[plan.Settings, list[str]]:
-    """A host with two repositories that list snapshots, and of which some are damaged."""
-    asked: list[str] = []
+    """Return settings with two stub repositories, some of them damaged, and the list of tried snapshots."""
+    calls: list[str] = []
 
     def at(_config: plan.Settings, name: str) -> Any:
         class Fake:
             repository = Repository(name, "", "", "", "")
 
-            def open(self) -> bool:
+            def check_access(self) -> bool:
                 if name not in snapshots:
                     raise jobs.JobError(f"{name}: no usable answer")
                 return True
@@ -147,9 +147,9 @@ def answering(
 
         return Fake()
 
-    def stage(restic: Any, snapshot: dict[str, Any], wanted: list[restoring.Place]) -> tuple[int, int]:
-        asked.append(snapshot["id"])
-        for place in wanted:
+    def stage(restic: Any, snapshot: dict[str, Any], places: list[restoring.Place]) -> tuple[int, int]:
+        calls.append(snapshot["id"])
+        for place in places:
             Path(place.stage).mkdir(parents=True)
             Path(place.staged).write_text("new")
         if restic.repository.name in damaged:
@@ -157,9 +157,9 @@ def answering(
         return 1, 3
 
     monkeypatch.setattr(jobs.Restic, "at", at)
-    monkeypatch.setattr(restoring, "_stage", stage)
+    monkeypatch.setattr(restoring, "_restore_to_staging", stage)
     repositories = {name: Repository(name, "", "", "", "") for name in ("a", "b")}
-    return plan.Settings("h", {}, repositories, {}, {}), asked
+    return plan.Settings("h", {}, repositories, {}, {}), calls
 
 
 A = [{"id": "a" * 64, "time": "2026-03-01T02:00:00Z", "paths": ["/f"]}]
@@ -174,7 +174,7 @@ B = [{"id": "b" * 64, "time": "2026-03-01T02:05:00Z", "paths": ["/f"]}]
         ({"a": A}, set(), "a", ["b: no usable answer"]),
     ],
 )
-def test_another_repository_is_asked_when_one_is_down_or_damaged(
+def test_another_repository_is_used_when_one_is_down_or_damaged(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     snapshots: dict[str, Any],
@@ -182,28 +182,28 @@ def test_another_repository_is_asked_when_one_is_down_or_damaged(
     source: str,
     passed: list[str],
 ) -> None:
-    config, _asked = answering(monkeypatch, snapshots, damaged)
+    config, _asked = stub_repositories(monkeypatch, snapshots, damaged)
     report = restoring.restore(config, restoring.Request("files", target=str(tmp_path / "t")))
     assert (report["repository"], report["passed_over"], report["bytes"]) == (source, passed, 3)
     assert names(tmp_path / "t") == ["f"]
 
 
-def test_nothing_is_changed_when_no_repository_gives_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config, asked = answering(monkeypatch, {"a": A, "b": B}, {"a", "b"})
+def test_nothing_is_changed_without_an_intact_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, calls = stub_repositories(monkeypatch, {"a": A, "b": B}, {"a", "b"})
     with pytest.raises(jobs.JobError, match=r"nothing was changed.*b: restic ended.*a: restic ended"):
         restoring.restore(config, restoring.Request("files", target=str(tmp_path / "t")))
-    assert len(asked) == 2
+    assert len(calls) == 2
     assert names(tmp_path) == []
 
 
-def test_check_mode_says_which_snapshot_and_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config, asked = answering(monkeypatch, {"a": A, "b": B}, set())
+def test_check_mode_reports_the_snapshot_and_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, calls = stub_repositories(monkeypatch, {"a": A, "b": B}, set())
     request = restoring.Request("files", repository="a", target=str(tmp_path / "t"))
     report = restoring.restore(config, request, check_mode=True)
-    assert (report["snapshot"], asked, names(tmp_path)) == ("a" * 64, [], [])
+    assert (report["snapshot"], calls, names(tmp_path)) == ("a" * 64, [], [])
 
 
-def test_snapshot_that_nobody_has_is_an_error_that_tells_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    config, _asked = answering(monkeypatch, {"a": A}, set())
+def test_missing_snapshot_is_an_error_with_the_available_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    config, _asked = stub_repositories(monkeypatch, {"a": A}, set())
     with pytest.raises(jobs.JobError, match=r"no snapshot cccccccc.*a has 1, the newest of 2026-03-01.*b: no usable"):
         restoring.restore(config, restoring.Request("files", "cccccccc", target="/nowhere"))

@@ -1,4 +1,4 @@
-"""How the restored cluster is asked: its databases' owners decide neither what runs nor for how long."""
+"""Queries of the restored cluster: owners of its databases can neither inject code nor limit the duration."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from ansible_collections.vise.platform.plugins.module_utils.restore_proof import
 from ansible_collections.vise.platform.plugins.module_utils.restore_proof.report import Outcome
 
 
-class Bench:
-    """A bench on which nothing runs; it keeps the environments of what should."""
+class StubDirectory:
+    """A stub scratch directory: it runs nothing and records the environments."""
 
     def __init__(self) -> None:
         self.environments = list[str]()
@@ -18,22 +18,22 @@ class Bench:
     def path(self, *names: str) -> str:
         return "/".join(names)
 
-    def run(self, _command: list[str], env: dict[str, str], text: str = "") -> host.Answer:
+    def run(self, _command: list[str], env: dict[str, str], text: str = "") -> host.Result:
         self.environments.append(env["PGOPTIONS"])
-        return host.Answer(0, "0", text)
+        return host.Result(0, "0", text)
 
 
 @pytest.mark.parametrize("setting", ["search_path=pg_catalog,pg_temp", "statement_timeout=0"])
-def test_what_owners_have_made_or_set_decides_nothing(setting: str) -> None:
-    bench = Bench()
-    postgresql.psql(cast("host.Bench", bench), "app", postgresql.TABLES)
-    postgresql.amcheck(cast("host.Bench", bench), "/bin", Outcome("postgresql", "1"))
-    assert len(bench.environments) == 2
-    assert all(f"-c {setting}" in options for options in bench.environments)
+def test_objects_and_settings_of_owners_have_no_effect(setting: str) -> None:
+    scratch = StubDirectory()
+    postgresql.psql(cast("host.ScratchDirectory", scratch), "app", postgresql.TABLES)
+    postgresql.amcheck(cast("host.ScratchDirectory", scratch), "/bin", Outcome("postgresql", "1"))
+    assert len(scratch.environments) == 2
+    assert all(f"-c {setting}" in options for options in scratch.environments)
 
 
-def test_row_is_not_converted_by_a_cast_that_its_owner_can_make() -> None:
+def test_row_is_not_converted_by_a_cast_of_its_owner() -> None:
     statements: Any = postgresql.TABLES.replace(
         "::numeric", ""
-    )  # of a bigint: PostgreSQL's own types are nobody else's
+    )  # the cast of a bigint is safe, because owners cannot create casts between PostgreSQL's own types
     assert "::" not in statements

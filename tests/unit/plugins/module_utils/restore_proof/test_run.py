@@ -1,4 +1,4 @@
-"""A whole run, with proofs that are played."""
+"""A complete run with stub proofs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ansible_collections.vise.platform.plugins.module_utils.restore_proof import
 from ansible_collections.vise.platform.plugins.module_utils.restore_proof.report import Outcome
 from ansible_collections.vise.platform.plugins.module_utils.restore_proof.repository import Repository
 from ansible_collections.vise.platform.plugins.module_utils.restore_proof.settings import (
-    Failed,
+    ProofError,
     ResticSet,
     Settings,
 )
@@ -47,9 +47,9 @@ def _settings(tmp_path: Path) -> Settings:
     )
 
 
-def played(monkeypatch: pytest.MonkeyPatch, **proofs: Callable[[Outcome], None]) -> None:
+def use_stub_proofs(monkeypatch: pytest.MonkeyPatch, **proofs: Callable[[Outcome], None]) -> None:
     def proof(act: Callable[[Outcome], None]) -> Callable[..., None]:
-        def prove(_settings: Settings, _repository: str, _bench: host.Bench, outcome: Outcome) -> None:
+        def prove(_settings: Settings, _repository: str, _bench: host.ScratchDirectory, outcome: Outcome) -> None:
             act(outcome)
 
         return prove
@@ -65,7 +65,7 @@ def raising(error: Exception) -> Callable[[Outcome], None]:
 
 
 def fine(outcome: Outcome) -> None:
-    outcome.lower(5)
+    outcome.record_rpo(5)
 
 
 def metric(settings: Settings, text: str) -> bool:
@@ -78,42 +78,40 @@ def newest(settings: Settings) -> dict[str, Any]:
     return found
 
 
-def test_a_good_run_proves_everything(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    played(monkeypatch, restic=fine, redis=fine)
+def test_successful_run_proves_everything(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_stub_proofs(monkeypatch, restic=fine, redis=fine)
     assert run.run(settings, "") == 0
     assert newest(settings)["success"] is True
     assert metric(settings, 'success{tool="redis",repository="a"} 1')
 
 
-@pytest.mark.parametrize("error", [Failed("no snapshot"), KeyError("time"), OSError(28, "No space left on device")])
-def test_one_that_fails_leaves_the_next_its_turn(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    played(monkeypatch, restic=raising(error), redis=fine)
+@pytest.mark.parametrize("error", [ProofError("no snapshot"), KeyError("time"), OSError(28, "No space left on device")])
+def test_next_proof_runs_after_a_failure(settings: Settings, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    use_stub_proofs(monkeypatch, restic=raising(error), redis=fine)
     assert run.run(settings, "") == 1
     assert metric(settings, 'success{tool="restic",repository="a"} 0')
     assert metric(settings, 'success{tool="redis",repository="a"} 1')
 
 
-def test_what_a_stopped_run_did_not_reach_is_not_proven(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    played(monkeypatch, restic=raising(run.Stopped("stopped by SIGTERM")), redis=fine)
+def test_proofs_after_a_stop_count_as_failed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_stub_proofs(monkeypatch, restic=raising(run.RunStopped("stopped by SIGTERM")), redis=fine)
     assert run.run(settings, "") == 1
     restic, redis = newest(settings)["proofs"]
     assert restic["problems"] == ["stopped by SIGTERM"]
-    assert redis["problems"] == ["not reached: the run was stopped before"]
+    assert redis["problems"] == ["not proven: the run was stopped before"]
     assert metric(settings, 'success{tool="redis",repository="a"} 0')
 
 
-def test_a_signal_ends_the_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signal_stops_the_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ignored = []
     monkeypatch.setattr(signal, "signal", lambda number, _handler: ignored.append(number))
-    with pytest.raises(run.Stopped, match="SIGTERM"):
+    with pytest.raises(run.RunStopped, match="SIGTERM"):
         run.interrupt(signal.SIGTERM, None)
     assert signal.SIGTERM in ignored
 
 
-def test_only_one_kind_leaves_the_others_as_they_were(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    played(monkeypatch, restic=fine, redis=raising(Failed("truncated")))
+def test_run_of_one_kind_keeps_the_metrics_of_the_others(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_stub_proofs(monkeypatch, restic=fine, redis=raising(ProofError("truncated")))
     assert run.run(settings, "") == 1
     assert run.run(settings, "restic") == 0
     assert metric(settings, 'success{tool="redis",repository="a"} 0')
@@ -123,24 +121,24 @@ def test_only_one_kind_leaves_the_others_as_they_were(settings: Settings, monkey
 def test_no_secret_is_shown(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    played(monkeypatch, restic=raising(Failed("login with very-secret refused")), redis=fine)
+    use_stub_proofs(monkeypatch, restic=raising(ProofError("login with very-secret refused")), redis=fine)
     run.run(settings, "")
-    said = capsys.readouterr()
+    output = capsys.readouterr()
     texts = [path.read_text() for folder in (settings.reports, settings.metrics) for path in Path(folder).iterdir()]
-    assert "login with (secret) refused" in said.out
-    assert not any("very-secret" in text for text in [said.out, said.err, *texts])
+    assert "login with (secret) refused" in output.out
+    assert not any("very-secret" in text for text in [output.out, output.err, *texts])
 
 
-def test_nothing_to_prove_is_a_failure(settings: Settings) -> None:
-    with pytest.raises(Failed, match="nothing to prove"):
+def test_run_without_proofs_fails(settings: Settings) -> None:
+    with pytest.raises(ProofError, match="nothing to prove"):
         run.run(dataclasses.replace(settings, restic_repositories=()), "")
 
 
-def test_leftovers_are_cleared_first_and_said(
+def test_leftovers_are_removed_first_and_reported(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    played(monkeypatch, restic=fine, redis=fine)
+    use_stub_proofs(monkeypatch, restic=fine, redis=fine)
     (Path(settings.scratch) / "run" / "data").mkdir(parents=True)
     assert run.run(settings, "") == 0
-    assert "cleared away what a killed run had left" in capsys.readouterr().out
+    assert "removed the leftovers of a killed run" in capsys.readouterr().out
     assert not (Path(settings.scratch) / "run").exists()

@@ -1,4 +1,4 @@
-"""What is proven, what is refused, and what counts as a secret."""
+"""Proofs of a configuration, refused settings, and secrets."""
 
 from __future__ import annotations
 
@@ -40,39 +40,39 @@ compress-type=zst
 """
 
 
-def given(restic: list[dict[str, str]] | None = None, **further: Any) -> Settings:
+def build_settings(restic: list[dict[str, str]] | None = None, **further: Any) -> Settings:
     return Settings.from_json({**PLAIN, **further}, [FIRST, SECOND] if restic is None else restic)
 
 
-def test_what_the_role_writes_is_right() -> None:
-    assert settings.problems(given()) == []
+def test_settings_of_the_role_are_valid() -> None:
+    assert settings.find_problems(build_settings()) == []
 
 
 @pytest.mark.parametrize(
     ("further", "expected"),
     [
-        ({"scratch": "/var/lib/postgresql/17/scratch"}, "where live data lies"),
-        ({"scratch": "/var/lib/postgresql"}, "where live data lies"),
-        ({"scratch": "/etc/vise/scratch"}, "where live data lies"),
+        ({"scratch": "/var/lib/postgresql/17/scratch"}, "which contains live data"),
+        ({"scratch": "/var/lib/postgresql"}, "which contains live data"),
+        ({"scratch": "/etc/vise/scratch"}, "which contains live data"),
         ({"scratch": "/srv"}, "three levels deep"),
         ({"scratch": "var/lib/vise/scratch"}, "absolute path"),
         ({"scratch": "/var/lib/vise/../postgresql"}, "absolute path"),
         ({"restic_parts": 0}, "1 or more"),
         ({"keep_reports": 0}, "1 or more"),
-        ({"restic": [FIRST, FIRST]}, "repository a is there twice"),
-        ({"restic_sets": [DUMP, DUMP]}, "set redis is there twice"),
-        ({"restic_sets": []}, "no sets to restore"),
+        ({"restic": [FIRST, FIRST]}, "repository a is described twice"),
+        ({"restic_sets": [DUMP, DUMP]}, "set redis is described twice"),
+        ({"restic_sets": []}, "no restic_sets to restore"),
         ({"restic": [{**FIRST, "name": 'a"b'}]}, "letters, digits"),
         ({"restic_sets": [{"name": "../x"}]}, "letters, digits"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(further: dict[str, Any], expected: str) -> None:
-    (problem,) = settings.problems(given(**further))
+def test_invalid_settings_are_refused(further: dict[str, Any], expected: str) -> None:
+    (problem,) = settings.find_problems(build_settings(**further))
     assert expected in problem
 
 
-def test_a_neighbour_of_live_data_is_no_live_data() -> None:
-    assert settings.problems(given(scratch="/var/lib/postgresql-scratch")) == []
+def test_directory_next_to_live_data_is_allowed() -> None:
+    assert settings.find_problems(build_settings(scratch="/var/lib/postgresql-scratch")) == []
 
 
 @pytest.mark.parametrize(
@@ -87,19 +87,21 @@ def test_a_neighbour_of_live_data_is_no_live_data() -> None:
         ({"pgbackrest_yearly": ["/a.conf", "/b.conf"]}, "yearly", ["yearly 1", "yearly 2"]),
     ],
 )
-def test_targets_are_all_that_is_configured(further: dict[str, Any], only: str, expected: list[str]) -> None:
-    assert [f"{proof} {name}" for proof, name in settings.targets(given(**further), CONFIG, only)] == expected
+def test_targets_are_all_configured_proofs(further: dict[str, Any], only: str, expected: list[str]) -> None:
+    assert [
+        f"{proof} {name}" for proof, name in settings.list_targets(build_settings(**further), CONFIG, only)
+    ] == expected
 
 
-def test_a_configuration_without_numbers_has_the_first_repository() -> None:
-    assert settings.pgbackrest_keys(given(), "[global]\n") == [1]
+def test_configuration_without_numbers_has_repository_1() -> None:
+    assert settings.list_repositories(build_settings(), "[global]\n") == [1]
 
 
 def test_secrets_are_found_and_hidden() -> None:
-    words = settings.secrets(given(), CONFIG)
+    words = settings.find_secrets(build_settings(), CONFIG)
     assert words == {"first-access-key", "first-secret", "third-pass", "access-1", "secret-1", "password-1"}
-    assert settings.hidden("key first-secret of password-1", words) == "key (secret) of (secret)"
+    assert settings.hide_secrets("key first-secret of password-1", words) == "key (secret) of (secret)"
 
 
-def test_a_secret_that_begins_as_another_one_is_hidden_whole() -> None:
-    assert settings.hidden("abcdef", {"abc", "abcdef"}) == "(secret)"
+def test_secret_that_starts_like_another_one_is_hidden_completely() -> None:
+    assert settings.hide_secrets("abcdef", {"abc", "abcdef"}) == "(secret)"

@@ -1,4 +1,4 @@
-"""What the tools write decides, whatever they exit with. The samples are what the tools of Debian 13 have written."""
+"""The output of the tools decides, not only their exit status. The samples are output of the tools in Debian 13."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.restore_proof import verdicts
-from ansible_collections.vise.platform.plugins.module_utils.restore_proof.settings import Failed
+from ansible_collections.vise.platform.plugins.module_utils.restore_proof.settings import ProofError
 from ansible_collections.vise.platform.plugins.module_utils.restore_proof.verdicts import Count, Marker
 
 GIB = 1 << 30
@@ -20,13 +20,13 @@ SEGMENT = 16 << 20
     [
         (10 * GIB, 13 * GIB, 20 * GIB, True),
         (10 * GIB, 12 * GIB, 20 * GIB, False),
-        # The same room on a larger disk is the host's own reserve.
+        # On a larger disk, the reserve for the host is larger.
         (10 * GIB, 13 * GIB, 100 * GIB, False),
         (0, 2 * GIB, 20 * GIB, True),
     ],
 )
-def test_a_restore_must_leave_the_host_room(need: int, free: int, total: int, enough: bool) -> None:
-    assert (verdicts.disk(need, free, total) == []) is enough
+def test_restore_must_leave_free_space(need: int, free: int, total: int, enough: bool) -> None:
+    assert (verdicts.find_disk_problems(need, free, total) == []) is enough
 
 
 # PostgreSQL
@@ -43,25 +43,27 @@ def info(backups: list[dict[str, Any]], archives: list[dict[str, Any]] | None = 
     return json.dumps([{"backup": backups, "archive": plain if archives is None else archives, "repo": repo}])
 
 
-def test_the_newest_set_of_the_repository_is_chosen() -> None:
-    found = verdicts.newest_set(info([backup("old", 10), backup("new", 20), backup("other", 30, repository=2)]), 1)
+def test_newest_set_of_the_repository_is_chosen() -> None:
+    found = verdicts.parse_newest_set(
+        info([backup("old", 10), backup("new", 20), backup("other", 30, repository=2)]), 1
+    )
     assert (found.label, found.wal_max) == ("new", "000000010000000000000003")
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("ERROR: no answer", "told nothing: ERROR: no answer"),
-        ("[]", "told nothing"),
-        (info([]), "holds no backup: no valid backups"),
+        ("ERROR: no answer", "no usable output: ERROR: no answer"),
+        ("[]", "no usable output"),
+        (info([]), "has no backup: no valid backups"),
         (info([backup("bad", 1, error=True)]), "wrong page checksums"),
         (info([backup("alone", 1)], []), "no write-ahead log"),
         (info([backup("alone", 1)], [{"database": {"id": 2, "repo-key": 1}, "max": "0" * 24}]), "no write-ahead log"),
     ],
 )
-def test_a_repository_without_a_usable_set_is_no_proof(text: str, expected: str) -> None:
-    with pytest.raises(Failed, match=expected):
-        verdicts.newest_set(text, 1)
+def test_repository_without_a_usable_set_fails(text: str, expected: str) -> None:
+    with pytest.raises(ProofError, match=expected):
+        verdicts.parse_newest_set(text, 1)
 
 
 HISTORY = "1\t0/4000000\tno recovery target specified\n"
@@ -71,13 +73,13 @@ HISTORY = "1\t0/4000000\tno recovery target specified\n"
     ("log", "history", "wal_max", "expected"),
     [
         ("", HISTORY, "000000010000000000000003", []),
-        # More came while it was restored.
+        # More WAL was archived during the restore.
         ("", HISTORY, "000000010000000000000002", []),
         ("", "1\t0/3030C60\tno recovery target specified\n", "000000010000000000000003", []),
         ("", HISTORY, "000000010000000000000004", ["is missing or damaged"]),
         ("", "", "000000010000000000000004", ["no new timeline"]),
         ("", "1\t0/4000000\tx\n\n2\t0/6000000\tx\n", "000000020000000000000005", []),
-        # Recovery that stayed on the old timeline has missed what came after the failover.
+        # Recovery stayed on the old timeline and missed the WAL after the failover.
         ("", "1\t0/9000000\tx\n", "000000020000000000000005", ["is missing or damaged"]),
         ("", "1\t2/1000000\tx\n", "000000010000000200000000", []),
         ("", "1\t2/1000000\tx\n", "000000010000000200000001", ["is missing or damaged"]),
@@ -89,23 +91,21 @@ HISTORY = "1\t0/4000000\tno recovery target specified\n"
         ),
     ],
 )
-def test_recovery_has_to_reach_the_end_of_the_archive(
-    log: str, history: str, wal_max: str, expected: list[str]
-) -> None:
-    found = verdicts.recovered(log, history, wal_max, SEGMENT)
+def test_recovery_must_reach_the_end_of_the_archive(log: str, history: str, wal_max: str, expected: list[str]) -> None:
+    found = verdicts.find_recovery_problems(log, history, wal_max, SEGMENT)
     assert len(found) == len(expected)
     assert all(text in problem for text, problem in zip(expected, found, strict=True))
 
 
-def test_a_number_of_the_control_file_is_read() -> None:
-    assert verdicts.control("max_prepared_xacts setting:           7\n", "max_prepared_xacts setting") == 7
-    with pytest.raises(Failed, match="does not tell"):
-        verdicts.control("", "max_prepared_xacts setting")
+def test_number_of_the_control_file_is_parsed() -> None:
+    assert verdicts.parse_control_number("max_prepared_xacts setting:           7\n", "max_prepared_xacts setting") == 7
+    with pytest.raises(ProofError, match="does not report"):
+        verdicts.parse_control_number("", "max_prepared_xacts setting")
 
 
-def test_why_a_cluster_does_not_come_up_is_told() -> None:
+def test_errors_of_a_server_that_does_not_start_are_extracted() -> None:
     log = "LOG: on\nx FATAL:  the database system is starting up\nx FATAL:  could not locate checkpoint\nx LOG: off\n"
-    assert verdicts.last_words(log) == "x FATAL:  could not locate checkpoint"
+    assert verdicts.extract_errors(log) == "x FATAL:  could not locate checkpoint"
 
 
 def row(number: int, previous: str) -> Marker:
@@ -114,7 +114,7 @@ def row(number: int, previous: str) -> Marker:
         number * 60_000_000,
         f"p{number}",
         previous,
-        verdicts.seal(previous, number, number * 60_000_000, f"p{number}"),
+        verdicts.hash_marker(previous, number, number * 60_000_000, f"p{number}"),
     )
 
 
@@ -130,7 +130,7 @@ def changed(found: list[Marker], index: int, **values: Any) -> list[Marker]:
 
 
 GOOD = rows(8, 5)
-RESEALED = {"payload": "x", "sha256": verdicts.seal(GOOD[2].previous, 10, GOOD[2].written_us, "x")}
+RESEALED = {"payload": "x", "sha256": verdicts.hash_marker(GOOD[2].previous, 10, GOOD[2].written_us, "x")}
 ALL_CHANGED = [dataclasses.replace(one, payload="x") for one in rows(1, 9)]
 
 
@@ -144,13 +144,13 @@ ALL_CHANGED = [dataclasses.replace(one, payload="x") for one in rows(1, 9)]
         (changed(GOOD, 0, payload="other"), ["marker 8 was changed"]),
         (changed(GOOD, 4, written_us=1), ["marker 12 was changed"]),
         (GOOD[:2] + GOOD[3:], ["broken between 9 and 11"]),
-        # Somebody who makes the hash anew breaks the chain.
+        # A changed row with a recomputed hash breaks the chain.
         (changed(GOOD, 2, **RESEALED), ["broken between 10 and 11"]),
         (ALL_CHANGED, ["1 was", "2 was", "3 was", "4 was", "5 was", "4 more"]),
     ],
 )
-def test_the_chain_tells_what_was_changed(found: list[Marker], expected: list[str]) -> None:
-    problems = verdicts.chain(found)
+def test_changed_or_missing_markers_are_found(found: list[Marker], expected: list[str]) -> None:
+    problems = verdicts.find_marker_problems(found)
     assert len(problems) == len(expected)
     assert all(text in problem for text, problem in zip(expected, problems, strict=True))
 
@@ -160,23 +160,25 @@ def test_the_chain_tells_what_was_changed(found: list[Marker], expected: list[st
     [
         (GOOD, 12 * 60 + 30, 30.0, ""),
         (GOOD, 12 * 60 + 3600, 3600.0, ""),
-        (GOOD, 12 * 60 + 86400, 86400.0, "RPO: the newest marker is 86400 s old, allowed are 3600 s"),
+        (GOOD, 12 * 60 + 86400, 86400.0, "RPO: the newest marker is 86400 s old, the limit is 3600 s"),
         # A clock that was set back.
         (GOOD, 0, 0.0, ""),
         ([], 0, None, "RPO cannot be measured"),
     ],
 )
-def test_the_age_of_the_newest_marker_is_the_rpo(
+def test_rpo_is_the_age_of_the_newest_marker(
     found: list[Marker], moment: float, age: float | None, expected: str
 ) -> None:
-    measured, problems = verdicts.rpo(found, moment, 3600)
+    measured, problems = verdicts.measure_rpo(found, moment, 3600)
     assert measured == age
     assert bool(problems) == bool(expected)
     assert expected in "".join(problems)
 
 
-def test_markers_are_read_as_psql_writes_them() -> None:
-    assert verdicts.markers([["1", "1795556221000001", "p", "", "h"]]) == [Marker(1, 1795556221000001, "p", "", "h")]
+def test_markers_are_parsed_from_psqls_rows() -> None:
+    assert verdicts.parse_markers([["1", "1795556221000001", "p", "", "h"]]) == [
+        Marker(1, 1795556221000001, "p", "", "h")
+    ]
 
 
 PROGRESS = "  0/545 relations (0%),    0/1640 pages (0%)\n545/545 relations (100%), 1640/1640 pages (100%)\n"
@@ -190,23 +192,23 @@ PROGRESS = "  0/545 relations (0%),    0/1640 pages (0%)\n545/545 relations (100
         (0, "heap table app.public.t, block 0\n", PROGRESS, 545, "block 0"),
         (0, "", PROGRESS + "pg_amcheck: warning: skipping database\n", 545, "skipping database"),
         (0, "", PROGRESS + "WARNING:  database app has a collation version mismatch\nHINT:  rebuild\n", 545, ""),
-        (0, "", "  0/545 relations (0%),    0/1640 pages (0%)\n", 0, "has not read everything"),
-        (0, "", "", 0, "has not read everything"),
+        (0, "", "  0/545 relations (0%),    0/1640 pages (0%)\n", 0, "not all relations were read"),
+        (0, "", "", 0, "not all relations were read"),
         (1, "", "", 0, "exit 1"),
     ],
 )
-def test_amcheck_must_have_read_everything_in_silence(
+def test_amcheck_must_read_everything_without_errors(
     status: int, out: str, err: str, count: int, expected: str
 ) -> None:
-    found, problems = verdicts.amcheck(status, out, err)
+    found, problems = verdicts.parse_amcheck(status, out, err)
     assert found == count
     assert bool(problems) == bool(expected)
     assert expected in "".join(problems)
 
 
-def test_errors_of_a_client_are_told_from_warnings_to_everybody() -> None:
-    said = "WARNING:  collation version mismatch\nDETAIL:  x\npsql:<stdin>:3: ERROR:  invalid page in block 7\n"
-    assert verdicts.errors(said) == ["psql:<stdin>:3: ERROR:  invalid page in block 7"]
+def test_errors_of_a_client_exclude_warnings_of_the_server() -> None:
+    text = "WARNING:  collation version mismatch\nDETAIL:  x\npsql:<stdin>:3: ERROR:  invalid page in block 7\n"
+    assert verdicts.parse_client_errors(text) == ["psql:<stdin>:3: ERROR:  invalid page in block 7"]
 
 
 CHECKED = "Checksum operation completed\nFiles scanned:   950\nBlocks scanned:  2858\nBad checksums:  {}\n"
@@ -222,8 +224,8 @@ CHECKED = "Checksum operation completed\nFiles scanned:   950\nBlocks scanned:  
         (0, "Blocks scanned:  0\nBad checksums:  0\n", "", 0, "pg_checksums"),
     ],
 )
-def test_checksums_must_have_been_read_and_right(status: int, out: str, err: str, blocks: int, expected: str) -> None:
-    found, problems = verdicts.checksums(status, out, err)
+def test_checksums_must_be_read_and_correct(status: int, out: str, err: str, blocks: int, expected: str) -> None:
+    found, problems = verdicts.parse_checksums(status, out, err)
     assert found == blocks
     assert bool(problems) == bool(expected)
     assert expected in "".join(problems)
@@ -245,26 +247,26 @@ ERROR = {"message_type": "error", "error": {"message": "ciphertext verification 
     ("status", "out", "err", "found", "expected"),
     [
         (0, lines(SUMMARY), "", Count(4, 9), []),
-        (1, lines(FEWER), lines(ERROR), Count(3, 8), ["/d/b: ciphertext", "6 of 7", "restored were 3"]),
+        (1, lines(FEWER), lines(ERROR), Count(3, 8), ["/d/b: ciphertext", "6 of 7", "but 3 with 8 were restored"]),
         (0, lines(SUMMARY), lines(ERROR), Count(4, 9), ["/d/b: ciphertext"]),
         (0, lines(SUMMARY), "", Count(4, 8), ["lists 4 files with 9 bytes"]),
-        # What restic says when nothing fits: success.
+        # restic reports success when no file matches.
         (0, lines({"message_type": "summary"}), "", Count(), ["0 of ?", "lists 4 files"]),
         (0, "", "", Count(4, 9), ["0 of ?"]),
         (1, lines(SUMMARY), "", Count(4, 9), ["exit 1"]),
     ],
 )
-def test_restored_files_are_held_against_the_list(
+def test_restored_files_are_compared_with_the_list(
     status: int, out: str, err: str, found: Count, expected: list[str]
 ) -> None:
-    problems = verdicts.restored(status, out, err, Count(4, 9), found)
+    problems = verdicts.find_restore_problems(status, out, err, Count(4, 9), found)
     assert len(problems) == len(expected)
     assert all(text in problem for text, problem in zip(expected, problems, strict=True))
 
 
-def test_a_snapshot_without_files_proves_nothing() -> None:
+def test_snapshot_without_files_is_a_problem() -> None:
     summary = lines({"message_type": "summary", "total_files": 1, "files_restored": 1})
-    assert verdicts.restored(0, summary, "", Count(), Count()) == ["the snapshot holds no file"]
+    assert verdicts.find_restore_problems(0, summary, "", Count(), Count()) == ["the snapshot contains no file"]
 
 
 def test_files_of_a_snapshot_are_counted() -> None:
@@ -276,19 +278,19 @@ def test_files_of_a_snapshot_are_counted() -> None:
         {**node, "type": "file"},
         {**node, "type": "symlink"},
     )
-    assert verdicts.listed(0, out, "") == Count(2, 6)
-    with pytest.raises(Failed, match="wrong password"):
-        verdicts.listed(1, "", lines({"message_type": "exit_error", "message": "Fatal: wrong password"}))
+    assert verdicts.parse_listing(0, out, "") == Count(2, 6)
+    with pytest.raises(ProofError, match="wrong password"):
+        verdicts.parse_listing(1, "", lines({"message_type": "exit_error", "message": "Fatal: wrong password"}))
 
 
-def test_the_newest_snapshot_of_several_paths_is_chosen() -> None:
+def test_newest_snapshot_of_several_paths_is_chosen() -> None:
     out = json.dumps(
         [
             {"id": "old", "time": "2026-01-01T00:00:00.123456789Z"},
             {"id": "new", "time": "2026-01-02T00:00:00+02:00"},
         ]
     )
-    assert verdicts.newest_snapshot(0, out, "") == ("new", 1767304800.0)
+    assert verdicts.parse_newest_snapshot(0, out, "") == ("new", 1767304800.0)
 
 
 @pytest.mark.parametrize(
@@ -300,9 +302,9 @@ def test_the_newest_snapshot_of_several_paths_is_chosen() -> None:
         (1, "", "plain words", "cannot be read: plain words"),
     ],
 )
-def test_no_snapshot_is_told_from_no_answer(status: int, out: str, err: str, expected: str) -> None:
-    with pytest.raises(Failed, match=expected):
-        verdicts.newest_snapshot(status, out, err)
+def test_missing_snapshot_and_unreadable_list_are_distinguished(status: int, out: str, err: str, expected: str) -> None:
+    with pytest.raises(ProofError, match=expected):
+        verdicts.parse_newest_snapshot(status, out, err)
 
 
 @pytest.mark.parametrize(
@@ -314,8 +316,8 @@ def test_no_snapshot_is_told_from_no_answer(status: int, out: str, err: str, exp
         ("1970-01-01T00:01:00-00:00", 60.0),
     ],
 )
-def test_times_of_restic_are_read(text: str, expected: float) -> None:
-    assert verdicts.seconds(text) == expected
+def test_times_of_restic_are_parsed(text: str, expected: float) -> None:
+    assert verdicts.parse_time(text) == expected
 
 
 DAMAGED = {"message_type": "error", "message": "pack 7e44 contains 2 errors"}
@@ -330,19 +332,19 @@ CLEAN = {"message_type": "summary", "num_errors": 0, "broken_packs": None}
         (0, lines({**CLEAN, "num_errors": 1}), "", "found 1 errors"),
         (0, lines({**CLEAN, "broken_packs": ["7e44"]}), "", "found 0 errors"),
         (1, "", lines({"message_type": "exit_error", "message": "Fatal: unable to open"}), "unable to open"),
-        (0, "", "", "told nothing"),
+        (0, "", "", "printed no summary"),
     ],
 )
-def test_packs_that_were_read_must_be_whole(status: int, out: str, err: str, expected: str) -> None:
-    problems = verdicts.read_back(status, out, err)
+def test_packs_must_be_intact(status: int, out: str, err: str, expected: str) -> None:
+    problems = verdicts.find_pack_problems(status, out, err)
     assert bool(problems) == bool(expected)
     assert expected in "".join(problems)
 
 
-def test_every_part_is_read_once_in_as_many_weeks() -> None:
+def test_each_part_is_read_once_in_as_many_weeks() -> None:
     start = 1795556221.0
-    assert sorted(verdicts.part(start + week * 7 * 86400, 4) for week in range(4)) == [1, 2, 3, 4]
-    assert verdicts.part(start, 1) == 1
+    assert sorted(verdicts.select_part(start + week * 7 * 86400, 4) for week in range(4)) == [1, 2, 3, 4]
+    assert verdicts.select_part(start, 1) == 1
 
 
 # Redis
@@ -361,8 +363,8 @@ CUT = "--- RDB ERROR DETECTED ---\n[offset 54] Unexpected EOF reading RDB file\n
         (0, "", 0, "redis-check-rdb"),
     ],
 )
-def test_a_dump_must_look_right_to_its_checker(status: int, out: str, keys: int, expected: str) -> None:
-    found, problems = verdicts.dump_keys(status, out)
+def test_dump_must_pass_its_checker(status: int, out: str, keys: int, expected: str) -> None:
+    found, problems = verdicts.parse_dump_check(status, out)
     assert found == keys
     assert bool(problems) == bool(expected)
     assert expected in "".join(problems)
@@ -376,16 +378,18 @@ def test_a_dump_must_look_right_to_its_checker(status: int, out: str, keys: int,
         (0, 0, 0, []),
         (4, 3, 4, ["loads 3 keys of 4"]),
         (4, 4, 5, ["5 were counted"]),
-        (0, 0, None, ["holds no key"]),
+        (0, 0, None, ["contains no key"]),
     ],
 )
-def test_keys_are_counted_in_three_ways(in_dump: int, loaded: int, recorded: int | None, expected: list[str]) -> None:
-    problems = verdicts.keys(in_dump, loaded, recorded)
+def test_three_counts_of_keys_are_compared(
+    in_dump: int, loaded: int, recorded: int | None, expected: list[str]
+) -> None:
+    problems = verdicts.find_key_problems(in_dump, loaded, recorded)
     assert len(problems) == len(expected)
     assert all(text in problem for text, problem in zip(expected, problems, strict=True))
 
 
-def test_a_record_of_keys_is_its_first_number() -> None:
-    assert verdicts.first_number("300 keys\n") == 300
-    with pytest.raises(Failed, match="holds no number"):
-        verdicts.first_number("none\n")
+def test_key_count_is_the_first_number_of_the_record() -> None:
+    assert verdicts.parse_key_count("300 keys\n") == 300
+    with pytest.raises(ProofError, match="contains no number"):
+        verdicts.parse_key_count("none\n")
