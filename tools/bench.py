@@ -16,10 +16,11 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +33,7 @@ PARAMIKO_SETTINGS = {"ssh_kex_algorithms": ["mlkem768x25519-sha256", "curve25519
 PYINFRA = ROOT / ".cache/venv-bench/bin/pyinfra"
 SITE = ROOT / "playbooks/site.yml"
 RUNS = 3
+PAGE = os.sysconf("SC_PAGE_SIZE")
 Executions = list[dict[str, Any]]
 
 
@@ -52,14 +54,45 @@ TOPOLOGIES = {
 }
 
 
+# The largest memory that each command and the processes below it used together, in MiB, in the order of runs.
+peaks: list[float] = []
+
+
+def memory_below(process: int) -> float:
+    """Return the resident memory of a process and of all below it, in MiB; shared pages count once per process."""
+    parents, resident = {}, {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = path.read_text().rpartition(") ")[2].split()
+            parents[int(path.parent.name)] = int(fields[1])
+            resident[int(path.parent.name)] = int(fields[21]) * PAGE
+    below = {process}
+    while more := {one for one, parent in parents.items() if parent in below} - below:
+        below |= more
+    return sum(resident.get(one, 0) for one in below) / 2**20
+
+
+def watch(child: subprocess.Popen[str]) -> float:
+    """Return the largest memory of a command until it ends, looked at five times a second."""
+    peak = 0.0
+    while child.poll() is None:
+        peak = max(peak, memory_below(child.pid))
+        time.sleep(0.2)
+    return peak
+
+
 def run_command(command: list[str], **environment: str) -> str:
     """Run a command and return its output; exits with the end of the output when the command fails."""
-    completed = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
-    )
-    if completed.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{completed.stdout[-4000:]}{completed.stderr[-2000:]}")
-    return completed.stdout + completed.stderr
+    with tempfile.TemporaryFile("w+") as log:
+        child = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, **environment}, stdout=log, stderr=subprocess.STDOUT, text=True
+        )
+        peaks.append(watch(child))
+        log.seek(0)
+        output = log.read()
+    if child.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{output[-6000:]}")
+    return output
 
 
 def run_playbook(topology: Topology, playbook: Path, extra: dict[str, Any]) -> tuple[str, Executions]:
@@ -114,8 +147,10 @@ def prepare_versions(topology: Topology, site: Executions) -> dict[str, Callable
     return runs
 
 
-def format_report(site: Executions, items: Counter[str], seconds: dict[str, list[float]]) -> str:
-    """Return the counts per host, and the median times with their ratios."""
+def format_report(
+    site: Executions, items: Counter[str], seconds: dict[str, list[float]], memory: dict[str, float]
+) -> str:
+    """Return the counts per host, the median times with their ratios, and the peak memory of the controller."""
     medians = {version: statistics.median(taken) for version, taken in seconds.items()}
     lines = [
         f"  {host}: {describe_executions(site, host)}, {items[host]} items"
@@ -124,7 +159,7 @@ def format_report(site: Executions, items: Counter[str], seconds: dict[str, list
     for version, median in medians.items():
         ratio = f", ratio {medians['site.yml'] / median:.2f}" if version != "site.yml" else ""
         spread = f"{min(seconds[version]):.1f} to {max(seconds[version]):.1f}"
-        lines.append(f"  {version} {median:.1f} s ({spread}){ratio}")
+        lines.append(f"  {version} {median:.1f} s ({spread}){ratio}, controller at most {memory[version]:.0f} MiB")
     return "\n".join(lines)
 
 
@@ -165,14 +200,16 @@ def measure_topology(topology: Topology) -> str:
         for run in runs.values():
             run()
         seconds: dict[str, list[float]] = {version: [] for version in runs}
+        memory = dict.fromkeys(runs, 0.0)
         for _ in range(RUNS):
             for version, run in runs.items():
                 seconds[version].append(measure(version, run))
+                memory[version] = max(memory[version], peaks[-1])
         run_playbook(topology, SITE, {})
     items = Counter(
         {host: len(list_plain_tasks(host, site, CACHE / "files")) for host in {one["host"] for one in site}}
     )
-    return format_report(site, items, seconds)
+    return format_report(site, items, seconds, memory)
 
 
 def main(arguments: list[str]) -> int:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from collections import Counter
 from typing import Any
 
@@ -41,8 +44,25 @@ def test_report_shows_counts_and_ratios_of_medians() -> None:
     seconds = {"site.yml": [5.0, 6.0, 90.0], "plain tasks": [60.0, 61.0, 58.0], "pyinfra": [12.0, 11.0, 13.0]}
     component: dict[str, Any] = {"host": "a", "component": {"name": "base"}, "seconds": 0.5}
     site = [component, {"host": "a", "component": None, "seconds": 1.25}]
-    text = bench.format_report(site, Counter({"a": 20}), seconds)
+    text = bench.format_report(site, Counter({"a": 20}), seconds, dict.fromkeys(seconds, 123.4))
     assert "  a: 2 executions, 1 without a counterpart took 1.2 s, 20 items" in text
-    assert "  site.yml 6.0 s (5.0 to 90.0)\n" in text
-    assert "  plain tasks 60.0 s (58.0 to 61.0), ratio 0.10" in text
-    assert "  pyinfra 12.0 s (11.0 to 13.0), ratio 0.50" in text
+    assert "  site.yml 6.0 s (5.0 to 90.0), controller at most 123 MiB\n" in text
+    assert "  plain tasks 60.0 s (58.0 to 61.0), ratio 0.10, controller" in text
+    assert "  pyinfra 12.0 s (11.0 to 13.0), ratio 0.50, controller" in text
+
+
+def test_peak_memory_counts_the_processes_below_a_command() -> None:
+    program = (
+        "import subprocess, sys; subprocess.run([sys.executable, '-c', 'x = bytes(range(256)) * 400_000; input()'])"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, text=True) as child:
+        end = time.monotonic() + 20
+        while (memory := bench.memory_below(child.pid)) < 100 and time.monotonic() < end:
+            time.sleep(0.05)
+        child.communicate("\n")
+    assert memory > 100
+
+
+def test_command_that_fails_ends_the_benchmark_with_its_output() -> None:
+    with pytest.raises(SystemExit, match="the reason"):
+        bench.run_command(["sh", "-c", "echo the reason >&2; exit 3"])
