@@ -170,6 +170,28 @@ def test_options_that_contradict_each_other_are_refused(runbook: str, values: di
 
 
 @pytest.mark.parametrize(
+    ("values", "target"),
+    [
+        ({}, ("latest", "")),
+        ({"restore_target_time": "2026-03-01T12:30:00+00:00"}, ("time", "2026-03-01T12:30:00+00:00")),
+        ({"restore_target_lsn": "0/3000028"}, ("lsn", "0/3000028")),
+        ({"restore_target_name": "chapter one"}, ("name", "chapter one")),
+        ({"restore_target_immediate": "true"}, ("immediate", "")),
+        ({"restore_target_immediate": "false"}, ("latest", "")),
+    ],
+)
+def test_target_of_a_restore_follows_from_its_option(values: dict[str, str], target: tuple[str, str]) -> None:
+    validated, found = check(arguments("restore_database"), values, values, VARIABLES)
+    assert found == []
+    plays = yaml.safe_load((collection.ROOT / "playbooks/restore_database.yml").read_text())
+    task = plays[1]["tasks"][0]
+    variables = {**trusted(task["vars"]), "runbook": {"options": validated}}
+    given = trusted({key: task["vise.platform.database_restore"][key] for key in ("target", "value")})
+    evaluated = Templar(loader=DataLoader(), variables=variables).template(given)
+    assert (evaluated["target"], evaluated["value"]) == target
+
+
+@pytest.mark.parametrize(
     ("runbook", "arguments"),
     [
         *((runbook, []) for runbook in sorted(REQUIRED)),
