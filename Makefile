@@ -12,12 +12,15 @@ LINK := .cache/collections/ansible_collections/vise/platform
 UV := .cache/uv/bin/uv
 SITE := docs/.vitepress/dist/index.html
 INVENTORY := inventories/development
-# What `make test` runs; each is a target of its own. First what is cheap, beside what has the sandbox's world to itself
-# (it makes services fail for everybody), then what only meets hosts of its own.
-GATES := lint unit gates artifact sanity beside world-tests core-2.19 then molecule beside e2e
+# The gates of `make test`, in two lanes at a time; each is a target of its own. world-tests make services fail for
+# everybody, so that whatever else uses the sandbox comes after them.
+GATES := lint unit gates artifact sanity e2e@world-tests beside world-tests core-2.19 molecule
 WORLD_TESTS := tests/e2e/test_dns.py $(wildcard tests/e2e/test_world*.py)
 # The scenario that core-2.19 converges as well.
 SCENARIO_2_19 := base
+# The unit tests of code that uses ansible-core; the rest of module_utils is plain Python.
+UNIT_2_19 := $(addprefix tests/unit/plugins/,action filter modules module_utils/mailcow)
+DEEP_TARGETS = $(shell sed -n '/^deep:/,$$ s/^  \([a-z0-9-]*\): .*/\1/p' molecule/tiers.yml)
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # What Python leaves beside sources would end in the artifact; without it, every start compiles everything anew.
@@ -106,8 +109,11 @@ secrets: $(if $(filter inventories/development,$(INVENTORY)),world,setup) ## Mak
 docs: $(SITE) ## Build the manual (docs/.vitepress/dist)
 
 .PHONY: docs-tables
-docs-tables: setup ## Renew the tables of variables in the roles' READMEs
+docs-tables: setup ## Update the generated parts of README.md, docs and the role READMEs and the editors' schema
 	python -m tools.readme_tables
+	python -m tools.capabilities
+	python -m tools.world_services
+	python -m tools.description_schema
 
 docs/node_modules/.package-lock.json: docs/package.json docs/package-lock.json
 	scripts/node.sh
@@ -116,16 +122,28 @@ docs/node_modules/.package-lock.json: docs/package.json docs/package-lock.json
 
 # But for the link to secrets that nobody has made yet, which leads nowhere.
 $(SITE): $(VENV)/ready docs/node_modules/.package-lock.json $(filter-out %/group_vars,$(shell git ls-files -- docs 'roles/*/README.md' \
-    'roles/*/meta/*' group_vars inventories plugins tools/docs_pages.py 2>/dev/null)) | $(LINK)
-	python tools/docs_pages.py
+    'roles/*/meta/*' group_vars inventories plugins roles/description roles/preflight/files tools/docs_pages.py tools/description_page.py 2>/dev/null)) | $(LINK)
+	python -m tools.docs_pages
 	cd docs && npm run docs:build
 	touch $@
 
 ##### Tests
 
 .PHONY: test
-test: setup ## Run every gate, then say how each went
+test: setup ## Run the contract: every gate, a scenario per role, the platform from outside
 	python -m tools.run_gates $(GATES)
+
+.PHONY: test-deep
+test-deep: world docs ## Run the long fault scenarios and campaigns; each is a target deep-<name> of its own
+	python -m tools.run_deep
+
+.PHONY: $(addprefix deep-,$(DEEP_TARGETS))
+$(addprefix deep-,$(DEEP_TARGETS)): deep-%: world docs
+	python -m tools.run_deep $*
+
+.PHONY: test-touched
+test-touched: world docs ## Run the tests that the changes since BASE reach, deep ones included (BASE=main)
+	python -m tools.touched $(or $(BASE),$(error BASE is missing: make test-touched BASE=main))
 
 .PHONY: lint
 lint: ruff mypy yamllint ansible-lint changelog workflows ## Check style and types; each check is a target of its name
@@ -139,6 +157,7 @@ ruff: setup
 mypy: setup
 	mypy --package ansible_collections.vise.platform.plugins
 	mypy tools tests sandbox
+	mypy molecule/conftest.py $(wildcard molecule/*/tests)
 
 yamllint: setup
 	yamllint --strict .
@@ -172,12 +191,12 @@ artifact: setup ## Build the collection, install it and run its playbooks by nam
 
 .PHONY: core-2.19
 core-2.19: $(VENV_2_19)/ready setup world ## Test with the oldest supported ansible-core
-	$(VENV_2_19)/bin/python -m pytest tests/unit/plugins tests/gates
+	$(VENV_2_19)/bin/python -m pytest $(UNIT_2_19) tests/gates
 	PATH=$(CURDIR)/$(VENV_2_19)/bin:$$PATH ansible-playbook -i $(INVENTORY) --syntax-check playbooks/*.yml
 	PATH=$(CURDIR)/$(VENV_2_19)/bin:$$PATH python -m tools.run_scenarios $(SCENARIO_2_19)
 
 .PHONY: molecule
-molecule: world ## Run every role's scenario, two at a time
+molecule: world ## Run the scenarios of the contract, two at a time
 	python -m tools.run_scenarios
 
 .PHONY: test-role
@@ -190,7 +209,7 @@ world-tests: world ## Test the sandbox's world, and what needs no host but world
 
 .PHONY: e2e
 e2e: world docs ## Test a converged platform from outside
-	pytest --verbose $(filter-out $(WORLD_TESTS),$(wildcard tests/e2e/test_*.py))
+	pytest --verbose -m "not deep" $(filter-out $(WORLD_TESTS),$(wildcard tests/e2e/test_*.py))
 
 .PHONY: campaign
 campaign: world ## Inject one kind of fault very often, and count (ARGS='kills --times 20', corruption, pitr, reboots, runs, drills)

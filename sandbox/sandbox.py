@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""The sandbox's one command; needs nothing but Python 3.11 and what it installs itself."""
+"""Manage the sandbox: Docker, the images, the network, and world, which simulates the internet outside the platform.
+
+Needs only Python 3.11; it installs everything else.
+"""
 
 from __future__ import annotations
 
@@ -9,89 +12,90 @@ import sys
 from collections.abc import Callable
 
 from lab import down, engine, image, mailcow, names, network, world
-from lab.shell import Failed
+from lab.shell import SandboxError
 
 
-def images() -> None:
-    """World's and the hosts', and the one that hosts get from world's registry."""
-    image.up()
-    mailcow.build()
+def build_images() -> None:
+    """Build the images of hosts, of world, and of the mailcow that world's registry serves."""
+    image.build_all()
+    mailcow.build_image()
 
 
-def outside() -> None:
-    """World, and what its forge has for the platform."""
-    world.up()
+def start_world() -> None:
+    """Start world and publish mailcow in its forge and registry."""
+    world.start()
     mailcow.publish()
 
 
-PLAIN = {
-    "docker": (engine.up, "install and start Docker where it is missing"),
-    "image": (images, "build the images whose inputs changed"),
-    "network": (network.up, "make the sandbox's network"),
-    "world": (outside, "start world and prove that its services answer"),
-    "status": (world.status, "show what runs"),
-    "down": (down.everything, "remove everything that the sandbox made"),
+COMMANDS = {
+    "docker": (engine.ensure_running, "install and start Docker if it is missing or stopped"),
+    "image": (build_images, "build the images whose inputs have changed"),
+    "network": (network.create, "create the network of the sandbox"),
+    "world": (start_world, "start world and wait until its services are ready"),
+    "status": (world.print_status, "show the containers and the state of world's services"),
+    "down": (down.remove_all, "remove the containers, volumes, network, images and secrets of the sandbox"),
 }
 
 
-def alone(build: Callable[[], None]) -> None:
-    """Make or remove something; whoever asks for it at the same time waits, and then finds it done."""
+def run_locked(action: Callable[[], None]) -> None:
+    """Run an action that creates or removes parts of the sandbox; concurrent calls wait for each other."""
     names.CACHE.mkdir(parents=True, exist_ok=True)
     with (names.CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        build()
+        action()
 
 
-def parse() -> argparse.Namespace:
-    """The command line."""
+def parse_arguments() -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="sandbox.py", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, (_act, text) in PLAIN.items():
+    for name, (_action, text) in COMMANDS.items():
         commands.add_parser(name, help=text)
-    dns = commands.add_parser("dns", help="make a name of the zone have just these values; none removes it")
-    dns.add_argument("name", help="below vln.test, or @")
-    dns.add_argument("type")
-    dns.add_argument("values", nargs="*")
-    point = commands.add_parser("point", help="point names of the zone at a host")
-    point.add_argument("address4")
-    point.add_argument("address6")
-    point.add_argument("names", nargs="+")
-    ptr = commands.add_parser("ptr", help="set what an address is called; no name takes it away")
-    ptr.add_argument("address")
-    ptr.add_argument("name", nargs="?", default="")
-    for verb, does in (("stop", "refuse connections"), ("start", "answer again"), ("fault", "fail in one way")):
-        commands.add_parser(verb, help=f"make a service of world {does}").add_argument("service")
-    commands.choices["fault"].add_argument("mode", help="outage, what the service's file lists, or none")
-    commands.choices["fault"].add_argument("clients", nargs="*", help="addresses that see it; everybody when left out")
+    dns = commands.add_parser("dns", help="set all values of a DNS name; without values, remove it")
+    dns.add_argument("name", help="a name in vln.test without the zone, or @ for the zone itself")
+    dns.add_argument("type", help="record type, for example A or TXT")
+    dns.add_argument("values", nargs="*", help="the values of the record set")
+    point = commands.add_parser("point", help="set the A and AAAA records of names to the addresses of a host")
+    point.add_argument("address4", help="IPv4 address")
+    point.add_argument("address6", help="IPv6 address")
+    point.add_argument("names", nargs="+", help="names in vln.test without the zone")
+    ptr = commands.add_parser("ptr", help="set the PTR record of an address; without a name, remove it")
+    ptr.add_argument("address", help="IPv4 or IPv6 address")
+    ptr.add_argument("name", nargs="?", default="", help="fully qualified name")
+    for verb, effect in (("stop", "refuse connections"), ("start", "work again"), ("fault", "fail in one way")):
+        subcommand = commands.add_parser(verb, help=f"make a service of world {effect}")
+        subcommand.add_argument("service", help="name of the service, see `status`")
+    commands.choices["fault"].add_argument("mode", help="outage, a fault that the service's file lists, or none")
+    commands.choices["fault"].add_argument("clients", nargs="*", help="affected client addresses; default: all clients")
     return parser.parse_args()
 
 
-def act(arguments: argparse.Namespace) -> None:
-    """Do what one subcommand says."""
+def dispatch(arguments: argparse.Namespace) -> None:
+    """Run the action of a subcommand."""
     match arguments.command:
         case "dns":
-            world.dns_set(arguments.name, arguments.type, arguments.values)
+            world.set_dns(arguments.name, arguments.type, arguments.values)
         case "point":
-            world.point(arguments.address4, arguments.address6, arguments.names)
+            world.point_names(arguments.address4, arguments.address6, arguments.names)
         case "ptr":
-            world.reverse(arguments.address, arguments.name)
+            world.set_ptr(arguments.address, arguments.name)
         case "start":
-            world.fault(arguments.service, "none", [])
+            world.set_fault(arguments.service, "none", [])
         case "stop":
-            world.fault(arguments.service, "outage", [])
+            world.set_fault(arguments.service, "outage", [])
         case "fault":
-            world.fault(arguments.service, arguments.mode, arguments.clients)
+            world.set_fault(arguments.service, arguments.mode, arguments.clients)
         case "status":
-            world.status()
-        case plain:
-            alone(PLAIN[plain][0])
+            world.print_status()
+        case command:
+            run_locked(COMMANDS[command][0])
 
 
 def main() -> int:
-    """Run one subcommand."""
+    """Run one subcommand; return the exit code."""
     try:
-        act(parse())
-    except Failed as problem:
+        dispatch(parse_arguments())
+    except SandboxError as problem:
         print(f"sandbox: {problem}", file=sys.stderr)
         return 1
     return 0

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Make the Python environment DIR hold exactly what LOCK lists, with the first of the given Python versions that runs.
+# Install exactly the packages of LOCK into the Python environment DIR, with the first usable of the given versions.
 # Usage: environment.sh DIR LOCK VERSION...       (example: environment.sh .venv requirements/controller.txt 3.13 3.12)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-say() { printf 'environment: %s\n' "$*" >&2; }
+log() { printf 'environment: %s\n' "$*" >&2; }
 
-# A python3.13 on PATH can be a shim that fails, and newer versions lie beside PATH: only running one tells.
+# Run each candidate to test it: a python3.13 on PATH can be a shim that fails, and pyenv's versions are not on PATH.
 find_python() {
   local version candidate
   for version in "$@"; do
@@ -17,7 +17,7 @@ find_python() {
       fi
     done
   done
-  say "no Python found; one of $* is needed (apt-get install python3)"
+  log "no usable Python found: one of the versions $* is needed (for example apt-get install python3)"
   return 1
 }
 
@@ -25,17 +25,17 @@ as_root() {
   if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# Debian's and Ubuntu's Python come without ensurepip until python3-venv is there.
+# On Debian and Ubuntu, ensurepip is in the package python3-venv.
 ensure_venv_module() {
   "$1" -c 'import ensurepip, venv' 2>/dev/null && return
-  say "installing the package python3-venv, which $1 lacks"
+  log "installing the package python3-venv, because $1 has no ensurepip or venv"
   as_root apt-get update -qq
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y python3-venv >&2
 }
 
 ensure_uv() {
   .cache/uv/bin/uv --version >/dev/null 2>&1 && [ .cache/uv/ready -nt requirements/uv.txt ] && return
-  say "installing uv into .cache/uv"
+  log "installing uv into .cache/uv"
   ensure_venv_module "$1"
   "$1" -m venv --clear .cache/uv
   .cache/uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
@@ -51,10 +51,10 @@ main() {
   python=$(find_python "$@")
   ensure_uv "$python"
   if ! "$dir/bin/python" -c '' 2>/dev/null; then
-    say "creating $dir with $python"
+    log "creating $dir with $python"
     .cache/uv/bin/uv venv --quiet --clear --python "$python" "$dir"
   fi
-  say "installing $lock into $dir"
+  log "installing $lock into $dir"
   VIRTUAL_ENV=$PWD/$dir .cache/uv/bin/uv pip sync --quiet --require-hashes "$lock"
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install Node.js and npm from the system's packages where they are missing; the manual is built with them.
+# Install the system packages of Node.js and npm if they are missing; the build of the manual needs them.
 set -euo pipefail
 
 command -v node >/dev/null && command -v npm >/dev/null && exit 0

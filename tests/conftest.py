@@ -1,4 +1,4 @@
-"""Make the checkout importable as ansible_collections.vise.platform, the way Ansible itself imports it."""
+"""Make the checkout importable as ansible_collections.vise.platform, in the same way as Ansible."""
 
 from __future__ import annotations
 

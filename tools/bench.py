@@ -1,11 +1,11 @@
-"""Measure runs of site.yml that change nothing, beside the same end state as builtin tasks and as a pyinfra deploy.
+"""Compare runs of site.yml without change with the same end state as builtin tasks and as a pyinfra deploy.
 
-Usage: python -m tools.bench [one] [seven]      makes the hosts that are missing; figures are ratios of one machine
+Usage: python -m tools.bench [one] [seven]      creates missing hosts; only the ratios compare between machines
 
-The other versions are made from what the components were asked for (tools/counterparts.py), and must change nothing
-either, or it would not be the same end state. The versions take turns, so that whatever else the machine does meets
-them alike. pyinfra is measured when `make bench` has installed it, in its fastest mode: it asks nothing, and no host
-waits for another.
+The other versions are generated from the arguments of the components (tools/counterparts.py). They must not change
+anything either, otherwise their end state would differ. The versions run in turns, so that other load on the machine
+affects all of them. pyinfra is measured when `make bench` has installed it, in its fastest mode: without confirmation
+(--yes), and no host waits for another (--no-wait).
 """
 
 from __future__ import annotations
@@ -24,29 +24,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tools.collection import ROOT
-from tools.counterparts import plain_play, plain_tasks_of, pyinfra_host
+from tools.counterparts import build_plain_play, build_pyinfra_host, list_plain_tasks
 
 CACHE = ROOT / ".cache/bench"
-# paramiko, over which pyinfra reaches hosts, knows none of the key exchanges that the role ssh allows.
-FOR_PARAMIKO = {"ssh_kex_algorithms": ["mlkem768x25519-sha256", "curve25519-sha256@libssh.org"]}
+# pyinfra connects with paramiko, which supports none of the key exchanges that the role ssh allows by default.
+PARAMIKO_SETTINGS = {"ssh_kex_algorithms": ["mlkem768x25519-sha256", "curve25519-sha256@libssh.org"]}
 PYINFRA = ROOT / ".cache/venv-bench/bin/pyinfra"
 SITE = ROOT / "playbooks/site.yml"
 RUNS = 3
-Noted = list[dict[str, Any]]
+Executions = list[dict[str, Any]]
 
 
 class Topology(NamedTuple):
-    """Hosts to measure on: who makes them, and where the names of sites and of mail lead."""
+    """Hosts to measure: the scenario that creates them, and the addresses for the names of sites and of mail."""
 
     scenario: str
     inventory: str
     addresses: tuple[str, str]
     mail: tuple[str, str]
-
-
-def at(octet: int) -> tuple[str, str]:
-    """Both addresses of a host of the sandbox."""
-    return f"172.30.0.{octet}", f"fd30::{octet}"
 
 
 TOPOLOGIES = {
@@ -57,23 +52,23 @@ TOPOLOGIES = {
 }
 
 
-def done(command: list[str], **environment: str) -> str:
-    """Run a command to its end; its output."""
-    ran = subprocess.run(
+def run_command(command: list[str], **environment: str) -> str:
+    """Run a command and return its output; exits with the end of the output when the command fails."""
+    completed = subprocess.run(
         command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
-    if ran.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{ran.stdout[-4000:]}{ran.stderr[-2000:]}")
-    return ran.stdout + ran.stderr
+    if completed.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{completed.stdout[-4000:]}{completed.stderr[-2000:]}")
+    return completed.stdout + completed.stderr
 
 
-def play(topology: Topology, playbook: Path, extra: dict[str, Any]) -> tuple[str, Noted]:
-    """Run a playbook; its recap, and every module execution."""
-    chosen = ["-i", topology.inventory, "--extra-vars", json.dumps(extra)]
+def run_playbook(topology: Topology, playbook: Path, extra: dict[str, Any]) -> tuple[str, Executions]:
+    """Run a playbook; return its recap and all module executions."""
+    options = ["-i", topology.inventory, "--extra-vars", json.dumps(extra)]
     executions = CACHE / "executions.jsonl"
     executions.unlink(missing_ok=True)
-    output = done(
-        ["ansible-playbook", *chosen, str(playbook)],
+    output = run_command(
+        ["ansible-playbook", *options, str(playbook)],
         ANSIBLE_CALLBACK_PLUGINS=str(ROOT / "tools/callback"),
         ANSIBLE_CALLBACKS_ENABLED="executions",
         VISE_EXECUTIONS=str(executions),
@@ -81,48 +76,51 @@ def play(topology: Topology, playbook: Path, extra: dict[str, Any]) -> tuple[str
     return output.partition("PLAY RECAP")[2], [json.loads(line) for line in executions.read_text().splitlines()]
 
 
-def deploy(inventory: Path) -> str:
-    """Run the deploy of pyinfra; what it says of its operations."""
-    return done([str(PYINFRA), "--yes", "--no-wait", str(inventory), str(ROOT / "tools/pyinfra_deploy.py")])
+def run_pyinfra(inventory: Path) -> str:
+    """Run the pyinfra deploy; return its output."""
+    return run_command([str(PYINFRA), "--yes", "--no-wait", str(inventory), str(ROOT / "tools/pyinfra_deploy.py")])
 
 
-def changed(output: str) -> bool:
-    """Whether a recap of Ansible, or the columns hosts, success, error, no change of pyinfra tell of a change."""
+def reports_change(output: str) -> bool:
+    """Return whether Ansible's recap, or pyinfra's columns (hosts, success, error, no change), report a change."""
     return bool(re.search(r"changed=[1-9]|^\s*Grand total +\d+ +\d", output, re.M))
 
 
-def timed(version: str, run: Callable[[], str]) -> float:
-    """Seconds of a run, which must change nothing."""
-    begun = time.monotonic()
+def measure(version: str, run: Callable[[], str]) -> float:
+    """Return the seconds of a run; exits when the run changed something."""
+    started = time.monotonic()
     output = run()
-    seconds = time.monotonic() - begun
-    if changed(output):
-        sys.exit(f"{version} changed something, so it is no run without change:\n{output}")
+    seconds = time.monotonic() - started
+    if reports_change(output):
+        sys.exit(f"{version} changed something, but only runs without change are measured:\n{output}")
     return seconds
 
 
-def versions(topology: Topology, site: Noted) -> dict[str, Callable[[], str]]:
-    """Write the other versions; what runs each."""
+def prepare_versions(topology: Topology, site: Executions) -> dict[str, Callable[[], str]]:
+    """Write the files of the other versions; return a function that runs each version."""
     hosts = sorted({one["host"] for one in site if one["component"]})
     for host in hosts:
-        (CACHE / f"{host}.json").write_text(json.dumps(plain_tasks_of(host, site, CACHE / "files")))
+        (CACHE / f"{host}.json").write_text(json.dumps(list_plain_tasks(host, site, CACHE / "files")))
     playbook = CACHE / "plain.json"
-    playbook.write_text(json.dumps([plain_play(hosts)]))
-    found = {
-        "site.yml": lambda: play(topology, SITE, FOR_PARAMIKO)[0],
-        "plain tasks": lambda: play(topology, playbook, {})[0],
+    playbook.write_text(json.dumps([build_plain_play(hosts)]))
+    runs = {
+        "site.yml": lambda: run_playbook(topology, SITE, PARAMIKO_SETTINGS)[0],
+        "plain tasks": lambda: run_playbook(topology, playbook, {})[0],
     }
     if PYINFRA.exists():
         inventory = CACHE / "pyinfra_inventory.py"
-        inventory.write_text(f"hosts = {[pyinfra_host(host, site, CACHE / 'files') for host in hosts]!r}\n")
-        found["pyinfra"] = lambda: deploy(inventory)
-    return found
+        inventory.write_text(f"hosts = {[build_pyinfra_host(host, site, CACHE / 'files') for host in hosts]!r}\n")
+        runs["pyinfra"] = lambda: run_pyinfra(inventory)
+    return runs
 
 
-def report(site: Noted, items: Counter[str], seconds: dict[str, list[float]]) -> str:
-    """Tell the counts and the times, and their ratios."""
+def format_report(site: Executions, items: Counter[str], seconds: dict[str, list[float]]) -> str:
+    """Return the counts per host, and the median times with their ratios."""
     medians = {version: statistics.median(taken) for version, taken in seconds.items()}
-    lines = [f"  {host}: {counted(site, host)}, {items[host]} items" for host in sorted({one["host"] for one in site})]
+    lines = [
+        f"  {host}: {describe_executions(site, host)}, {items[host]} items"
+        for host in sorted({one["host"] for one in site})
+    ]
     for version, median in medians.items():
         ratio = f", ratio {medians['site.yml'] / median:.2f}" if version != "site.yml" else ""
         spread = f"{min(seconds[version]):.1f} to {max(seconds[version]):.1f}"
@@ -130,59 +128,61 @@ def report(site: Noted, items: Counter[str], seconds: dict[str, list[float]]) ->
     return "\n".join(lines)
 
 
-def counted(site: Noted, host: str) -> str:
-    """Tell how many modules ran for a host, and how long those took that the other versions have no counterpart of."""
-    mine = [one for one in site if one["host"] == host]
-    alone = [one["seconds"] for one in mine if not one["component"]]
-    return f"{len(mine)} executions, {len(alone)} without a counterpart took {sum(alone):.1f} s"
+def describe_executions(site: Executions, host: str) -> str:
+    """Return the number of module executions for a host, and the time of those that have no counterpart."""
+    executions = [one for one in site if one["host"] == host]
+    others = [one["seconds"] for one in executions if not one["component"]]
+    return f"{len(executions)} executions, {len(others)} without a counterpart took {sum(others):.1f} s"
 
 
 @contextmanager
-def hosts_of(topology: Topology) -> Iterator[None]:
-    """The hosts of a topology, with the sites' names; the default's stay, as `make hosts` leaves them."""
-    done(["molecule", "create", "--scenario-name", topology.scenario])
-    point(topology)
+def running_hosts(topology: Topology) -> Iterator[None]:
+    """Create the hosts of a topology, and destroy them afterwards unless they are those of `make hosts`."""
+    run_command(["molecule", "create", "--scenario-name", topology.scenario])
+    point_names(topology)
     try:
         yield
     finally:
         if topology.scenario != "default":
-            done(["molecule", "destroy", "--scenario-name", topology.scenario])
-            point(TOPOLOGIES["one"])
+            run_command(["molecule", "destroy", "--scenario-name", topology.scenario])
+            point_names(TOPOLOGIES["one"])
 
 
-def point(topology: Topology) -> None:
-    """Lead the sites' names to a topology."""
+def point_names(topology: Topology) -> None:
+    """Point the DNS names of sites and of mail at a topology."""
     names = ("mail", "autoconfig", "autodiscover", "mta-sts")
-    done([sys.executable, "sandbox/sandbox.py", "point", *topology.addresses, "docs"])
-    done([sys.executable, "sandbox/sandbox.py", "point", *topology.mail, *names])
+    run_command([sys.executable, "sandbox/sandbox.py", "point", *topology.addresses, "docs"])
+    run_command([sys.executable, "sandbox/sandbox.py", "point", *topology.mail, *names])
 
 
-def bench(topology: Topology) -> str:
-    """Measure all versions on one topology."""
-    with hosts_of(topology):
-        play(topology, SITE, FOR_PARAMIKO)  # whatever was still to do
-        _, site = play(topology, SITE, FOR_PARAMIKO)
-        runs = versions(topology, site)
-        # Once untimed, for what the others see differently, such as a directory's mode; site.yml must then agree.
+def measure_topology(topology: Topology) -> str:
+    """Measure all versions on one topology; return the report."""
+    with running_hosts(topology):
+        run_playbook(topology, SITE, PARAMIKO_SETTINGS)  # makes all pending changes
+        _, site = run_playbook(topology, SITE, PARAMIKO_SETTINGS)
+        runs = prepare_versions(topology, site)
+        # One run without measurement, because versions differ in details such as the mode of a directory.
         for run in runs.values():
             run()
         seconds: dict[str, list[float]] = {version: [] for version in runs}
         for _ in range(RUNS):
             for version, run in runs.items():
-                seconds[version].append(timed(version, run))
-        play(topology, SITE, {})
-    items = Counter({host: len(plain_tasks_of(host, site, CACHE / "files")) for host in {one["host"] for one in site}})
-    return report(site, items, seconds)
+                seconds[version].append(measure(version, run))
+        run_playbook(topology, SITE, {})
+    items = Counter(
+        {host: len(list_plain_tasks(host, site, CACHE / "files")) for host in {one["host"] for one in site}}
+    )
+    return format_report(site, items, seconds)
 
 
 def main(arguments: list[str]) -> int:
-    """Measure the topologies that are named, or all."""
+    """Measure the given topologies, by default all."""
     CACHE.mkdir(parents=True, mode=0o700, exist_ok=True)
     for name in arguments or TOPOLOGIES:
-        print(f"runs without change on {name}, median of {RUNS} (least to most)", flush=True)
-        print(bench(TOPOLOGIES[name]), flush=True)
+        print(f"runs without change on {name}: median of {RUNS} (minimum to maximum)", flush=True)
+        print(measure_topology(TOPOLOGIES[name]), flush=True)
     if not PYINFRA.exists():
-        print("pyinfra was not measured: `make bench` installs it")
+        print("pyinfra was not measured, because it is not installed: run `make bench`, which installs it")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Build the collection's artifact, as Galaxy would get it."""
+"""Build and unpack the collection's artifact, the archive for Galaxy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def build(into: Path) -> Path:
-    """Build the artifact of the checkout and return its path."""
+    """Build the artifact from the checkout and return its path."""
     into.mkdir(parents=True, exist_ok=True)
     for old in into.glob("vise-platform-*.tar.gz"):
         old.unlink()
@@ -19,14 +19,14 @@ def build(into: Path) -> Path:
     return next(into.glob("vise-platform-*.tar.gz"))
 
 
-def members(artifact: Path) -> list[str]:
-    """Name the files in an artifact."""
+def list_files(artifact: Path) -> list[str]:
+    """Return the paths of the files in an artifact."""
     with tarfile.open(artifact) as archive:
         return sorted(member.name for member in archive.getmembers() if not member.isdir())
 
 
 def unpack(artifact: Path, into: Path) -> None:
-    """Unpack an artifact into an empty directory."""
+    """Unpack an artifact into a new directory."""
     into.mkdir(parents=True)
     with tarfile.open(artifact) as archive:
         archive.extractall(into, filter="data")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Write the pages of the manual that follow from the code: the diagram of the description, roles, plugins.
+"""Write the pages of the manual that are generated: the diagrams and the keys of the description, roles, plugins.
 
-Usage: docs_pages.py        reads the checkout, writes docs/reference/ and docs/generated/ anew
+Usage: python -m tools.docs_pages        reads the checkout, writes docs/reference/ and docs/generated/
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ import yaml
 from antsibull_docs_parser.md import to_md
 from antsibull_docs_parser.parser import Context, parse
 
+from tools import description_page, description_schema
+
 ROOT = Path(__file__).resolve().parent.parent
 COLLECTION = "vise.platform"
+DEFAULTS = "roles/description/defaults/main.yml"
 # What a section of the reference is called; plugin types not named here have no page.
 PLUGIN_TYPES = {
     "module": "Module",
@@ -86,8 +89,8 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def description(root: Path, environment: str) -> dict[str, Any]:
-    """Return the variables of group_vars/all, with what this environment says differently."""
-    found: dict[str, Any] = {}
+    """Return the description of an environment: the defaults, overridden by group_vars/all and by its own folder."""
+    found = load(root / DEFAULTS)
     for folder in ("all", environment):
         for path in sorted((root / "group_vars" / folder).glob("*.yml")):
             found |= load(path)
@@ -370,7 +373,13 @@ def plugin_page(name: str, kind: str, documentation: Spec) -> str:
 
 def overview(entries: list[tuple[str, str, str]]) -> str:
     """Return the reference's first page from (folder, name, what it is for)."""
-    lines = ["# Reference", "", "Made from the specifications of the roles and plugins themselves."]
+    lines = [
+        "# Reference",
+        "",
+        "Generated from the schema of the description and the specifications of the roles and plugins.",
+        "",
+        f"- [{description_page.TITLE}](./description.md): every key with its type, default and example",
+    ]
     for folder in ("roles", "plugins"):
         found = [(name, says) for where, name, says in entries if where == folder]
         lines += ["", f"## {folder.capitalize()}", ""]
@@ -435,6 +444,7 @@ def main(root: Path = ROOT) -> None:
     plans = topologies(root)
     readmes = {path.parent.name: path.read_text(encoding="utf-8") for path in root.glob("roles/*/README.md")}
     pages = reference_pages(documentation_dump(root), readmes)
+    pages["description.md"] = description_page.page(description_schema.load(root), load(root / DEFAULTS))
     write(root / "docs" / "reference", pages)
     write(root / "docs" / "generated", {"topology.md": topology_page(plans)})
     print(f"{len(pages)} reference pages and {len(plans)} diagrams written")

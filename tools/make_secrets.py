@@ -1,9 +1,9 @@
-"""Make the secrets that somebody can draw by lot: missing values alone; what is there is never replaced.
+"""Generate the missing secrets of an inventory's vault file; existing values are never replaced.
 
-Usage: python -m tools.make_secrets [INVENTORY]      inventories/development when none is named
+Usage: python -m tools.make_secrets [INVENTORY]      the default is inventories/development
 
-In the development environment that is all of them, as the sandbox's services know theirs. Elsewhere the keys that a
-provider gives are left out.
+For the development inventory this includes the credentials of the sandbox's services. For another inventory, the
+credentials that a provider issues are not generated.
 """
 
 from __future__ import annotations
@@ -23,37 +23,37 @@ ROOT = Path(__file__).resolve().parents[1]
 DEVELOPMENT = ROOT / "inventories/development"
 VAULT = "group_vars/all/vault.yml"
 SANDBOX = ROOT / ".cache/sandbox"
-HEAD = "---\n# Made by `make secrets`. Values that stand here are kept.\n"
+HEAD = "---\n# Written by `make secrets`, which adds missing values and never replaces existing ones.\n"
 ENCRYPTED = "$ANSIBLE_VAULT;"
 
 Secrets = Mapping[str, str]
 
 
-def internal_ca() -> dict[str, str]:
-    """Return a new certificate authority; its two parts belong together."""
+def create_internal_ca() -> dict[str, str]:
+    """Return the certificate and key of a new internal CA."""
     certificate, key = make_ca("vise internal CA")
     return {"vault_internal_ca": certificate, "vault_internal_ca_key": key}
 
 
-def cloudflare_token() -> dict[str, str]:
-    """Return the token that the sandbox's double of Cloudflare accepts."""
+def read_cloudflare_token() -> dict[str, str]:
+    """Return the API token that the sandbox's fake of Cloudflare accepts."""
     return {"vault_cloudflare_token": (SANDBOX / "cloudflare.token").read_text().strip()}
 
 
-def storage_keys() -> dict[str, str]:
-    """Return the credentials that the sandbox's S3 servers accept: those that can delete, and those that cannot."""
-    known = json.loads((SANDBOX / "s3.json").read_text())
-    kinds = {"vault_backup": known["full"], "vault_backup_append": known["append"]}
-    return {f"{name}_{part}": pair[part] for name, pair in kinds.items() for part in ("key", "secret")}
+def read_storage_keys() -> dict[str, str]:
+    """Return both credentials of the sandbox's S3 servers: with and without the permission to delete."""
+    accepted = json.loads((SANDBOX / "s3.json").read_text())
+    pairs = {"vault_backup": accepted["full"], "vault_backup_append": accepted["append"]}
+    return {f"{name}_{part}": pair[part] for name, pair in pairs.items() for part in ("key", "secret")}
 
 
-def password(name: str) -> Callable[[], dict[str, str]]:
-    """Return a maker of a password that nobody has to type."""
+def password_maker(name: str) -> Callable[[], dict[str, str]]:
+    """Return a function that generates a password for programs, not for typing."""
     return lambda: {name: randomness.token_urlsafe(24)}
 
 
-def token(name: str, length: int) -> Callable[[], dict[str, str]]:
-    """Return a maker of letters and digits, for what takes nothing else."""
+def token_maker(name: str, length: int) -> Callable[[], dict[str, str]]:
+    """Return a function that generates hexadecimal digits, for programs that accept no other characters."""
     return lambda: {name: randomness.token_hex(length)[:length]}
 
 
@@ -68,7 +68,7 @@ PASSWORDS = (
     "vault_mailbox_probe",
     "vault_mail_admin",
 )
-# mailcow's compose file and SQL take these as they are; the last has a length that SOGo prescribes.
+# mailcow's compose file and SQL use these values unquoted. SOGo requires the length of the last one.
 TOKENS = {
     "vault_mail_api_key": 40,
     "vault_mail_database": 32,
@@ -77,44 +77,52 @@ TOKENS = {
     "vault_mail_sogo": 16,
 }
 MAKERS: dict[tuple[str, ...], Callable[[], Mapping[str, str]]] = {
-    ("vault_internal_ca", "vault_internal_ca_key"): internal_ca,
-    **{(name,): password(name) for name in PASSWORDS},
-    **{(name,): token(name, length) for name, length in TOKENS.items()},
+    ("vault_internal_ca", "vault_internal_ca_key"): create_internal_ca,
+    **{(name,): password_maker(name) for name in PASSWORDS},
+    **{(name,): token_maker(name, length) for name, length in TOKENS.items()},
 }
 
-# What a provider gives; the sandbox's doubles accept these.
-GIVEN: dict[tuple[str, ...], Callable[[], Mapping[str, str]]] = {
-    ("vault_cloudflare_token",): cloudflare_token,
-    ("vault_backup_key", "vault_backup_secret", "vault_backup_append_key", "vault_backup_append_secret"): storage_keys,
+# Issued by a provider; in the sandbox, by its fakes.
+PROVIDER_SECRETS: dict[tuple[str, ...], Callable[[], Mapping[str, str]]] = {
+    ("vault_cloudflare_token",): read_cloudflare_token,
+    (
+        "vault_backup_key",
+        "vault_backup_secret",
+        "vault_backup_append_key",
+        "vault_backup_append_secret",
+    ): read_storage_keys,
 }
 
 
-def completed(present: Secrets, makers: Mapping[tuple[str, ...], Callable[[], Secrets]]) -> dict[str, str]:
-    """Return the present secrets and those that were missing; half of what belongs together is an error."""
-    found = dict(present)
+def add_missing(present: Secrets, makers: Mapping[tuple[str, ...], Callable[[], Secrets]]) -> dict[str, str]:
+    """Return the present secrets plus generated ones; raises SystemExit when only a part of a group is present."""
+    secrets = dict(present)
     for names, make in makers.items():
         missing = [name for name in names if name not in present]
         if missing and len(missing) < len(names):
-            kept = ", ".join(name for name in names if name in present)
-            raise SystemExit(f"{', '.join(missing)} is missing, {kept} is there; mend it by hand")
+            existing = ", ".join(name for name in names if name in present)
+            raise SystemExit(
+                f"{', '.join(missing)} is missing, but {existing} is present, and they belong together:"
+                " add the missing value, or remove the present one so that both are generated"
+            )
         if missing:
-            found.update(make())
-    return found
+            secrets.update(make())
+    return secrets
 
 
 class Dumper(yaml.SafeDumper):
-    """YAML in which PEM stays readable."""
+    """Writes texts of several lines, such as PEM, as YAML blocks."""
 
 
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+def _represent_text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
 
 
-Dumper.add_representer(str, _text)
+Dumper.add_representer(str, _represent_text)
 
 
-def write(path: Path, secrets: Secrets) -> None:
-    """Put the file in place at once, readable to its owner alone."""
+def write_vault(path: Path, secrets: Secrets) -> None:
+    """Write the vault file atomically; only its owner can read it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_suffix(".new")
     staged.unlink(missing_ok=True)
@@ -124,34 +132,34 @@ def write(path: Path, secrets: Secrets) -> None:
     staged.replace(path)
 
 
-def present_in(path: Path) -> dict[str, str]:
-    """Return the secrets of a vault file; one that is encrypted is somebody's own to change."""
+def read_vault(path: Path) -> dict[str, str]:
+    """Return the secrets of a vault file; raises SystemExit when it is encrypted."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     if text.startswith(ENCRYPTED):
         raise SystemExit(
-            f"{path} is encrypted; decrypt it first (ansible-vault decrypt {path}), or write what is missing "
+            f"{path} is encrypted: decrypt it first (ansible-vault decrypt {path}), or add the missing values "
             f"yourself (ansible-vault edit {path})"
         )
     return yaml.safe_load(text) or {}
 
 
 def main(arguments: list[str]) -> int:
-    """Bring the vault file of an inventory."""
+    """Complete the vault file of an inventory."""
     inventory = Path(arguments[0]).resolve() if arguments else DEVELOPMENT
     if not inventory.is_dir():
-        raise SystemExit(f"{inventory} is no directory; name that of an inventory, such as inventories/production")
+        raise SystemExit(f"{inventory} is not a directory: use that of an inventory, such as inventories/production")
     path = Path(os.path.relpath(inventory / VAULT))
-    present = present_in(path)
+    present = read_vault(path)
     in_sandbox = inventory == DEVELOPMENT
-    secrets = completed(present, {**MAKERS, **(GIVEN if in_sandbox else {})})
+    secrets = add_missing(present, {**MAKERS, **(PROVIDER_SECRETS if in_sandbox else {})})
     if secrets != present:
-        write(path, secrets)
-        print(f"wrote {', '.join(sorted(secrets.keys() - present.keys()))} into {path}")
+        write_vault(path, secrets)
+        print(f"added {', '.join(sorted(secrets.keys() - present.keys()))} to {path}")
     path.chmod(0o600)
     if not in_sandbox:
-        given = ", ".join(name for names in GIVEN for name in names if name not in secrets)
-        add = f"add what providers give where your hosts need it ({given}), and " if given else ""
-        print(f"Next: {add}encrypt it before you commit it: ansible-vault encrypt {path}")
+        absent = ", ".join(name for names in PROVIDER_SECRETS for name in names if name not in secrets)
+        add = f"add the credentials of your providers that your hosts need ({absent}), then " if absent else ""
+        print(f"Next: {add}encrypt the file before you commit it: ansible-vault encrypt {path}")
     return 0
 
 

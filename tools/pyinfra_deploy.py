@@ -1,4 +1,4 @@
-"""A deploy of pyinfra: the operations that tools/counterparts.py wrote into the inventory, in their order."""
+"""A pyinfra deploy: runs the operations that tools/counterparts.py wrote to the inventory, in order."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import importlib
 
 from pyinfra import host
 
-for name, arguments in host.data.todo:
+for name, arguments in host.data.operations:
     module, operation = name.split(".")
     getattr(importlib.import_module(f"pyinfra.operations.{module}"), operation)(**arguments)

@@ -14,8 +14,8 @@ END = "<!-- variables: end -->"
 Options = dict[str, dict[str, Any]]
 
 
-def shown_default(option: dict[str, Any]) -> str:
-    """Show a default as YAML would be written, or that there is none."""
+def format_default(option: dict[str, Any]) -> str:
+    """Return a default in the format of YAML, or `required`."""
     if option.get("required"):
         return "required"
     default = option.get("default")
@@ -23,14 +23,14 @@ def shown_default(option: dict[str, Any]) -> str:
     return f"`{text}`"
 
 
-def shown_type(option: dict[str, Any]) -> str:
-    """Show a type, with that of a list's entries."""
+def format_type(option: dict[str, Any]) -> str:
+    """Return a type, with the type of the elements of a list."""
     name = str(option.get("type", "str"))
     return f"{name} of {option['elements']}" if "elements" in option else name
 
 
-def shown_description(option: dict[str, Any]) -> str:
-    """Show a description, with the choices and the keys of a dictionary."""
+def format_description(option: dict[str, Any]) -> str:
+    """Return a description, with the choices and with the keys of a dictionary."""
     description = option.get("description", "")
     parts = [description] if isinstance(description, str) else list(description)
     if option.get("choices"):
@@ -41,27 +41,27 @@ def shown_description(option: dict[str, Any]) -> str:
     return " ".join(" ".join(str(part).split()) for part in parts)
 
 
-def table(options: Options) -> str:
-    """Build the Markdown table of a role's options."""
+def build_table(options: Options) -> str:
+    """Return the Markdown table of a role's options."""
     if not options:
         return "The role has no variables.\n"
     rows = [("Variable", "Type", "Default", "Meaning"), ("---", "---", "---", "---")]
     rows += [
-        (f"`{name}`", shown_type(option), shown_default(option), shown_description(option))
+        (f"`{name}`", format_type(option), format_default(option), format_description(option))
         for name, option in options.items()
     ]
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in rows)
 
 
-def without_table(text: str) -> str:
-    """Return a README's hand-written part."""
+def remove_table(text: str) -> str:
+    """Return the hand-written part of a README."""
     before, _, rest = text.partition(BEGIN)
     return before + rest.partition(END)[2]
 
 
-def updated(text: str, options: Options) -> str:
-    """Return a README with its table renewed; one without markers gets them at its end."""
-    block = f"{BEGIN}\n{table(options)}{END}"
+def update_table(text: str, options: Options) -> str:
+    """Return a README with an updated table; without markers, table and markers are added at its end."""
+    block = f"{BEGIN}\n{build_table(options)}{END}"
     if BEGIN not in text or END not in text:
         return f"{text.rstrip()}\n\n## Variables\n\n{block}\n"
     before, _, rest = text.partition(BEGIN)
@@ -69,18 +69,18 @@ def updated(text: str, options: Options) -> str:
 
 
 def main(names: list[str]) -> int:
-    """Renew the tables of the named roles, or of all."""
+    """Update the tables of the given roles, by default of all roles."""
     from tools import collection, roles
 
     for role in roles.role_directories(collection.ROOT):
         path = role / "README.md"
-        if (names and role.name not in names) or not path.exists():
+        if (names and role.name not in names) or not path.exists() or not roles.options(role):
             continue
         text = path.read_text()
-        renewed = updated(text, roles.options(role))
-        if renewed != text:
-            path.write_text(renewed)
-            print(f"{path.relative_to(collection.ROOT)}: table renewed")
+        new_text = update_table(text, roles.options(role))
+        if new_text != text:
+            path.write_text(new_text)
+            print(f"{path.relative_to(collection.ROOT)}: table updated")
     return 0
 
 

@@ -9,6 +9,9 @@ import yaml
 
 from tools import readme_tables
 
+# The defaults of the description: names without a common prefix, long, and without tasks or a scenario; preflight
+# validates them.
+DEFAULTS_ONLY = "description"
 REQUIRED = (
     "README.md",
     "defaults/main.yml",
@@ -43,7 +46,8 @@ def options(role: Path) -> dict[str, dict[str, Any]]:
 
 def missing_files(role: Path) -> list[str]:
     """Complain about files that each role has."""
-    return [f"{role.name}: {name} is missing" for name in REQUIRED if not (role / name).is_file()]
+    required = REQUIRED if role.name != DEFAULTS_ONLY else ("README.md", "defaults/main.yml", "meta/main.yml")
+    return [f"{role.name}: {name} is missing" for name in required if not (role / name).is_file()]
 
 
 def scenario(role: Path, root: Path) -> list[str]:
@@ -108,13 +112,10 @@ def readme(role: Path) -> list[str]:
     if not path.exists():
         return []
     text = path.read_text()
-    complaints = []
-    written = len(readme_tables.without_table(text).splitlines())
-    if written > README_LIMIT:
-        complaints.append(f"{role.name}: README.md has {written} lines beside its table, over {README_LIMIT}")
+    complaints = readme_length(role)
     if readme_tables.BEGIN not in text or readme_tables.END not in text:
         complaints.append(f"{role.name}: README.md lacks the markers {readme_tables.BEGIN} and {readme_tables.END}")
-    elif readme_tables.updated(text, options(role)) != text:
+    elif readme_tables.update_table(text, options(role)) != text:
         complaints.append(f"{role.name}: README.md's table of variables is out of date; run `make docs-tables`")
     return complaints
 
@@ -131,7 +132,25 @@ def template_headers(role: Path) -> list[str]:
     return complaints
 
 
+def more_than_defaults(role: Path) -> list[str]:
+    """Complain about files of the role that has defaults only, which would run in every play."""
+    folders = sorted(path.name for path in role.iterdir() if path.name not in ("README.md", "defaults", "meta"))
+    specs = ["meta/argument_specs.yml"] if (role / "meta/argument_specs.yml").exists() else []
+    return [f"{role.name}: {name} does not belong to a role that has defaults only" for name in [*folders, *specs]]
+
+
+def readme_length(role: Path) -> list[str]:
+    """Complain about a README that is too long."""
+    path = role / "README.md"
+    written = len(readme_tables.remove_table(path.read_text()).splitlines()) if path.exists() else 0
+    if written <= README_LIMIT:
+        return []
+    return [f"{role.name}: README.md has {written} lines beside its table, over {README_LIMIT}"]
+
+
 def all_complaints(role: Path, root: Path) -> list[str]:
     """Run every check on one role."""
+    if role.name == DEFAULTS_ONLY:
+        return [complaint for check in (missing_files, more_than_defaults, readme_length) for complaint in check(role)]
     checks = (missing_files, specs_and_defaults, option_texts, lengths, readme, template_headers)
     return [complaint for check in checks for complaint in check(role)] + scenario(role, root)

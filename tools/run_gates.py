@@ -1,9 +1,9 @@
-"""Run make targets, all of them whatever fails, and say at the end how each went.
+"""Run make targets, all of them whatever fails, and report the result of each at the end.
 
-Usage: python -m tools.run_gates TARGET... [beside TARGET...] [then TARGET... [beside TARGET...]]
+Usage: python -m tools.run_gates TARGET... [beside TARGET...]
 
-Targets run one after another. Those after `beside` run at the same time as those before it, each line with the name of
-its gate in front; those after `then` wait until everything before has ended.
+Targets run one after another; those after `beside` are another lane, which runs at the same time. Each line of output
+begins with the name of its target. TARGET@OTHER waits until OTHER, in another lane, has ended.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-BESIDE, THEN = "beside", "then"
+BESIDE = "beside"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one gate went."""
+    """The result of one gate."""
 
     name: str
     passed: bool
@@ -49,7 +50,7 @@ def run(name: str) -> Outcome:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        # Whoever watches sees a test when it ends, and not when a buffer is full.
+        # A test is shown when it ends, and not when a buffer is full.
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     for line in child.stdout or ():
@@ -60,20 +61,30 @@ def run(name: str) -> Outcome:
     return outcome
 
 
-def run_lane(names: Iterable[str]) -> list[Outcome]:
-    """Run targets one after another."""
-    return [run(name) for name in names]
+def run_lane(names: Iterable[str], ended: Mapping[str, threading.Event]) -> list[Outcome]:
+    """Run targets one after another, each after the one that it waits for."""
+    outcomes = []
+    for entry in names:
+        name, _at, other = entry.partition("@")
+        if other:
+            ended[other].wait()
+        try:
+            outcomes.append(run(name))
+        finally:
+            ended[name].set()
+    return outcomes
 
 
-def run_stage(names: Sequence[str]) -> list[Outcome]:
+def run_lanes(names: Sequence[str]) -> list[Outcome]:
     """Run lanes at the same time."""
     lanes = split(names, BESIDE)
+    ended = {name.partition("@")[0]: threading.Event() for lane in lanes for name in lane}
     with ThreadPoolExecutor(max_workers=len(lanes)) as pool:
-        return [outcome for lane in pool.map(run_lane, lanes) for outcome in lane]
+        return [outcome for lane in pool.map(lambda lane: run_lane(lane, ended), lanes) for outcome in lane]
 
 
 def summary(outcomes: Sequence[Outcome], seconds: float) -> str:
-    """Tell how each gate went and how long all took together, and the count in a last line of its own."""
+    """Return the result and the seconds of each gate, the seconds of all, and the counts in a last line."""
     rows = [f"{'passed' if one.passed else 'FAILED'}  {one.seconds:6.0f} s  {one.name}" for one in outcomes]
     passed = sum(one.passed for one in outcomes)
     return "\n".join([*rows, f"        {seconds:6.0f} s  in all", f"{passed} passed, {len(outcomes) - passed} failed"])
@@ -82,7 +93,7 @@ def summary(outcomes: Sequence[Outcome], seconds: float) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Run the named gates."""
     begun = time.monotonic()
-    outcomes = [outcome for stage in split(arguments, THEN) for outcome in run_stage(stage)]
+    outcomes = run_lanes(arguments)
     print(f"\n{summary(outcomes, time.monotonic() - begun)}", flush=True)
     return 0 if all(one.passed for one in outcomes) else 1
 

@@ -1,8 +1,9 @@
 """Run molecule scenarios on two workers, the longest first.
 
-Usage: python -m tools.run_scenarios [SCENARIO...]      all role scenarios when none is named
+Usage: python -m tools.run_scenarios [--deep] [SCENARIO...]
 
-Each worker has a host of its own (VISE_WORKER), so two scenarios never meet on one. Logs are kept in .cache/logs.
+Without names: the scenarios of `make test`. With --deep: the fault tests of a scenario instead of its contract. Each
+worker has a host of its own (VISE_WORKER), so two scenarios never use the same one. Logs are in .cache/logs.
 """
 
 from __future__ import annotations
@@ -17,30 +18,29 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools import tiers
 from tools.collection import ROOT
 
 WORKERS = 2
-LIMIT = 1200
+LIMIT = 900
 LOGS = ROOT / ".cache/logs"
 SECONDS = ROOT / ".cache/scenario-seconds.json"
 TAIL = 80
-# What takes minutes, for a machine that has not timed it yet.
-LONG = ("backup_verify", "mailcow", "pgbackrest", "postgresql_upgrade", "restic", "restore_database")
+# Scenarios that take minutes, for a machine that has not measured them yet.
+LONG = ("backup_verify", "baseline", "mailcow", "pgbackrest", "postgresql", "restic")
+# In the words of .config/molecule/config.yml.
+CONTRACT = {"PYTEST_ADDOPTS": "-m 'not deep'", "VISE_VERIFY": "verify.yml"}
+DEEP = {"PYTEST_ADDOPTS": "-m deep", "VISE_VERIFY": "faults.yml"}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one scenario went."""
+    """The result of one scenario."""
 
     name: str
     passed: bool
     seconds: float
     log: Path
-
-
-def found_scenarios(root: Path) -> list[str]:
-    """List the scenarios of a checkout; one that converges nothing only defines hosts and is no test."""
-    return sorted(path.parent.name for path in root.glob("molecule/*/converge.yml"))
 
 
 def longest_first(names: list[str], seconds: dict[str, float]) -> list[str]:
@@ -54,30 +54,42 @@ def known_seconds() -> dict[str, float]:
     return known
 
 
-def run(name: str, worker: int) -> Outcome:
+def steps(name: str, deep: bool) -> list[list[str]]:
+    """Return molecule's commands for one scenario; fault tests skip the contract's checks."""
+    verbs = ["destroy", "converge", "verify", "destroy"] if deep else ["test"]
+    return [["molecule", verb, "--scenario-name", name] for verb in verbs]
+
+
+def run(name: str, worker: int, deep: bool) -> Outcome:
     """Run one scenario with its output in a log."""
-    log = LOGS / f"molecule-{name}.log"
+    log = LOGS / f"molecule-{name}{'-deep' if deep else ''}.log"
     begun = time.monotonic()
-    environment = {**os.environ, "VISE_WORKER": str(worker), "NO_COLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
+    tier = DEEP if deep else CONTRACT
+    environment = {**os.environ, "VISE_WORKER": str(worker), "NO_COLOR": "1", "ANSIBLE_FORCE_COLOR": "0", **tier}
+    code = 0
     with log.open("w") as output:
-        try:
-            code = subprocess.run(
-                ["molecule", "test", "--scenario-name", name],
-                cwd=ROOT,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=LIMIT,
-                check=False,
-            ).returncode
-        except subprocess.TimeoutExpired:
-            output.write(f"\nnot finished after {LIMIT} s\n")
-            code = 1
+        for argv in steps(name, deep):
+            left = LIMIT - (time.monotonic() - begun)
+            try:
+                code = subprocess.run(
+                    argv,
+                    cwd=ROOT,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    timeout=max(left, 1),
+                    check=False,
+                ).returncode
+            except subprocess.TimeoutExpired:
+                output.write(f"\nnot finished after {LIMIT} s\n")
+                code = 1
+            if code != 0:
+                break
     return Outcome(name, code == 0, time.monotonic() - begun, log)
 
 
-def work(worker: int, waiting: queue.SimpleQueue[str], outcomes: list[Outcome], total: int) -> None:
+def work(worker: int, waiting: queue.SimpleQueue[str], outcomes: list[Outcome], total: int, deep: bool) -> None:
     """Run scenarios until none waits."""
     while True:
         try:
@@ -85,20 +97,20 @@ def work(worker: int, waiting: queue.SimpleQueue[str], outcomes: list[Outcome], 
         except queue.Empty:
             return
         print(f"molecule: {name} starts on worker {worker}", flush=True)
-        outcome = run(name, worker)
+        outcome = run(name, worker, deep)
         outcomes.append(outcome)
         word = "passed" if outcome.passed else "FAILED"
         print(f"molecule: [{len(outcomes)}/{total}] {name} {word} in {outcome.seconds:.0f} s", flush=True)
 
 
-def run_all(names: list[str]) -> list[Outcome]:
+def run_all(names: list[str], deep: bool) -> list[Outcome]:
     """Run scenarios on all workers."""
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
     for name in longest_first(names, known_seconds()):
         waiting.put(name)
     outcomes: list[Outcome] = []
     workers = [
-        threading.Thread(target=work, args=(number, waiting, outcomes, len(names)), daemon=True)
+        threading.Thread(target=work, args=(number, waiting, outcomes, len(names), deep), daemon=True)
         for number in range(1, min(WORKERS, len(names)) + 1)
     ]
     for worker in workers:
@@ -109,7 +121,7 @@ def run_all(names: list[str]) -> list[Outcome]:
 
 
 def summary(outcomes: list[Outcome]) -> str:
-    """Show the end of each failed log, then the counts."""
+    """Return the end of each failed log, then the counts."""
     failed = [outcome for outcome in outcomes if not outcome.passed]
     parts = []
     for outcome in failed:
@@ -118,16 +130,18 @@ def summary(outcomes: list[Outcome]) -> str:
     return "\n".join([*parts, f"{len(outcomes) - len(failed)} passed, {len(failed)} failed"])
 
 
-def main(names: list[str]) -> int:
-    """Run the named scenarios, or all."""
-    names = names or found_scenarios(ROOT)
+def main(arguments: list[str]) -> int:
+    """Run the named scenarios, or those of `make test`."""
+    deep = "--deep" in arguments
+    names = [name for name in arguments if name != "--deep"] or tiers.contract_scenarios(ROOT)
     if not names:
         print("molecule: no scenario found")
         return 1
     LOGS.mkdir(parents=True, exist_ok=True)
-    outcomes = run_all(names)
-    seconds = known_seconds() | {one.name: round(one.seconds, 1) for one in outcomes if one.passed}
-    SECONDS.write_text(json.dumps(seconds, indent=1, sort_keys=True))
+    outcomes = run_all(names, deep)
+    if not deep:
+        seconds = known_seconds() | {one.name: round(one.seconds, 1) for one in outcomes if one.passed}
+        SECONDS.write_text(json.dumps(seconds, indent=1, sort_keys=True))
     print(summary(outcomes), flush=True)
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 

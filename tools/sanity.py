@@ -1,7 +1,7 @@
-"""Run ansible-test sanity on what the collection ships.
+"""Run ansible-test sanity on the files that the collection ships.
 
-ansible-test insists on a tree ansible_collections/<namespace>/<name> that git tracks, so the built artifact is
-unpacked into one. What it leaves out (tests, tools, sandbox) is checked by ruff and mypy instead. Exceptions are in
+ansible-test needs a directory ansible_collections/<namespace>/<name> that git tracks, so the built artifact is unpacked
+into one. Files outside the artifact (tests, tools, sandbox) are checked by ruff and mypy. Exceptions are listed in
 tests/sanity, each with its reason.
 """
 
@@ -20,8 +20,8 @@ from tools import collection
 
 CACHE = collection.ROOT / ".cache/sanity"
 
-# ansible-test downloads pip's bootstrap script from a site of its own unless it lies in its cache; this one does
-# the same with the pip that Python carries, so that only the package index is needed.
+# Unless its cache has pip's bootstrap script, ansible-test downloads it from its own site. This replacement uses the
+# pip that is part of Python, so that only the package index is needed.
 BOOTSTRAP = """\
 import ensurepip, subprocess, sys
 ensurepip.bootstrap()
@@ -31,7 +31,7 @@ sys.exit(subprocess.call([sys.executable, "-m", "pip", "install", "--quiet", *wa
 
 
 def place_pip_bootstrap(python: str, cache: Path) -> Path:
-    """Put the bootstrap script where ansible-test looks before it downloads one."""
+    """Write the bootstrap script to ansible-test's cache, so that it does not download one."""
     pip = get_venv_packages(SimpleNamespace(version=python))["pip"]
     path = cache / f"get_pip_{pip.replace('.', '_')}.py"
     if not path.exists():
@@ -41,12 +41,12 @@ def place_pip_bootstrap(python: str, cache: Path) -> Path:
 
 
 def export(into: Path) -> None:
-    """Lay out what the collection ships as a git work tree."""
+    """Unpack the files that the collection ships into a git work tree."""
     if into.exists():
         shutil.rmtree(into)
     collection.unpack(collection.build(CACHE), into)
     shutil.copytree(collection.ROOT / "tests/sanity", into / "tests/sanity")
-    # The exceptions are the same for each ansible-core, which looks for a list of its own.
+    # ansible-test looks for a list named after the version of ansible-core; ours is the same for each version.
     [exceptions] = (into / "tests/sanity").glob("ignore-*.txt")
     exceptions.rename(exceptions.with_name(f"ignore-{'.'.join(release.__version__.split('.')[:2])}.txt"))
     subprocess.run(["git", "init", "--quiet"], cwd=into, check=True)
@@ -54,7 +54,7 @@ def export(into: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Export and check; further arguments (a test's name, a path) go to ansible-test."""
+    """Export the files and run the tests; arguments (test names, paths) are passed to ansible-test."""
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     tree = CACHE / "ansible_collections/vise/platform"
     export(tree)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Bring up the sandbox and the platform in it: make targets as stages, with the time each takes.
+"""Start the sandbox and install the platform in it: runs make targets as stages and measures the time of each.
 
-Runs before anything is installed, so it needs only the standard library.
+Runs before any package is installed, so it needs only the standard library.
 """
 
 from __future__ import annotations
@@ -24,52 +24,52 @@ QUIET_SECONDS = 30
 
 
 class Stage(NamedTuple):
-    """A make target and what it is for."""
+    """A make target and its description."""
 
     target: str
     purpose: str
 
 
 STAGES = [
-    Stage("setup", "controller environment"),
+    Stage("setup", "Python environment of the controller"),
     Stage("docker", "Docker"),
-    Stage("image", "images of a host and of the world outside"),
-    Stage("world", "world outside: DNS, ACME, APIs"),
-    Stage("docs", "the manual, which is also the site to serve"),
-    Stage("hosts", "an empty host"),
-    Stage("converge", "playbooks/site.yml"),
+    Stage("image", "images of the platform host and of world"),
+    Stage("world", "world, the simulated internet: DNS, ACME, APIs"),
+    Stage("docs", "manual, which is also the site to serve"),
+    Stage("hosts", "empty platform host"),
+    Stage("converge", "platform: playbooks/site.yml"),
 ]
 
 
-def progress(line: str) -> str:
-    """Return what a line of output says of the progress, or nothing."""
+def parse_progress(line: str) -> str:
+    """Return a line of output for the progress display: the name of a play or task, or the line itself."""
     line = re.sub(r"\x1b\[[0-9;]*m", "", line).strip()
-    found = re.match(r"(?:TASK|PLAY|RUNNING HANDLER) \[(.*)\] \**$", line)
-    return found.group(1) if found else line
+    match = re.match(r"(?:TASK|PLAY|RUNNING HANDLER) \[(.*)\] \**$", line)
+    return match.group(1) if match else line
 
 
 def run(stage: Stage, number: int, live: bool) -> tuple[int, float, Path]:
-    """Run one stage with its output in a log, and show that it goes on."""
+    """Run one stage, write its output to a log and show its progress; return exit code, seconds and log."""
     log = LOGS / f"up-{stage.target}.log"
-    begun = time.monotonic()
+    started = time.monotonic()
     print(f"[{number}/{len(STAGES)}] {stage.purpose}: make {stage.target}", flush=True)
     with log.open("w+b") as output:
         command = ["make", "--no-print-directory", stage.target]
         child = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
-        shown = begun
+        last_shown = started
         while child.poll() is None:
             time.sleep(0.2)
             now = time.monotonic()
-            if now - shown >= (1 if live else QUIET_SECONDS):
-                shown = now
-                show(f"      {now - begun:4.0f} s  {last_line(log)}", live)
+            if now - last_shown >= (1 if live else QUIET_SECONDS):
+                last_shown = now
+                print_progress(f"      {now - started:4.0f} s  {read_last_progress(log)}", live)
     if live:
-        show("", live)
-    return child.returncode, time.monotonic() - begun, log
+        print_progress("", live)
+    return child.returncode, time.monotonic() - started, log
 
 
-def show(text: str, live: bool) -> None:
-    """Print a line of progress; on a terminal it replaces the one before."""
+def print_progress(text: str, live: bool) -> None:
+    """Print a line of progress; on a terminal it replaces the previous line."""
     if live:
         width = os.get_terminal_size().columns
         print(f"\r\x1b[K{text[: width - 1]}", end="", flush=True)
@@ -77,96 +77,104 @@ def show(text: str, live: bool) -> None:
         print(text, flush=True)
 
 
-def last_line(log: Path) -> str:
-    """Return the newest progress in a log."""
-    lines = [progress(line) for line in log.read_text(errors="replace").splitlines()[-20:]]
+def read_last_progress(log: Path) -> str:
+    """Return the latest progress in a log."""
+    lines = [parse_progress(line) for line in log.read_text(errors="replace").splitlines()[-20:]]
     return next((line for line in reversed(lines) if line), "")
 
 
-def inventory() -> dict[str, Any]:
-    """Return the development inventory with the variables that its playbooks see."""
+def load_inventory() -> dict[str, Any]:
+    """Return the development inventory with its variables, as the playbooks see them."""
     command = ["ansible-inventory", "-i", "inventories/development", "--playbook-dir", "playbooks", "--list"]
     path = f"{ROOT / '.venv/bin'}{os.pathsep}{os.environ['PATH']}"
-    answer = subprocess.run(
+    completed = subprocess.run(
         command, cwd=ROOT, env={**os.environ, "PATH": path}, check=True, stdout=subprocess.PIPE, text=True
     )
-    found: dict[str, Any] = json.loads(answer.stdout)
-    return found
+    listing: dict[str, Any] = json.loads(completed.stdout)
+    return listing
 
 
-def is_function(group: dict[str, Any]) -> bool:
-    """Tell the groups that say what a host does from those that only hold other groups."""
+def is_leaf_group(group: dict[str, Any]) -> bool:
+    """Return whether a group lists hosts itself; such groups are the functions of a host."""
     return "hosts" in group and "children" not in group
 
 
-def host_lines(listing: dict[str, Any]) -> list[str]:
-    """Tell each host's address, what it runs, and how to get in."""
+def describe_hosts(listing: dict[str, Any]) -> list[str]:
+    """Describe each host: address, functions, and the command to log in."""
     lines = []
     for host, variables in sorted(listing["_meta"]["hostvars"].items()):
-        groups = sorted(name for name, group in listing.items() if is_function(group) and host in group["hosts"])
+        groups = sorted(name for name, group in listing.items() if is_leaf_group(group) and host in group["hosts"])
         login = f"ssh -i .cache/sandbox/id_ed25519 -o StrictHostKeyChecking=no root@{variables['ansible_host']}"
         lines += [
             f"{host} ({variables['ansible_host']}) runs {', '.join(groups)}",
-            f"  log in        {login}",
-            f"  its services  {login} systemctl list-units --type=service",
+            f"  log in         {login}",
+            f"  list services  {login} systemctl list-units --type=service",
         ]
     return lines
 
 
-def site_lines(listing: dict[str, Any]) -> list[str]:
-    """Tell where the manual is served and how to look at it from outside."""
+def describe_site(listing: dict[str, Any]) -> list[str]:
+    """Describe the site: its URL, a request from outside, and its source."""
     domain = next(iter(listing["_meta"]["hostvars"].values()))["domain"]
     return [
         f"https://docs.{domain}/ serves the manual",
-        f"  from outside  docker exec world curl --http3 -sI https://docs.{domain}/",
-        "  its source    docs/, built into docs/.vitepress/dist",
+        f"  request it     docker exec world curl --http3 -sI https://docs.{domain}/",
+        "  source         docs/, built into docs/.vitepress/dist",
     ]
 
 
-def mail_lines(listing: dict[str, Any]) -> list[str]:
-    """Tell who has mail and how to write one from outside."""
+def describe_mail(listing: dict[str, Any]) -> list[str]:
+    """Describe mail: the mailboxes, the probe, and a command to send mail from outside."""
     domain = next(iter(listing["_meta"]["hostvars"].values()))["domain"]
     return [
-        f"mail.{domain} takes mail for postmaster@{domain} and probe@{domain} (passwords: {VAULT})",
-        f"  does it flow  .venv/bin/ansible-playbook -i {INVENTORY} playbooks/probe_mail.yml",
-        f"  write one     docker exec world swaks --to postmaster@{domain} --server mail.{domain}",
+        f"mail.{domain} has the mailboxes postmaster@{domain} and probe@{domain} (passwords: {VAULT})",
+        f"  test delivery  .venv/bin/ansible-playbook -i {INVENTORY} playbooks/probe_mail.yml",
+        f"  send mail      docker exec world swaks --to postmaster@{domain} --server mail.{domain}",
     ]
 
 
 WORLD_LINES = [
-    "world (172.30.0.2) plays the world outside",
-    "  its services  make status",
-    "  its DNS       docker exec world dig @172.30.0.2 docs.vln.test",
+    "world (172.30.0.2) simulates the internet outside the platform: DNS, ACME, APIs, mail, object storage",
+    "  list services  make status",
+    "  query its DNS  docker exec world dig @172.30.0.2 docs.vln.test",
 ]
 
 
-def time_lines(took: list[tuple[Stage, float]]) -> list[str]:
-    """Tell how long each stage took."""
-    rows = [f"  {seconds:5.0f} s  {stage.target:9} {stage.purpose}" for stage, seconds in took]
-    return ["time", *rows, f"  {sum(seconds for _, seconds in took):5.0f} s  in all"]
+def describe_times(times: list[tuple[Stage, float]]) -> list[str]:
+    """Describe the duration of each stage."""
+    rows = [f"  {seconds:5.0f} s  {stage.target:9} {stage.purpose}" for stage, seconds in times]
+    return ["time of each stage", *rows, f"  {sum(seconds for _, seconds in times):5.0f} s  total"]
 
 
-def summary(listing: dict[str, Any], took: list[tuple[Stage, float]]) -> str:
-    """Tell what runs where, how to look at it, and how long each stage took."""
-    logs = ["logs: .cache/logs/up-<stage>.log", "remove everything: make down"]
+def build_summary(listing: dict[str, Any], times: list[tuple[Stage, float]]) -> str:
+    """Return the last lines of `make up`: hosts, services, commands to inspect them, and the time of each stage."""
+    logs = ["logs of the stages: .cache/logs/up-<stage>.log", "remove the sandbox: make down"]
     return "\n".join(
-        ["", *host_lines(listing), *site_lines(listing), *mail_lines(listing), *WORLD_LINES, *time_lines(took), *logs]
+        [
+            "",
+            *describe_hosts(listing),
+            *describe_site(listing),
+            *describe_mail(listing),
+            *WORLD_LINES,
+            *describe_times(times),
+            *logs,
+        ]
     )
 
 
 def main() -> int:
-    """Run all stages, then tell what runs where."""
+    """Run all stages, then print the summary; on failure print the end of the stage's log."""
     LOGS.mkdir(parents=True, exist_ok=True)
-    took: list[tuple[Stage, float]] = []
+    times: list[tuple[Stage, float]] = []
     for number, stage in enumerate(STAGES, 1):
         code, seconds, log = run(stage, number, sys.stdout.isatty())
-        took.append((stage, seconds))
+        times.append((stage, seconds))
         if code:
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-TAIL:])
-            print(f"{tail}\n      FAILED after {seconds:.0f} s; all of its output: {log.relative_to(ROOT)}")
+            print(f"{tail}\n      make {stage.target} FAILED after {seconds:.0f} s; full log: {log.relative_to(ROOT)}")
             return 1
         print(f"      done in {seconds:.0f} s", flush=True)
-    print(summary(inventory(), took))
+    print(build_summary(load_inventory(), times))
     return 0
 
 

@@ -23,7 +23,7 @@ function pagesOf(folder) {
 }
 
 if (!existsSync(join(docs, 'reference', 'index.md'))) {
-  throw new Error('docs/reference is missing: run tools/docs_pages.py first, as `make docs` does')
+  throw new Error('docs/reference is missing: run `python -m tools.docs_pages` first, as `make docs` does')
 }
 
 /** The theme's two small scripts as files of their own, so that the site works where inline scripts are forbidden. */
@@ -39,7 +39,7 @@ function externalScripts(html, outDir) {
 
 export default defineConfig({
   title: 'vise.platform',
-  description: 'A small company’s platform on servers of its own, from one description and one command',
+  description: 'A small company’s platform on its own servers, from one description and one command',
   lang: 'en',
   head: [['link', { rel: 'icon', href: '/favicon.svg', type: 'image/svg+xml' }]],
   srcExclude: ['README.md', 'generated/**'],
@@ -77,6 +77,7 @@ export default defineConfig({
           { text: 'Testing', link: '/testing' },
         ],
       },
+      { text: 'Description', link: '/reference/description' },
       { text: 'Roles', items: pagesOf('reference/roles') },
       { text: 'Plugins', items: pagesOf('reference/plugins') },
       { text: 'Decisions', collapsed: true, items: pagesOf('decisions') },

@@ -9,10 +9,10 @@ sys.path.insert(0, "/usr/local/lib/vise")
 from tls import acme, store, x509
 
 live = Path("/etc/letsencrypt/live/web")
-names = sorted(x509.facts((live / "fullchain.pem").read_text()).names)
+names = sorted(x509.read_facts((live / "fullchain.pem").read_text()).names)
 ca, ca_key = x509.make_ca("some other authority")
 key = x509.make_key()
-chain = x509.sign(x509.request(key, names), ca, ca_key, names, 0.01)
+chain = x509.sign(x509.make_request(key, names), ca, ca_key, names, 0.01)
 for file, text in ((store.CHAIN, chain), (store.KEY, key), ("cert.pem", chain), ("chain.pem", ca)):
     (live / file).write_text(text)
 acme.deploy(store.Store("web"), {store.CHAIN: chain, store.KEY: key})

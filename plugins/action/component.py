@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Render a component on the controller, then let one module compare, change and prove it on the host."""
+"""Render a component's files on the controller, then run one module that compares, changes and probes the host."""
 
 from __future__ import annotations
 
@@ -14,38 +14,41 @@ from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 from ansible_collections.vise.platform.plugins.module_utils.component.spec import ARGUMENT_SPEC
 
-# Stands for the generation while templates are rendered: the hash is over what they give.
+# Placeholder for the generation while templates are rendered: the generation is a hash over the rendered text.
 GENERATION = "@component_generation@"
-MANAGED = "Managed by Ansible: changes made here are taken back"
+MANAGED = "Managed by Ansible: the next run overwrites manual changes"
 APT = {"update_cache": True, "cache_valid_time": 3600, "install_recommends": False, "lock_timeout": 300}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-core ships no type hints
-    """The component action."""
+    """Action plugin of the module component."""
 
     TRANSFERS_FILES = False
     _supports_check_mode = True
     _supports_async = False
 
     def run(self, tmp: None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Return the task's result."""
+        """Render the files, satisfy the prerequisites with other modules, run the module and return its result."""
         super().run(tmp, task_vars)
         task_vars = task_vars or {}
         _result, arguments = self.validate_argument_spec(ARGUMENT_SPEC)
         arguments["files"] = [file for entry in arguments["files"] for file in self._render(entry, task_vars)]
-        arguments = stamped(arguments)
+        arguments = add_generation(arguments)
         result = self._call("vise.platform.component", arguments, task_vars)
-        needs = result.pop("needs", None)
-        if needs is None or result.get("failed"):
+        prerequisites = result.pop("prerequisites", None)
+        if prerequisites is None or result.get("failed"):
             return result
-        for module, options in errands(needs):
-            errand = self._call(module, options, task_vars)
-            if errand.get("failed"):
-                msg = f"{arguments['name']}: {module.rsplit('.', 1)[-1]}: {errand.get('msg', errand)}"
+        for module, options in plan_prerequisites(prerequisites):
+            outcome = self._call(module, options, task_vars)
+            if outcome.get("failed"):
+                msg = f"{arguments['name']}: {module.rsplit('.', 1)[-1]}: {outcome.get('msg', outcome)}"
                 return {"failed": True, "msg": msg, "actions": []}
         second = self._call("vise.platform.component", arguments, task_vars)
-        if "needs" in second:
-            msg = f"{arguments['name']}: still missing after it was brought: {second['needs']}"
+        if "prerequisites" in second:
+            msg = (
+                f"{arguments['name']}: apt, group and user succeeded, but the host still differs:"
+                f" {second['prerequisites']}"
+            )
             return {**second, "failed": True, "msg": msg}
         diff = [{"prepared": "".join(f"> {a}\n" for a in result["actions"] if a not in second.get("actions", []))}]
         actions = list(dict.fromkeys(result["actions"] + second.get("actions", [])))
@@ -53,14 +56,14 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
 
     def _call(self, module: str, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         result: dict[str, t.Any] = self._execute_module(module_name=module, module_args=arguments, task_vars=task_vars)
-        # It holds the content of every file, secrets among them.
+        # The invocation contains the content of every file, including secrets.
         result.pop("invocation", None)
         return result
 
     def _render(self, entry: dict[str, t.Any], task_vars: dict[str, t.Any]) -> t.Iterator[dict[str, t.Any]]:
         for item in [None] if entry["each"] is None else entry["each"]:
             extra = {} if item is None else {"item": item}
-            dest = destination(entry["dest"], item)
+            dest = expand_destination(entry["dest"], item)
             content = entry["content"]
             if content is None:
                 source = entry["src"] or os.path.basename(dest) + ".j2"
@@ -70,13 +73,13 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
     def _template(self, source: str, variables: dict[str, t.Any]) -> str:
         try:
             path = self._find_needle("templates", source)
-            return render(self._loader, self._templar, path, variables)
+            return render_template(self._loader, self._templar, path, variables)
         except AnsibleError as error:
             raise AnsibleActionFail(f"template {source}: {error}") from error
 
 
-def render(loader: t.Any, templar: t.Any, path: str, variables: dict[str, t.Any]) -> str:
-    """Return what a template gives; an undefined variable is an error."""
+def render_template(loader: t.Any, templar: t.Any, path: str, variables: dict[str, t.Any]) -> str:
+    """Render the template at a path; raises AnsibleError for an undefined variable."""
     folder = os.path.dirname(path)
     templar = templar.copy_with_new_env(
         searchpath=[folder],
@@ -87,43 +90,47 @@ def render(loader: t.Any, templar: t.Any, path: str, variables: dict[str, t.Any]
     return "" if rendered is None else str(rendered)
 
 
-def destination(pattern: str, item: dict[str, t.Any] | None) -> str:
-    """Return a file's path; with an entry, braces name its keys."""
+def expand_destination(pattern: str, item: dict[str, t.Any] | None) -> str:
+    """Return the path of a file; in braces, the pattern names keys of the entry of O(files[].each)."""
     if item is None:
         return pattern
     try:
         return pattern.format_map(item)
     except (KeyError, ValueError) as error:
-        raise AnsibleActionFail(f"dest {pattern}: {error} is not a key of the entry {sorted(item)}") from error
+        msg = f"dest {pattern}: {error} is not a key of the entry, which has the keys {sorted(item)}"
+        raise AnsibleActionFail(msg) from error
 
 
-def stamped(arguments: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Return the arguments with the generation, a hash over what is rendered, in place of its stand-in."""
+def add_generation(arguments: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Compute the generation, a hash over the rendered arguments, and replace its placeholder in the files.
+
+    Raises AnsibleActionFail when two files have the same destination.
+    """
     destinations = [file["dest"] for file in arguments["files"]]
-    doubles = sorted({dest for dest in destinations if destinations.count(dest) > 1})
-    if doubles:
-        raise AnsibleActionFail(f"{arguments['name']}: more than one file has the destination {', '.join(doubles)}")
+    duplicates = sorted({dest for dest in destinations if destinations.count(dest) > 1})
+    if duplicates:
+        raise AnsibleActionFail(f"{arguments['name']}: more than one file has the destination {', '.join(duplicates)}")
     text = json.dumps(arguments, sort_keys=True, default=str)
     generation = hashlib.sha256(text.encode()).hexdigest()[:12]
     files = [{**file, "content": file["content"].replace(GENERATION, generation)} for file in arguments["files"]]
     return {**arguments, "files": files, "generation": generation}
 
 
-def errands(needs: dict[str, t.Any]) -> t.Iterator[tuple[str, dict[str, t.Any]]]:
-    """Return the calls of other modules that bring what is missing, in order."""
-    if needs["packages"]:
-        yield "ansible.builtin.apt", {"name": needs["packages"], "state": "present", **APT}
-    if needs["absent_packages"]:
-        yield "ansible.builtin.apt", {"name": needs["absent_packages"], "state": "absent", "lock_timeout": 300}
-    for group in needs["groups"]:
-        yield "ansible.builtin.group", _given(group)
-    for user in needs["users"]:
-        # A person or service gets in by key or not at all; the password field of a new account stays locked.
-        yield "ansible.builtin.user", {**_given(user), "append": False}
-    for name in needs["absent_users"]:
-        # Forced, since a session that will not end must not keep somebody's account alive.
+def plan_prerequisites(prerequisites: dict[str, t.Any]) -> t.Iterator[tuple[str, dict[str, t.Any]]]:
+    """Yield the modules and options that install packages and change groups and users, in order."""
+    if prerequisites["packages"]:
+        yield "ansible.builtin.apt", {"name": prerequisites["packages"], "state": "present", **APT}
+    if prerequisites["absent_packages"]:
+        yield "ansible.builtin.apt", {"name": prerequisites["absent_packages"], "state": "absent", "lock_timeout": 300}
+    for group in prerequisites["groups"]:
+        yield "ansible.builtin.group", _drop_unset(group)
+    for user in prerequisites["users"]:
+        # Without a password: people and services log in by key only, the password of a new account stays locked.
+        yield "ansible.builtin.user", {**_drop_unset(user), "append": False}
+    for name in prerequisites["absent_users"]:
+        # Forced, because a session that does not end must not prevent the removal of the account.
         yield "ansible.builtin.user", {"name": name, "state": "absent", "force": True, "remove": False}
 
 
-def _given(account: dict[str, t.Any]) -> dict[str, t.Any]:
+def _drop_unset(account: dict[str, t.Any]) -> dict[str, t.Any]:
     return {key: value for key, value in account.items() if value is not None}

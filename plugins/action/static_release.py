@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Describe a built site on the controller, ask the host what it lacks, and send that in one archive."""
+"""Hash a built site on the controller, compare it with the host, and send the missing release in one archive."""
 
 from __future__ import annotations
 
@@ -15,39 +15,41 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.vise.platform.plugins.module_utils import releases
 from ansible_collections.vise.platform.plugins.modules.static_release import ARGUMENT_SPEC
 
-GIVEN = {key: option for key, option in ARGUMENT_SPEC.items() if key not in ("files", "archive")}
+TASK_OPTIONS = {key: option for key, option in ARGUMENT_SPEC.items() if key not in ("files", "archive")}
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 MODULE = "vise.platform.static_release"
 BROTLI = {"name": "brotli", "update_cache": True, "cache_valid_time": 3600, "install_recommends": False}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-core ships no type hints
-    """The static_release action."""
+    """Action plugin of the module static_release."""
 
     TRANSFERS_FILES = True
     _supports_check_mode = True
     _supports_async = False
 
     def run(self, tmp: None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Return the task's result."""
+        """Run the module, provide its prerequisites if it returns any, run it again; return the result."""
         super().run(tmp, task_vars)
         _result, arguments = self.validate_argument_spec(
-            GIVEN, mutually_exclusive=[("source", "release")], required_one_of=[("source", "release")]
+            TASK_OPTIONS, mutually_exclusive=[("source", "release")], required_one_of=[("source", "release")]
         )
         if not NAME.fullmatch(arguments["name"]):
-            raise AnsibleActionFail(f"{arguments['name']!r} is no name for a site: use small letters, digits, - and _")
+            msg = f"{arguments['name']!r} is not a valid site name: use lower-case letters, digits, - and _"
+            raise AnsibleActionFail(msg)
         if arguments["keep"] < 2:
-            raise AnsibleActionFail(f"{arguments['name']}: keep must be 2 or more: the live release and the one before")
+            msg = f"{arguments['name']}: keep must be at least 2: the live release and the previous one"
+            raise AnsibleActionFail(msg)
         if arguments["source"]:
-            arguments["files"] = described(arguments["source"])
+            arguments["files"] = hash_source(arguments["source"])
         result = self._call(MODULE, arguments, task_vars)
-        needs = result.pop("needs", None)
-        if needs is None or result.get("failed"):
+        prerequisites = result.pop("prerequisites", None)
+        if prerequisites is None or result.get("failed"):
             return result
-        if "brotli" in needs:
-            errand = self._call("ansible.builtin.apt", {**BROTLI, "lock_timeout": 300}, task_vars)
-            if errand.get("failed"):
-                return errand
+        if "brotli" in prerequisites:
+            installation = self._call("ansible.builtin.apt", {**BROTLI, "lock_timeout": 300}, task_vars)
+            if installation.get("failed"):
+                return installation
         return self._send(arguments, task_vars)
 
     def _send(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
@@ -60,8 +62,9 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
             result = self._call(MODULE, {**arguments, "archive": archive}, task_vars)
         finally:
             self._remove_tmp_path(remote)
-        if result.pop("needs", None):
-            return {**result, "failed": True, "msg": f"{arguments['name']}: the host did not take the release"}
+        if result.pop("prerequisites", None):
+            msg = f"{arguments['name']}: the release was sent, but the host still reports it as missing"
+            return {**result, "failed": True, "msg": msg}
         return result
 
     def _call(self, module: str, arguments: dict[str, t.Any], task_vars: t.Any) -> dict[str, t.Any]:
@@ -70,8 +73,11 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         return result
 
 
-def described(source: str) -> dict[str, str]:
-    """Return path and SHA-256 of each file of a built site; raise when it cannot be one."""
+def hash_source(source: str) -> dict[str, str]:
+    """Return path and SHA-256 of each file of a built site.
+
+    Raises AnsibleActionFail when the directory or its index.html is missing, or when it contains a link.
+    """
     if not os.path.isdir(source):
         raise AnsibleActionFail(f"source {source} is not a directory on the controller: build the site first")
     files = {}
@@ -80,16 +86,18 @@ def described(source: str) -> dict[str, str]:
             path = os.path.join(place, name)
             relative = os.path.relpath(path, source)
             if os.path.islink(path):
-                raise AnsibleActionFail(f"source {source}: {relative} is a link; a release holds plain files only")
+                raise AnsibleActionFail(
+                    f"source {source}: {relative} is a link; a release may contain only plain files"
+                )
             if name in names:
-                files[relative] = releases.digest(path)
+                files[relative] = releases.compute_digest(path)
     if "index.html" not in files:
         raise AnsibleActionFail(f"source {source} has no index.html ({len(files)} files): it is not a built site")
     return files
 
 
 def pack(source: str, paths: t.Iterable[str], archive: str) -> None:
-    """Pack the files."""
+    """Write the files to an archive."""
     with tarfile.open(archive, "w:gz", compresslevel=1) as packed:
         for path in paths:
             packed.add(os.path.join(source, path), arcname=path, recursive=False)

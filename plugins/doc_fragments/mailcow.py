@@ -1,44 +1,45 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What all modules over mailcow's API have in common."""
+"""Options and attributes of all modules that use mailcow's API."""
 
 from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Options, and where they run."""
+    """Options and attributes."""
 
     DOCUMENTATION = r"""
 options:
   url:
     description:
-      - Address of mailcow, as the host on which the module runs reaches it.
+      - Address of mailcow, from the host on which the module runs.
       - C(HTTP_REDIRECT) must be C(n) for plain HTTP.
     type: str
     default: http://127.0.0.1:8080
   api_key:
     description:
-      - The key C(API_KEY) of C(mailcow.conf). The address that the call comes from must be in C(API_ALLOW_FROM).
+      - The key C(API_KEY) of C(mailcow.conf). C(API_ALLOW_FROM) must contain the address from which the call comes.
     type: str
     required: true
   timeout:
-    description: Seconds for each answer.
+    description: Timeout in seconds of each call.
     type: int
     default: 30
 attributes:
   check_mode:
-    description: The plan is complete, and nothing is changed.
+    description: Returns the complete plan and changes nothing.
     support: full
   diff_mode:
-    description: One diff an object; passwords and keys are never part of it.
+    description: One diff per object; never contains passwords or keys.
     support: full
   platform:
-    description: Where it runs; nothing but Python's standard library is needed.
+    description: Hosts on which it runs; it needs only Python's standard library.
     support: full
     platforms: posix
 notes:
-  - Everything that can be known beforehand is refused before anything changes. Calls that may be repeated are repeated
-    while mailcow starts; a lost answer to an addition is not, and the next run sees what came of it.
+  - The module refuses wrong input before it changes anything. It retries calls that are safe to repeat while mailcow
+    starts. It does not retry an addition whose answer was lost; the next run reads the result.
+  - "Give the key once per play: C(module_defaults: {group/vise.platform.mailcow: {api_key: ...}})."
 author:
   - vise.platform contributors (@vise-platform)
 """

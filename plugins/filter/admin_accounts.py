@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Turn people and their public keys into accounts, and refuse what cannot be one."""
+"""Validate administrators and their public keys, and convert them into accounts."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ansible.errors import AnsibleFilterError
 
 DOCUMENTATION = r"""
 name: admin_accounts
-short_description: Turn people and their public keys into accounts
+short_description: Validate administrators and their public keys, and convert them into accounts
 version_added: 0.1.0
 description:
-  - Refuses a name that the system uses itself, a public key that is none or is weak, a key that two people share, and
-    a sudo command that could be more than it looks like. The message names the person.
+  - Refuses the name of a system account, an invalid or weak public key, a key that two people share, and a sudo
+    command with characters that have a special meaning in sudoers. The message names the person or the command.
 options:
   _input:
-    description: The people, each with C(name), C(keys) and perhaps C(comment).
+    description: The people, each with C(name), C(keys) and optionally C(comment).
     type: list
     elements: dict
     required: true
@@ -35,7 +35,7 @@ options:
     elements: str
     default: []
   allow_none:
-    description: Whether there may be no people at all.
+    description: Whether the list of people may be empty.
     type: bool
     default: false
 author:
@@ -43,7 +43,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Show who gets in
+- name: Show the accounts of the administrators
   ansible.builtin.debug:
     msg: "{{ people | vise.platform.admin_accounts }}"
 """
@@ -51,9 +51,9 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(users) are the accounts as M(vise.platform.component#module) takes them.
+    - C(users) are the accounts in the format of M(vise.platform.component#module).
     - C(keys) are the lines of C(authorized_keys) for each C(name).
-    - C(commands) are the C(deploy) user's commands as sudoers writes them.
+    - C(commands) are the commands of the C(deploy) user in the format of sudoers.
   type: dict
 """
 
@@ -61,7 +61,7 @@ Account = dict[str, t.Any]
 DEPLOY = "deploy"
 GROUP = "admins"
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
-# Accounts of Debian itself and of the packages that a platform has; systemd's own begin with `systemd-`.
+# Accounts of Debian and of the platform's packages; those of systemd begin with `systemd-`.
 SYSTEM_NAMES = """
 root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc gnats nobody messagebus sshd
 polkitd uuidd tcpdump tss ntp ntpsec postfix postgres redis valkey docker dockremap nginx syslog mysql dovecot
@@ -83,47 +83,49 @@ def admin_accounts(
     deploy_commands: list[str] | None = None,
     allow_none: bool = False,
 ) -> dict[str, t.Any]:
-    """Return the accounts, or raise with the person's name."""
+    """Return the accounts, keys and commands; raises AnsibleFilterError with the person's name."""
     if not people and not allow_none:
         raise AnsibleFilterError(
-            "admin_users_people is empty, and that would lock everybody out: name at least one person, or set "
-            "admin_users_allow_none where root's own key is meant to be the only way in"
+            "admin_users_people is empty, which would lock out every administrator: list at least one person, or set "
+            "admin_users_allow_none if only root's own key should give access"
         )
-    accounts = [account(person) for person in people]
-    # Whoever deploys runs commands and copies files: no terminal, no tunnel, no agent.
-    keys = [f"restrict {key}" for key in public_keys(DEPLOY, deploy_keys or [])]
+    accounts = [build_account(person) for person in people]
+    # Deployments only run commands and copy files: no terminal, no tunnel, no agent forwarding.
+    keys = [f"restrict {key}" for key in normalize_keys(DEPLOY, deploy_keys or [])]
     accounts.append({"name": DEPLOY, "comment": "Deployments", "groups": [], "keys": keys})
-    distinct(accounts)
+    reject_duplicates(accounts)
     return {
-        "users": [{"shell": "/bin/bash", **without_keys(entry)} for entry in accounts],
-        "keys": [{"name": entry["name"], "keys": entry["keys"]} for entry in accounts],
-        "commands": [command(text) for text in deploy_commands or []],
+        "users": [{"shell": "/bin/bash", **remove_keys(account)} for account in accounts],
+        "keys": [{"name": account["name"], "keys": account["keys"]} for account in accounts],
+        "commands": [escape_command(text) for text in deploy_commands or []],
     }
 
 
-def without_keys(account: Account) -> Account:
-    """Return what an account is to the system."""
+def remove_keys(account: Account) -> Account:
+    """Return an account without its public keys."""
     return {key: value for key, value in account.items() if key != "keys"}
 
 
-def account(person: Account) -> Account:
+def build_account(person: Account) -> Account:
     """Return a person's account."""
     name = str(person["name"])
     if not NAME.fullmatch(name):
-        raise AnsibleFilterError(f"{name!r} is no user name: small letters, digits and hyphens, a letter first")
+        raise AnsibleFilterError(
+            f"{name!r} is not a valid user name: use lower-case letters, digits and hyphens, beginning with a letter"
+        )
     if name in SYSTEM_NAMES.split() or name.startswith("systemd-") or name == DEPLOY:
-        raise AnsibleFilterError(f"{name} is an account of the system itself; give the person another name")
+        raise AnsibleFilterError(f"{name} is an account of the system: use another name for the person")
     comment = str(person.get("comment") or "")
     if set(comment) & set(":,\n"):
-        raise AnsibleFilterError(f"{name}: the comment has a colon, a comma or a line break")
-    keys = public_keys(name, person.get("keys") or [])
+        raise AnsibleFilterError(f"{name}: the comment must not contain a colon, a comma or a line break")
+    keys = normalize_keys(name, person.get("keys") or [])
     if not keys:
-        raise AnsibleFilterError(f"{name} has no public key and could not log in; take the person off the list instead")
+        raise AnsibleFilterError(f"{name} has no public key and could not log in: add a key or remove the person")
     return {"name": name, "comment": comment, "groups": [GROUP], "keys": keys}
 
 
-def distinct(accounts: list[Account]) -> None:
-    """Raise when a name or a key stands for two."""
+def reject_duplicates(accounts: list[Account]) -> None:
+    """Raise AnsibleFilterError when two accounts have the same name or share a public key."""
     names = [entry["name"] for entry in accounts]
     for name in names:
         if names.count(name) > 1:
@@ -136,35 +138,39 @@ def distinct(accounts: list[Account]) -> None:
                 raise AnsibleFilterError(f"{first} and {entry['name']} have the same public key")
 
 
-def public_keys(name: str, keys: list[str]) -> list[str]:
-    """Return the keys, each in one line without needless space."""
-    return [public_key(f"{name}'s key {number}", key) for number, key in enumerate(keys, 1)]
+def normalize_keys(name: str, keys: list[str]) -> list[str]:
+    """Return the keys, each as one line without superfluous spaces."""
+    return [normalize_key(f"{name}'s key {number}", key) for number, key in enumerate(keys, 1)]
 
 
-def public_key(whose: str, text: str) -> str:
-    """Return a public key, or raise."""
+def normalize_key(whose: str, text: str) -> str:
+    """Return a valid public key as one line; raises AnsibleFilterError for an invalid or weak key."""
     if "PRIVATE KEY" in text:
-        raise AnsibleFilterError(f"{whose} is a PRIVATE key: replace that key pair now, and put its public half here")
+        raise AnsibleFilterError(
+            f"{whose} is a PRIVATE key, which is now disclosed: create a new key pair and put its public key here"
+        )
     words = text.split()
     if len(text.strip().splitlines()) != 1 or len(words) < 2:
         raise AnsibleFilterError(f"{whose} is not one public key of the form 'ssh-ed25519 AAAA... comment'")
     kind, body = words[:2]
     if kind not in CURVES and kind != "ssh-rsa":
-        raise AnsibleFilterError(f"{whose} is of the kind {kind!r}; use one of {', '.join([*CURVES, 'ssh-rsa'])}")
+        raise AnsibleFilterError(f"{whose} has the type {kind!r}: use one of {', '.join([*CURVES, 'ssh-rsa'])}")
     try:
-        fields = wire_fields(base64.b64decode(body, validate=True))
+        fields = split_wire_format(base64.b64decode(body, validate=True))
     except (binascii.Error, ValueError) as error:
         raise AnsibleFilterError(f"{whose} is damaged: {error}") from error
-    if fields[0] != kind.encode() or not whole(kind, fields):
-        raise AnsibleFilterError(f"{whose} is damaged: its content is not a whole {kind} key")
+    if fields[0] != kind.encode() or not is_complete(kind, fields):
+        raise AnsibleFilterError(f"{whose} is damaged: its content is not a complete {kind} key")
     bits = int.from_bytes(fields[2], "big").bit_length() if kind == "ssh-rsa" else RSA_BITS
     if bits < RSA_BITS:
-        raise AnsibleFilterError(f"{whose} is an RSA key of {bits} bits; at least {RSA_BITS}, or better ssh-ed25519")
+        raise AnsibleFilterError(
+            f"{whose} is an RSA key of {bits} bits: use ssh-ed25519, or RSA with at least {RSA_BITS} bits"
+        )
     return " ".join(words)
 
 
-def whole(kind: str, fields: list[bytes]) -> bool:
-    """Tell whether a key has the fields of its kind."""
+def is_complete(kind: str, fields: list[bytes]) -> bool:
+    """Return whether a key has all fields of its type."""
     if kind == "ssh-rsa":
         return len(fields) == 3
     point = fields[2:3] if "ecdsa" in kind else fields[1:2]
@@ -172,30 +178,30 @@ def whole(kind: str, fields: list[bytes]) -> bool:
     return len(fields) == count and len(point[0]) == CURVES[kind]
 
 
-def wire_fields(blob: bytes) -> list[bytes]:
-    """Split SSH's wire format, a sequence of strings each behind its length in four bytes."""
+def split_wire_format(blob: bytes) -> list[bytes]:
+    """Split SSH's wire format: a sequence of strings, each preceded by its length in four bytes."""
     fields = []
     while blob:
         size = int.from_bytes(blob[:4], "big")
         if len(blob) < 4 + size:
-            raise ValueError("it ends too early")
+            raise ValueError("its end is missing")
         fields.append(blob[4 : 4 + size])
         blob = blob[4 + size :]
     return fields or [b""]
 
 
-def command(text: str) -> str:
-    """Return a command as sudoers writes it."""
+def escape_command(text: str) -> str:
+    """Return a command in the format of sudoers."""
     if not re.fullmatch(r"/[^\s]*[^\s/](?: [^\n]+)?", text):
-        raise AnsibleFilterError(f"deploy's command {text!r} has to begin with a program's whole path")
+        raise AnsibleFilterError(f"deploy's command {text!r} must begin with the absolute path of a program")
     if set(text) & set('*?[]!^$#"\n'):
-        raise AnsibleFilterError(f"deploy's command {text!r} has a character that means more than itself in sudoers")
-    # Without arguments, sudoers would allow any.
+        raise AnsibleFilterError(f"deploy's command {text!r} contains a character with a special meaning in sudoers")
+    # sudoers allows any arguments for a command without arguments; "" allows none.
     return re.sub(r"([,:=\\])", r"\\\1", text) + ("" if " " in text else ' ""')
 
 
 class FilterModule:
-    """The collection's filter."""
+    """Registers the filter of this file."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         """Return the filter by its name."""

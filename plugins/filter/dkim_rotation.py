@@ -1,24 +1,24 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Say what the DKIM keys of domains ask for."""
+"""Filter: the plan of a rotation of DKIM keys."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: dkim_rotation
-short_description: Say what the DKIM keys of domains ask for
+short_description: Plan the rotation of DKIM keys
 version_added: 0.1.0
 description:
-  - Decides from the states of keys whether each domain needs a new one, which one is on its way, and which has had its
-    time.
+  - Decides from the states of the keys of each domain whether it needs a new key, which key is in progress, and which
+    keys must be retired.
 options:
   _input:
-    description: All keys, as M(vise.platform.dkim_key) returns them.
+    description: All keys, in the form that M(vise.platform.dkim_key) returns.
     type: list
     elements: dict
     required: true
   domains:
-    description: The domains.
+    description: The mail domains.
     type: list
     elements: str
     required: true
@@ -27,15 +27,15 @@ options:
     type: int
     default: 180
   overlap:
-    description: Days that a key stays in the DNS after it has signed for the last time.
+    description: Days that a key stays in the DNS after its last signature.
     type: int
     default: 7
   settle:
-    description: Seconds between a key's being in the DNS and its first signature.
+    description: Seconds between the publication of a key and its first signature.
     type: int
     default: 1800
   force:
-    description: Whether a new key is due in any case.
+    description: Whether each domain gets a new key before the end of the lifetime.
     type: bool
     default: false
 author:
@@ -43,7 +43,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Show what is due
+- name: Show the plan
   ansible.builtin.debug:
     msg: "{{ dkim.dkim_keys | vise.platform.dkim_rotation(['example.org'], overlap=7) }}"
 """
@@ -51,10 +51,11 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(begin), C(published), C(switching) and C(active) are what M(vise.platform.dkim_key) is to be told one after the
-      other, C(sign) and C(back) what M(vise.platform.dkim_switch) is, forward and when no message could be verified.
-    - C(settle) is how many seconds to wait before the switch; C(steps) the plan and C(next) what comes after it, in
-      words.
+    - C(begin), C(published), C(switching) and C(active) are values of the option O(vise.platform.dkim_key#module:keys),
+      in this order. C(sign) and C(back) are values of O(vise.platform.dkim_switch#module:keys), for the switch and for
+      its rollback.
+    - C(settle) is the number of seconds to wait before the switch; C(steps) is the plan and C(next) the time of the
+      next step, in words.
   type: dict
 """
 
@@ -73,11 +74,11 @@ def dkim_rotation(
     settle: int = 1800,
     force: bool = False,
 ) -> dict[str, t.Any]:
-    """Return what is due now."""
+    """Return the plan for the current time."""
     times = rotation.Times(int(lifetime), int(overlap), int(settle))
     if times.lifetime < 1 or times.overlap < 0 or times.settle < 0:
-        raise AnsibleFilterError("dkim_rotation: a key signs for a day or more, and no time is negative")
-    return rotation.run(found, domains, datetime.datetime.now(datetime.UTC), times, bool(force))
+        raise AnsibleFilterError("dkim_rotation: lifetime must be at least 1, and no time can be negative")
+    return rotation.plan_all(found, domains, datetime.datetime.now(datetime.UTC), times, bool(force))
 
 
 class FilterModule:

@@ -1,25 +1,27 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The DNS records of the platform, for playbooks."""
+"""Filter: the DNS records of the platform."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: dns_records
-short_description: Derive all DNS records from the sites, the mail and the inventory
+short_description: Derive all DNS records from sites, mail and inventory
 version_added: 0.1.0
 description:
-  - Sites and their aliases lead to the hosts that visitors reach. The mail host has addresses, SPF and TLSA; each mail
-    domain has MX, SPF, DMARC, DKIM, MTA-STS, reports of TLS, and what programs for mail look for.
+  - Sites and their aliases get the addresses of the hosts that visitors reach. The mail host gets addresses, SPF and
+    TLSA; each mail domain gets MX, SPF, DMARC, DKIM, MTA-STS, TLS reports, and the records by which mail clients
+    configure themselves.
   - CAA names the authority of the ACME account.
-  - The list is as M(vise.platform.cloudflare_dns) takes it.
+  - Each entry has the options C(zone) and C(records) of M(vise.platform.cloudflare_zone) and
+    M(vise.platform.dns_lookup_wait).
 author:
   - vise.platform contributors (@vise-platform)
 positional: domain, groups, hostvars
 options:
   _input:
     description:
-      - The sites by name, as C(group_vars/all/sites.yml) has them; with C(proxied) the records of a site lead to
+      - The sites by name, as in C(group_vars/all/sites.yml). Records of a site with C(proxied) are proxied by
         Cloudflare.
     type: dict
     required: true
@@ -32,36 +34,38 @@ options:
     type: dict
     required: true
   hostvars:
-    description: The inventory's C(hostvars); read are C(ansible_host) and C(public_addresses).
+    description: The inventory's C(hostvars), of which the filter reads C(ansible_host) and C(public_addresses).
     type: dict
     required: true
   mail:
     description:
-      - C(host), C(domains) and C(reports), the address for reports; perhaps C(dmarc) (V(quarantine)), C(mta_sts)
-        (V(testing)) and C(mta_sts_max_age). Nothing follows from it where group C(mail) has no host.
+      - C(host), C(domains) and C(reports), the address for reports; optionally C(dmarc) (V(quarantine)), C(mta_sts)
+        (V(testing)) and C(mta_sts_max_age). There are no mail records when the group C(mail) has no host.
     type: dict
     default: {}
   dkim:
-    description: Public keys as M(vise.platform.dkim_key) returns them, with C(domain), C(selector), C(txt), C(state).
+    description:
+      - Public keys in the form that M(vise.platform.dkim_key) returns, with C(domain), C(selector), C(txt) and
+        C(state).
     type: list
     elements: dict
     default: []
   tlsa:
-    description: SHA-256 of the public keys that port 25 of the mail host shows.
+    description: SHA-256 of the public keys of port 25 of the mail host.
     type: list
     elements: str
     default: []
   acme_directory:
-    description: From where certificates come. An authority that is not known has no CAA records without O(caa).
+    description: The ACME directory. An unknown authority gets no CAA records without O(caa).
     type: str
     default: production
   caa:
-    description: Authorities that may issue certificates, in place of the one that follows from O(acme_directory).
+    description: Authorities that may issue certificates. They replace the one of O(acme_directory).
     type: list
     elements: str
     default: []
   contact:
-    description: Address that authorities write to when somebody asks them who may not.
+    description: Address to which authorities report refused requests.
     type: str
     default: ""
   extra:
@@ -70,14 +74,10 @@ options:
     elements: dict
     default: []
   zones:
-    description: The zones at the provider; the domain when empty. A name in none of them is an error.
+    description: The zones at the provider; the domain when empty. A name that is in none of them is an error.
     type: list
     elements: str
     default: []
-  zone:
-    description: The zone whose records to return; the first of O(zones) when empty.
-    type: str
-    default: ""
 """
 
 EXAMPLES = r"""
@@ -88,7 +88,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The records, each with C(type), C(name), C(value), C(comment) and what its type needs.
+  description:
+    - An entry for each zone, with its name in C(zone) and its records in C(records). A record has C(type), C(name),
+      C(value), C(comment) and the fields of its type.
   type: list
   elements: dict
 """
@@ -113,16 +115,14 @@ def dns_records(
     contact: str = "",
     extra: t.Sequence[topology.Entry] = (),
     zones: t.Sequence[str] = (),
-    zone: str = "",
 ) -> list[topology.Entry]:
-    """Return the records of a zone."""
+    """Return the zones with their records."""
     plan = topology.Topology(sites or {}, {}, groups, hostvars)
-    known = list(zones) or [domain]
     try:
-        mailed = zone_records.Mail(**mail, dkim=dkim, tlsa=tlsa) if mail else None
+        published_mail = zone_records.Mail(**mail, dkim=dkim, tlsa=tlsa) if mail else None
         certificates = zone_records.Certificates(acme_directory, caa, contact)
-        every = zone_records.records(plan, domain, mailed, certificates, extra)
-        return zone_records.within(every, zone or known[0], known)
+        every = zone_records.records(plan, domain, published_mail, certificates, extra)
+        return zone_records.group_by_zone(every, list(zones) or [domain])
     except (topology.TopologyError, TypeError) as error:
         raise AnsibleFilterError(str(error)) from error
 

@@ -1,21 +1,21 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The policy of MTA-STS, for the server that serves it."""
+"""Filter: the MTA-STS policy of a mail domain."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: mta_sts_policy
-short_description: Write the policy of MTA-STS that a mail domain serves
+short_description: Return the MTA-STS policy of a mail domain
 version_added: 0.1.0
 description:
-  - It is served at C(https://mta-sts.DOMAIN/.well-known/mta-sts.txt). Its id in the DNS, which
-    P(vise.platform.dns_records#filter) gives, follows from its text, so that both change together.
+  - The policy is served at C(https://mta-sts.DOMAIN/.well-known/mta-sts.txt). Its id in the DNS, a record of
+    P(vise.platform.dns_records#filter), is derived from its text, so that both change together.
 author:
   - vise.platform contributors (@vise-platform)
 options:
   _input:
-    description: The mail as P(vise.platform.dns_records#filter) takes it.
+    description: The option O(vise.platform.dns_records#filter:mail).
     type: dict
     required: true
 """

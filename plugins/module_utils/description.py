@@ -1,206 +1,324 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Compare the description with its schema, and say what to write instead. Pure."""
+"""Validate the description against its JSON Schema, and report what to write instead. Runs on the controller. Pure."""
 
 from __future__ import annotations
 
 import difflib
+import functools
+import json
 import re
 import typing as t
 from collections.abc import Collection, Iterator, Mapping
 
-# As in an argument specification: type, elements, options, choices, required; also pattern, example, and secret for a
-# text that is not repeated. A dict with elements is one of named entries, whose names may be limited by keys; elements
-# may be a whole option.
-Option = Mapping[str, t.Any]
-Schema = Mapping[str, Option]
+try:
+    import yaml
+    from jsonschema import Draft202012Validator, ValidationError, validators
+except ImportError as error:
+    MISSING_LIBRARY = error.name or "jsonschema"
+else:
+    MISSING_LIBRARY = ""
+
+# A JSON Schema, or a part of one. Its references are replaced by what they refer to: see inline_references.
+Schema = Mapping[str, t.Any]
+Path = tuple[str | int, ...]
 
 TYPES: Mapping[str, tuple[type, str]] = {
-    "str": (str, "a text"),
-    "int": (int, "a number"),
-    "bool": (bool, "true or false"),
-    "list": (list, "a list"),
-    "dict": (Mapping, "a mapping"),
+    "string": (str, "a string"),
+    "integer": (int, "a number"),
+    "boolean": (bool, "true or false"),
+    "array": (list, "a list"),
+    "object": (Mapping, "a mapping"),
+    "null": (type(None), "empty"),
 }
+# Of several faults of one value, the first of these explains the others.
+PRECEDENCE = ("type", "x-secret")
+# An error of these is that a key is unknown.
+UNKNOWN = ("propertyNames", "additionalProperties")
 PLACEHOLDER = re.compile(
     r"\s*(change[\s_-]*(it|me|this)?|to[\s_-]?do|fix[\s_-]?me|x{3,}|\.{3,}|\*+|<.*>|(your|my)[\s_-].*|"
     r"(replace|insert|enter)[\s_-].*|placeholder|example|dummy|secret|password|token|none|null|)[.!\s]*",
     re.IGNORECASE,
 )
+ENCRYPT = "write the real secret, encrypted"
+
+
+class Error(t.NamedTuple):
+    """An error of jsonschema: the keyword that a value violates, and the schema that has this keyword."""
+
+    keyword: str
+    path: Path
+    value: t.Any
+    schema: Schema
 
 
 class Problem(t.NamedTuple):
-    """What is wrong with one variable, and what to write."""
+    """A fault of one variable, and what to write instead."""
 
     variable: str
-    what: str
-    write: str
+    fault: str
+    advice: str
     file: str = ""
 
     def line(self) -> str:
-        """Return it as one line."""
-        where = f" ({self.file})" if self.file else ""
-        return f"{self.variable}{where}: {self.what}; {self.write}"
+        """Return the problem as one line."""
+        location = f" ({self.file})" if self.file else ""
+        return f"{self.variable}{location}: {self.fault}; {self.advice}"
+
+
+def explain_missing_library(library: str, python: str, version: str) -> str:
+    """Return how to install a library that is missing on the controller."""
+    return (
+        f"preflight needs the Python package {library} on the controller, and it is missing for {python} "
+        f"(Python {version}), which runs ansible-playbook; install it with `{python} -m pip install {library}`, "
+        "or, on Debian for its own Python, with `apt install python3-jsonschema`"
+    )
+
+
+def inline_references(schema: Schema) -> dict[str, t.Any]:
+    """Return the schema with each `$ref` replaced by its definition; keywords next to the reference take precedence."""
+
+    def inline(part: t.Any) -> t.Any:
+        if isinstance(part, Mapping):
+            if isinstance(part.get("$ref"), str):
+                definition = schema["$defs"][part["$ref"].removeprefix("#/$defs/")]
+                part = {**definition, **{key: value for key, value in part.items() if key != "$ref"}}
+            return {key: inline(value) for key, value in part.items()}
+        return [inline(value) for value in part] if isinstance(part, list) else part
+
+    return {key: inline(value) for key, value in schema.items() if key != "$defs"}
+
+
+def readers(key: Schema, description: Mapping[str, t.Any]) -> list[str]:
+    """Return the groups whose hosts read a key: its own, and those that the entries of another key name."""
+    entries = description.get(key.get("x-groups-of", "")) or ()
+    return [*key.get("x-groups", ["all"]), *(entry["group"] for entry in entries if "group" in entry)]
+
+
+def select_keys(
+    schema: Schema, groups: Mapping[str, Collection[str]], description: Mapping[str, t.Any], empty: Collection[str] = ()
+) -> Schema:
+    """Return the schema of the keys that hosts of this inventory read.
+
+    Of the description only the keys that name groups are read; they must be valid. Empty are the keys without entries.
+    """
+    hosts = sorted(groups.get("all") or ())
+    keys = {
+        name: {**key, "enum": [*hosts, ""]} if key.get("x-host") else key
+        for name, key in schema["properties"].items()
+        if key.get("x-needs") not in empty and any(groups.get(group) for group in readers(key, description))
+    }
+    return {**schema, "properties": keys, "required": [name for name in schema.get("required", ()) if name in keys]}
+
+
+def has_type(value: t.Any, kind: str) -> bool:
+    """Return whether a value has a type; true and false are not numbers, and neither are 1.0 and 1.5."""
+    return isinstance(value, TYPES[kind][0]) and not (kind == "integer" and isinstance(value, bool))
+
+
+def describe_type(value: t.Any) -> str:
+    """Return the type of a value in the words of a user."""
+    return next((text for kind, (_type, text) in TYPES.items() if has_type(value, kind)), type(value).__name__)
+
+
+def validate_pattern(_validator: t.Any, pattern: str, value: t.Any, _schema: Schema) -> Iterator[ValidationError]:
+    """Yield an error if a string does not match as a whole: unlike `$` in JSON Schema, Python's accepts a line feed."""
+    if isinstance(value, str) and not re.fullmatch(pattern, value):
+        yield ValidationError("")
+
+
+def validate_secret(_validator: t.Any, secret: bool, value: t.Any, _schema: Schema) -> Iterator[ValidationError]:
+    """Yield an error if a secret is a placeholder."""
+    if secret and isinstance(value, str) and value and is_placeholder(value):
+        yield ValidationError("")
+
+
+@functools.cache
+def validator_class() -> t.Any:
+    """Return the validator with the types of YAML and the keywords of the description."""
+    types = Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {kind: lambda _checker, value, kind=kind: has_type(value, kind) for kind in TYPES}
+    )
+    extend: t.Callable[..., t.Any] = validators.extend
+    keywords = {"pattern": validate_pattern, "x-secret": validate_secret}
+    return extend(Draft202012Validator, keywords, type_checker=types)
+
+
+def find_errors(value: t.Any, schema: Schema) -> list[Error]:
+    """Return the errors of a value, those of one mapping together, its unknown keys first."""
+    found = []
+    for one in validator_class()(schema).iter_errors(value):
+        of_names = "propertyNames" in one.absolute_schema_path
+        keyword = "propertyNames" if of_names else str(one.validator)
+        path = name_keys(value, tuple(one.absolute_path))
+        found.append(Error(keyword, path, one.instance, t.cast(Schema, one.schema)))
+    explained = {(error.path, error.keyword) for error in found if error.keyword in PRECEDENCE}
+    return sorted(
+        (error for error in found if not is_explained(error, explained)),
+        key=lambda error: ([sortable(part) for part in error.path], error.keyword not in UNKNOWN),
+    )
+
+
+def name_keys(value: t.Any, path: Path) -> Path:
+    """Return a path whose numbers are positions in a list: a key of a mapping may be a number too."""
+    named: list[str | int] = []
+    for part in path:
+        named.append(str(part) if isinstance(value, Mapping) else part)
+        value = value[part]
+    return tuple(named)
+
+
+def sortable(part: str | int) -> str:
+    """Return a part of a path so that numbers sort as numbers."""
+    return f"{part:06}" if isinstance(part, int) else str(part)
+
+
+def is_explained(error: Error, explained: Collection[tuple[Path, str]]) -> bool:
+    """Return whether an error follows from another one of the same value."""
+    rank = PRECEDENCE.index(error.keyword) if error.keyword in PRECEDENCE else len(PRECEDENCE)
+    return any((error.path, keyword) in explained for keyword in PRECEDENCE[:rank])
+
+
+def entry_schema(schema: Schema, key: str | int) -> Schema:
+    """Return the schema of one entry of a list or mapping; an unknown key has an empty one."""
+    if isinstance(key, int):
+        return t.cast(Schema, schema.get("items", {}))
+    if key in schema.get("properties", {}):
+        return t.cast(Schema, schema["properties"][key])
+    others = schema.get("additionalProperties", {})
+    return others if isinstance(others, Mapping) else {}
+
+
+def find_schema(schema: Schema, path: Path) -> Schema:
+    """Return the part of the schema that describes the value at a path."""
+    for key in path:
+        schema = entry_schema(schema, key)
+    return schema
+
+
+def join_path(path: Path) -> str:
+    """Return a path as users read it: sites.docs.aliases[1]."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+
+
+def write_yaml(value: t.Any) -> str:
+    """Return a value as YAML in one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {write_yaml(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(write_yaml, value)) + "]"
+    return value if isinstance(value, str) and is_plain(value) else json.dumps(value, ensure_ascii=False)
+
+
+def is_plain(text: str) -> bool:
+    """Return whether YAML reads a text without quotes as the same text."""
+    try:
+        return bool(yaml.safe_load(f"[{text}]") == [text])
+    except yaml.YAMLError:
+        return False
+
+
+def advise(schema: Schema, path: Path) -> str:
+    """Return what to write at a path; the entry of a list is written with its list."""
+    owner = path
+    while len(owner) > 1 and isinstance(owner[-1], int):
+        owner = owner[:-1]
+    found = find_schema(schema, path)
+    for part in (find_schema(schema, owner), found):
+        if part.get("examples"):
+            return f"write `{owner[-1]}: {write_yaml(part['examples'][0])}`"
+    if "enum" in found:
+        return f"write one of {', '.join(map(str, filter(None, found['enum'])))}"
+    return f"write {TYPES[found.get('type', 'string')][1]}"
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """Return what a misspelt name was probably meant to be; empty when nothing is near."""
+    """Return the known name that a misspelt one probably means; empty if none is similar."""
     return next(iter(difflib.get_close_matches(name, sorted(known), n=1)), "")
 
 
-def unknown(path: str, name: str, known: Collection[str], otherwise: str) -> Problem:
-    """Return the problem of a name that nothing reads."""
-    meant = nearest(name, known)
-    return Problem(path, "nothing reads it", f"did you mean {meant}?" if meant else otherwise)
+def describe_unknown(path: Path, known: Collection[str]) -> Problem:
+    """Return the problem of a key that the schema does not have."""
+    meant = nearest(str(path[-1]), known)
+    advice = f"did you mean `{meant}`?" if meant else f"write one of {', '.join(sorted(known))}"
+    return Problem(join_path(path), "unknown key", advice)
 
 
-def is_of(value: t.Any, kind: str) -> bool:
-    """Return whether a value has a type; true and false are no numbers."""
-    return isinstance(value, TYPES[kind][0]) and not (kind == "int" and isinstance(value, bool))
+def unknown_keys(error: Error) -> tuple[list[t.Any], Collection[str]]:
+    """Return the keys that an error reports as unknown, and the known ones; none for an error of another kind."""
+    if error.keyword == "propertyNames":
+        return [error.value], error.schema["enum"]
+    if error.keyword == "additionalProperties":
+        known = error.schema["properties"]
+        return [key for key in error.value if key not in known], known
+    return [], ()
 
 
-def name_of(value: t.Any) -> str:
-    """Return what a user would call the type of a value."""
-    return next((text for kind, (_type, text) in TYPES.items() if is_of(value, kind)), type(value).__name__)
+def describe_error(error: Error, schema: Schema) -> list[Problem]:
+    """Return the problems that an error stands for."""
+    if error.keyword in UNKNOWN:
+        keys, known = unknown_keys(error)
+        return [describe_unknown((*error.path, str(key)), known) for key in keys]
+    if error.keyword == "required":
+        missing = [(*error.path, key) for key in error.schema["required"] if key not in error.value]
+        return [Problem(join_path(path), "is missing", advise(schema, path)) for path in missing]
+    fault, advice = describe_value(error)
+    return [Problem(join_path(error.path), fault, advice or advise(schema, error.path))]
 
 
-def advice(name: str, option: Option) -> str:
-    """Return what to write for an option."""
-    if "example" in option:
-        return f"write `{name}: {option['example']}`"
-    if "choices" in option:
-        return f"write one of {', '.join(map(str, option['choices']))}"
-    return f"write {TYPES[option.get('type', 'str')][1]}"
+def describe_value(error: Error) -> tuple[str, str]:
+    """Return the fault of one value, and advice where it is more than what the schema has. Secrets are not shown."""
+    if error.keyword == "type":
+        return f"is {describe_type(error.value)}, not {TYPES[error.schema['type']][1]}", ""
+    if error.keyword == "x-secret":
+        return "is a placeholder", ENCRYPT
+    if error.schema.get("x-secret"):
+        return "the secret has an invalid format", ""
+    meant = nearest(str(error.value), [*map(str, error.schema["enum"])]) if error.keyword == "enum" else ""
+    return f"`{write_yaml(error.value)}` is not valid", f"did you mean `{meant}`?" if meant else ""
 
 
-def last(path: str) -> str:
-    """Return the key at the end of a path; an entry of a list is written with its list."""
-    return re.sub(r"\[\d+\]$", "", path.rpartition(".")[2])
-
-
-def check_text(path: str, value: str, option: Option) -> Iterator[Problem]:
-    """Yield what is wrong with a text, by choices and pattern."""
-    if option.get("secret") and value and is_placeholder(value):
-        yield Problem(path, "is a placeholder", "write the real secret, encrypted")
-        return
-    choices = option.get("choices")
-    if choices and value not in choices:
-        meant = nearest(value, choices)
-        yield Problem(
-            path, f"{value} is not possible", f"did you mean {meant}?" if meant else advice(last(path), option)
-        )
-    if "pattern" in option and not re.fullmatch(option["pattern"], value):
-        what = "the secret" if option.get("secret") else repr(value)
-        yield Problem(path, f"{what} is not possible", advice(last(path), option))
-
-
-def check_value(path: str, value: t.Any, option: Option) -> Iterator[Problem]:
-    """Yield what is wrong with one value, and with all that it holds."""
-    kind = option.get("type", "str")
-    if not is_of(value, kind):
-        yield Problem(path, f"is {name_of(value)}, not {TYPES[kind][1]}", advice(last(path), option))
-    elif "elements" in option:
-        yield from check_entries(path, value, option)
-    elif kind == "dict" and "options" in option:
-        yield from check_keys(path, value, option["options"])
-    elif kind == "str":
-        yield from check_text(path, value, option)
-
-
-def element_of(option: Option) -> Option:
-    """Return what each entry of a list or mapping must be; beside a mere type, the rest is said of the entries."""
-    element = option["elements"]
-    if isinstance(element, str):
-        return {**{key: option[key] for key in option if key not in ("elements", "keys")}, "type": element}
-    return t.cast(Option, element)
-
-
-def check_entries(path: str, value: t.Any, option: Option) -> Iterator[Problem]:
-    """Yield what is wrong with the entries of a list, or of a mapping of named ones."""
-    element = element_of(option)
-    if not isinstance(value, Mapping):
-        for number, entry in enumerate(value):
-            yield from check_value(f"{path}[{number}]", entry, element)
-        return
-    for name, entry in value.items():
-        if name not in option.get("keys", [name]):
-            yield unknown(f"{path}.{name}", str(name), option["keys"], f"known are {', '.join(sorted(option['keys']))}")
-        yield from check_value(f"{path}.{name}", entry, element)
-
-
-def check_keys(path: str, value: Mapping[str, t.Any], options: Schema) -> Iterator[Problem]:
-    """Yield what is wrong with a mapping whose keys are known."""
-    for name in value:
-        if name not in options:
-            yield unknown(f"{path}.{name}", str(name), options, f"known are {', '.join(sorted(options))}")
-    for name, option in options.items():
-        if name in value:
-            yield from check_value(f"{path}.{name}", value[name], option)
-        elif option.get("required"):
-            yield Problem(f"{path}.{name}", "is missing", advice(name, option))
-
-
-def readers(option: Option, description: Mapping[str, t.Any]) -> list[str]:
-    """Return the groups whose hosts read a variable: its own, and those that the entries of another one name."""
-    entries = description.get(option.get("groups_of", "")) or ()
-    return [*option.get("groups", ["all"]), *(entry["group"] for entry in entries if "group" in entry)]
-
-
-def asked(schema: Schema, groups: Mapping[str, Collection[str]], description: Mapping[str, t.Any]) -> Schema:
-    """Return the variables that somebody reads: those for certain groups, where one of them has a host.
-
-    Of the description only what names groups is looked at; it must be sound.
-    """
-    return {name: one for name, one in schema.items() if any(groups.get(group) for group in readers(one, description))}
-
-
-def check(description: Mapping[str, t.Any], schema: Schema) -> list[Problem]:
-    """Return what is wrong with the values of the description."""
+def find_problems(description: Mapping[str, t.Any], schema: Schema) -> list[Problem]:
+    """Return the problems of the description, in the order of the schema."""
     problems: list[Problem] = []
-    for name, option in schema.items():
-        if name in description:
-            problems += check_value(name, description[name], option)
-        elif option.get("required"):
-            problems.append(Problem(name, "is missing", advice(name, option)))
-    return problems
+    for name, key in schema["properties"].items():
+        if name in description or name in schema["required"]:
+            part = {"type": "object", "required": [name], "properties": {name: key}}
+            value = {name: description[name]} if name in description else {}
+            problems += [problem for error in find_errors(value, part) for problem in describe_error(error, part)]
+    return list(dict.fromkeys(problems))
 
 
-def entry_options(value: Mapping[str, t.Any], option: Option) -> Schema:
-    """Return the option of each entry that a mapping may have."""
-    if "elements" in option:
-        return dict.fromkeys(option.get("keys", value), element_of(option))
-    return t.cast(Schema, option["options"])
-
-
-def sound(value: t.Any, option: Option) -> t.Any:
-    """Return what is right of a value, so that what follows from it can be checked in the same round; else nothing."""
-    if not any(check_value("", value, option)):
+def valid_part(value: t.Any, schema: Schema) -> t.Any:
+    """Return the valid part of a value, or None. Values that are derived from it are then validated in the same run."""
+    errors = find_errors(value, schema)
+    if not errors:
         return value
-    if not is_of(value, option.get("type", "str")):
-        return None
-    if isinstance(value, Mapping):
-        options = entry_options(value, option)
-        right = {name: sound(entry, options[name]) for name, entry in value.items() if name in options}
-        return {name: entry for name, entry in right.items() if entry is not None}
-    if isinstance(value, list):
-        return [entry for entry in (sound(entry, element_of(option)) for entry in value) if entry is not None]
+    if isinstance(value, Mapping) and has_type(value, schema.get("type", "object")):
+        unknown = [key for error in errors if not error.path for key in unknown_keys(error)[0]]
+        parts = {
+            key: valid_part(one, entry_schema(schema, str(key))) for key, one in value.items() if key not in unknown
+        }
+        return {key: part for key, part in parts.items() if part is not None}
+    if isinstance(value, list) and has_type(value, schema.get("type", "array")):
+        return [part for part in (valid_part(one, entry_schema(schema, 0)) for one in value) if part is not None]
     return None
 
 
-def check_names(defined: Mapping[str, str], known: Collection[str]) -> list[Problem]:
-    """Return the variables, each with its file, that nothing reads."""
-    own = "or name it in preflight_own_variables when it is yours"
-    foreign = ("vault_", "ansible_")
+def find_unknown_names(defined: Mapping[str, str], known: Collection[str]) -> list[Problem]:
+    """Return the variables, each with its file, that neither the description nor a role has."""
     problems = []
     for name, file in defined.items():
-        if name not in known and not name.startswith(foreign):
-            problem = unknown(name, name, known, "remove it")
-            problems.append(problem._replace(write=f"{problem.write} {own}", file=file))
+        if name not in known and not name.startswith(("vault_", "ansible_")):
+            meant = nearest(name, known)
+            advice = f"did you mean `{meant}`?" if meant else "remove it,"
+            own = f"{advice} or, for a variable of your own, write `preflight_own_variables: [{name}]`"
+            problems.append(Problem(name, "unknown variable", own, file))
     return problems
 
 
 def is_placeholder(value: t.Any) -> bool:
-    """Return whether a secret, or a part of it, still waits for its value."""
+    """Return whether a secret, or a part of it, is empty or a placeholder."""
     if isinstance(value, Mapping):
         return any(is_placeholder(part) for part in value.values())
     if isinstance(value, list):
@@ -208,10 +326,10 @@ def is_placeholder(value: t.Any) -> bool:
     return value is None or (isinstance(value, str) and PLACEHOLDER.fullmatch(value) is not None)
 
 
-def check_secrets(secrets: Mapping[str, t.Any], defined: Mapping[str, str]) -> list[Problem]:
-    """Return the secrets that are placeholders; their values are not repeated."""
+def find_placeholders(secrets: Mapping[str, t.Any], defined: Mapping[str, str]) -> list[Problem]:
+    """Return the secrets that are placeholders, without their values."""
     return [
-        Problem(name, "is empty or a placeholder", "write the real secret, encrypted", defined.get(name, ""))
+        Problem(name, "is empty or a placeholder", ENCRYPT, defined.get(name, ""))
         for name, value in secrets.items()
         if is_placeholder(value)
     ]

@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What one host has to do, derived from the sites and from where the inventory puts their groups. Pure."""
+"""Derive the services of one host from the sites and from the groups of the inventory. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EDGE = "edge"
 INTERNAL_PORT = 8443
 TLS = "/etc/vise/tls"
 SITES = "/srv/sites"
-# Groups that others reach by the group's name, whichever host has it.
+# Groups whose hosts are reached by the name of the group.
 NAMED = ("database", "database_standby", "cache")
 
 Entry = dict[str, t.Any]
@@ -22,11 +22,11 @@ HostVars = Mapping[str, Mapping[str, t.Any]]
 
 
 class TopologyError(ValueError):
-    """The description and the inventory do not fit together; the text says what to write where."""
+    """The description and the inventory contradict each other; the text names what to change."""
 
 
 class Topology(t.NamedTuple):
-    """The description and the inventory, as far as duties follow from them."""
+    """The parts of the description and the inventory from which the services of a host follow."""
 
     sites: Sites
     open_ports: Mapping[str, Sequence[str]]
@@ -34,39 +34,39 @@ class Topology(t.NamedTuple):
     hostvars: HostVars
 
     def members(self, group: str) -> Sequence[str]:
-        """Return the hosts of a group; a group that the inventory does not have has none."""
+        """Return the hosts of a group; empty for a group that is not in the inventory."""
         return self.groups.get(group) or ()
 
     def addresses(self, host: str, kind: str) -> list[str]:
-        """Return a host's public or internal addresses; where nothing is said, Ansible's own."""
+        """Return the public or internal addresses of a host; its ansible_host when none are set."""
         variables = self.hostvars[host]
         return list(variables.get(f"{kind}_addresses") or [variables.get("ansible_host") or host])
 
     def internal(self, host: str) -> list[str]:
-        """Return a host's internal addresses, which rules and upstreams need as numbers."""
+        """Return the internal addresses of a host; firewall rules and upstreams need IP addresses, not names."""
         found = self.addresses(host, "internal")
         for address in found:
             if not is_address(address):
                 raise TopologyError(
-                    f"{host}: {address} is no IP address; write `internal_addresses: [...]` for {host} "
-                    "into the inventory"
+                    f"{host}: {address} is not an IP address; write `internal_addresses: [...]` for {host} "
+                    "in the inventory"
                 )
         return found
 
     def serving(self, site: Mapping[str, t.Any]) -> Sequence[str]:
-        """Return the hosts that have a site's content."""
+        """Return the hosts that have the content of a site."""
         return self.members(site["group"])
 
     def entrance(self, site: Mapping[str, t.Any]) -> Sequence[str]:
-        """Return the hosts that visitors of a site reach."""
+        """Return the hosts that visitors of a site connect to."""
         return self.members(site.get("entrance") or EDGE)
 
     def public(self, site: Mapping[str, t.Any]) -> list[str]:
-        """Return the addresses to which a site's names lead."""
+        """Return the public addresses to which the names of a site resolve."""
         return [address for host in self.entrance(site) for address in self.addresses(host, "public")]
 
     def proxying(self, site: Mapping[str, t.Any]) -> list[str]:
-        """Return the hosts that visitors reach, and that have to ask another host for the site."""
+        """Return the hosts that visitors connect to and that forward the requests to another host."""
         return [host for host in self.entrance(site) if host not in self.serving(site)]
 
 
@@ -85,22 +85,22 @@ def with_port(address: str, port: int) -> str:
 
 
 def internal_name(name: str) -> str:
-    """Return the name that the certificate of every host serving a site carries, whichever host it is."""
+    """Return the name in the internal certificate of every host that serves a site."""
     return f"{name}.internal"
 
 
 def names(site: Mapping[str, t.Any]) -> list[str]:
-    """Return the names under which a site is served."""
+    """Return the names of a site, without those that are redirected."""
     return [site["domain"], *(site.get("names") or ())]
 
 
 def certificate(name: str) -> dict[str, str]:
-    """Return where the certificates role keeps a certificate."""
+    """Return the paths of a certificate and its key, as the role certificates writes them."""
     return {"certificate": f"{TLS}/{name}/fullchain.pem", "key": f"{TLS}/{name}/privkey.pem"}
 
 
 def merged(entry: Mapping[str, t.Any], extra: Mapping[str, t.Any]) -> Entry:
-    """Return the entry with the extra options; mappings are joined."""
+    """Return the entry with the extra options; mappings are merged."""
     joined = {
         key: {**value, **entry[key]} if isinstance(value, Mapping) and isinstance(entry.get(key), Mapping) else value
         for key, value in extra.items()
@@ -109,14 +109,14 @@ def merged(entry: Mapping[str, t.Any], extra: Mapping[str, t.Any]) -> Entry:
 
 
 def content(name: str, site: Mapping[str, t.Any]) -> Entry:
-    """Return the part of a virtual host that serves a site on this host: its files, or the program behind its port."""
+    """Return the part of a virtual host that serves a site on this host: its files, or the program on its port."""
     if site.get("port"):
         return {"upstream": {"servers": [with_port("127.0.0.1", site["port"])]}}
     return {"root": f"{SITES}/{name}/current", "static": {"previous": f"{SITES}/{name}/previous"}}
 
 
 def upstream(plan: Topology, name: str, site: Mapping[str, t.Any]) -> Entry:
-    """Return the part of a virtual host that asks the hosts of a site's group."""
+    """Return the part of a virtual host that forwards requests to the hosts of the site's group."""
     servers = [with_port(plan.internal(host)[0], INTERNAL_PORT) for host in plan.serving(site)]
     if not servers:
         raise TopologyError(
@@ -127,7 +127,7 @@ def upstream(plan: Topology, name: str, site: Mapping[str, t.Any]) -> Entry:
 
 
 def edge_sites(plan: Topology, host: str) -> t.Iterator[Entry]:
-    """Yield the virtual hosts that visitors reach."""
+    """Yield the virtual hosts that visitors connect to."""
     for name, site in plan.sites.items():
         if host not in plan.entrance(site):
             continue
@@ -135,7 +135,7 @@ def edge_sites(plan: Topology, host: str) -> t.Iterator[Entry]:
         base = {"name": name, "domains": names(site), "tls": certificate(name)}
         options = dict(site.get("nginx") or {})
         if not local:
-            # The pages' own place is the serving host; only what names an immutable file matters to the one before it.
+            # The pages are located on the serving host; the edge only needs the patterns of immutable files.
             options["static"] = {
                 key: value for key, value in (options.get("static") or {}).items() if key == "immutable"
             }
@@ -146,7 +146,7 @@ def edge_sites(plan: Topology, host: str) -> t.Iterator[Entry]:
 
 
 def internal_sites(plan: Topology, host: str) -> t.Iterator[Entry]:
-    """Yield the virtual hosts that only the edge reaches, where an edge host has to ask this one."""
+    """Yield the virtual hosts for the edge, where an edge host forwards requests to this host."""
     for name, site in plan.sites.items():
         if host in plan.serving(site) and plan.proxying(site):
             base = {
@@ -179,23 +179,23 @@ def certificates(plan: Topology, host: str, challenge: str) -> list[Entry]:
     ]
 
 
-def askers(plan: Topology, host: str) -> list[str]:
-    """Return the hosts at the edge that ask this host for a site."""
-    asking = {edge for site in plan.sites.values() if host in plan.serving(site) for edge in plan.proxying(site)}
-    return sorted(asking)
+def proxies(plan: Topology, host: str) -> list[str]:
+    """Return the edge hosts that forward requests to this host."""
+    found = {edge for site in plan.sites.values() if host in plan.serving(site) for edge in plan.proxying(site)}
+    return sorted(found)
 
 
 def firewall(plan: Topology, host: str) -> list[Entry]:
-    """Return the ports that answer on a host, and to whom."""
+    """Return the open ports of a host with the addresses that may connect."""
     groups = [group for group in plan.open_ports if group == "all" or host in plan.members(group)]
     ports = dict.fromkeys((port, group) for group in groups for port in plan.open_ports[group])
     seen: dict[str, Entry] = {}
     for port, group in ports:
         number, _slash, proto = str(port).partition("/")
         seen.setdefault(str(port), {"port": number, "proto": proto or "tcp", "comment": group})
-    asking = askers(plan, host)
-    if asking:
-        sources = [address for edge in asking for address in plan.internal(edge)]
+    edges = proxies(plan, host)
+    if edges:
+        sources = [address for edge in edges for address in plan.internal(edge)]
         seen["internal"] = {
             "port": str(INTERNAL_PORT),
             "proto": "tcp",
@@ -206,7 +206,7 @@ def firewall(plan: Topology, host: str) -> list[Entry]:
 
 
 def own_url(plan: Topology, host: str, site: Mapping[str, t.Any]) -> str:
-    """Return the address at which a host can ask itself for a site; none where only others may ask."""
+    """Return the URL at which a host can request a site from itself; empty where an origin lock refuses it."""
     if (site.get("nginx") or {}).get("origin_lock", "none") != "none":
         return ""
     if host in plan.entrance(site):
@@ -215,7 +215,7 @@ def own_url(plan: Topology, host: str, site: Mapping[str, t.Any]) -> str:
 
 
 def static_sites(plan: Topology, host: str) -> list[Entry]:
-    """Return the built sites whose files a host has."""
+    """Return the built sites whose files are located on a host."""
     return [
         {
             "name": name,
@@ -227,9 +227,9 @@ def static_sites(plan: Topology, host: str) -> list[Entry]:
     ]
 
 
-def duties(plan: Topology, host: str, challenge: str) -> Entry:
-    """Return all that follows for one host."""
-    asking = askers(plan, host)
+def host_services(plan: Topology, host: str, challenge: str) -> Entry:
+    """Return everything that one host needs to serve the sites."""
+    edges = proxies(plan, host)
     served = [name for name, site in plan.sites.items() if host in plan.serving(site)]
     named = [group for group in NAMED if host in plan.members(group)]
     entered = [site for site in plan.sites.values() if host in plan.entrance(site)]
@@ -240,7 +240,7 @@ def duties(plan: Topology, host: str, challenge: str) -> Entry:
         "static_sites": static_sites(plan, host),
         "internal_names": [host, *plan.addresses(host, "internal"), *map(internal_name, [*served, *named])],
         "cloudflare": any(site.get("proxied") for site in entered),
-        "trusted_proxies": [address for edge in asking for address in plan.internal(edge)],
+        "trusted_proxies": [address for edge in edges for address in plan.internal(edge)],
         "public_urls": [f"https://{site['domain']}/" for site in entered],
         "public_addresses": plan.addresses(host, "public") if entered else [],
     }

@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""All DNS records that the platform needs, derived from the description and the inventory. Pure."""
+"""Derive all DNS records of the platform from the description and the inventory. Pure."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from ansible_collections.vise.platform.plugins.module_utils.topology import (
 )
 
 MAIL = "mail"
-# Who reads mail finds the way by these; the port of each, below a mail domain.
+# SRV records of a mail domain by which mail clients find the server, each with its port.
 SERVICES: Mapping[str, int] = {
     "_submission._tcp": 587,
     "_submissions._tcp": 465,
     "_imaps._tcp": 993,
     "_autodiscover._tcp": 443,
 }
-# Served by the mail host by HTTPS: how programs for mail set themselves up, and the policy of MTA-STS.
-WEB = ("autoconfig", "autodiscover", "mta-sts")
-# As CAA records call them, by the host of an ACME directory.
+# Names that the mail host serves by HTTPS: configuration of mail clients, and the MTA-STS policy.
+WEB_NAMES = ("autoconfig", "autodiscover", "mta-sts")
+# Names of authorities in CAA records, by the host of an ACME directory.
 AUTHORITIES: Mapping[str, str] = {
     "production": "letsencrypt.org",
     "staging": "letsencrypt.org",
@@ -38,95 +38,95 @@ AUTHORITIES: Mapping[str, str] = {
 
 
 class Mail(t.NamedTuple):
-    """What the DNS says of mail."""
+    """The mail settings that are published in the DNS."""
 
     host: str
     domains: Sequence[str]
-    # Where other servers send their reports.
+    # Address to which other servers send reports.
     reports: str
-    # What they are asked to do with mail that is not ours: none, quarantine or reject.
+    # DMARC policy for mail that fails verification: none, quarantine or reject.
     dmarc: str = "quarantine"
-    # What they are asked to do when TLS fails: none, testing or enforce.
+    # MTA-STS policy when TLS fails: none, testing or enforce.
     mta_sts: str = "testing"
     mta_sts_max_age: int = 604800
-    # Public keys, each with domain, selector and txt; those that are retired are not published.
+    # Public keys, each with domain, selector and txt; retired ones are not published.
     dkim: Sequence[Mapping[str, str]] = ()
-    # Hashes of the keys that port 25 shows.
+    # Hashes of the public keys of port 25.
     tlsa: Sequence[str] = ()
 
 
 class Certificates(t.NamedTuple):
-    """Who may issue certificates, and who is told when somebody else was asked."""
+    """The authorities that may issue certificates, and the contact for refused requests."""
 
     directory: str = "production"
-    # In place of what follows from the directory.
+    # They replace the authority of the directory.
     authorities: Sequence[str] = ()
     contact: str = ""
 
     def issuers(self) -> Sequence[str]:
-        """Return the authorities as CAA names them; none where we do not know."""
+        """Return the names of the authorities in CAA records; none for an unknown directory."""
         known = AUTHORITIES.get(urlsplit(self.directory).hostname or self.directory)
         return self.authorities or ([known] if known else [])
 
 
 def is_below(name: str, domain: str) -> bool:
-    """Return whether a name is a domain's, or the domain."""
+    """Return whether a name is the domain or below it."""
     return name == domain or name.endswith(f".{domain}")
 
 
 def addresses(name: str, found: Iterable[str], comment: str, **more: t.Any) -> Iterator[Entry]:
-    """Yield the records by which a name leads to addresses."""
+    """Yield the A and AAAA records of a name."""
     for address in dict.fromkeys(found):
         if not is_address(address):
             raise TopologyError(
-                f"{name}: {address} is no IP address; write `public_addresses: [...]` for that host into the inventory"
+                f"{name}: {address} is not an IP address; set `public_addresses: [...]` for that host in the inventory"
             )
         kind = "AAAA" if ":" in address else "A"
         yield {"type": kind, "name": name, "value": address, "comment": comment, **more}
 
 
-def of_sites(plan: Topology) -> Iterator[Entry]:
-    """Yield the records of what visitors see."""
+def site_records(plan: Topology) -> Iterator[Entry]:
+    """Yield the records of all sites and their aliases."""
     for name, site in plan.sites.items():
         more = {"proxied": True} if site.get("proxied") else {}
         for domain in [*names(site), *(site.get("aliases") or ())]:
             yield from addresses(domain, plan.public(site), f"site {name}", **more)
 
 
-def mail_hosts(plan: Topology) -> list[str]:
-    """Return the addresses of the mail host; none where the platform has no mail."""
+def mail_addresses(plan: Topology) -> list[str]:
+    """Return the public addresses of the mail host; none when the group mail has no host."""
     return [address for host in plan.members(MAIL) for address in plan.addresses(host, "public")]
 
 
-def of_mail_host(plan: Topology, mail: Mail) -> Iterator[Entry]:
-    """Yield the records of the mail host itself. Never proxied: mail does not come by HTTP."""
-    yield from addresses(mail.host, mail_hosts(plan), "mail host")
-    # For mail that says nothing but the host's name: bounces.
+def mail_host_records(plan: Topology, mail: Mail) -> Iterator[Entry]:
+    """Yield the records of the mail host. They are never proxied, since SMTP is not HTTP."""
+    yield from addresses(mail.host, mail_addresses(plan), "mail host")
+    # Bounces have only the name of the host as sender.
     yield text(mail.host, "v=spf1 a -all", "SPF of the mail host")
     for digest in mail.tlsa:
         kind = {"usage": 3, "selector": 1, "matching_type": 1}
         yield {"type": "TLSA", "name": f"_25._tcp.{mail.host}", "value": digest, "comment": "key of port 25", **kind}
 
 
-def of_mail_domain(domain: str, mail: Mail) -> Iterator[Entry]:
-    """Yield the records of a domain that has mail."""
+def mail_domain_records(domain: str, mail: Mail) -> Iterator[Entry]:
+    """Yield the records of a mail domain."""
     yield {"type": "MX", "name": domain, "value": mail.host, "priority": 10, "comment": "where mail goes"}
     yield text(domain, "v=spf1 mx ~all", "SPF: who may send")
     yield text(f"_dmarc.{domain}", f"v=DMARC1; p={mail.dmarc}; rua=mailto:{mail.reports}", "DMARC")
     for key in mail.dkim:
-        # A key that has not been made yet has no text.
+        # In check mode a planned key has no text.
         if key["domain"] == domain and key["txt"] and key.get("state") != "retired":
             yield text(f"{key['selector']}._domainkey.{domain}", key["txt"], f"DKIM key {key['selector']}")
     yield text(f"_mta-sts.{domain}", f"v=STSv1; id={policy_id(mail)}", "MTA-STS")
     yield text(f"_smtp._tls.{domain}", f"v=TLSRPTv1; rua=mailto:{mail.reports}", "reports of TLS")
     for service, port in SERVICES.items():
-        ways = {"priority": 0, "weight": 1, "port": port}
-        yield {"type": "SRV", "name": f"{service}.{domain}", "value": mail.host, "comment": "mail programs", **ways}
-    for name in WEB:
+        target = {"priority": 0, "weight": 1, "port": port}
+        yield {"type": "SRV", "name": f"{service}.{domain}", "value": mail.host, "comment": "mail programs", **target}
+    for name in WEB_NAMES:
         yield {"type": "CNAME", "name": f"{name}.{domain}", "value": mail.host, "comment": "mail programs and servers"}
     reported = mail.reports.rpartition("@")[2]
     if not is_below(reported, domain) and not is_below(domain, reported):
-        # Without it nobody sends reports about one domain to another.
+        # Without this record other servers do not send reports about one domain to another.
         yield text(f"{domain}._report._dmarc.{reported}", "v=DMARC1", f"takes reports of {domain}")
 
 
@@ -135,8 +135,8 @@ def text(name: str, value: str, comment: str) -> Entry:
     return {"type": "TXT", "name": name, "value": value, "comment": comment}
 
 
-def of_certificates(domains: Iterable[str], certificates: Certificates) -> Iterator[Entry]:
-    """Yield who may issue certificates for domains."""
+def certificate_records(domains: Iterable[str], certificates: Certificates) -> Iterator[Entry]:
+    """Yield the CAA records of domains."""
     issuers = certificates.issuers()
     for domain in dict.fromkeys(domains) if issuers else ():
         properties = [("issue", issuer) for issuer in issuers]
@@ -146,32 +146,32 @@ def of_certificates(domains: Iterable[str], certificates: Certificates) -> Itera
 
 
 def policy(mail: Mail) -> str:
-    """Return the policy of MTA-STS, which is served at https://mta-sts.DOMAIN/.well-known/mta-sts.txt."""
+    """Return the MTA-STS policy, which is served at https://mta-sts.DOMAIN/.well-known/mta-sts.txt."""
     lines = ["version: STSv1", f"mode: {mail.mta_sts}", f"mx: {mail.host}", f"max_age: {mail.mta_sts_max_age}"]
     return "".join(f"{line}\n" for line in lines)
 
 
 def policy_id(mail: Mail) -> str:
-    """Return the policy's id, by which others see that it has changed."""
+    """Return the id of the policy, which changes with its text."""
     return hashlib.sha256(policy(mail).encode()).hexdigest()[:20]
 
 
-def reverse(plan: Topology, mail: Mail) -> list[Entry]:
-    """Return the reverse names that whoever rents out the addresses must be asked to set."""
+def reverse_names(plan: Topology, mail: Mail) -> list[Entry]:
+    """Return the reverse names that the provider of the addresses must set."""
     return [
         {"address": address, "name": mail.host, "reverse": ipaddress.ip_address(address).reverse_pointer}
-        for address in dict.fromkeys(mail_hosts(plan))
+        for address in dict.fromkeys(mail_addresses(plan))
         if is_address(address)
     ]
 
 
 def unique(records: Iterable[Entry]) -> Iterator[Entry]:
-    """Yield each record once, and no alias for a name that leads to addresses already."""
+    """Yield each record once, and no CNAME for a name that has addresses."""
     kept: dict[tuple[str, ...], Entry] = {}
     for record in records:
         kept.setdefault((record["type"], record["name"], str(record["value"]), str(record.get("tag"))), record)
-    led = {record["name"] for record in kept.values() if record["type"] in ("A", "AAAA")}
-    yield from (record for record in kept.values() if record["type"] != "CNAME" or record["name"] not in led)
+    addressed = {record["name"] for record in kept.values() if record["type"] in ("A", "AAAA")}
+    yield from (record for record in kept.values() if record["type"] != "CNAME" or record["name"] not in addressed)
 
 
 def records(
@@ -183,24 +183,25 @@ def records(
 ) -> list[Entry]:
     """Return every record."""
     has_mail = mail is not None and bool(plan.members(MAIL))
-    mailed = [one for name in mail.domains for one in of_mail_domain(name, mail)] if mail and has_mail else []
-    hosted = [*of_mail_host(plan, mail)] if mail and has_mail else []
+    domain_records = (
+        [one for name in mail.domains for one in mail_domain_records(name, mail)] if mail and has_mail else []
+    )
+    host_records = [*mail_host_records(plan, mail)] if mail and has_mail else []
     domains = [domain, *(mail.domains if mail and has_mail else ())]
-    proven = [*of_certificates(domains, certificates)] if certificates else []
-    # The mail host first: a site of its name is the same, and must not be proxied.
-    return [*unique([*hosted, *of_sites(plan), *mailed, *proven, *extra])]
+    issuers = [*certificate_records(domains, certificates)] if certificates else []
+    # The mail host comes first: a site with the same name has the same record, which must not be proxied.
+    return [*unique([*host_records, *site_records(plan), *domain_records, *issuers, *extra])]
 
 
-def within(every: Sequence[Entry], zone: str, zones: Sequence[str]) -> list[Entry]:
-    """Return the records of one zone; a name that belongs to none is an error."""
-    found = []
+def group_by_zone(every: Sequence[Entry], zones: Sequence[str]) -> list[Entry]:
+    """Return each zone with its records; a name that is in none of them is an error."""
+    groups: dict[str, list[Entry]] = {zone: [] for zone in zones}
     for record in every:
-        homes = [one for one in zones if is_below(record["name"], one)]
-        if not homes:
+        matching = [zone for zone in zones if is_below(record["name"], zone)]
+        if not matching:
             raise TopologyError(
                 f"dns_zones: {record['name']} ({record.get('comment', 'extra')}) is in none of {', '.join(zones)}; add "
                 "its zone"
             )
-        if max(homes, key=len) == zone:
-            found.append(record)
-    return found
+        groups[max(matching, key=len)].append(record)
+    return [{"zone": zone, "records": records} for zone, records in groups.items()]

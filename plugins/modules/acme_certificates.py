@@ -6,70 +6,71 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: acme_certificates
-short_description: Keep certificates from an ACME server issued, renewed and deployed
+short_description: Issue, renew and deploy certificates from an ACME server
 version_added: 0.1.0
 description:
-  - Looks at all certificates that a host needs, and has certbot issue what is missing, is about to end, has other
-    domains or came from another ACME directory. The role P(vise.platform.certificates#role) brings certbot and a timer
-    that runs the same code twice a day.
-  - Each lies at C(/etc/vise/tls/<name>/fullchain.pem) and C(/etc/vise/tls/<name>/privkey.pem). Both are switched in one
-    step. Until ACME has answered, there is a self-signed placeholder, so that a web server can start.
-  - When the ACME server does not answer, a certificate that is still valid for all domains is kept, with a warning.
-    When there is none, the module fails after everything else was done.
-  - For HTTP-01, certbot answers on port 80 itself while nobody listens there; otherwise it writes to
-    C(/var/lib/acme-webroot), which the web server has to serve.
+  - Compares all certificates that a host needs with the current ones. Runs certbot for a certificate that is missing,
+    is about to expire, has other domains or was issued by another ACME server. The role
+    P(vise.platform.certificates#role) installs certbot and a timer that runs the same code twice a day.
+  - Each certificate is located at C(/etc/vise/tls/<name>/fullchain.pem) and its key at
+    C(/etc/vise/tls/<name>/privkey.pem). Both are replaced atomically. Until the first certificate is issued, a
+    self-signed placeholder is located there, so that a web server can start.
+  - When issuing fails, a certificate that is still valid for all domains stays in use, and the module warns. Without
+    such a certificate the module fails, after it has processed all other certificates.
+  - For HTTP-01, certbot itself answers on port 80 when no other process listens there. Otherwise it writes to
+    C(/var/lib/acme-webroot), which the web server must serve.
 author:
   - vise.platform contributors (@vise-platform)
 options:
   directory:
-    description: Address of the ACME server's directory.
+    description: URL of the ACME server's directory.
     type: str
     required: true
   wanted:
-    description: All certificates that the host needs. Others are left alone, and no longer renewed.
+    description: All certificates that the host needs. Other certificates stay on the host, but are no longer renewed.
     type: list
     elements: dict
     default: []
     suboptions:
       name:
-        description: Its name, which is the name of its directory.
+        description: Name of the certificate and of its directory.
         type: str
         required: true
       domains:
-        description: The domains; a wildcard needs O(wanted[].challenge=dns-01).
+        description: Domains of the certificate. A wildcard needs O(wanted[].challenge=dns-01).
         type: list
         elements: str
         required: true
       challenge:
         description:
-          - How the domains are proven. V(dns-01) goes through Cloudflare, with the token in
+          - How the host proves that it controls the domains. V(dns-01) uses Cloudflare, with the API token in
             C(/etc/vise/acme/cloudflare.ini).
         type: str
         choices: [http-01, dns-01]
         default: http-01
   email:
-    description: Address that the ACME account is registered with; without it, the account has none.
+    description: E-mail address of the ACME account. Without it, the account is registered without an address.
     type: str
     default: ""
   renew_days:
-    description: Days before its end from which a certificate is renewed; never more than a third of its lifetime.
+    description: Days before its expiry at which a certificate is renewed; at most a third of its lifetime.
     type: int
     default: 30
   dns_propagation_seconds:
-    description: Seconds from the moment that a DNS record is made until the ACME server is told to look.
+    description: Seconds to wait between the creation of the DNS record and its validation by the ACME server.
     type: int
     default: 10
   reload_units:
-    description: Units that use the certificates; those that run are reloaded when one has changed.
+    description: Units that use the certificates. Running units are reloaded when a certificate has changed.
     type: list
     elements: str
     default: []
 attributes:
   check_mode:
-    description: Says what would be issued, and contacts nobody.
+    description: Reports what would be issued; contacts no server.
     support: full
   diff_mode:
-    description: The actions; never a key.
+    description: Shows the actions, never a key.
     support: full
   platform:
     description: Hosts on which it runs.
@@ -78,7 +79,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Keep the certificates of two sites
+- name: Issue the certificates of two sites
   vise.platform.acme_certificates:
     directory: https://acme-v02.api.letsencrypt.org/directory
     email: ops@example.com
@@ -93,17 +94,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 actions:
-  description: What was done, or in check mode would be, in order.
+  description: The actions that were done, or in check mode would be done, in order.
   returned: always
   type: list
   elements: str
-  sample: ["issue docs by http-01: there is none", deploy docs, reload nginx.service]
+  sample: ["issue docs by http-01: no certificate exists", deploy docs, reload nginx.service]
 failures:
-  description: Why certificates could not be had, each with what is served instead.
+  description: Why certificates were not issued, and which certificate is served instead.
   returned: failure
   type: list
   elements: str
-  sample: ["docs: not issued (there is none); only a self-signed placeholder is served: connection refused"]
+  sample: ["docs: not issued (no certificate exists); only a self-signed placeholder is served: connection refused"]
 """
 
 import dataclasses
@@ -132,7 +133,7 @@ def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     fields = [field.name for field in dataclasses.fields(acme.Settings)]
     settings = acme.Settings.from_dict({name: module.params[name] for name in fields})
-    problems = acme.problems(settings)
+    problems = acme.find_problems(settings)
     if problems:
         module.fail_json(msg="\n".join(problems))
 

@@ -6,43 +6,43 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: cloudflare_info
-short_description: Read Cloudflare's address ranges, zones and figures of visits
+short_description: Query Cloudflare's address ranges, zones and analytics
 version_added: 0.1.0
 description:
-  - Reads what is asked for, and changes nothing.
+  - Queries the selected information. It changes nothing.
 author:
   - vise.platform contributors (@vise-platform)
 extends_documentation_fragment: vise.platform.cloudflare
 options:
   gather:
-    description: What to read. V(analytics) needs O(zone).
+    description: The information to query. V(analytics) needs O(zone) and O(since).
     type: list
     elements: str
     choices: [ranges, zones, analytics]
     default: [zones]
   zone:
-    description: The zone that figures are of.
+    description: The zone for V(analytics).
     type: str
   since:
-    description: The first day of the figures, such as C(2026-01-31).
+    description: The first day of the analytics, such as C(2026-01-31).
     type: str
 attributes:
   check_mode:
-    description: It only reads.
+    description: The module only reads.
     support: full
   diff_mode:
-    description: It changes nothing.
+    description: The module changes nothing.
     support: none
 """
 
 EXAMPLES = r"""
-- name: Read the ranges from which Cloudflare asks the origin
+- name: Query the address ranges from which Cloudflare connects to the origin
   vise.platform.cloudflare_info:
     token: "{{ vault_cloudflare_token }}"
     gather: [ranges]
   register: cloudflare
 
-- name: Read the figures of a week
+- name: Query the analytics of a week
   vise.platform.cloudflare_info:
     token: "{{ vault_cloudflare_token }}"
     gather: [analytics]
@@ -52,20 +52,20 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ranges:
-  description: Networks of both versions.
-  returned: when asked for
+  description: Networks of IPv4 and IPv6.
+  returned: when selected
   type: list
   elements: str
   sample: [173.245.48.0/20, "2400:cb00::/32"]
 zones:
-  description: The zones that the token sees, each with its status, plan and name servers.
-  returned: when asked for
+  description: The zones that are visible to the token, each with its status, plan and name servers.
+  returned: when selected
   type: list
   elements: dict
   sample: [{name: example.org, status: active, plan: free, name_servers: [ada.ns.cloudflare.com]}]
 analytics:
   description: Figures of each day, newest first.
-  returned: when asked for
+  returned: when selected
   type: list
   elements: dict
   sample: [{date: "2026-01-31", requests: 1200, bytes: 3400000, cachedRequests: 900, threats: 7, visitors: 42}]
@@ -79,13 +79,13 @@ from ansible_collections.vise.platform.plugins.module_utils.cloudflare import cl
 
 
 def ranges(session: client.Session, _params: dict[str, t.Any]) -> list[str]:
-    """Return the networks of both versions."""
-    found = session.patiently("none", session.api.ips.with_raw_response.list)["result"]
-    return [*found["ipv4_cidrs"], *found["ipv6_cidrs"]]
+    """Return the networks of IPv4 and IPv6."""
+    result = session.call_with_retry("none", session.api.ips.with_raw_response.list)["result"]
+    return [*result["ipv4_cidrs"], *result["ipv6_cidrs"]]
 
 
 def zones(session: client.Session, _params: dict[str, t.Any]) -> list[dict[str, t.Any]]:
-    """Return the zones that the token sees."""
+    """Return the zones that are visible to the token."""
     return [
         {
             "name": row["name"],
@@ -99,7 +99,7 @@ def zones(session: client.Session, _params: dict[str, t.Any]) -> list[dict[str, 
 
 def analytics(session: client.Session, params: dict[str, t.Any]) -> list[dict[str, t.Any]]:
     """Return the figures of each day."""
-    days = permissions.analytics(session, session.zone(params["zone"]), permissions.ANALYTICS, params["since"])
+    days = permissions.query_analytics(session, session.zone(params["zone"]), permissions.ANALYTICS, params["since"])
     return [{"date": day["dimensions"]["date"], **day["sum"], "visitors": day["uniq"]["uniques"]} for day in days]
 
 
@@ -123,13 +123,13 @@ def main() -> None:
     if client.IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("cloudflare"), exception=client.IMPORT_ERROR)
     if "analytics" in params["gather"] and not (params["zone"] and params["since"]):
-        module.fail_json(msg="analytics need a zone, and the day since when")
+        module.fail_json(msg="analytics need the options zone and since")
     session = client.Session(params)
     try:
-        found = {name: READERS[name](session, params) for name in params["gather"]}
+        result = {name: READERS[name](session, params) for name in params["gather"]}
     except client.ApiError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, **found)
+    module.exit_json(changed=False, **result)
 
 
 if __name__ == "__main__":

@@ -6,117 +6,395 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: cloudflare_zone
-short_description: Keep the settings of a zone at Cloudflare
+short_description: Manage the DNS records, settings and rules of a zone at Cloudflare
 version_added: 0.1.0
 description:
-  - Reads the settings that are given, and changes those that differ. Others are left alone.
-  - For DNSSEC it returns the record that the registrar needs.
+  - Reads the zone, compares it with the wanted state, and sends the differences. What is not given is not managed.
+  - Before the first change, the module validates each record and rule, and checks that the token has every permission
+    that O(records), O(settings) and O(rules) need. An error has the names of all missing permissions in Cloudflare's
+    dashboard.
+  - Settings and rules are changed before records, so that a record that becomes proxied is protected from its first
+    request.
+  - All records are changed in one call, or in as few as the zone's plan allows (200 changes per call on the free
+    plan). Changes of one name are in one call.
+  - Records that the module creates have a mark at the beginning of their comment, C([OWNER]). Others are never changed
+    or removed. A record of another owner that would change the answer for a wanted one is a conflict, and an error
+    that names it.
+  - Two runs at the same time, and calls without an answer, have the same result as one run.
 author:
   - vise.platform contributors (@vise-platform)
 extends_documentation_fragment: vise.platform.cloudflare
 options:
   zone:
-    description: The zone's name.
+    description: Name of the zone.
     type: str
     required: true
-  ssl:
+  records:
+    description: All wanted records. Without this option, the module does not read or change records.
+    type: list
+    elements: dict
+    suboptions:
+      type:
+        description: Type of the record.
+        type: str
+        choices: [A, AAAA, CAA, CNAME, HTTPS, MX, NS, SRV, TLSA, TXT]
+        required: true
+      name:
+        description: Name of the record, with or without the zone; C(@) is the zone itself.
+        type: str
+        required: true
+      value:
+        description:
+          - Address, target, text, hash or, for CAA, the value of the property.
+          - A text has any length and no quotation; the module quotes and splits it for the API.
+        type: str
+        required: true
+      priority:
+        description: For MX, SRV and HTTPS.
+        type: int
+      weight:
+        description: For SRV.
+        type: int
+      port:
+        description: For SRV.
+        type: int
+      flags:
+        description: For CAA.
+        type: int
+      tag:
+        description: For CAA, C(issue), C(issuewild) or C(iodef).
+        type: str
+      usage:
+        description: For TLSA.
+        type: int
+      selector:
+        description: For TLSA.
+        type: int
+      matching_type:
+        description: For TLSA.
+        type: int
+      params:
+        description: For HTTPS, such as C(alpn=h3,h2).
+        type: str
+      ttl:
+        description: Time to live in seconds; V(1) lets Cloudflare choose, which it always does for proxied records.
+        type: int
+        default: 1
+      proxied:
+        description:
+          - Whether Cloudflare answers with its own addresses and forwards requests to the origin; for A, AAAA and
+            CNAME.
+        type: bool
+        default: false
+      comment:
+        description: Purpose of the record; up to 100 characters together with the mark.
+        type: str
+        default: ""
+      tags:
+        description: Tags such as C(team:mail); only paid plans have them.
+        type: list
+        elements: str
+        default: []
+  owner:
+    description: Owner of the records. Each party that manages records in a shared zone needs a different owner.
+    type: str
+    default: vise.platform
+  purge:
+    description: Whether to remove records of the same owner that are not in O(records).
+    type: bool
+    default: false
+  purge_except:
     description:
-      - How Cloudflare speaks to the origin. With V(strict) by TLS, with a certificate that it verifies; anything less
-        can be listened to.
-    type: str
-    choices: ["off", flexible, full, strict]
-  minimum_tls:
-    description: The oldest version of TLS that visitors may use.
-    type: str
-    choices: ["1.0", "1.1", "1.2", "1.3"]
-  http3:
-    description: Whether visitors may use HTTP/3.
+      - Regular expressions of names, in lower case and with the zone. O(purge) does not remove records of these names.
+    type: list
+    elements: str
+    default: []
+  adopt:
+    description: Whether to take over conflicting records of other owners, and to change them where they differ.
     type: bool
-  always_use_https:
-    description: Whether requests by plain HTTP are sent to HTTPS.
-    type: bool
-  hsts:
-    description: Whether browsers are told to use nothing but HTTPS.
+    default: false
+  settings:
+    description: Settings of the zone. Settings that are not given are not changed.
     type: dict
     suboptions:
-      max_age:
-        description: Seconds for which they remember; 0 for not at all.
-        type: int
-        required: true
-      include_subdomains:
-        description: Whether it holds for all names below the zone.
+      ssl:
+        description:
+          - How Cloudflare connects to the origin. With V(strict) it uses TLS and verifies the origin's certificate;
+            anything less can be intercepted.
+        type: str
+        choices: ["off", flexible, full, strict]
+      minimum_tls:
+        description: The oldest version of TLS that visitors may use.
+        type: str
+        choices: ["1.0", "1.1", "1.2", "1.3"]
+      http3:
+        description: Whether visitors may use HTTP/3.
         type: bool
-      preload:
-        description: Whether browsers may have it built in, which cannot be taken back within months.
+      always_use_https:
+        description: Whether Cloudflare redirects plain HTTP to HTTPS.
         type: bool
-      nosniff:
-        description: Whether C(X-Content-Type-Options) is sent as well.
+      hsts:
+        description: HTTP Strict Transport Security, by which browsers use only HTTPS.
+        type: dict
+        suboptions:
+          max_age:
+            description: Seconds for which browsers remember it; 0 disables it.
+            type: int
+            required: true
+          include_subdomains:
+            description: Whether it applies to all names below the zone.
+            type: bool
+          preload:
+            description: Whether browsers may include the domain in their preload list, which takes months to undo.
+            type: bool
+          nosniff:
+            description: Whether Cloudflare also sends C(X-Content-Type-Options).
+            type: bool
+      authenticated_origin_pulls:
+        description: Whether Cloudflare presents a client certificate to the origin.
         type: bool
-  authenticated_origin_pulls:
-    description: Whether Cloudflare shows a certificate of its own to the origin.
-    type: bool
-  dnssec:
-    description: Whether the zone is signed. It is pending until the registrar has the record in RV(ds).
-    type: bool
+      dnssec:
+        description: Whether the zone is signed. It is pending until the registrar has the record in RV(ds).
+        type: bool
+  rules:
+    description:
+      - All rules of a phase, for each phase that is given. They replace page rules, firewall rules and rate limits of
+        the older kinds.
+      - Each rule is an object of the API, with C(expression), C(action), and optionally C(description), C(enabled),
+        C(action_parameters), C(ratelimit), C(ref) and C(logging).
+      - A list replaces all rules of its phase, also those that were added by hand. Check the diff first.
+    type: dict
+    suboptions:
+      http_request_firewall_managed:
+        description: Managed rules of the firewall.
+        type: list
+        elements: dict
+      http_request_firewall_custom:
+        description: Custom rules of the firewall.
+        type: list
+        elements: dict
+      http_ratelimit:
+        description: Rate limits.
+        type: list
+        elements: dict
+      http_request_cache_settings:
+        description: Cache rules.
+        type: list
+        elements: dict
+      http_request_dynamic_redirect:
+        description: Redirects.
+        type: list
+        elements: dict
+  permissions:
+    description:
+      - Further permissions that the token must have, even when nothing changes. Each is checked by a call that changes
+        nothing.
+    type: list
+    elements: str
+    choices:
+      - Zone / Zone / Read
+      - Zone / DNS / Read
+      - Zone / DNS / Edit
+      - Zone / Zone Settings / Edit
+      - Zone / SSL and Certificates / Edit
+      - Zone / Zone WAF / Edit
+      - Zone / Cache Rules / Edit
+      - Zone / Single Redirect / Edit
+      - Zone / Analytics / Read
+    default: []
 attributes:
   check_mode:
-    description: Says what would change, and changes nothing.
+    description: The plan is complete, permissions are checked, and nothing is changed.
     support: full
   diff_mode:
-    description: The settings that change, before and after.
+    description: The records, settings and phases that change, before and after.
     support: full
 """
 
 EXAMPLES = r"""
-- name: Keep the zone strict
+- name: Publish all records of the platform and remove its obsolete ones
   vise.platform.cloudflare_zone:
     token: "{{ vault_cloudflare_token }}"
     zone: example.org
-    ssl: strict
-    minimum_tls: "1.2"
-    http3: true
-    always_use_https: true
-    hsts: {max_age: 31536000, include_subdomains: true}
-    authenticated_origin_pulls: true
-    dnssec: true
+    owner: vise example.org
+    purge: true
+    records:
+      - {type: A, name: www, value: 192.0.2.10, proxied: true}
+      - {type: MX, name: "@", value: mail.example.org, priority: 10}
+      - {type: TXT, name: "@", value: v=spf1 mx ~all}
+
+- name: Take over a record that was created by hand
+  vise.platform.cloudflare_zone:
+    token: "{{ vault_cloudflare_token }}"
+    zone: example.org
+    adopt: true
+    records:
+      - {type: A, name: www, value: 192.0.2.10}
+
+- name: Configure TLS and DNSSEC of the zone
+  vise.platform.cloudflare_zone:
+    token: "{{ vault_cloudflare_token }}"
+    zone: example.org
+    settings:
+      ssl: strict
+      minimum_tls: "1.2"
+      http3: true
+      always_use_https: true
+      hsts: {max_age: 31536000, include_subdomains: true}
+      authenticated_origin_pulls: true
+      dnssec: true
+
+- name: Enable Cloudflare's managed rules and limit login attempts
+  vise.platform.cloudflare_zone:
+    token: "{{ vault_cloudflare_token }}"
+    zone: example.org
+    rules:
+      http_request_firewall_managed:
+        - description: Cloudflare Managed Ruleset
+          expression: "true"
+          action: execute
+          action_parameters: {id: efb7b8c949ac4650a09736fc376e9aee}
+      http_ratelimit:
+        - description: Login attempts
+          expression: http.request.uri.path eq "/login"
+          action: block
+          ratelimit:
+            characteristics: [cf.colo.id, ip.src]
+            period: 10
+            requests_per_period: 10
+            mitigation_timeout: 10
+
+- name: Check the permissions of a token
+  vise.platform.cloudflare_zone:
+    token: "{{ vault_cloudflare_acme_token }}"
+    zone: example.org
+    permissions: [Zone / DNS / Edit]
 """
 
 RETURN = r"""
-changes:
-  description: The settings that were changed, with their new values; in check mode, those that would be.
-  returned: always
+differs:
+  description: Whether the zone differed from the wanted state.
+  returned: success
+  type: bool
+  sample: true
+plan:
+  description: The changes that were made, or in check mode would be, one per line, and their counts in the last line.
+  returned: success
+  type: list
+  elements: str
+  sample: ["+ A     www.example.org  192.0.2.10  proxied", "1 to add, 0 to change, 0 to remove, 2 as wanted"]
+counts:
+  description: How many records, settings and phases were added, changed, removed and unchanged.
+  returned: success
+  type: dict
+  sample: {add: 1, change: 0, remove: 0, keep: 2}
+settings:
+  description: The settings that were changed, or in check mode would be, with their new values.
+  returned: success
   type: dict
   sample: {ssl: strict}
 ds:
-  description: The DS record for the registrar; empty where the zone is not signed, or nothing was said of it.
-  returned: always
+  description: The DS record for the registrar; empty when the zone is not signed, or O(settings) has no C(dnssec).
+  returned: success
   type: str
   sample: example.org. 3600 IN DS 2371 13 2 ...
+missing:
+  description: The permissions that the token lacks.
+  returned: when any is missing
+  type: list
+  elements: str
+  sample: [Zone / Zone Settings / Edit]
+calls:
+  description: How many calls of the API were made.
+  returned: always, except when the arguments are invalid
+  type: int
+  sample: 3
 """
 
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.vise.platform.plugins.module_utils.cloudflare import client, zone_settings
+from ansible_collections.vise.platform.plugins.module_utils.cloudflare import (
+    client,
+    permissions,
+    record_changes,
+    record_plan,
+    records,
+    rules,
+    zone,
+    zone_settings,
+)
 
+STRING: dict[str, t.Any] = {"type": "str", "required": True}
+STRINGS: dict[str, t.Any] = {"type": "list", "elements": "str", "default": []}
 BOOLEAN: dict[str, t.Any] = {"type": "bool"}
-HSTS: dict[str, dict[str, t.Any]] = {
-    "max_age": {"type": "int", "required": True},
-    "include_subdomains": BOOLEAN,
-    "preload": BOOLEAN,
-    "nosniff": BOOLEAN,
+RECORD: dict[str, dict[str, t.Any]] = {
+    "type": {**STRING, "choices": sorted(records.FIELDS)},
+    "name": STRING,
+    "value": STRING,
+    **{name: {"type": "int"} for name in records.NUMBERS},
+    "tag": {"type": "str"},
+    "params": {"type": "str"},
+    "ttl": {"type": "int", "default": records.AUTOMATIC},
+    "proxied": {"type": "bool", "default": False},
+    "comment": {"type": "str", "default": ""},
+    "tags": STRINGS,
 }
-ARGUMENT_SPEC: dict[str, t.Any] = {
-    **client.OPTIONS,
-    "zone": {"type": "str", "required": True},
+SETTINGS: dict[str, dict[str, t.Any]] = {
     "ssl": {"type": "str", "choices": ["off", "flexible", "full", "strict"]},
     "minimum_tls": {"type": "str", "choices": ["1.0", "1.1", "1.2", "1.3"]},
     "http3": BOOLEAN,
     "always_use_https": BOOLEAN,
-    "hsts": {"type": "dict", "options": HSTS},
+    "hsts": {
+        "type": "dict",
+        "options": {
+            "max_age": {"type": "int", "required": True},
+            "include_subdomains": BOOLEAN,
+            "preload": BOOLEAN,
+            "nosniff": BOOLEAN,
+        },
+    },
     "authenticated_origin_pulls": BOOLEAN,
     "dnssec": BOOLEAN,
 }
+ARGUMENT_SPEC: dict[str, t.Any] = {
+    **client.OPTIONS,
+    "zone": STRING,
+    "records": {"type": "list", "elements": "dict", "options": RECORD},
+    "owner": {"type": "str", "default": "vise.platform"},
+    "purge": {"type": "bool", "default": False},
+    "purge_except": STRINGS,
+    "adopt": {"type": "bool", "default": False},
+    "settings": {"type": "dict", "options": SETTINGS},
+    "rules": {
+        "type": "dict",
+        "options": {phase: {"type": "list", "elements": "dict"} for phase in rules.PHASES},
+    },
+    "permissions": {**STRINGS, "choices": list(permissions.PROBES)},
+}
+
+
+class InvalidError(Exception):
+    """The arguments are invalid; the text lists every problem."""
+
+
+def read_params(params: dict[str, t.Any], name: str) -> zone.Wanted:
+    """Return the wanted state; raise an error with the problems of all records, settings and rules."""
+    mark = f"[{params['owner']}]"
+    settings = zone_settings.from_options(params["settings"] or {})
+    phases = {phase: wanted for phase, wanted in (params["rules"] or {}).items() if wanted is not None}
+    problems = [
+        *records.problems(params["records"] or [], name, mark),
+        *zone_settings.problems(settings),
+        *(f"{phase}: {problem}" for phase, wanted in phases.items() for problem in rules.problems(wanted)),
+    ]
+    if problems:
+        raise InvalidError("\n".join(["nothing was sent: the arguments are invalid", *problems]))
+    if params["records"] is None:
+        return zone.Wanted(settings, phases, None, params["permissions"])
+    wanted = [records.from_options(options, name, mark) for options in params["records"]]
+    policy = record_plan.Policy(mark, params["purge"], params["adopt"], params["purge_except"])
+    return zone.Wanted(settings, phases, record_changes.Wanted(wanted, policy), params["permissions"])
 
 
 def main() -> None:
@@ -124,22 +402,24 @@ def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     if client.IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("cloudflare"), exception=client.IMPORT_ERROR)
-    wanted = zone_settings.wanted_of(module.params)
-    wrong = zone_settings.problems(wanted)
-    if wrong:
-        module.fail_json(msg="\n".join(wrong))
+    name = module.params["zone"].lower().rstrip(".")
+    try:
+        wanted = read_params(module.params, name)
+    except InvalidError as error:
+        module.fail_json(msg=str(error))
     session = client.Session(module.params)
     try:
-        zone = session.zone(module.params["zone"])
-        found, ds = zone_settings.find(session, zone, wanted)
-        changes = zone_settings.plan(found, wanted)
-        for name, value in () if module.check_mode else changes.items():
-            ds = zone_settings.apply(session, zone, name, value)["result"].get("ds") or ds
+        target = session.zone(name)
+        plan = zone.plan(session, target, wanted)
+        ds = plan.ds if module.check_mode else zone.apply(session, target, wanted, plan)
+    except permissions.PermissionsMissing as error:
+        module.fail_json(msg=f"{name}: {error}", missing=error.names, calls=session.calls)
     except client.ApiError as error:
-        module.fail_json(msg=f"{module.params['zone']}: {error}")
-    result: dict[str, t.Any] = {"changed": bool(changes), "changes": changes, "ds": ds}
-    if module._diff and changes:
-        result["diff"] = zone_settings.diff(found, changes)
+        module.fail_json(msg=f"{name}: {error}", calls=session.calls)
+    result: dict[str, t.Any] = {"plan": zone.describe_plan(plan), "counts": zone.count_changes(plan)}
+    if module._diff and plan.changed:
+        result["diff"] = zone.diff(plan, name)
+    result.update(changed=plan.changed, differs=plan.changed, settings=plan.settings, ds=ds, calls=session.calls)
     module.exit_json(**result)
 
 

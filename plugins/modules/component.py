@@ -6,19 +6,18 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: component
-short_description: Keep packages, accounts, files and units of one service as wanted, as a transaction
+short_description: Manage packages, accounts, files and units of one service in a transaction
 version_added: 0.1.0
 description:
-  - Brings everything that a service keeps on a host to its wanted state, and proves that it is live.
-  - The templates are rendered on the controller. One module execution then compares the real state of the host with
-    what is wanted; when nothing differs, that is all.
-  - When something differs, the new files are first checked by the program's own check in a private mount namespace,
-    where nobody else sees them. Then they are swapped in, activated and probed. When that fails, the old files and
-    the old configuration are put back and the task fails with the reason.
-  - A run that was killed anywhere leaves a journal in C(/var/lib/vise/components/<name>/pending.json); the next run
-    finishes the change.
-  - Files, links and users that the component has made and no longer wants are removed. The home directory of a
-    removed user is kept.
+  - Brings the packages, accounts, files and units of a service to their wanted state, and proves that it is live.
+  - The action plugin renders the templates on the controller. One module execution then compares the state of the
+    host with the wanted state. When nothing differs, no second execution follows.
+  - When something differs, O(check) first validates the new files in a private mount namespace, where no other process
+    sees them. Then the module replaces the files, activates them and runs the probes. When one of these steps fails,
+    the module rolls back to the previous files and configuration, and the task fails with the reason.
+  - A killed run leaves a journal in C(/var/lib/vise/components/<name>/pending.json); the next run finishes the change.
+  - The module removes files, links and users that the component created and no longer wants. It keeps the home
+    directory of a removed user.
 author:
   - vise.platform contributors (@vise-platform)
 options:
@@ -27,17 +26,17 @@ options:
     type: str
     required: true
   packages:
-    description: Debian packages that must be installed, without recommended ones; brought by M(ansible.builtin.apt).
+    description: Debian packages to install with M(ansible.builtin.apt), without recommended packages.
     type: list
     elements: str
     default: []
   absent_packages:
-    description: Debian packages that must not be installed.
+    description: Debian packages to remove.
     type: list
     elements: str
     default: []
   groups:
-    description: Groups that must exist; made by M(ansible.builtin.group).
+    description: Groups to create or change with M(ansible.builtin.group).
     type: list
     elements: dict
     default: []
@@ -47,14 +46,14 @@ options:
         type: str
         required: true
       gid:
-        description: Its number, if that matters.
+        description: Group number. By default the system assigns one.
         type: int
       system:
-        description: Whether it gets a number from the system's range when it is made.
+        description: Whether a new group gets a number from the system's range.
         type: bool
         default: false
   users:
-    description: Users that must exist; made and changed by M(ansible.builtin.user). They have no password.
+    description: Users to create or change with M(ansible.builtin.user). They have no password.
     type: list
     elements: dict
     default: []
@@ -64,13 +63,13 @@ options:
         type: str
         required: true
       uid:
-        description: The user's number, if that matters.
+        description: User number. By default the system assigns one.
         type: int
       group:
         description: Primary group.
         type: str
       groups:
-        description: All supplementary groups; the user is removed from others.
+        description: All supplementary groups; the user is removed from other groups.
         type: list
         elements: str
         default: []
@@ -84,11 +83,13 @@ options:
         description: Login shell.
         type: str
       system:
-        description: Whether the user gets a number from the system's range when it is made.
+        description: Whether a new user gets a number from the system's range.
         type: bool
         default: false
   directories:
-    description: Directories that must exist. Their contents, and they themselves once unwanted, are left alone.
+    description:
+      - Directories to create, with owner, group and mode.
+      - Other content of a directory is not changed. A directory that is no longer listed is not removed.
     type: list
     elements: dict
     default: []
@@ -110,29 +111,29 @@ options:
         type: str
         default: "0755"
   files:
-    description: Files, each from a template or from literal content.
+    description: Files, each rendered from a template or from literal content.
     type: list
     elements: dict
     default: []
     suboptions:
       dest:
         description:
-          - Absolute path. With O(files[].each), braces name keys of the entry, as in
+          - Absolute path. With O(files[].each), it may contain keys of the entry in braces, for example
             C(/etc/nginx/sites-enabled/{name}.conf).
         type: str
         required: true
       src:
-        description: A template in the role's C(templates/); the default is the name of the file with C(.j2) behind it.
+        description: Template in the role's C(templates/). The default is the file name of O(files[].dest) plus C(.j2).
         type: str
       content:
         description: Literal content instead of a template.
         type: str
       each:
-        description: Mappings, one file an entry; the template sees the entry as C(item).
+        description: A list of mappings. One file is rendered for each entry; the template sees the entry as C(item).
         type: list
         elements: dict
       vars:
-        description: Further variables for the template.
+        description: Additional variables for the template.
         type: dict
         default: {}
       owner:
@@ -144,10 +145,10 @@ options:
         type: str
         default: root
       mode:
-        description: Four octal digits; the default is C(0644), for a secret C(0600).
+        description: Four octal digits. The default is C(0644), or C(0600) with O(files[].secret=true).
         type: str
       secret:
-        description: Whether the content must not be shown in a diff.
+        description: Whether to hide the content in a diff.
         type: bool
         default: false
   links:
@@ -161,28 +162,29 @@ options:
         type: str
         required: true
       target:
-        description: What it points to.
+        description: Target of the link.
         type: str
         required: true
   absent:
-    description: Paths at which there must be nothing; a directory is removed only when it is empty.
+    description: Paths to remove. A directory is removed only when it is empty, otherwise the task fails.
     type: list
     elements: str
     default: []
   purge:
-    description: Globs; what matches and is not one of the component's files or links is removed.
+    description: Globs. Each path that matches and is not one of the component's paths is removed.
     type: list
     elements: str
     default: []
   check:
     description:
-      - A command, or a list of commands, that must succeed where the new files are already in place.
-      - It sees them at their real paths, in a private mount namespace. When it fails, nothing was changed.
+      - A command, or a list of commands, that validates the new files before they are live, for example C(nginx -t).
+      - It runs in a private mount namespace and sees the new files at their real paths. When it fails, nothing is
+        changed.
     type: list
     elements: raw
     default: []
   commands:
-    description: Commands that make changed files take effect, run before the units are touched.
+    description: Commands that activate changed files. They run before the units are changed.
     type: list
     elements: dict
     default: []
@@ -193,7 +195,7 @@ options:
         elements: str
         required: true
       watch:
-        description: Globs of the files whose change needs it; C(*) crosses slashes.
+        description: Globs of the files whose change needs this command; C(*) also matches slashes.
         type: list
         elements: str
         default: ["*"]
@@ -204,25 +206,25 @@ options:
     default: []
     suboptions:
       name:
-        description: The unit; without a suffix it is a service.
+        description: Name of the unit; without a suffix it is a service.
         type: str
         required: true
       state:
-        description: Whether it runs; V(any) for a unit that runs only now and then.
+        description: Whether the unit runs; V(any) for a unit that runs only at times and may be stopped.
         type: str
         choices: [started, stopped, any]
         default: started
       enabled:
-        description: Whether it starts at boot.
+        description: Whether the unit starts at boot.
         type: bool
         default: true
       activation:
-        description: What a changed file needs.
+        description: How the unit activates a changed file.
         type: str
         choices: [restart, reload, none]
         default: restart
       watch:
-        description: Globs of the files whose change matters to it; C(*) crosses slashes.
+        description: Globs of the files whose change the unit must activate; C(*) also matches slashes.
         type: list
         elements: str
         default: ["*"]
@@ -233,8 +235,8 @@ options:
         default: []
   probe:
     description:
-      - Commands that prove that the wanted configuration is live. They must only read.
-      - They run each time. One that fails although no file differs makes the units activate again.
+      - Commands that prove that the wanted configuration is live. They must not change anything.
+      - They run each time. When a probe fails although no file differs, the units are activated again.
     type: list
     elements: dict
     default: []
@@ -245,24 +247,24 @@ options:
         elements: str
         required: true
       expect:
-        description: Text that it must print; C({generation}) stands for the component's generation.
+        description: Text that the command must print; C({generation}) is replaced by the component's generation.
         type: str
       timeout:
-        description: Seconds for which it is asked again after an activation.
+        description: Seconds for which the command is retried after an activation.
         type: int
         default: 10
   generation:
     description:
-      - Hash over everything that is rendered, 12 hexadecimal digits; set by the action plugin.
+      - Hash over all rendered options, 12 hexadecimal digits. The action plugin sets it.
       - Templates see it as C(component_generation).
     type: str
     default: ""
 attributes:
   check_mode:
-    description: The plan is complete, and the program's check runs, when its package is installed; nothing changes.
+    description: Reports all steps and changes nothing. O(check) runs unless packages, groups or users differ.
     support: full
   diff_mode:
-    description: One diff a file. Of secrets it only says whether they differ.
+    description: One diff per file. For a secret it reports only whether the content differs.
     support: full
   platform:
     description: Hosts on which it runs.
@@ -271,7 +273,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Keep nginx configured and live
+- name: Configure nginx
   vise.platform.component:
     name: nginx
     packages: [nginx, curl]
@@ -289,7 +291,7 @@ EXAMPLES = r"""
       - argv: [curl, -fsS, --unix-socket, /run/nginx-generation.sock, http://localhost/]
         expect: "{generation}"
 
-- name: Keep a timer with its service
+- name: Configure a timer and its service
   vise.platform.component:
     name: renewal
     files:
@@ -302,19 +304,21 @@ EXAMPLES = r"""
 
 RETURN = r"""
 actions:
-  description: What was done, or in check mode would be, in order.
+  description: The steps that were done, or in check mode would be done, in order.
   returned: always
   type: list
   elements: str
   sample: [write /etc/nginx/nginx.conf, reload nginx.service]
 generation:
-  description: Hash over everything that was rendered.
+  description: Hash over all rendered options.
   returned: always
   type: str
   sample: 3f2a9c81d0b7
-needs:
-  description: What other modules have to bring first; the action plugin answers it, so no task's result has it.
-  returned: when packages, groups or users differ
+prerequisites:
+  description:
+    - Packages, groups and users that other modules must change first. The action plugin runs these modules and removes
+      this key, so the result of a task does not contain it.
+  returned: when packages, groups or users differ, not in check mode
   type: dict
   sample: {packages: [nginx], absent_packages: [], groups: [], users: [], absent_users: []}
 """
@@ -332,58 +336,58 @@ from ansible_collections.vise.platform.plugins.module_utils.component.store impo
 
 
 def converge(wanted: Wanted, store: Store, check_mode: bool) -> tuple[transaction.Plan, bool]:
-    """Bring the host to the wanted state; return the plan and whether other modules have to act first."""
-    found = transaction.inspect(wanted, store)
-    if not check_mode and found.needs.actions():
-        transaction.claim(wanted, store)
-        for user in found.needs.absent_users:
+    """Bring the host to the wanted state; return the plan and whether other modules must act first."""
+    steps = transaction.inspect(wanted, store)
+    if not check_mode and steps.prerequisites.actions():
+        transaction.extend_manifest(wanted, store)
+        for user in steps.prerequisites.absent_users:
             host.end_sessions(user)
-        return found, True
-    if found.actions() or found.unfinished:
-        transaction.refuse(wanted, found)
+        return steps, True
+    if steps.actions() or steps.unfinished:
+        transaction.validate(wanted, steps)
         if not check_mode:
-            transaction.apply(wanted, found, store)
-    elif found.stale:
-        raise host.HostError(f"{wanted.name}: {found.stale}")
+            transaction.apply(wanted, steps, store)
+    elif steps.probe_failure:
+        raise host.HostError(f"{wanted.name}: no file differs, but {steps.probe_failure}")
     elif not check_mode:
-        transaction.settle(wanted, store)
-    return found, False
+        transaction.replace_manifest(wanted, store)
+    return steps, False
 
 
-def result(found: transaction.Plan, incomplete: bool, show_diff: bool) -> dict[str, t.Any]:
-    """Return what the module says of a run."""
-    actions = found.actions()
-    answer: dict[str, t.Any] = {"changed": bool(actions or found.unfinished), "actions": actions}
+def build_result(steps: transaction.Plan, incomplete: bool, show_diff: bool) -> dict[str, t.Any]:
+    """Return the module's result for a plan."""
+    actions = steps.actions()
+    result: dict[str, t.Any] = {"changed": bool(actions or steps.unfinished), "actions": actions}
     if incomplete:
-        answer["needs"] = dataclasses.asdict(found.needs)
+        result["prerequisites"] = dataclasses.asdict(steps.prerequisites)
     if show_diff and not incomplete:
-        steps = [action for action in actions if action not in map(plan.describe, found.changes)]
-        answer["diff"] = [plan.diff(change) for change in found.changes]
-        answer["diff"] += [{"prepared": "".join(f"> {step}\n" for step in steps)}] if steps else []
-    return answer
+        others = [action for action in actions if action not in map(plan.describe_change, steps.changes)]
+        result["diff"] = [plan.build_diff(change) for change in steps.changes]
+        result["diff"] += [{"prepared": "".join(f"> {action}\n" for action in others)}] if others else []
+    return result
 
 
 class QuietModule(AnsibleModule):  # type: ignore[misc,unused-ignore]  # ansible-core ships no type hints
-    """A module that keeps its parameters, which hold the content of secrets, out of the host's journal."""
+    """A module that does not log its parameters to the host's journal, because they contain secrets."""
 
     def _log_invocation(self) -> None:
-        """Log nothing: the controller's no_log setting overrules what a module asks for itself."""
+        """Log nothing. The attribute no_log is not enough: the controller's setting overrides it."""
 
 
 def main() -> None:
     """Run as a module."""
     module = QuietModule(ARGUMENT_SPEC, supports_check_mode=True)
-    # Whoever runs it may have another, and directories on the way to a file would be closed to those who read it.
+    # A stricter umask of the calling user would close the parent directories of a file to its readers.
     os.umask(0o022)
     wanted = Wanted.from_params(module.params)
     store = Store(wanted.name)
     try:
-        # Check mode changes nothing, and a lock is a file.
-        with contextlib.nullcontext() if module.check_mode else store.locked():
-            found, incomplete = converge(wanted, store, module.check_mode)
+        # No lock in check mode, because a lock creates a file.
+        with contextlib.nullcontext() if module.check_mode else store.lock():
+            steps, incomplete = converge(wanted, store, module.check_mode)
     except (host.HostError, OSError) as error:
         module.fail_json(msg=str(error), invocation={})
-    module.exit_json(generation=wanted.generation, invocation={}, **result(found, incomplete, module._diff))
+    module.exit_json(generation=wanted.generation, invocation={}, **build_result(steps, incomplete, module._diff))
 
 
 if __name__ == "__main__":

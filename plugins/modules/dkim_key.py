@@ -6,47 +6,48 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: dkim_key
-short_description: Make, import, read and retire the keys by which mail is signed
+short_description: Create, import, read and retire DKIM keys
 version_added: 0.1.0
 description:
-  - Keeps private keys in C(/etc/vise/dkim/<domain>/<selector>.pem), readable by root alone, and beside them how far
-    each is on its way from the DNS into signatures and out again.
-  - Every execution returns all keys of all domains with the TXT values to publish, so that without O(keys) it reads.
-  - A selector never changes its key, and a retired one is never used again, since the world has seen what it said.
-  - A private key is made on the host and leaves it neither in a result nor in a diff, a log or a command line.
+  - Stores private keys in C(/etc/vise/dkim/<domain>/<selector>.pem), readable only by root, and the state of each key
+    in the same directory.
+  - Every execution returns all keys of all domains with the TXT values to publish. Without O(keys) it only reads.
+  - A selector never changes its key, and the selector of a retired key is never used again, since resolvers and mail
+    servers may remember it.
+  - A private key is created on the host and is never part of a result, a diff, a log or a command line.
 author:
   - vise.platform contributors (@vise-platform)
 options:
   directory:
-    description: Where the keys lie.
+    description: Directory of the keys.
     type: path
     default: /etc/vise/dkim
   keys:
-    description: What is wanted of keys; others are left alone.
+    description: The wanted state of keys; other keys are not changed.
     type: list
     elements: dict
     default: []
     suboptions:
       domain:
-        description: The domain that signs.
+        description: The mail domain.
         type: str
         required: true
       selector:
-        description: The key's name, one label of the DNS.
+        description: The key's selector, one DNS label.
         type: str
         required: true
       state:
         description:
-          - V(present) makes the key when there is none, and leaves its state alone.
-          - V(published), V(switching), V(active), V(retiring) note how far the key is. The one that was V(active)
-            before begins to retire in the same step.
-          - V(retired) notes that it is done with, and removes the private key. Publish the DNS after this.
-          - V(absent) removes all that is known of it. It is refused for a key that signs.
+          - V(present) creates the key when it does not exist, and does not change its state.
+          - V(published), V(switching), V(active), V(retiring) record the state of the key. When a key becomes
+            V(active), the previous active key becomes V(retiring) in the same step.
+          - V(retired) records the end of its use, and removes the private key. Publish the DNS after this.
+          - V(absent) removes the key and its record in the store. It is refused for a key that signs.
         type: str
         choices: [present, published, switching, active, retiring, retired, absent]
         default: present
       type:
-        description: Kind of a new key. Few verifiers know V(ed25519).
+        description: Type of a new key. Few verifiers support V(ed25519).
         type: str
         choices: [rsa, ed25519]
         default: rsa
@@ -55,7 +56,7 @@ options:
         type: int
         default: 2048
       source:
-        description: A private key on the host to import, in PEM without a passphrase. It stays where it is.
+        description: Path of a private key on the host to import, in PEM without a passphrase. The file is not changed.
         type: path
   private_keys:
     description:
@@ -64,13 +65,13 @@ options:
     default: {}
 attributes:
   check_mode:
-    description: Says what would be made or noted; the TXT value of a key that is not made yet is empty.
+    description: Reports the planned changes; the TXT value of a planned key is empty.
     support: full
   diff_mode:
-    description: Each key's state and TXT value; never the private key.
+    description: State and TXT value of each key; never the private key.
     support: full
   platform:
-    description: Hosts on which it runs; C(python3-cryptography) must be there.
+    description: Hosts on which the module runs; they need C(python3-cryptography).
     support: full
     platforms: debian
 """
@@ -80,25 +81,25 @@ EXAMPLES = r"""
   vise.platform.dkim_key:
   register: dkim
 
-- name: Make a key
+- name: Create a key
   vise.platform.dkim_key:
     keys: [{domain: example.org, selector: s2026}]
 
-- name: Import the key by which another server signed until now
+- name: Import the key of another mail server
   vise.platform.dkim_key:
     keys: [{domain: example.org, selector: old}]
     private_keys:
       example.org/old: "{{ vault_dkim_old }}"
 
-- name: Import a key that lies on the host
+- name: Import a key that is on the host
   vise.platform.dkim_key:
     keys: [{domain: example.org, selector: dkim, source: /root/dkim.pem}]
 
-- name: Note that mail is signed by it
+- name: Record that the key signs mail
   vise.platform.dkim_key:
     keys: [{domain: example.org, selector: s2026, state: active}]
 
-- name: Retire another
+- name: Retire the previous key
   vise.platform.dkim_key:
     keys: [{domain: example.org, selector: s2025, state: retired}]
 """
@@ -106,7 +107,7 @@ EXAMPLES = r"""
 RETURN = r"""
 dkim_keys:
   description:
-    - All keys of all domains, retired ones included. C(since) says when a key came to each state, in UTC.
+    - All keys of all domains, also retired ones. C(since) is the time in UTC at which a key reached each state.
     - Publish those whose C(state) is not C(retired).
   returned: always
   type: list
@@ -121,11 +122,11 @@ dkim_keys:
       state: active
       since: {made: "2026-03-01T02:00:00Z", active: "2026-03-01T02:31:00Z"}
 actions:
-  description: What was done, or in check mode would be, in order.
+  description: The changes that were made, or in check mode would be, in order.
   returned: always
   type: list
   elements: str
-  sample: [make an RSA key of 2048 bits for s2026._domainkey.example.org]
+  sample: [create an RSA key of 2048 bits for s2026._domainkey.example.org]
 """
 
 import datetime
@@ -154,16 +155,19 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
             "source": {"type": "path"},
         },
     },
-    # Beside the list and not inside, so that the journal holds none of it.
+    # A separate option, so that no_log hides it in the journal.
     "private_keys": {"type": "dict", "default": {}, "no_log": True},
 }
 
 
-def problems(wanted: list[dict[str, t.Any]], given: t.Iterable[str]) -> list[str]:
-    """Say what cannot be, before anything is touched."""
+def problems(wanted: list[dict[str, t.Any]], private_keys: t.Iterable[str]) -> list[str]:
+    """Return the problems of the options."""
     names = [f"{one['domain']}/{one['selector']}" for one in wanted]
-    found = [f"{name}: wanted more than once" for name in sorted({name for name in names if names.count(name) > 1})]
-    found += [f"private_keys: {name} is not in keys" for name in sorted(set(given) - set(names))]
+    found = [
+        f"{name}: the key is listed more than once"
+        for name in sorted({name for name in names if names.count(name) > 1})
+    ]
+    found += [f"private_keys: {name} is not in keys" for name in sorted(set(private_keys) - set(names))]
     for one in wanted:
         found += keys.name_problems(one["domain"], one["selector"])
         if one["type"] == keys.RSA and not keys.SMALLEST <= one["size"] <= keys.LARGEST:
@@ -171,144 +175,144 @@ def problems(wanted: list[dict[str, t.Any]], given: t.Iterable[str]) -> list[str
     return found
 
 
-def refusal(one: dict[str, t.Any], known: dict[str, t.Any] | None, held: str, brought: str) -> str:
-    """Say why a key cannot come to what is wanted; nothing when it can."""
+def find_conflict(one: dict[str, t.Any], known: dict[str, t.Any] | None, stored: str, imported: str) -> str:
+    """Return why a key cannot reach the wanted state; empty when it can."""
     state = one["state"]
     if known is None and state not in (store.PRESENT, store.ABSENT):
-        return "there is no such key: make it first"
+        return "the key does not exist: create it first"
     if known is None:
         return ""
     if known["state"] == store.RETIRED and state not in (store.RETIRED, store.ABSENT):
-        return "it was retired, and a selector is not used twice: take another one"
+        return "the key was retired, and a selector is not used twice: choose another one"
     if state == store.ABSENT and known["state"] in (store.SWITCHING, store.ACTIVE):
-        return "mail is signed by it: retire it first"
-    if brought and held != brought:
-        return "it has another key already, and a selector never changes its key: take another one"
-    if not held and state not in (store.RETIRED, store.ABSENT):
-        return "its private key is gone: put it back from a backup, or retire it"
+        return "the key signs mail: retire it first"
+    if imported and stored != imported:
+        return "the selector has another key, and never changes it: choose another one"
+    if not stored and state not in (store.RETIRED, store.ABSENT):
+        return "the private key is missing: restore it from a backup, or retire it"
     return ""
 
 
-def action(one: dict[str, t.Any], known: dict[str, t.Any] | None, held: str, brought: str) -> str:
-    """Say what has to be done for one key; nothing when it is as wanted."""
+def describe_action(one: dict[str, t.Any], known: dict[str, t.Any] | None, stored: str, imported: str) -> str:
+    """Return the change of one key in words; empty when it is as wanted."""
     name, state = keys.record(one["domain"], one["selector"]), one["state"]
     if state == store.ABSENT:
-        return f"remove {name}" if known or held else ""
+        return f"remove {name}" if known or stored else ""
     if known is None:
         kind = "an Ed25519 key" if one["type"] == keys.ED25519 else f"an RSA key of {one['size']} bits"
-        return f"import a key for {name}" if brought else f"make {kind} for {name}"
-    left = state == store.RETIRED and held
-    return f"note that {name} is {state}" if left or state not in (store.PRESENT, known["state"]) else ""
+        return f"import a key for {name}" if imported else f"create {kind} for {name}"
+    not_removed = state == store.RETIRED and stored
+    return f"record {name} as {state}" if not_removed or state not in (store.PRESENT, known["state"]) else ""
 
 
-def brought(one: dict[str, t.Any], given: dict[str, t.Any]) -> str:
-    """Return the private key that is to be imported; nothing when none is."""
-    text = given.get(f"{one['domain']}/{one['selector']}", "")
+def read_import(one: dict[str, t.Any], private_keys: dict[str, t.Any]) -> str:
+    """Return the private key to import; empty when there is none."""
+    text = private_keys.get(f"{one['domain']}/{one['selector']}", "")
     if one["source"] and not text:
         with open(one["source"], encoding="ascii", errors="replace") as handle:
             text = handle.read()
-    return keys.normal(text) if text and keys.HAS_CRYPTOGRAPHY else text
+    return keys.normalize(text) if text and keys.HAS_CRYPTOGRAPHY else text
 
 
 def apply(root: str, one: dict[str, t.Any], index: store.Index, pem: str, at: str) -> None:
-    """Bring one key to what is wanted; killed anywhere, the same call finishes it."""
+    """Apply the wanted state of one key. After an interruption at any point, the same call completes it."""
     domain, selector, state = one["domain"], one["selector"], one["state"]
     if selector not in index and state == store.PRESENT:
-        pem = pem or keys.make(one["type"], one["size"])
+        pem = pem or keys.create(one["type"], one["size"])
         store.write(store.key_path(root, domain, selector), pem)
         store.write_index(root, domain, {**index, selector: store.entry(pem, at)})
         return
     if state == store.ABSENT:
         store.remove_key(root, domain, selector)
-    store.write_index(root, domain, store.moved(index, selector, state, at))
+    store.write_index(root, domain, store.set_state(index, selector, state, at))
     if state == store.RETIRED:
         store.remove_key(root, domain, selector)
 
 
-def foretold(one: dict[str, t.Any], index: store.Index, at: str) -> store.Index:
-    """Return the index as it would be, a key that is not made yet with an empty TXT value."""
+def predict_index(one: dict[str, t.Any], index: store.Index, at: str) -> store.Index:
+    """Return the index after the change; a planned key has an empty TXT value."""
     if one["selector"] in index or one["state"] == store.ABSENT:
-        return store.moved(index, one["selector"], one["state"], at)
+        return store.set_state(index, one["selector"], one["state"], at)
     size = 256 if one["type"] == keys.ED25519 else one["size"]
     new = {"type": one["type"], "size": size, "txt": "", "state": store.MADE, "since": {store.MADE: at}}
     return {**index, one["selector"]: new}
 
 
 class Step(t.NamedTuple):
-    """What has to be done for one key."""
+    """The change of one key."""
 
     one: dict[str, t.Any]
     text: str
     pem: str
 
 
-def step(root: str, one: dict[str, t.Any], index: store.Index, given: dict[str, t.Any]) -> Step:
-    """Compare what is wanted of one key with what there is."""
-    known, held = index.get(one["selector"]), store.read_key(root, one["domain"], one["selector"])
+def plan_step(root: str, one: dict[str, t.Any], index: store.Index, private_keys: dict[str, t.Any]) -> Step:
+    """Compare the wanted state of one key with the store."""
+    known, stored = index.get(one["selector"]), store.read_key(root, one["domain"], one["selector"])
     try:
-        pem = brought(one, given)
-        why = refusal(one, known, keys.normal(held) if held and pem else held, pem)
+        pem = read_import(one, private_keys)
+        problem = find_conflict(one, known, keys.normalize(stored) if stored and pem else stored, pem)
     except (keys.DkimError, OSError) as error:
-        pem, why = "", str(error)
-    if why:
-        raise keys.DkimError(f"{keys.record(one['domain'], one['selector'])}: {why}")
-    return Step(one, action(one, known, held, pem), pem)
+        pem, problem = "", str(error)
+    if problem:
+        raise keys.DkimError(f"{keys.record(one['domain'], one['selector'])}: {problem}")
+    return Step(one, describe_action(one, known, stored, pem), pem)
 
 
-def planned(params: dict[str, t.Any], at: str) -> tuple[list[Step], list[dict[str, t.Any]]]:
-    """Return the steps to what is wanted, and all keys as they will be then; raise all that cannot be at once."""
-    root, steps, refusals = params["directory"], [], []
+def plan(params: dict[str, t.Any], at: str) -> tuple[list[Step], list[dict[str, t.Any]]]:
+    """Return the steps to the wanted state, and all keys after them; raise one error with all problems."""
+    root, steps, found = params["directory"], [], []
     future = {domain: store.read_index(root, domain, at) for domain in store.domains(root)}
     for one in params["keys"]:
         index = future.get(one["domain"], {})
         try:
-            steps.append(step(root, one, index, params["private_keys"]))
+            steps.append(plan_step(root, one, index, params["private_keys"]))
         except keys.DkimError as error:
-            refusals.append(str(error))
+            found.append(str(error))
         else:
-            future[one["domain"]] = foretold(one, index, at) if steps[-1].text else index
-    if refusals:
-        raise keys.DkimError("\n".join(refusals))
+            future[one["domain"]] = predict_index(one, index, at) if steps[-1].text else index
+    if found:
+        raise keys.DkimError("\n".join(found))
     after = [store.describe(domain, *pair) for domain in sorted(future) for pair in sorted(future[domain].items())]
     return [one for one in steps if one.text], after
 
 
 def converge(params: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
-    """Do what is wanted; return the module's result."""
+    """Apply the wanted state; return the result of the module."""
     root, at = params["directory"], datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    before = store.listing(root, at)
-    steps, after = planned(params, at)
-    actions = [one.text for one in steps] + [f"let only root reach {path}" for path, _mode in store.unguarded(root)]
+    before = store.list_keys(root, at)
+    steps, after = plan(params, at)
+    actions = [one.text for one in steps] + [f"restrict {path} to root" for path, _mode in store.find_unprotected(root)]
     if not check:
-        store.guard(root)
+        store.protect(root)
         for one in steps:
             apply(root, one.one, store.read_index(root, one.one["domain"], at), one.pem, at)
-        after = store.listing(root, at)
-    diff = {"diff": {"before": shown(before), "after": shown(after)}} if actions else {}
+        after = store.list_keys(root, at)
+    diff = {"diff": {"before": describe_keys(before), "after": describe_keys(after)}} if actions else {}
     return {"changed": bool(actions), "dkim_keys": after, "actions": actions, **diff}
 
 
-def shown(found: list[dict[str, t.Any]]) -> str:
-    """Return keys as the diff shows them."""
+def describe_keys(found: list[dict[str, t.Any]]) -> str:
+    """Return keys in the form of the diff."""
     return "".join(f"{one['record']} {one['state']} {one['txt']}\n" for one in found)
 
 
 def main() -> None:
     """Run as a module."""
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
-    given = module.params
-    found = problems(given["keys"], given["private_keys"])
-    if given["keys"] and not keys.HAS_CRYPTOGRAPHY and not module.check_mode:
+    params = module.params
+    found = problems(params["keys"], params["private_keys"])
+    if params["keys"] and not keys.HAS_CRYPTOGRAPHY and not module.check_mode:
         found.append("python3-cryptography is not installed on the host")
     if found:
         module.fail_json(msg="\n".join(found))
     try:
-        if module.check_mode or not given["keys"]:
-            result = converge(given, module.check_mode)
+        if module.check_mode or not params["keys"]:
+            result = converge(params, module.check_mode)
         else:
-            with store.locked(given["directory"]):
-                store.tidy(given["directory"])
-                result = converge(given, check=False)
+            with store.lock(params["directory"]):
+                store.remove_temporary_files(params["directory"])
+                result = converge(params, check=False)
     except keys.DkimError as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

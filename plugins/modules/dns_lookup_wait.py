@@ -6,48 +6,54 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: dns_lookup_wait
-short_description: Wait until every authoritative name server of a zone answers as wanted
+short_description: Wait until all authoritative name servers of zones return the wanted records
 version_added: 0.1.0
 description:
-  - Finds the zone's name servers and asks each of their addresses directly, so that no cache is in between.
-  - A record is there when the answer holds it. What else the answer holds does not matter.
-  - Reads only. What is still missing after the time is told for each server.
+  - Resolves the name servers of each zone and queries each of their addresses directly, without a cache in between.
+  - A record is present when the answer contains it, with or without others.
+  - The module only reads. After the timeout it reports the missing records of each server.
 author:
   - vise.platform contributors (@vise-platform)
 options:
-  zone:
-    description: The zone's name.
-    type: str
-    required: true
-  records:
-    description:
-      - What must be answered, as M(vise.platform.cloudflare_dns) takes records. Records with C(proxied) are not asked
-        for, since Cloudflare answers with addresses of its own.
+  zones:
+    description: The zones to query.
     type: list
     elements: dict
     required: true
+    suboptions:
+      zone:
+        description: Name of the zone.
+        type: str
+        required: true
+      records:
+        description:
+          - The wanted records, in the form of the option O(vise.platform.cloudflare_zone#module:records). Records with
+            C(proxied) are skipped, since Cloudflare answers with its own addresses.
+        type: list
+        elements: dict
+        required: true
   resolvers:
-    description: Addresses of the resolvers that find the name servers; the system's when empty.
+    description: Addresses of the resolvers that resolve the name servers; the system's resolvers when empty.
     type: list
     elements: str
     default: []
   seconds:
-    description: How long to wait in all.
+    description: Timeout for all zones together.
     type: int
     default: 120
   timeout:
-    description: Seconds for each answer.
+    description: Timeout of each query in seconds.
     type: float
     default: 3
 attributes:
   check_mode:
-    description: It only reads, and does not wait for what was only planned. It asks nothing in check mode.
+    description: In check mode nothing is queried, since planned records are not published.
     support: full
   diff_mode:
-    description: It changes nothing.
+    description: The module changes nothing.
     support: none
   platform:
-    description: Where it runs, which is best the controller.
+    description: Hosts on which the module runs; usually the controller.
     support: full
     platforms: posix
 requirements:
@@ -55,28 +61,27 @@ requirements:
 """
 
 EXAMPLES = r"""
-- name: Wait until the key is seen everywhere
+- name: Wait until all name servers return the key
   vise.platform.dns_lookup_wait:
-    zone: example.org
-    records:
-      - {type: TXT, name: 2026a._domainkey, value: "v=DKIM1; k=rsa; p=MIIB..."}
+    zones:
+      - zone: example.org
+        records:
+          - {type: TXT, name: 2026a._domainkey, value: "v=DKIM1; k=rsa; p=MIIB..."}
 """
 
 RETURN = r"""
 servers:
-  description: The addresses that were asked.
+  description: The addresses that were queried, by zone.
   returned: always
-  type: list
-  elements: str
-  sample: [192.0.2.53, "2001:db8::53"]
-passed_over:
-  description: The addresses to which this machine has no way.
+  type: dict
+  sample: {example.org: [192.0.2.53, "2001:db8::53"]}
+without_route:
+  description: The addresses to which this machine has no route, by zone.
   returned: always
-  type: list
-  elements: str
-  sample: ["2001:db8::53"]
+  type: dict
+  sample: {example.org: ["2001:db8::53"]}
 seconds:
-  description: How long it took.
+  description: Duration of the queries.
   returned: always
   type: float
   sample: 4.2
@@ -106,39 +111,53 @@ else:
 
 PAUSE = 1.0
 ARGUMENT_SPEC: dict[str, t.Any] = {
-    "zone": {"type": "str", "required": True},
-    "records": {"type": "list", "elements": "dict", "required": True},
+    "zones": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "zone": {"type": "str", "required": True},
+            "records": {"type": "list", "elements": "dict", "required": True},
+        },
+    },
     "resolvers": {"type": "list", "elements": "str", "default": []},
     "seconds": {"type": "int", "default": 120},
     "timeout": {"type": "float", "default": 3},
 }
 
-# By name and type, the data that must be in the answer, as it is compared.
+# By name and type, the data that the answer must contain, in comparable form.
 Wanted = dict[tuple[str, str], set[str]]
-# Asks a server for a name and a type; returns all data, or raises OSError when there is no way to it.
-Ask = Callable[[str, str, str], set[str]]
+# Queries a server for a name and a type; returns all data, or raises OSError when there is no route to the server.
+Query = Callable[[str, str, str], set[str]]
 
 
 class LookupFailed(Exception):
-    """The name servers cannot be found."""
+    """The name servers cannot be resolved or reached."""
+
+
+class ZoneServers(t.NamedTuple):
+    """The name servers of a zone: those that can be reached, and those without a route."""
+
+    reachable: list[str]
+    without_route: list[str]
 
 
 def comparable(kind: str, text: str) -> str:
-    """Return data in a form in which equal data is equal text, however it was written."""
+    """Return data in a form in which equal data has equal text."""
     if kind == "TXT":
         return records.plain_text(text)
     return dns.rdata.from_text("IN", kind, text).to_text().lower() if kind != "CAA" else text
 
 
-def wanted_of(options: Sequence[Mapping[str, t.Any]], zone: str) -> Wanted:
-    """Return what must be answered."""
-    found: Wanted = {}
+def expected_answers(options: Sequence[Mapping[str, t.Any]], zone: str) -> Wanted:
+    """Return the data that the servers must return."""
+    expected: Wanted = {}
     for one in options:
         if one.get("proxied"):
             continue
         record = records.from_options(one, zone, "")
-        found.setdefault((record.name, record.type), set()).add(comparable(record.type, data(record)))
-    return found
+        expected.setdefault((record.name, record.type), set()).add(comparable(record.type, data(record)))
+    return expected
 
 
 def data(record: records.Record) -> str:
@@ -149,82 +168,94 @@ def data(record: records.Record) -> str:
 
 
 def name_servers(zone: str, resolvers: Sequence[str], seconds: float) -> list[str]:
-    """Return the addresses of all name servers of a zone."""
+    """Resolve the addresses of all name servers of a zone."""
     resolver = dns.resolver.Resolver(configure=not resolvers)
     if resolvers:
         resolver.nameservers = list(resolvers)
     resolver.lifetime = seconds
     try:
         names = [str(answer.target) for answer in resolver.resolve(zone, "NS")]
-        found = [
+        addresses = [
             str(answer)
             for name in sorted(names)
             for kind in ("A", "AAAA")
             for answer in resolver.resolve(name, kind, raise_on_no_answer=False)
         ]
     except dns.exception.DNSException as error:
-        raise LookupFailed(f"{zone}: its name servers cannot be found: {error}") from error
-    if not found:
-        raise LookupFailed(f"{zone}: its name servers have no addresses: {', '.join(names)}")
-    return found
+        raise LookupFailed(f"{zone}: the name servers cannot be resolved: {error}") from error
+    if not addresses:
+        raise LookupFailed(f"{zone}: the name servers have no addresses: {', '.join(names)}")
+    return addresses
 
 
-def asker(timeout: float) -> Ask:
-    """Return how a server is asked: by UDP, and by TCP for what is too long for it."""
+def make_query(timeout: float) -> Query:
+    """Return a function that queries a server by UDP, and by TCP when the answer is too long."""
 
-    def ask(server: str, name: str, kind: str) -> set[str]:
-        query = dns.message.make_query(name, kind, flags=0)
-        answer, _by_tcp = dns.query.udp_with_fallback(query, server, timeout=timeout)
-        # Who gives a name away to other servers says so beside the answer.
+    def query(server: str, name: str, kind: str) -> set[str]:
+        message = dns.message.make_query(name, kind, flags=0)
+        answer, _by_tcp = dns.query.udp_with_fallback(message, server, timeout=timeout)
+        # The server of the parent zone returns a delegation in the authority section.
         sections = [*answer.answer, *(answer.authority if kind == "NS" else [])]
         rows = [row for rrset in sections if rrset.rdtype == dns.rdatatype.from_text(kind) for row in rrset]
         return {comparable(kind, row.to_text()) for row in rows}
 
-    return ask
+    return query
 
 
-def missing(server: str, wanted: Wanted, ask: Ask) -> tuple[Wanted, list[str]]:
-    """Return what a server does not answer yet, and what it answers instead, a line each."""
+def missing_answers(server: str, wanted: Wanted, query: Query) -> tuple[Wanted, list[str]]:
+    """Return the records that a server does not return yet, and one line for each with its answer."""
     left: Wanted = {}
     lines = []
     for (name, kind), values in wanted.items():
         try:
-            got = ask(server, name, kind)
-        # A long answer comes by TCP, which a server may refuse or end early
+            answered = query(server, name, kind)
+        # A long answer needs TCP, which a server may refuse or close early
         except (dns.exception.DNSException, OSError, EOFError) as error:
-            got, reason = set(), f"no answer ({type(error).__name__})"
+            answered, reason = set(), f"no answer ({type(error).__name__})"
         else:
-            reason = f"it answers {', '.join(map(records.short, sorted(got))) or 'nothing'}"
-        if not values <= got:
+            reason = f"the answer is {', '.join(map(records.short, sorted(answered))) or 'empty'}"
+        if not values <= answered:
             left[name, kind] = values
             lines.append(f"{kind} {name} at {server}: {reason}")
     return left, lines
 
 
-def reachable(servers: Sequence[str], zone: str, ask: Ask) -> tuple[list[str], list[str]]:
-    """Return the servers to which this machine has a way, and the others; who does not answer is not one of these."""
-    found: tuple[list[str], list[str]] = ([], [])
+def sort_by_route(servers: Sequence[str], zone: str, query: Query) -> ZoneServers:
+    """Return the servers with and without a route; a server that does not answer has a route."""
+    found = ZoneServers([], [])
     for server in servers:
         try:
-            ask(server, zone, "SOA")
+            query(server, zone, "SOA")
         except OSError:
-            found[1].append(server)
+            found.without_route.append(server)
         except (dns.exception.DNSException, EOFError):
-            found[0].append(server)
+            found.reachable.append(server)
         else:
-            found[0].append(server)
+            found.reachable.append(server)
     return found
 
 
-def wait(servers: Sequence[str], wanted: Wanted, ask: Ask, seconds: float) -> list[str]:
-    """Ask until everything is answered or the time is over; return what is missing."""
+def find_servers(zones: Sequence[str], params: Mapping[str, t.Any], query: Query) -> dict[str, ZoneServers]:
+    """Return the name servers of each zone; a zone without any that can be reached is an error."""
+    found = {}
+    for zone in zones:
+        found[zone] = sort_by_route(name_servers(zone, params["resolvers"], params["timeout"]), zone, query)
+        if not found[zone].reachable:
+            addresses = ", ".join(found[zone].without_route)
+            raise LookupFailed(f"{zone}: this machine has no route to any of the name servers: {addresses}")
+    return found
+
+
+def wait(pending: dict[tuple[str, str], Wanted], query: Query, seconds: float) -> list[str]:
+    """Query until all answers are complete or the time is over; return a line for each missing record.
+
+    The wanted records are given by zone and server. A record that a server has returned is not queried again.
+    """
     end = time.monotonic() + seconds
-    left = dict.fromkeys(servers, wanted)
     while True:
         lines: list[str] = []
-        for server, values in left.items():
-            # What a server has answered once it is not asked again.
-            left[server], more = missing(server, values, ask)
+        for (zone, server), values in pending.items():
+            pending[zone, server], more = missing_answers(server, values, query)
             lines += more
         if not lines or time.monotonic() >= end:
             return lines
@@ -237,20 +268,24 @@ def main() -> None:
     params = module.params
     if IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("dnspython"), exception=IMPORT_ERROR)
-    zone, begin = params["zone"].lower().rstrip("."), time.monotonic()
+    begin, query = time.monotonic(), make_query(params["timeout"])
     if module.check_mode:
-        module.exit_json(changed=False, servers=[], passed_over=[], seconds=0.0)
-    ask = asker(params["timeout"])
+        module.exit_json(changed=False, servers={}, without_route={}, seconds=0.0)
+    wanted = {one["zone"].lower().rstrip("."): one["records"] for one in params["zones"]}
     try:
-        servers, passed_over = reachable(name_servers(zone, params["resolvers"], params["timeout"]), zone, ask)
+        found = find_servers(list(wanted), params, query)
     except LookupFailed as error:
         module.fail_json(msg=str(error))
-    if not servers:
-        module.fail_json(msg=f"{zone}: there is no way from here to any of its name servers: {', '.join(passed_over)}")
-    lines = wait(servers, wanted_of(params["records"], zone), ask, params["seconds"])
-    result = {"servers": servers, "passed_over": passed_over, "seconds": round(time.monotonic() - begin, 1)}
+    expected = {zone: expected_answers(options, zone) for zone, options in wanted.items()}
+    pending = {(zone, server): expected[zone] for zone, servers in found.items() for server in servers.reachable}
+    lines = wait(pending, query, params["seconds"])
+    result: dict[str, t.Any] = {
+        "servers": {zone: servers.reachable for zone, servers in found.items()},
+        "without_route": {zone: servers.without_route for zone, servers in found.items()},
+        "seconds": round(time.monotonic() - begin, 1),
+    }
     if lines:
-        module.fail_json(msg="\n".join([f"not answered after {result['seconds']} s:", *lines]), **result)
+        module.fail_json(msg="\n".join([f"missing after {result['seconds']} s:", *lines]), **result)
     module.exit_json(changed=False, **result)
 
 

@@ -6,64 +6,67 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: internal_certificate
-short_description: Keep a host's certificate from the platform's own CA
+short_description: Manage a host's certificate from the platform's own CA
 version_added: 0.1.0
 description:
-  - Keeps C(fullchain.pem), C(privkey.pem) and C(ca.pem) in C(/etc/vise/tls/internal), for services that talk to each
-    other. The three are switched in one step.
-  - The private key is made on the host and never leaves it; the CA's key is used on the controller and never leaves
-    that. The host makes a request, the action plugin signs it.
-  - A new certificate is made when there is none, the names or the CA differ, the key is not guarded, or two thirds of
-    the lifetime have passed. When nothing differs, that is one module execution.
+  - Manages C(fullchain.pem), C(privkey.pem) and C(ca.pem) in C(/etc/vise/tls/internal), for connections between
+    services. The three files are replaced atomically.
+  - The host creates its private key, which never leaves it. The key of the CA never leaves the controller. The host
+    creates a signing request, the action plugin signs it.
+  - A new certificate is issued when no certificate exists, its names, its CA or the owner or mode of its key differ,
+    the key does not match, or two thirds of the lifetime have passed. When nothing differs, the task needs one module
+    execution.
 author:
   - vise.platform contributors (@vise-platform)
 options:
   ca:
-    description: The CA's certificate in PEM.
+    description: Certificate of the CA in PEM format.
     type: str
     required: true
   ca_key:
-    description: The CA's private key in PEM, on an elliptic curve and without a passphrase. It stays on the controller.
+    description:
+      - Private key of the CA in PEM format, on an elliptic curve and without a passphrase.
+      - Required by the action plugin, which never sends it to the host.
     type: str
   names:
-    description: Host names and IP addresses of the certificate, the first also as its common name.
+    description: Host names and IP addresses of the certificate. The first is also the common name.
     type: list
     elements: str
     required: true
   days:
-    description: Lifetime of a new certificate.
+    description: Lifetime of a new certificate in days.
     type: int
     default: 365
   group:
-    description: Group that may read the private key beside root.
+    description: Group that may read the private key in addition to root.
     type: str
     default: root
   reload_units:
-    description: Units that use the certificate; those that run are reloaded when it has changed.
+    description: Units that use the certificate. Running units are reloaded when it has changed.
     type: list
     elements: str
     default: []
   version:
-    description: What the certificate was requested for; set by the action plugin.
+    description: Version on the host whose key the certificate was requested for. The action plugin sets it.
     type: str
   certificate:
-    description: What the CA has signed; set by the action plugin.
+    description: The signed certificate in PEM format. The action plugin sets it.
     type: str
 attributes:
   check_mode:
-    description: Says whether a certificate would be made, and why.
+    description: Reports whether a certificate would be issued, and why.
     support: full
   diff_mode:
-    description: The actions; never a key.
+    description: Shows the actions, never a key.
     support: full
   platform:
-    description: Hosts on which it runs; C(python3-cryptography) must be there.
+    description: Hosts on which it runs; they need the package C(python3-cryptography).
     support: full
     platforms: debian
 """
 
 EXAMPLES = r"""
-- name: Keep the host's certificate for its peers
+- name: Issue the host's internal certificate
   vise.platform.internal_certificate:
     ca: "{{ internal_ca }}"
     ca_key: "{{ vault_internal_ca_key }}"
@@ -74,11 +77,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 actions:
-  description: What was done, or in check mode would be, in order.
+  description: The actions that were done, or in check mode would be done, in order.
   returned: always
   type: list
   elements: str
-  sample: ["make an internal certificate: there is none", reload postgresql.service]
+  sample: ["issue an internal certificate: no certificate exists", reload postgresql.service]
 """
 
 import typing as t
@@ -98,8 +101,11 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
 }
 
 
-def converge(module: AnsibleModule, kept: store.Store) -> dict[str, t.Any]:
-    """Do what this execution can do: look, ask for a certificate, or take it."""
+def converge(module: AnsibleModule, deployed: store.Store) -> dict[str, t.Any]:
+    """Install the signed certificate, or create a signing request when a new certificate is needed; then reload units.
+
+    Returns the module's result. A result with ``request`` is for the action plugin, which signs it.
+    """
     options = module.params
 
     def command(argv: list[str]) -> tuple[int, str]:
@@ -107,31 +113,33 @@ def converge(module: AnsibleModule, kept: store.Store) -> dict[str, t.Any]:
         return code, f"{out}\n{err}"
 
     if options["certificate"]:
-        internal.finish(kept, options["version"], options["certificate"], options["ca"])
+        internal.install_certificate(deployed, options["version"], options["certificate"], options["ca"])
     else:
-        why = internal.reason(kept, options["ca"], options["names"], x509.now())
-        steps = [f"make an internal certificate: {why}"] if why else []
+        reason = internal.explain_renewal(deployed, options["ca"], options["names"], x509.now())
+        planned = [f"issue an internal certificate: {reason}"] if reason else []
         if module.check_mode:
-            steps += [f"reload {unit}" for unit in options["reload_units"]] if why or not kept.live() else []
-            return {"actions": steps}
-        if why:
-            version, request = internal.begin(kept, options["names"])
-            return {"actions": steps, "version": version, "request": request}
-    done, failed = store.activate([kept], options["reload_units"], command)
-    if failed:
-        module.fail_json(msg="\n".join(failed), changed=True, actions=done)
-    return {"actions": done}
+            planned += (
+                [f"reload {unit}" for unit in options["reload_units"]] if reason or not deployed.is_live() else []
+            )
+            return {"actions": planned}
+        if reason:
+            version, request = internal.make_request(deployed, options["names"])
+            return {"actions": planned, "version": version, "request": request}
+    actions, failures = store.activate([deployed], options["reload_units"], command)
+    if failures:
+        module.fail_json(msg="\n".join(failures), changed=True, actions=actions)
+    return {"actions": actions}
 
 
 def main() -> None:
     """Run as a module."""
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     options = module.params
-    problems = internal.problems(options["names"])
+    problems = internal.find_problems(options["names"])
     if options["ca_key"]:
-        problems.append("the CA's key must stay on the controller: it is for the action plugin alone")
+        problems.append("ca_key must stay on the controller: only the action plugin may receive it")
     if not x509.HAS_CRYPTOGRAPHY and not module.check_mode:
-        problems.append("python3-cryptography is not installed on the host")
+        problems.append("the package python3-cryptography is not installed on the host: install it")
     if problems:
         module.fail_json(msg="\n".join(problems))
     try:

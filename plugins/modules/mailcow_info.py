@@ -6,14 +6,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: mailcow_info
-short_description: Read what mailcow holds
+short_description: Read mailcow's objects, state and queue
 version_added: 0.1.0
 description:
   - Returns mailcow's own rows, without passwords and private keys. Numbers and booleans are as the API mixes them.
 extends_documentation_fragment: [vise.platform.mailcow]
 options:
   gather:
-    description: What to read.
+    description: The lists to read.
     type: list
     elements: str
     choices:
@@ -32,13 +32,13 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Read the DKIM keys and what waits in the queue
+- name: Read the DKIM keys and the queue
   vise.platform.mailcow_info:
     api_key: "{{ vault_mail_api_key }}"
     gather: [dkim, queue]
   register: mail
 
-- name: Nothing waits
+- name: Verify that the queue is empty
   ansible.builtin.assert:
     that: mail.queue | length == 0
 """
@@ -50,7 +50,7 @@ version:
   type: str
   sample: 2026-07a
 containers:
-  description: State by container.
+  description: State of each container, by name.
   returned: when gathered
   type: dict
   sample: {postfix-mailcow: running}
@@ -70,7 +70,7 @@ aliases:
   type: list
   elements: dict
 dkim:
-  description: By domain, its selector, public key and TXT record; only of domains that have a key.
+  description: Selector, public key and TXT record of each domain that has a key, by domain.
   returned: when gathered
   type: dict
   sample: {example.org: {selector: dkim, public_key: MIIB, txt: "v=DKIM1;k=rsa;p=MIIB", length: "2048"}}
@@ -80,7 +80,7 @@ domain_admins:
   type: list
   elements: dict
 rate_limits:
-  description: The limits of domains and mailboxes.
+  description: The rate limits of domains and mailboxes.
   returned: when gathered
   type: list
   elements: dict
@@ -95,7 +95,7 @@ transports:
   type: list
   elements: dict
 queue:
-  description: The messages that wait.
+  description: The messages in the queue.
   returned: when gathered
   type: list
   elements: dict
@@ -120,12 +120,12 @@ LISTS = {
 SECRET = ("password", "password_short", "privkey")
 
 
-def public(row: Row) -> Row:
-    """Return a row without what nobody may see."""
+def remove_secrets(row: Row) -> Row:
+    """Return a row without its secrets."""
     return {key: value for key, value in row.items() if key not in SECRET}
 
 
-def dkim(client: Client) -> dict[str, Row]:
+def read_dkim(client: Client) -> dict[str, Row]:
     """Return the DKIM keys by domain."""
     names = [row["domain_name"] for row in client.rows("domain", "all")]
     rows = {name: client.row("dkim", name) for name in names}
@@ -141,8 +141,8 @@ def dkim(client: Client) -> dict[str, Row]:
     }
 
 
-def gathered(client: Client, wanted: t.Sequence[str]) -> dict[str, t.Any]:
-    """Return what was asked for."""
+def gather(client: Client, wanted: t.Sequence[str]) -> dict[str, t.Any]:
+    """Return the requested lists."""
     answer: dict[str, t.Any] = {}
     for name in wanted:
         if name == "version":
@@ -151,9 +151,9 @@ def gathered(client: Client, wanted: t.Sequence[str]) -> dict[str, t.Any]:
             rows = client.row("status", "containers")
             answer[name] = {key: row.get("state") for key, row in rows.items() if isinstance(row, dict)}
         elif name == "dkim":
-            answer[name] = dkim(client)
+            answer[name] = read_dkim(client)
         else:
-            answer[name] = [public(row) for path in LISTS[name] for row in client.rows(path, "all")]
+            answer[name] = [remove_secrets(row) for path in LISTS[name] for row in client.rows(path, "all")]
     return answer
 
 
@@ -166,7 +166,7 @@ def main() -> None:
     module = AnsibleModule({**sync.CONNECTION, **options}, supports_check_mode=True)
     try:
         client = Client(module.params["url"], module.params["api_key"], module.params["timeout"])
-        answer = gathered(client, module.params["gather"])
+        answer = gather(client, module.params["gather"])
     except MailcowError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, **answer)

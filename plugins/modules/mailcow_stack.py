@@ -6,17 +6,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: mailcow_stack
-short_description: Have mailcow run as the role mailcow has configured it
+short_description: Start mailcow as the role mailcow has configured it
 version_added: 0.1.0
 description:
-  - Checks out the release where there is none, gives mailcow its certificate, starts the containers that do not run as
-    wanted, and waits until the API answers. Where all of that is so already, it only reads.
-  - The work is done by C(vise-mailcow up), a program of the role M(vise.platform.mailcow), which people may run too.
+  - Checks out the release if there is none, installs the certificate, starts the containers that do not run as
+    configured, and waits until the API answers. It changes nothing when all of that is already true.
+  - C(vise-mailcow up), a program of the role C(mailcow), does the work; operators can run it too.
 author:
   - vise.platform contributors (@vise-platform)
 attributes:
   check_mode:
-    description: It says what would be done; before the role has run, that is everything.
+    description: It reports the planned actions; before the role has run, these are all actions.
     support: full
   diff_mode:
     description: It shows the actions.
@@ -28,17 +28,17 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Have mailcow run as configured
+- name: Start mailcow as configured
   vise.platform.mailcow_stack:
 """
 
 RETURN = r"""
 actions:
-  description: What was done, or in check mode would be, in order.
+  description: The actions, or in check mode the planned actions, in order.
   returned: always
   type: list
   elements: str
-  sample: [use certificate, start postfix-mailcow]
+  sample: [install certificate, start postfix-mailcow]
 """
 
 import json
@@ -51,9 +51,9 @@ PROGRAM = "/usr/local/sbin/vise-mailcow"
 
 
 def converge(module: AnsibleModule) -> list[str]:
-    """Return what was done, or would be."""
+    """Return the actions of this run, or the planned ones in check mode."""
     if module.check_mode and not os.path.exists(PROGRAM):
-        return ["check out the release", "use certificate", "start containers"]
+        return ["check out the release", "install certificate", "start containers"]
     status, text, error = module.run_command([PROGRAM, "plan" if module.check_mode else "up"])
     if status:
         module.fail_json(msg=(error or text).strip())

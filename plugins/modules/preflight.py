@@ -6,37 +6,38 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: preflight
-short_description: Find what cannot work before anything is touched
+short_description: Validate the description and the host before anything changes
 version_added: 0.1.0
 description:
-  - On the controller, compares the description (the variables of C(group_vars) and C(host_vars)) with its schema.
-    Unknown names, wrong types, secrets that are missing or placeholders, and groups without hosts are problems.
-  - On the host, looks at the system, its memory and disks, and resolves names by the host's own resolver.
-  - Fails with all problems at once, and says of each where it is and what to write. It changes nothing.
+  - On the controller, validates the description (the variables of C(group_vars), C(host_vars) and the inventory's own
+    files) against its JSON Schema. Unknown names, invalid values, secrets that are missing or placeholders, and groups
+    without hosts are problems.
+  - On the host, reads system, memory and free space, and resolves names by the host's own resolver.
+  - Fails with all problems at once. Each one names the variable, the file and what to write. It changes nothing.
 author:
   - vise.platform contributors (@vise-platform)
+requirements:
+  - jsonschema >= 4 (Python, on the controller)
 options:
   schema:
     description:
-      - The variables of the description by name, each as in an argument specification with C(type), C(elements),
-        C(options), C(choices) and C(required), also C(pattern) and C(example), and C(groups) for what is asked for
-        only where one of these groups has a host, or, with C(groups_of), one that an entry of that variable names as
-        its C(group).
-    type: dict
-    default: {}
+      - The JSON Schema of the description, a file on the controller. In addition to JSON Schema it has C(x-groups) and
+        C(x-groups-of) for keys that only hosts of some groups read, C(x-needs) for keys that are read only with
+        another key, C(x-secret) for values that are never shown, and C(x-host) for the name of a host.
+    type: path
   models:
     description:
-      - What roles make of the description, by the variable that a refusal is told of. Each has C(model), the name of a
-        variable whose value is an expression that fails where they would refuse, and C(variables), without whose
-        faults it is evaluated.
+      - What roles derive from the description, by the variable that is reported when they would refuse it. Each has
+        C(model), the name of a variable whose value is an expression that fails where they would refuse, and
+        C(variables); it is evaluated if these have no fault.
     type: dict
     default: {}
   roles:
-    description: Folder on the controller with the roles whose variables may stand beside the description.
+    description: Folder on the controller with the roles whose variables are known in addition to the description.
     type: path
     default: ""
   own_variables:
-    description: Further names that may.
+    description: Further known variables.
     type: list
     elements: str
     default: []
@@ -49,11 +50,11 @@ options:
     type: int
     default: 0
   disk_mb:
-    description: Free space that must be at these paths, in MiB.
+    description: Free space that these paths must have, in MiB.
     type: dict
     default: {}
   names:
-    description: Names, each with the public addresses to which alone it must lead; derived from the description.
+    description: Names, each with the only public addresses to which it may lead; derived from the description.
     type: dict
     default: {}
 attributes:
@@ -70,10 +71,9 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Refuse what cannot work
+- name: Validate the description and the host
   vise.platform.preflight:
-    schema:
-      domain: {type: str, required: true, example: example.org}
+    schema: "{{ role_path }}/files/description.schema.json"
     roles: "{{ role_path | dirname }}"
     memory_mb: 1800
     disk_mb: {/: 3000}
@@ -81,11 +81,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 problems:
-  description: What is wrong, one line each.
+  description: The problems, one line each.
   returned: always
   type: list
   elements: str
-  sample: ["sites.docs.gruop (group_vars/all/sites.yml): nothing reads it; did you mean group?"]
+  sample: ["sites.docs.gruop (group_vars/all/sites.yml): unknown key; did you mean `group`?"]
 """
 
 import os
@@ -98,8 +98,8 @@ MIB = 1024 * 1024
 Run = t.Callable[[list[str]], tuple[int, str, str]]
 
 
-class Found(t.NamedTuple):
-    """What the host is and has; a name that does not resolve has no addresses."""
+class HostFacts(t.NamedTuple):
+    """The state of the host; a name that does not resolve has no addresses."""
 
     system: str
     memory_mb: int
@@ -107,36 +107,36 @@ class Found(t.NamedTuple):
     names: dict[str, list[str]]
 
 
-def system(text: str) -> str:
+def parse_system(text: str) -> str:
     """Return ID and VERSION_ID of /etc/os-release."""
     pairs = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     return " ".join(pairs.get(key, "").strip("\"'") for key in ("ID", "VERSION_ID")).strip()
 
 
-def memory_mb(text: str) -> int:
+def parse_memory_mb(text: str) -> int:
     """Return MemTotal of /proc/meminfo in MiB."""
     return next((int(line.split()[1]) // 1024 for line in text.splitlines() if line.startswith("MemTotal:")), 0)
 
 
-def free_mb(path: str) -> int:
-    """Return what root may still write at a path, or at what is there of it."""
+def measure_free_mb(path: str) -> int:
+    """Return the free space for root at a path, or at its nearest parent that exists."""
     while not os.path.exists(path):
         path = os.path.dirname(path)
     space = os.statvfs(path)
     return space.f_bfree * space.f_frsize // MIB
 
 
-def resolved(run: Run, name: str) -> list[str]:
-    """Return the addresses of a name in the DNS; an address is its own.
+def resolve_name(run: Run, name: str) -> list[str]:
+    """Return the addresses of a name in the DNS; an address resolves to itself.
 
-    Not of /etc/hosts, where providers write a server's own name beside 127.0.1.1.
+    /etc/hosts is not read: providers write a server's own name there, with 127.0.1.1.
     """
     _code, out, _err = run(["getent", "--service=dns", "--no-addrconfig", "ahosts", name])
     return sorted({line.split()[0] for line in out.splitlines()})
 
 
-def read(path: str) -> str:
-    """Return a file's text; empty where there is none."""
+def read_file(path: str) -> str:
+    """Return a file's text; empty if there is no file."""
     try:
         with open(path, encoding="utf-8") as file:
             return file.read()
@@ -144,37 +144,41 @@ def read(path: str) -> str:
         return ""
 
 
-def problems(found: Found, params: dict[str, t.Any]) -> list[str]:
-    """Return what is wrong with the host, and what to do about each."""
+def find_problems(facts: HostFacts, params: dict[str, t.Any]) -> list[str]:
+    """Return the problems of the host, each with its remedy."""
     lines = []
-    if found.system != params["system"]:
-        lines.append(f"system: {found.system or 'unknown'}, not {params['system']}; install that system")
-    if found.memory_mb < params["memory_mb"]:
+    if facts.system != params["system"]:
+        lines.append(f"system: {facts.system or 'unknown'}, not {params['system']}; install that system")
+    if facts.memory_mb < params["memory_mb"]:
         lines.append(
-            f"preflight_memory_mb: {found.memory_mb} MiB of memory, {params['memory_mb']} are needed; "
-            "take a larger server, or write less if you know that it suffices"
+            f"preflight_memory_mb: {facts.memory_mb} MiB of memory, {params['memory_mb']} are needed; "
+            "use a larger server, or set a lower limit if this is enough"
         )
     lines += [
-        f"preflight_disk_mb: {found.disk_mb[path]} MiB are free at {path}, {least} are needed; make room, "
-        "or write less if you know that it suffices"
+        f"preflight_disk_mb: {facts.disk_mb[path]} MiB are free at {path}, {least} are needed; free some, "
+        "or set a lower limit if this is enough"
         for path, least in params["disk_mb"].items()
-        if found.disk_mb[path] < least
+        if facts.disk_mb[path] < least
     ]
     return lines + [
-        line for name, led in found.names.items() for line in name_problems(name, led, params["names"][name])
+        line
+        for name, addresses in facts.names.items()
+        for line in find_name_problems(name, addresses, params["names"][name])
     ]
 
 
-def name_problems(name: str, led: list[str], addresses: list[str]) -> list[str]:
-    """Return what keeps a certificate authority from reaching a host by a name."""
-    wanted = ", ".join(addresses)
-    if not led:
-        return [f"{name} does not resolve on this host; make DNS records for {wanted}, or use dns-01 (acme_challenge)"]
-    stray = [address for address in led if address not in addresses]
-    if stray:
+def find_name_problems(name: str, addresses: list[str], expected: list[str]) -> list[str]:
+    """Return why a certificate authority cannot reach the host by a name."""
+    wanted = ", ".join(expected)
+    if not addresses:
         return [
-            f"{name} leads to {', '.join(stray)} as this host resolves it, and not to {wanted}; "
-            "mend the DNS record, name the address in public_addresses of the host in the inventory, "
+            f"{name} does not resolve on this host; create DNS records for {wanted}, or use dns-01 (acme_challenge)"
+        ]
+    others = [address for address in addresses if address not in expected]
+    if others:
+        return [
+            f"{name} resolves to {', '.join(others)} on this host, not to {wanted}; "
+            "correct the DNS record, add the address to public_addresses of the host in the inventory, "
             "or use dns-01 (acme_challenge)"
         ]
     return []
@@ -184,8 +188,8 @@ def main() -> None:
     """Run as a module."""
     module = AnsibleModule(
         {
-            # These three are the controller's part; the action plugin takes them away.
-            "schema": {"type": "dict", "default": {}},
+            # The action plugin handles these four on the controller and removes them.
+            "schema": {"type": "path"},
             "models": {"type": "dict", "default": {}},
             "roles": {"type": "path", "default": ""},
             "own_variables": {"type": "list", "elements": "str", "default": []},
@@ -197,17 +201,17 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    found = Found(
-        system=system(read("/etc/os-release")),
-        memory_mb=memory_mb(read("/proc/meminfo")),
-        disk_mb={path: free_mb(path) for path in params["disk_mb"]},
-        names={name: resolved(module.run_command, name) for name in params["names"]},
+    facts = HostFacts(
+        system=parse_system(read_file("/etc/os-release")),
+        memory_mb=parse_memory_mb(read_file("/proc/meminfo")),
+        disk_mb={path: measure_free_mb(path) for path in params["disk_mb"]},
+        names={name: resolve_name(module.run_command, name) for name in params["names"]},
     )
     params["names"] = {
-        name: sorted({address for entry in entries for address in resolved(module.run_command, entry)})
+        name: sorted({address for entry in entries for address in resolve_name(module.run_command, entry)})
         for name, entries in params["names"].items()
     }
-    module.exit_json(changed=False, problems=problems(found, params))
+    module.exit_json(changed=False, problems=find_problems(facts, params))
 
 
 if __name__ == "__main__":

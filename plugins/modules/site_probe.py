@@ -6,51 +6,52 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: site_probe
-short_description: Ask for sites as a visitor does, at every address that leads to them
+short_description: Request sites as a visitor does, at each of their addresses
 version_added: 0.1.0
 description:
-  - Connects to each address, shakes hands for the name in the URL, verifies the certificate, and asks for the page.
-  - Reads only. All that fails is told at once.
+  - For each URL and address, connects to the address, verifies the certificate for the name in the URL, and requests
+    the page.
+  - Reads only. Reports all failures in one message.
 author:
   - vise.platform contributors (@vise-platform)
 options:
   urls:
-    description: What to ask for, each with C(https://).
+    description: URLs of the pages, each with C(https://).
     type: list
     elements: str
     required: true
   addresses:
-    description: IP addresses to ask at; what the name resolves to when empty.
+    description: IP addresses to connect to. The default is to resolve the name in the URL.
     type: list
     elements: str
     default: []
   ca:
-    description: Certificates in PEM that are trusted beside the system's.
+    description: CA certificates in PEM format to trust in addition to those of the system.
     type: str
     default: ""
   status:
-    description: The status that a page must have.
+    description: HTTP status that each page must have.
     type: int
     default: 200
   timeout:
-    description: Seconds for a connection and for each answer.
+    description: Timeout in seconds for a connection and for each response.
     type: int
     default: 10
 attributes:
   check_mode:
-    description: It only reads.
+    description: Runs as usual, because it only reads.
     support: full
   diff_mode:
-    description: It changes nothing.
+    description: Shows no diff, because it changes nothing.
     support: none
   platform:
-    description: Where it runs.
+    description: Systems on which it runs.
     support: full
     platforms: posix
 """
 
 EXAMPLES = r"""
-- name: Ask for the site at both addresses of a host
+- name: Request the site at both addresses of a host
   vise.platform.site_probe:
     urls: [https://docs.example.org/]
     addresses: [192.0.2.10, "2001:db8::10"]
@@ -59,7 +60,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 probes:
-  description: One entry for each URL and address; C(skipped) where the asking machine has no way to that address.
+  description:
+    - One entry for each URL and address. C(problem) is empty when the request succeeded.
+    - C(skipped) is true for one of the O(addresses) to which this machine has no route.
   returned: always
   type: list
   elements: dict
@@ -75,11 +78,11 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 
-NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 class Connection(http.client.HTTPSConnection):
-    """HTTPS to a given address, under the name of the URL."""
+    """An HTTPS connection to a given address, with the name in the URL for the certificate."""
 
     def __init__(self, name: str, port: int, address: str, context: ssl.SSLContext, timeout: int) -> None:
         super().__init__(name, port, timeout=timeout, context=context)
@@ -87,21 +90,21 @@ class Connection(http.client.HTTPSConnection):
         self.tls = context
 
     def connect(self) -> None:
-        """Connect to the address, and verify that it is who the name says."""
+        """Connect to the address and verify its certificate for the name."""
         plain = socket.create_connection((self.address, self.port), self.timeout)
         self.sock = self.tls.wrap_socket(plain, server_hostname=self.host)
 
 
-def trust(ca: str) -> ssl.SSLContext:
-    """Return a context that verifies by the system's authorities and the given ones."""
+def create_context(ca: str) -> ssl.SSLContext:
+    """Return a context that trusts the system's CAs and the given ones."""
     context = ssl.create_default_context()
     if ca:
         context.load_verify_locations(cadata=ca)
     return context
 
 
-def ask(url: str, address: str, context: ssl.SSLContext, timeout: int) -> int:
-    """Return the status of one URL at one address."""
+def request_status(url: str, address: str, context: ssl.SSLContext, timeout: int) -> int:
+    """Return the HTTP status of one URL at one address."""
     parts = urlsplit(url)
     connection = Connection(parts.hostname or "", parts.port or 443, address, context, timeout)
     try:
@@ -112,26 +115,26 @@ def ask(url: str, address: str, context: ssl.SSLContext, timeout: int) -> int:
 
 
 def probe(url: str, address: str, context: ssl.SSLContext, params: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Return what asking at one address gave."""
-    answer: dict[str, t.Any] = {"url": url, "address": address, "status": 0, "problem": "", "skipped": False}
+    """Request one URL at one address; return the entry of the result."""
+    result: dict[str, t.Any] = {"url": url, "address": address, "status": 0, "problem": "", "skipped": False}
     try:
-        answer["status"] = ask(url, address, context, params["timeout"])
+        result["status"] = request_status(url, address, context, params["timeout"])
     except (OSError, http.client.HTTPException) as error:
-        answer["skipped"] = bool(params["addresses"]) and getattr(error, "errno", None) in NO_WAY
-        answer["problem"] = f"{type(error).__name__}: {error}"
-        return answer
-    if answer["status"] != params["status"]:
-        answer["problem"] = f"status {answer['status']} in place of {params['status']}"
-    return answer
+        result["skipped"] = bool(params["addresses"]) and getattr(error, "errno", None) in NO_ROUTE
+        result["problem"] = f"{type(error).__name__}: {error}"
+        return result
+    if result["status"] != params["status"]:
+        result["problem"] = f"status {result['status']} instead of {params['status']}"
+    return result
 
 
-def complaints(probes: list[dict[str, t.Any]]) -> list[str]:
-    """Return one line for each probe that failed, and one when there was no way to any address."""
+def describe_failures(probes: list[dict[str, t.Any]]) -> list[str]:
+    """Return one line for each failed probe, and one when this machine has no route to any address."""
     lines = [
         f"{one['url']} at {one['address']}: {one['problem']}" for one in probes if one["problem"] and not one["skipped"]
     ]
     if probes and all(one["skipped"] for one in probes):
-        lines.append("no address could be reached from here: " + ", ".join(one["address"] for one in probes))
+        lines.append("this machine has no route to any address: " + ", ".join(one["address"] for one in probes))
     return lines
 
 
@@ -148,12 +151,12 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    context = trust(params["ca"])
+    context = create_context(params["ca"])
     pairs = [(url, address) for url in params["urls"] for address in params["addresses"] or [urlsplit(url).hostname]]
     probes = [probe(url, str(address), context, params) for url, address in pairs]
-    failed = complaints(probes)
-    if failed:
-        module.fail_json(msg="\n".join(failed), probes=probes)
+    failures = describe_failures(probes)
+    if failures:
+        module.fail_json(msg="\n".join(failures), probes=probes)
     module.exit_json(changed=False, probes=probes)
 
 

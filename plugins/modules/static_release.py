@@ -6,54 +6,55 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: static_release
-short_description: Release a built site, as a transaction
+short_description: Release a built site in a transaction
 version_added: 0.1.0
 description:
-  - Makes a directory of built files on the controller the live release of a site on the host.
-  - A release is a directory named after a hash of its content. It appears whole, compressed with gzip and brotli, and a
-    link is switched to it. When the site's first page then is not what visitors get, the link is switched back.
-  - A run that was killed anywhere is finished by the next one.
+  - Copies a directory of built files from the controller to the host and makes it the live release of a site.
+  - A release is a directory named after a hash of its content. The module unpacks it, compresses its files with gzip
+    and brotli, and moves it into place atomically. Then it switches a link to the release. When visitors do not get
+    the release's first page, the module switches the link back and fails.
+  - The next run finishes a killed run.
 author:
   - vise.platform contributors (@vise-platform)
 options:
   name:
-    description: The site's name, which is its directory below O(root).
+    description: Name of the site and of its directory in O(root).
     type: str
     required: true
   source:
-    description: The built site on the controller; it must hold C(index.html). Needed unless O(release) is given.
+    description: Directory of the built site on the controller, with C(index.html). Required unless O(release) is set.
     type: path
   release:
     description:
-      - Instead of the source, the id of a release that is still on the host, or V(previous).
-      - An id may be given as often as one likes; V(previous) switches back and forth.
+      - Instead of O(source), the id of a release that is still on the host, or V(previous).
+      - A second run with the same id changes nothing. A second run with V(previous) switches forth again.
     type: str
   root:
-    description: The directory of all sites.
+    description: Directory of all sites.
     type: path
     default: /srv/sites
   keep:
-    description: How many releases stay on the host, the live and the previous one among them, which always do.
+    description: Number of releases that stay on the host. The live and the previous one count, and always stay.
     type: int
     default: 5
   url:
     description:
-      - The address of the site's first page. After the switch the host asks itself for it, and compares.
-      - Without it only the files on disk are compared.
+      - URL of the site's first page. After the switch the host requests it from itself and compares the content.
+      - Without a URL, only the files on disk are compared.
     type: str
     default: ""
   files:
-    description: Path and SHA-256 of each file; set by the action plugin.
+    description: Path and SHA-256 of each file. The action plugin sets it.
     type: dict
   archive:
-    description: The files, packed; set by the action plugin.
+    description: Archive of the files on the host. The action plugin sets it.
     type: path
 attributes:
   check_mode:
-    description: The plan is complete; nothing changes.
+    description: Reports the release that would be live; changes nothing.
     support: full
   diff_mode:
-    description: The files of the live and the wanted release, with the beginning of their hashes.
+    description: Shows the files of the live and of the wanted release, with the first digits of their hashes.
     support: full
   platform:
     description: Hosts on which it runs.
@@ -68,7 +69,7 @@ EXAMPLES = r"""
     source: "{{ playbook_dir }}/../docs/.vitepress/dist"
     url: https://docs.example.org/
 
-- name: Go back to the release before
+- name: Roll back to the previous release
   vise.platform.static_release:
     name: docs
     release: previous
@@ -77,12 +78,14 @@ EXAMPLES = r"""
 
 RETURN = r"""
 release:
-  description: The release that is live, or in check mode would be.
+  description: The release that is live, or in check mode would be live.
   returned: always
   type: str
   sample: 3f2a9c81d0b7
-needs:
-  description: What the action plugin has to bring first; never part of a task's result.
+prerequisites:
+  description:
+    - What the action plugin must provide first, the files or the package brotli.
+    - The action plugin removes this key, so the result of a task does not contain it.
   returned: when the release is not on the host
   type: list
   elements: str
@@ -110,41 +113,42 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
 
 def converge(
     wanted: releases.Wanted, archive: str, check_mode: bool, run: releases.Run
-) -> tuple[releases.Found, list[str]]:
-    """Bring the site to the wanted release; return what was found, and what is missing for it."""
-    found = releases.inspect(wanted)
-    if check_mode or not found.changed:
-        return found, []
-    if not found.target and not archive:
-        return found, ["files"] if shutil.which("brotli") else ["files", "brotli"]
-    with releases.locked(wanted.root):
+) -> tuple[releases.Current, list[str]]:
+    """Bring the site to the wanted release; return the state before, and the missing prerequisites."""
+    current = releases.inspect(wanted)
+    if check_mode or not current.changed:
+        return current, []
+    if not current.target and not archive:
+        return current, ["files"] if shutil.which("brotli") else ["files", "brotli"]
+    with releases.lock(wanted.root):
         releases.apply(wanted, archive, run)
-    return found, []
+    return current, []
 
 
 def main() -> None:
     """Run as a module."""
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
-    # Whoever runs it may have another, and nginx would not come to the site.
+    # A stricter umask of the calling user would close the site's directories to nginx.
     os.umask(0o022)
-    given = module.params
-    files = given["files"] or {}
-    release = given["release"] or releases.identity(files)
-    wanted = releases.Wanted(os.path.join(given["root"], given["name"]), release, files, given["keep"], given["url"])
+    params = module.params
+    files = params["files"] or {}
+    release = params["release"] or releases.compute_id(files)
+    root = os.path.join(params["root"], params["name"])
+    wanted = releases.Wanted(root, release, files, params["keep"], params["url"])
 
     def run(argv: t.Sequence[str]) -> tuple[int, str]:
         status, out, err = module.run_command(list(argv))
         return status, out or err
 
     try:
-        found, needs = converge(wanted, given["archive"] or "", module.check_mode, run)
+        current, prerequisites = converge(wanted, params["archive"] or "", module.check_mode, run)
     except (releases.ReleaseError, OSError) as error:
-        module.fail_json(msg=f"{given['name']}: {error}", invocation={})
-    result: dict[str, t.Any] = {"changed": found.changed, "release": found.target or release, "invocation": {}}
-    if needs:
-        result["needs"] = needs
-    if module._diff and found.changed:
-        result["diff"] = found.diff()
+        module.fail_json(msg=f"{params['name']}: {error}", invocation={})
+    result: dict[str, t.Any] = {"changed": current.changed, "release": current.target or release, "invocation": {}}
+    if prerequisites:
+        result["prerequisites"] = prerequisites
+    if module._diff and current.changed:
+        result["diff"] = current.build_diff()
     module.exit_json(**result)
 
 

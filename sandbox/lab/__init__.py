@@ -1,1 +1,1 @@
-"""The sandbox: platform hosts and the world outside them, on one machine."""
+"""The sandbox: platform hosts, and world, which simulates the internet outside them, on one machine."""

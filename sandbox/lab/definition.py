@@ -1,4 +1,4 @@
-"""The definition of a host (.config/molecule/host.yml), which world shares, as arguments of `docker run`."""
+"""The options of a sandbox host (.config/molecule/host.yml, also used for world) as arguments of `docker run`."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ FLAGS = {
 }
 
 
-def lists(text: str) -> dict[str, list[str]]:
-    """The lists of a YAML file of plain lists: the standard library knows no YAML."""
-    found: dict[str, list[str]] = {}
+def parse_lists(text: str) -> dict[str, list[str]]:
+    """Parse a YAML file that contains only lists of strings; the standard library has no YAML parser."""
+    lists: dict[str, list[str]] = {}
     key = ""
     for line in text.splitlines():
         if line.startswith("  - ") and key:
-            found.setdefault(key, []).append(line[4:].strip())
+            lists.setdefault(key, []).append(line[4:].strip())
         elif line and not line.startswith((" ", "#")):
             key = line.split(":")[0]
-    return found
+    return lists
 
 
-def arguments() -> list[str]:
-    """What makes a container a sandbox host."""
-    found = lists(FILE.read_text())
-    pairs = [part for key, flag in FLAGS.items() for value in found[key] for part in (flag, value)]
+def docker_arguments() -> list[str]:
+    """Return the arguments of `docker run` that a sandbox host needs."""
+    lists = parse_lists(FILE.read_text())
+    pairs = [part for key, flag in FLAGS.items() for value in lists[key] for part in (flag, value)]
     return ["--cgroupns", "host", *pairs]

@@ -1,4 +1,4 @@
-"""Docker: installed where it is missing, started where nothing starts it."""
+"""Docker: install it if it is missing, start the daemon if it does not run."""
 
 from __future__ import annotations
 
@@ -7,63 +7,65 @@ import shutil
 import subprocess
 
 from . import names
-from .shell import Failed, progress, say, succeeds, wait_for
+from .shell import SandboxError, log, run_with_progress, succeeds, wait_for
 
 PACKAGES = {"dockerd": "docker.io", "iptables": "iptables", "debootstrap": "debootstrap"}
 
 
-def answers() -> bool:
-    """Whether a daemon answers."""
+def is_running() -> bool:
+    """Return whether the Docker daemon responds to this user."""
     return shutil.which("docker") is not None and succeeds("docker", "version")
 
 
-def _privilege() -> list[str]:
+def _sudo() -> list[str]:
     return [] if os.geteuid() == 0 else ["sudo"]
 
 
-def path() -> str:
-    """Where programs are looked for; sbin is where some of them lie."""
+def search_path() -> str:
+    """Return the search path for programs, with the sbin directories."""
     return os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
 
-def install() -> None:
-    """Install what is missing, through apt."""
-    # A daemon that answers may be anybody's packaging of Docker.
-    wanted = {"debootstrap": PACKAGES["debootstrap"]} if answers() else PACKAGES
-    missing = [package for program, package in wanted.items() if not shutil.which(program, path=path())]
+def install_packages() -> None:
+    """Install the missing packages with apt."""
+    # A running daemon may come from another package of Docker, so only debootstrap is needed then.
+    wanted = {"debootstrap": PACKAGES["debootstrap"]} if is_running() else PACKAGES
+    missing = [package for program, package in wanted.items() if not shutil.which(program, path=search_path())]
     if not missing:
         return
-    apt = [*_privilege(), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]
-    progress("apt-get update", [*apt, "update"])
-    progress(f"installing {' '.join(missing)}", [*apt, "install", "-y", "--no-install-recommends", *missing])
+    apt = [*_sudo(), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]
+    run_with_progress("apt-get update", [*apt, "update"])
+    run_with_progress(f"installing {' '.join(missing)}", [*apt, "install", "-y", "--no-install-recommends", *missing])
 
 
-def start() -> None:
-    """Start the daemon by the init system, or by hand where that does not work (a container, a CI machine)."""
+def start_daemon() -> None:
+    """Start the daemon with the init system, or directly where this fails (in a container, on a CI machine)."""
     for argv in (["systemctl", "start", "docker"], ["service", "docker", "start"]):
-        if shutil.which(argv[0]) and succeeds(*_privilege(), *argv):
+        if shutil.which(argv[0]) and succeeds(*_sudo(), *argv):
             try:
-                wait_for("docker", answers, 10)
+                wait_for("docker", is_running, 10)
                 return
-            except Failed:
-                say(f"{' '.join(argv)} did not bring the daemon up")
+            except SandboxError:
+                log(f"`{' '.join(argv)}` did not start the daemon, trying the next way")
     names.CACHE.mkdir(parents=True, exist_ok=True)
-    with (names.CACHE / "dockerd.log").open("ab") as log:
-        # ip6tables, which Docker 20.10 calls experimental, gives the hosts IPv6 as well.
+    with (names.CACHE / "dockerd.log").open("ab") as output:
+        # --ip6tables gives the hosts IPv6; in Docker 20.10 it needs --experimental.
         subprocess.Popen(
-            [*_privilege(), "dockerd", "--experimental", "--ip6tables"],
+            [*_sudo(), "dockerd", "--experimental", "--ip6tables"],
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
         )
-    wait_for(f"dockerd (its log: {names.CACHE / 'dockerd.log'})", answers, 60)
+    wait_for(f"dockerd (its log: {names.CACHE / 'dockerd.log'})", is_running, 60)
 
 
-def up() -> None:
-    """A daemon that runs is left as it is."""
-    install()
-    if not answers() and _privilege() and succeeds(*_privilege(), "docker", "version"):
-        raise Failed("Docker runs, but not for you: sudo usermod -aG docker $USER, log in again, and start anew")
-    if not answers():
-        start()
+def ensure_running() -> None:
+    """Install Docker and start its daemon; a running daemon is not changed."""
+    install_packages()
+    if not is_running() and _sudo() and succeeds(*_sudo(), "docker", "version"):
+        raise SandboxError(
+            "Docker runs, but your user has no access: run `sudo usermod -aG docker $USER`, log in again and retry"
+        )
+    if not is_running():
+        start_daemon()

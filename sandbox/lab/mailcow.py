@@ -1,4 +1,4 @@
-"""The stand-in for mailcow-dockerized: its image and its repository, published by world's forge."""
+"""The fake of mailcow-dockerized: its image and its repository, published in world's registry and forge."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import image, names
-from .shell import Failed, run, stage, succeeds
+from .shell import SandboxError, run, succeeds, timed_stage
 
 FOLDER = names.SANDBOX / "mailcow"
 IMAGE = f"vise/mailcow:{names.SUITE}"
 REPOSITORY = "mailcow/stand-in"
 MARK = "__RELEASE__"
-# What is published already: the inputs, written where the forge keeps what it serves.
+# Files in world with the hash of the inputs that are published.
 STATE = "/var/lib/world/forge"
-# Oldest first, as tags of the real project. The first is older than the safe floor; the last, which the real project
-# has not, is broken: folders of `releases` replace files of the repository from that release on.
+# Oldest first, named as tags of the real project. The first is older than the lowest safe release. The last does not
+# exist in the real project and is broken. A folder in `releases` replaces files of the repository for its release.
 RELEASES = ("2026-01", "2026-03b", "2026-07a", "2026-09")
 EPOCH = 1767225600
 
 
-def files(release: str) -> dict[str, Path]:
-    """The repository's files at a release, its own ones in the place of the others."""
-    found: dict[str, Path] = {}
+def list_files(release: str) -> dict[str, Path]:
+    """Return the repository's files at a release; files of the release replace common ones."""
+    files: dict[str, Path] = {}
     for folder in (FOLDER / "repository", FOLDER / "releases" / release):
         paths = [path for path in folder.rglob("*") if path.is_symlink() or path.is_file()]
-        found |= {str(path.relative_to(folder)): path for path in paths}
-    return dict(sorted(found.items()))
+        files |= {str(path.relative_to(folder)): path for path in paths}
+    return dict(sorted(files.items()))
 
 
-def commits() -> Iterator[bytes]:
-    """The repository as `git fast-import` reads it; the same files give the same commits."""
+def build_commits() -> Iterator[bytes]:
+    """Yield the repository in the format of `git fast-import`; the same files give the same commits."""
     for number, release in enumerate(RELEASES):
-        who = f"The sandbox <sandbox@vln.test> {EPOCH + number * 86400} +0000\n"
+        committer = f"The sandbox <sandbox@vln.test> {EPOCH + number * 86400} +0000\n"
         message = f"Release {release}\n"
-        head = f"commit refs/heads/master\ncommitter {who}data {len(message)}\n{message}deleteall\n"
+        head = f"commit refs/heads/master\ncommitter {committer}data {len(message)}\n{message}deleteall\n"
         yield head.encode()
-        for name, path in files(release).items():
+        for name, path in list_files(release).items():
             link = path.is_symlink()
             mode = "120000" if link else "100755" if path.stat().st_mode & 0o100 else "100644"
             raw = str(path.readlink()).encode() if link else path.read_bytes().replace(MARK.encode(), release.encode())
@@ -45,19 +45,19 @@ def commits() -> Iterator[bytes]:
         yield f"\nreset refs/tags/{release}\nfrom refs/heads/master\n\n".encode()
 
 
-def build() -> str:
-    """The image, when something that goes into it has changed; returns the hash of its inputs."""
+def build_image() -> str:
+    """Build the image if its inputs have changed; return their hash."""
     host = names.SANDBOX / "host"
     extra = {name: host / name for name in ("dpkg.conf", "debian.sources")} | {"ca.crt": names.CA_CERT}
-    inputs = image.fingerprint([*image.tree(FOLDER / "image"), *(path.read_bytes() for path in extra.values())])
-    if image.label_of(IMAGE) != inputs:
-        image.base()
-        image.build(IMAGE, FOLDER / "image", inputs, extra)
+    inputs = image.fingerprint([*image.read_tree(FOLDER / "image"), *(path.read_bytes() for path in extra.values())])
+    if image.read_inputs(IMAGE) != inputs:
+        image.ensure_base()
+        image.build_image(IMAGE, FOLDER / "image", inputs, extra)
     return inputs
 
 
-def _push() -> None:
-    """One image a release, which differ in a label alone: their digests differ, their layers do not."""
+def _push_images() -> None:
+    """Push one image per release; they differ only in a label, so their digests differ and their layers do not."""
     tags = {release: f"{IMAGE}-{release}" for release in RELEASES}
     for release, tag in tags.items():
         text = f"FROM {IMAGE}\nLABEL org.opencontainers.image.version={release}\n"
@@ -72,35 +72,35 @@ def _push() -> None:
     saved = subprocess.Popen(["docker", "save", *tags.values()], stdout=subprocess.PIPE)
     script = f"trap 'rm -f {archive}' EXIT; set -e; cat >{archive}; {'; '.join(copies)}"
     argv = ["docker", "exec", "--interactive", names.WORLD, "sh", "-c", script]
-    done = subprocess.run(argv, stdin=saved.stdout, capture_output=True, text=True, check=False)
-    if saved.wait() != 0 or done.returncode != 0:
-        raise Failed(f"pushing {IMAGE}: {done.stderr}")
+    completed = subprocess.run(argv, stdin=saved.stdout, capture_output=True, text=True, check=False)
+    if saved.wait() != 0 or completed.returncode != 0:
+        raise SandboxError(f"pushing {IMAGE} to world's registry failed: {completed.stderr}")
     run("docker", "image", "rm", *tags.values())
 
 
-def _seed() -> None:
-    """The repository, anew."""
+def _seed_repository() -> None:
+    """Create the repository in world's forge again."""
     folder = "/var/lib/world/git/mailcow-dockerized"
     script = (
         f"rm -rf {folder} && git init -q --bare --initial-branch=master {folder} && cd {folder} &&"
         " git fast-import --quiet --date-format=raw && git config uploadpack.allowAnySHA1InWant true"
     )
     argv = ["docker", "exec", "--interactive", names.WORLD, "sh", "-c", script]
-    done = subprocess.run(argv, input=b"".join(commits()), capture_output=True, check=False)
-    if done.returncode != 0:
-        raise Failed(f"git fast-import: {done.stderr.decode()}")
+    completed = subprocess.run(argv, input=b"".join(build_commits()), capture_output=True, check=False)
+    if completed.returncode != 0:
+        raise SandboxError(f"git fast-import in world failed: {completed.stderr.decode()}")
 
 
 def publish() -> None:
-    """Have the forge serve the image and the repository as they are here; an image that is there keeps its digest."""
+    """Publish the images and the repository if they have changed; an unchanged image keeps its digest."""
     wanted = (
-        (REPOSITORY, image.label_of(IMAGE), _push),
-        ("mailcow-dockerized", image.fingerprint(list(commits())), _seed),
+        (REPOSITORY, image.read_inputs(IMAGE), _push_images),
+        ("mailcow-dockerized", image.fingerprint(list(build_commits())), _seed_repository),
     )
-    for what, inputs, act in wanted:
-        state = f"{STATE}.{Path(what).name}"
+    for name, inputs, publish_it in wanted:
+        state = f"{STATE}.{Path(name).name}"
         if succeeds("docker", "exec", names.WORLD, "grep", "-qx", inputs, state):
             continue
-        with stage(f"publishing {what}"):
-            act()
+        with timed_stage(f"publishing {name}"):
+            publish_it()
             run("docker", "exec", names.WORLD, "sh", "-c", f"echo {inputs} >{state}")

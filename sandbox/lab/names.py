@@ -1,4 +1,4 @@
-"""What the sandbox is called and where it lies; nothing here does anything."""
+"""Names, paths and addresses of the sandbox; constants only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CA_CERT = CACHE / "ca.crt"
 CLOUDFLARE_TOKEN = CACHE / "cloudflare.token"
 CLOUDFLARE_TOKENS = CACHE / "cloudflare.json"
 S3 = CACHE / "s3.json"
-# Written by tools/make_secrets.py from the above.
+# Written by tools/make_secrets.py, which reads the files above.
 SECRETS = ROOT / "inventories" / "development" / "group_vars"
 
 SUITE = "trixie"
@@ -22,7 +22,7 @@ BASE_IMAGE = f"vise/base:{SUITE}"
 HOST_IMAGE = f"vise/host:{SUITE}"
 WORLD_IMAGE = f"vise/world:{SUITE}"
 
-# What world has from PyPI, locked; an environment of its own, from which the image takes the programs.
+# Locked PyPI packages for world, installed into their own environment; the image copies their programs.
 WORLD_LOCK = ROOT / "requirements" / "world.txt"
 WORLD_PROGRAMS = ROOT / ".cache" / "world"
 
@@ -30,7 +30,7 @@ NETWORK = "vise"
 BRIDGE = "br-vise"
 SUBNET4 = "172.30.0.0/24"
 SUBNET6 = "fd30::/64"
-# Containers without an address of their own get one from here, out of the way of those that have.
+# Range for containers without a fixed address, separate from the fixed addresses.
 DYNAMIC4 = "172.30.0.128/25"
 GATEWAY4 = "172.30.0.1"
 GATEWAY6 = "fd30::1"
@@ -41,9 +41,9 @@ WORLD6 = "fd30::2"
 APT_VOLUME = "vise-apt"
 ZONE = "vln.test"
 
-# Every image that was built for it carries the hash of what went into it; in the words of docker inspect.
+# Label of every built image with the hash of its inputs, and the format that `docker inspect` needs to print it.
 INPUTS = "vise.inputs"
 INPUTS_OF = f'{{{{ index .Config.Labels "{INPUTS}" }}}}'
 
-# Every container and volume of the sandbox carries it, so that `down` finds them.
+# Label of every container and volume of the sandbox, by which `down` finds them.
 LABEL = "vise.sandbox=true"

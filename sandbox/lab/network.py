@@ -1,4 +1,4 @@
-"""The network in which hosts and world see each other over IPv4 and IPv6."""
+"""The network that connects hosts and world over IPv4 and IPv6."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from . import names
 from .shell import run, succeeds
 
 
-def up() -> None:
-    """Made once, with a fixed bridge name for those who want to look at its packets."""
+def create() -> None:
+    """Create the network if it is missing; its bridge has a fixed name, for packet captures."""
     if succeeds("docker", "network", "inspect", names.NETWORK):
         return
     run(

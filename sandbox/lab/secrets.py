@@ -1,4 +1,4 @@
-"""The sandbox's own secrets, made at the first start and kept until `down`."""
+"""The sandbox's own secrets, created at the first start and removed by `down`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from . import names
 from .shell import run
 
 
-def ssh_key() -> None:
-    """The key by which Ansible logs in as root."""
+def create_ssh_key() -> None:
+    """Create the SSH key with which Ansible logs in as root."""
     if not names.SSH_KEY.exists():
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "vise-sandbox", "-f", str(names.SSH_KEY))
 
 
-def authority() -> None:
-    """The CA that plays the public authorities for the doubles in world."""
+def create_ca() -> None:
+    """Create the CA that replaces public CAs for the fake services in world."""
     if names.CA_CERT.exists():
         return
     run(
@@ -27,14 +27,14 @@ def authority() -> None:
     )
 
 
-def cloudflare_token() -> None:
-    """What the double of Cloudflare's API accepts, in the shape of a real token."""
+def create_cloudflare_token() -> None:
+    """Create the API token that the fake of Cloudflare's API accepts; it has the format of a real token."""
     if not names.CLOUDFLARE_TOKEN.exists():
         names.CLOUDFLARE_TOKEN.touch(mode=0o600)
         names.CLOUDFLARE_TOKEN.write_text(randomness.token_urlsafe(30) + "\n")
 
 
-# What tokens beside the first may do, by the names of Cloudflare's API; `zones` where they see just some.
+# Permissions of the other tokens, named as in Cloudflare's API; `zones` limits a token to these zones.
 LIMITED_TOKENS: dict[str, dict[str, list[str]]] = {
     "dns": {"permissions": ["DNS Write"]},
     "read": {"permissions": ["Zone Read", "DNS Read", "Zone Settings Read"]},
@@ -42,35 +42,35 @@ LIMITED_TOKENS: dict[str, dict[str, list[str]]] = {
 }
 
 
-def limited_cloudflare_tokens() -> None:
-    """Tokens that lack something, for tests of what is said then."""
+def create_limited_cloudflare_tokens() -> None:
+    """Create API tokens that lack a permission or a zone, for tests of the error messages."""
     if not names.CLOUDFLARE_TOKENS.exists():
-        found = {name: {"token": randomness.token_urlsafe(30), **grant} for name, grant in LIMITED_TOKENS.items()}
+        tokens = {name: {"token": randomness.token_urlsafe(30), **grant} for name, grant in LIMITED_TOKENS.items()}
         names.CLOUDFLARE_TOKENS.touch(mode=0o600)
-        names.CLOUDFLARE_TOKENS.write_text(json.dumps(found, indent=2) + "\n")
+        names.CLOUDFLARE_TOKENS.write_text(json.dumps(tokens, indent=2) + "\n")
 
 
-def s3_credentials() -> None:
-    """What both S3 servers accept: `full` may do everything, `append` neither remove nor overwrite."""
+def create_s3_credentials() -> None:
+    """Create the credentials of both S3 servers: `full` may do everything, `append` must not delete or overwrite."""
     if names.S3.exists():
         return
     letters = string.ascii_uppercase + "234567"
     pairs = {
-        who: {
+        name: {
             "key": "AKIA" + "".join(randomness.choice(letters) for _ in range(16)),
             "secret": randomness.token_urlsafe(30),
         }
-        for who in ("full", "append")
+        for name in ("full", "append")
     }
     names.S3.touch(mode=0o600)
     names.S3.write_text(json.dumps(pairs, indent=2) + "\n")
 
 
-def make() -> None:
-    """Everything that images and world are built with."""
+def create_all() -> None:
+    """Create all secrets that images and world need; existing ones stay."""
     names.CACHE.mkdir(parents=True, exist_ok=True)
-    ssh_key()
-    authority()
-    cloudflare_token()
-    limited_cloudflare_tokens()
-    s3_credentials()
+    create_ssh_key()
+    create_ca()
+    create_cloudflare_token()
+    create_limited_cloudflare_tokens()
+    create_s3_credentials()

@@ -1,4 +1,4 @@
-"""The services of world, read from the head of each one's file (sandbox/README.md)."""
+"""The services of world, described in the docstring of each service's file (format: sandbox/README.md)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FOLDER = names.SANDBOX / "world" / "services"
 
 @dataclass(frozen=True)
 class Service:
-    """What a service's file says of itself."""
+    """The description in the docstring of a service's file."""
 
     name: str
     summary: str
@@ -26,8 +26,8 @@ class Service:
     ready: tuple[str, ...]
 
 
-def read(name: str, source: str) -> Service:
-    """The head of a service's file: `key: words` lines below the first line."""
+def parse(name: str, source: str) -> Service:
+    """Parse the docstring of a service's file: a summary, then lines of the form `key: words`."""
     head = (ast.get_docstring(ast.parse(source)) or "").splitlines()
     lines = [line.split(": ", 1) for line in head[1:] if ": " in line]
 
@@ -47,6 +47,6 @@ def read(name: str, source: str) -> Service:
     )
 
 
-def every() -> list[Service]:
-    """All services there are."""
-    return [read(file.stem, file.read_text()) for file in sorted(Path(FOLDER).glob("*.py"))]
+def load_all() -> list[Service]:
+    """Return all services of world."""
+    return [parse(file.stem, file.read_text()) for file in sorted(Path(FOLDER).glob("*.py"))]

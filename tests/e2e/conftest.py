@@ -11,16 +11,17 @@ from typing import Any
 
 import pytest
 
+from tests import machines
 from tests.e2e.converge import ADDRESS, ADDRESS6, LISTING, MAIL_NAMES, PHASE1, TASKS, Platform, chosen
 
 ROOT = Path(__file__).resolve().parents[2]
-KEY = ROOT / ".cache/sandbox/id_ed25519"
 
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kept", action="store_true", help="go on with the hosts that an earlier run has converged")
+    parser.addoption("--kept", action="store_true", help="continue with the hosts that an earlier run converged")
+    parser.addoption("--killed", action="store_true", help="kill the first converge twice on its way")
 
 
 def run(argv: list[str], text: str | None, check: bool) -> subprocess.CompletedProcess[str]:
@@ -42,14 +43,12 @@ def world() -> Shell:
 
 @pytest.fixture(scope="session")
 def on_host() -> Shell:
-    """Run a shell command on a host by SSH: `on_host("172.30.0.10", "uptime")`."""
-    options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR"]
-    ssh = ["ssh", "-i", str(KEY), *(part for option in options for part in ("-o", option))]
+    """Run a shell command on a host by SSH, over a shared connection: `on_host("172.30.0.10", "uptime")`."""
 
     def shell(
         address: str, command: str, text: str | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        return run([*ssh, f"root@{address}", command], text, check)
+        return run([*machines.ssh_command(address, options=machines.shared_connection()), command], text, check)
 
     return shell
 
@@ -99,8 +98,8 @@ def listing(on_host: Shell) -> Callable[[], str]:
 
 @pytest.fixture(scope="session")
 def converged(request: pytest.FixtureRequest, empty: Platform, listing: Callable[[], str]) -> str:
-    """The host after a first converge that was killed on its way; its listing."""
-    if not request.config.getoption("--kept"):
+    """The listing of a converged host; with --killed, its first converge was killed on its way."""
+    if request.config.getoption("--killed") and not request.config.getoption("--kept"):
         for task, delay in chosen(seed=3, tasks=TASKS, times=2, longest=4):
             print("killed in", empty.kill_in(task, delay))
     empty.converge()

@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import random
-import re
 import signal
 import subprocess
 import time
@@ -15,6 +14,8 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.runs import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 LOGS = ROOT / ".cache/e2e"
@@ -40,24 +41,6 @@ find /etc /usr/local /srv /var/lib $prune -type f -print0 | sort -z | xargs -0 s
 
 class Ended(Exception):
     """A run that was over before it could be killed."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """How a run of ansible-playbook went."""
-
-    code: int
-    output: str
-
-    @property
-    def changed(self) -> dict[str, int]:
-        """Return how many tasks changed something, by host."""
-        return {host: int(count) for host, count in re.findall(r"^(\S+)\s+: ok=.*changed=(\d+)", self.output, re.M)}
-
-    @property
-    def tail(self) -> str:
-        """Return the end of the output."""
-        return self.output[-6000:]
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,7 @@ def add(tmp_path: Path, record: dict[str, Any]) -> None:
         "owner": "somebody else",
         "records": [record],
     }
-    module = ("-m", "vise.platform.cloudflare_dns", "-a", json.dumps(arguments))
+    module = ("-m", "vise.platform.cloudflare_zone", "-a", json.dumps(arguments))
     done = ansible("ansible", "localhost", "-e", f"@{variables(tmp_path)}", *module)
     assert done.code == 0, done.text
 
@@ -174,14 +174,14 @@ def test_every_record_is_shown_first_published_and_then_left_alone(publish: Publ
     assert shown.code == 0, shown.text
     assert f"+ MX    {DOMAIN}" in shown.text
     assert f"+{DOMAIN} MX 10 mail.{DOMAIN}" in shown.text
-    assert "Nothing was changed. Publish it: run this again without --check." in re.sub(r"\s+", " ", shown.text)
+    assert "To publish the plan, run this again without --check." in re.sub(r"\s+", " ", shown.text)
     assert world(f"dig +short {DOMAIN} MX").stdout == ""
 
     done = publish()
     assert done.code == 0, done.text
     assert done.totals == shown.totals
-    assert "All name servers answer as wanted." in re.sub(r"\s+", " ", done.text)
-    assert f"lead back to mail.{DOMAIN}" in re.sub(r"\s+", " ", done.text)
+    assert "All name servers return the wanted records." in re.sub(r"\s+", " ", done.text)
+    assert f"need the name mail.{DOMAIN}" in re.sub(r"\s+", " ", done.text)
     for server in ("172.30.0.2", "fd30::2"):
         for (kind, name), value in EXPECTED.items():
             answer = world(f"dig +short @{server} {name} {kind}").stdout.strip().splitlines()
@@ -210,11 +210,16 @@ def test_500_records_take_few_calls(publish: Publish, calls: Any, world: Any) ->
     print(f"calls: {len(full)} for the publication, {len(unchanged)} without change")
     assert len(full) <= 15, full
     assert len(unchanged) <= 10, unchanged
+    # The runbook publishes only records.
+    assert [line for line in full if "/settings/" in line or "/rulesets/" in line] == []
+    # Each process that imports the SDK looks the zone up once.
+    assert len([line for line in unchanged if re.search(r" GET /zones ", line)]) == 1, unchanged
     assert "changed=0" in second.text
     assert world(f"dig +short n499.{DOMAIN} A").stdout.strip() == "192.0.2.1"
 
 
-# Two calls are the plan, two the token's check, three the publication. The unit tests have every position and mode.
+# Calls: zone, records and permission for the plan, the same for the publication, and the changes. The unit tests have
+# every position and mode.
 @pytest.mark.parametrize(("mode", "position"), [("429", 2), ("lost", 7)])
 def test_run_converges_after_a_fault(publish: Publish, sandbox: Any, world: Any, mode: str, position: int) -> None:
     sandbox("fault", "cloudflare", f"{mode}@{position}")
@@ -245,7 +250,7 @@ def test_foreign_record_in_the_way_is_named_and_nothing_changed_until_it_is_adop
     text = re.sub(r"\s+", " ", refused.text)
     assert f"CNAME docs.{DOMAIN} elsewhere.vln.test (comment: [somebody else] by hand) for A docs.{DOMAIN}" in text
     assert world(f"dig +short {DOMAIN} MX").stdout == ""
-    adopted = publish("-e", "adopt=true")
+    adopted = publish("-e", "dns_adopt=true")
     assert adopted.code == 0, adopted.text
     assert world(f"dig +short docs.{DOMAIN} A").stdout.split() == ["172.30.0.10"]
     assert '"site-verification=1"' in world(f"dig +short {DOMAIN} TXT").stdout
@@ -254,15 +259,15 @@ def test_foreign_record_in_the_way_is_named_and_nothing_changed_until_it_is_adop
 def test_invalid_record_is_named_before_anything_is_sent(publish: Publish, world: Any) -> None:
     refused = publish(dns_extra=[*EXTRA, {"type": "A", "name": f"bad.{DOMAIN}", "value": "300.1.1.1"}])
     assert refused.code != 0
-    assert f"A bad.{DOMAIN}: 300.1.1.1 is no IPv4 address" in re.sub(r"\s+", " ", refused.text)
+    assert f"A bad.{DOMAIN}: 300.1.1.1 is not an IPv4 address" in re.sub(r"\s+", " ", refused.text)
     assert world(f"dig +short {DOMAIN} MX").stdout == ""
 
 
 @pytest.mark.parametrize(
     ("who", "said"),
-    [("read", "the token lacks Zone / DNS / Edit"), ("elsewhere", "has no zone vln.test that this token may see")],
+    [("read", "the token lacks Zone / DNS / Edit"), ("elsewhere", "no zone vln.test is visible to the token")],
 )
-def test_token_without_the_permission_hears_its_name_and_is_never_printed(
+def test_missing_permission_is_named_and_the_token_is_never_printed(
     publish: Publish, world: Any, who: str, said: str
 ) -> None:
     refused = publish("-vvvv", "--diff", cloudflare_token=token(who))
@@ -289,7 +294,7 @@ def test_stage_keeps_records_settings_and_rules(publish: Publish) -> None:
     assert publish(playbook="dns", cloudflare_rules={"http_request_firewall_custom": []}).code == 0
 
 
-def test_stage_hears_of_all_that_the_token_may_not_before_it_publishes(publish: Publish, world: Any) -> None:
+def test_stage_names_all_missing_permissions_before_it_publishes(publish: Publish, world: Any) -> None:
     refused = publish(playbook="dns", cloudflare_token=token("dns"), cloudflare_rules={"http_ratelimit": []})
     assert refused.code != 0
     assert "the token lacks Zone / Zone Settings / Edit, Zone / Zone WAF / Edit" in re.sub(r"\s+", " ", refused.text)

@@ -25,11 +25,13 @@ def test_check_mode_on_an_empty_host_passes_and_changes_no_byte(empty: Platform,
     assert listing() == before
 
 
+@pytest.mark.deep
 def test_killed_first_converge_is_finished_by_the_next_run(converged: str, world: Shell) -> None:
     assert "/srv/sites/docs/current" in converged
     world(f"curl -fsS {URL}")
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("kind", [booting.ORDERLY, booting.CUT])
 def test_everything_runs_again_after_the_host_has_booted(converged: str, kind: str) -> None:
     assert converged
@@ -69,16 +71,11 @@ def own_description(inventory: Path) -> None:
     (inventory / "hosts.yml").write_text(text.replace("{{ inventory_dir }}/../../", f"{ROOT}/"))
     for name in (
         "all/domain",
-        "all/ports",
-        "all/certificates",
-        "all/cloudflare",
         "all/sites",
         "all/database",
         "all/cache",
         "all/backups",
         "all/mail",
-        "all/dns",
-        "all/dkim",
         "development/dns",
         "development/sandbox",
         "development/people",

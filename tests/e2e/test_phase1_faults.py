@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.vise.platform.plugins.filter.duties import duties
+from ansible_collections.vise.platform.plugins.filter.host_services import host_services
 
 from tests.e2e.converge import ADDRESS, ADDRESS6, HOST, OTHER, PHASE1, ROOT, TASKS, URL, chosen
 
@@ -22,6 +22,9 @@ def serial(world: Shell) -> str:
     world(f"curl -fsS -o /dev/null {URL}")
     command = "openssl s_client -connect docs.vln.test:443 -servername docs.vln.test </dev/null 2>/dev/null"
     return world(f"{command} | openssl x509 -noout -serial").stdout.strip()
+
+
+pytestmark = pytest.mark.deep
 
 
 @pytest.fixture
@@ -43,7 +46,7 @@ def sites(**change: Any) -> dict[str, Any]:
 def virtual_hosts(*more: dict[str, Any]) -> dict[str, Any]:
     """The virtual hosts of the host as they are, and more."""
     groups = {"edge": [HOST], "docs": [HOST]}
-    return {"nginx_sites": [*duties(sites(), HOST, groups, {HOST: {}})["nginx_sites"], *more]}
+    return {"nginx_sites": [*host_services(sites(), HOST, groups, {HOST: {}})["nginx_sites"], *more]}
 
 
 @pytest.fixture
@@ -110,7 +113,7 @@ def test_taken_port_is_refused(on_host: Shell) -> None:
     run = PHASE1.play(*EDGE, extra=virtual_hosts(site))
     assert run.code == 2
     assert "9443 failed" in run.output, run.tail
-    assert "The previous configuration was put back and is live." in run.output, run.tail
+    assert "Rolled back to the previous configuration, which is live." in run.output, run.tail
     on_host(ADDRESS, "test ! -e /etc/nginx/sites-enabled/taken.conf")
 
 

@@ -295,13 +295,14 @@ def test_who_guesses_passwords_is_banned_within_ten_tries(mail: Mail, world: She
     assert reaches(world, mail, STRANGER)
 
 
+@pytest.mark.deep
 def test_mail_that_is_sent_while_keys_rotate_verifies(
     mail: Mail, inbox: Callable[..., Any], keys: Callable[[], dict[str, str]]
 ) -> None:
     mail.rotate()
     old = active(keys())
     with Sender(mail) as sender:
-        said = mail.rotate(force=True)
+        said = mail.rotate(rotate_force=True)
         # Some are signed by the new key in any case.
         sent = len(sender.sent)
         while len(sender.sent) < sent + 10:
@@ -313,10 +314,11 @@ def test_mail_that_is_sent_while_keys_rotate_verifies(
     assert "UTC to retire " in said
 
 
+@pytest.mark.deep
 def test_rotation_that_is_killed_is_finished_by_the_next_run(
     mail: Mail, inbox: Callable[..., Any], keys: Callable[[], dict[str, str]], world: Shell
 ) -> None:
-    extra = {"dkim_times": TIMES, "force": True}
+    extra = {"dkim_times": TIMES, "rotate_force": True}
     with Sender(mail) as sender:
         for task, delay in chosen(seed=11, tasks=TASKS, times=4, longest=1):
             print("killed in", mail.platform.kill_in(task, delay, extra, "rotate_dkim"))
@@ -329,6 +331,7 @@ def test_rotation_that_is_killed_is_finished_by_the_next_run(
     assert "changed=0" in mail.rotate()
 
 
+@pytest.mark.deep
 def test_long_key_that_was_prepared_signs_and_fits_into_the_dns(
     mail: Mail, inbox: Callable[..., Any], keys: Callable[[], dict[str, str]], world: Shell
 ) -> None:
@@ -347,10 +350,11 @@ def test_long_key_that_was_prepared_signs_and_fits_into_the_dns(
     assert (got["selectors"], "dkim=pass" in got["results"]) == ([selector], True)
 
 
+@pytest.mark.deep
 def test_old_keys_are_retired_when_their_time_is_over(
     mail: Mail, keys: Callable[[], dict[str, str]], world: Shell, on_host: Shell
 ) -> None:
-    mail.rotate(force=True)
+    mail.rotate(rotate_force=True)
     retiring = [name for name, state in keys().items() if state == "retiring"]
     assert all(txt(world, mail, name) for name in retiring)
     mail.rotate(dkim_times={**TIMES, "overlap": 0})
@@ -362,14 +366,15 @@ def test_old_keys_are_retired_when_their_time_is_over(
     assert "changed=0" in mail.rotate()
 
 
+@pytest.mark.deep
 def test_message_that_cannot_be_verified_takes_the_rotation_back(
     mail: Mail, keys: Callable[[], dict[str, str]], inbox: Callable[..., Any]
 ) -> None:
     old = active(keys())
     wrong = [{"user": mail.user, "password": "canary-wrong"}]
-    run = mail.platform.play("rotate_dkim", extra={"dkim_times": TIMES, "force": True, "mail_probes": wrong})
+    run = mail.platform.play("rotate_dkim", extra={"dkim_times": TIMES, "rotate_force": True, "mail_probes": wrong})
     assert run.code != 0
-    assert "Mail is signed as before" in run.output
+    assert "Mail is signed with the previous keys" in run.output
     assert "login refused" in run.output
     assert "canary" not in run.output
     recipient = fresh()
@@ -384,7 +389,7 @@ def test_tlsa_that_does_not_name_the_key_of_port_25_is_refused(mail: Mail, world
     assert run.code != 0
     ask = f"sleep 1 | openssl s_client -connect {mail.host}:25 -starttls smtp 2>/dev/null | openssl x509 -noout -pubkey"
     shown = world(f"{ask} | openssl pkey -pubin -outform DER | sha256sum").stdout.split()[0]
-    assert f"port 25 shows the key {shown}" in " ".join(run.output.split())
+    assert f"port 25 has the key {shown}" in " ".join(run.output.split())
     assert world(f"dig +short TLSA _25._tcp.{mail.host}").stdout == ""
 
 

@@ -98,6 +98,7 @@ def test_mail_flows_at_its_own_host(spread: Platform) -> None:
     spread.converge("probe_mail")
 
 
+@pytest.mark.deep
 @pytest.mark.usefixtures("spread")
 def test_everything_runs_again_after_all_hosts_have_lost_their_power_at_once() -> None:
     ways = {name: booting.WAYS[name] for name in ("site", "smtp", "imaps")}

@@ -19,4 +19,4 @@ def test_role_keeps_to_the_house_style(role: Path) -> None:
 
 @each_role
 def test_templates_of_the_role_render_in_every_case(role: Path) -> None:
-    assert templates.complaints(role, collection.ROOT) == []
+    assert templates.find_problems(role, collection.ROOT) == []

@@ -17,7 +17,8 @@ import re
 import time
 from typing import Any
 
-from tests.e2e.converge import ARCHIVE, DRILL, HOST, MAILS, PHASE1, TABLES, Run
+from tests.e2e.converge import ARCHIVE, DRILL, HOST, MAILS, PHASE1, TABLES
+from tests.runs import Run
 from tools import collection
 from tools.campaigns import lab
 

@@ -116,6 +116,12 @@ def described(topic: str) -> dict[str, Any]:
     return found
 
 
+def defaults() -> dict[str, Any]:
+    """Return the defaults of the description, unexpanded."""
+    found: dict[str, Any] = yaml.safe_load((collection.ROOT / "roles/description/defaults/main.yml").read_text())
+    return found
+
+
 def changed(entries: Sequence[dict[str, Any]], **change: Any) -> list[dict[str, Any]]:
     """Return the entries with another value in each."""
     return [{**entry, **change} for entry in entries]
@@ -145,10 +151,10 @@ def second_host() -> dict[str, Any]:
     return {
         "people": [*people, *changed(people, name="second", keys=[OTHER_KEY])],
         "ssh_settings": {"VersionAddendum": "second"},
-        "internal_certificate_names": "{{ duties.internal_names + ['second.internal'] }}",
+        "internal_certificate_names": "{{ host_services.internal_names + ['second.internal'] }}",
         "docker_settings": {"labels": ["campaign=second"]},
         "sites": {**sites, "docs": {**sites["docs"], "aliases": ["www.{{ domain }}"], "source": str(SITE)}},
-        "cloudflare_settings": {**described("cloudflare")["cloudflare_settings"], "minimum_tls": "1.3"},
+        "cloudflare_settings": {**defaults()["cloudflare_settings"], "minimum_tls": "1.3"},
         "cloudflare_rules": {"http_ratelimit": [RULE]},
     }
 

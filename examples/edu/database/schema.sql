@@ -1,4 +1,4 @@
--- What the education platform keeps: people, courses, how far each has come, and what they have earned by it.
+-- The data of the education platform: users, courses, lessons, the progress of each user, and achievements.
 CREATE TABLE users (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     email text NOT NULL UNIQUE CHECK (email LIKE '%_@_%'),
@@ -30,7 +30,7 @@ CREATE TABLE progress (
     completed_at timestamptz,
     PRIMARY KEY (user_id, lesson_id)
 );
--- Who has completed a lesson, newest first
+-- Users that have completed a lesson, newest first
 CREATE INDEX progress_by_lesson ON progress (lesson_id, completed_at DESC) WHERE completed_at IS NOT NULL;
 
 CREATE TABLE achievements (

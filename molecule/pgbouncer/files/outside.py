@@ -3,7 +3,7 @@
 Usage: outside.py access | pooling | open | leaf, with ADDRESS and HOST in the environment.
 """
 
-# ruff: noqa: S101, S106  # it asserts as tests do, and its passwords are made up
+# ruff: noqa: S106  # the passwords of a test
 from __future__ import annotations
 
 import os

@@ -4,7 +4,6 @@ Usage: outside.py access | memory | crash KILLS | get KEY | leaf
 The environment names HOST (a container), ADDRESS and CA.
 """
 
-# ruff: noqa: S101  # it asserts as tests do
 from __future__ import annotations
 
 import contextlib

@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Speak to Cloudflare through its SDK: connect, wait when told to, and say what a refusal means."""
+"""Call Cloudflare's API through its SDK: connect, retry, and explain errors."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ OPTIONS: dict[str, dict[str, t.Any]] = {
     "ca_path": {"type": "path"},
     "timeout": {"type": "int", "default": 30},
 }
-# How often a call is tried, and how long it is waited for in all; who has used up a quota is shut out for five minutes.
-TRIES = 6
-PATIENCE = 330
+# Attempts per call, and seconds of waiting in all: Cloudflare blocks a token that exceeds its quota for five minutes.
+ATTEMPTS = 6
+WAIT_LIMIT = 330
 FIRST_DELAY = 1.0
-# Of these many records a page, and no more than these in one call: by the plan of the zone.
+# Records per page.
 PAGE = 5000
+# Changes per call, by the plan of the zone.
 BATCH = {"free": 200}
 LARGER_BATCH = 3500
 DNS_EDIT = "Zone / DNS / Edit"
@@ -41,23 +42,23 @@ Json = dict[str, t.Any]
 
 
 class ApiError(Exception):
-    """Cloudflare does not do what it was asked; the text says why and what to do."""
+    """A call failed; the text has the reason and the remedy."""
 
 
 class Transient(ApiError):
-    """It may do so later: in so many seconds, when it says so."""
+    """The call may succeed later: after this many seconds, when Cloudflare gives a number."""
 
-    def __init__(self, text: str, after: float | None = None) -> None:
+    def __init__(self, text: str, retry_after: float | None = None) -> None:
         super().__init__(text)
-        self.after = after
+        self.retry_after = retry_after
 
 
 class Forbidden(ApiError):
-    """The token may not."""
+    """The token lacks a permission."""
 
 
 class Refusal(ApiError):
-    """It says that the request is wrong, or that there is no such thing; the errors are as it gave them."""
+    """The request is invalid, or its object does not exist; the errors are as the API returned them."""
 
     def __init__(self, text: str, errors: list[Json], missing: bool = False) -> None:
         super().__init__(text)
@@ -66,7 +67,7 @@ class Refusal(ApiError):
 
 
 class Zone(t.NamedTuple):
-    """What a zone is, as far as calls need it."""
+    """The properties of a zone that calls need."""
 
     id: str
     name: str
@@ -74,7 +75,7 @@ class Zone(t.NamedTuple):
 
 
 class Session:
-    """A connection with its token; every call is counted."""
+    """A connection with its token; it counts calls."""
 
     def __init__(self, params: Mapping[str, t.Any], sleep: Callable[[float], None] = time.sleep) -> None:
         context = ssl.create_default_context()
@@ -82,7 +83,7 @@ class Session:
             context.load_verify_locations(params["ca_path"])
         self.calls = 0
         self.sleep = sleep
-        # It tries once: whether a change may be sent again is for whoever has read what is there.
+        # The SDK must not retry: a change may be sent again only after the current state was read.
         self.api = cloudflare.Cloudflare(
             api_token=params["token"],
             base_url=params["endpoint"].rstrip("/"),
@@ -96,108 +97,108 @@ class Session:
         )
 
     def count(self, _request: t.Any) -> None:
-        """Count a call."""
+        """Count a request."""
         self.calls += 1
 
-    def once(self, permission: str, call: Callable[..., t.Any], **arguments: t.Any) -> Json:
-        """Make a call; the permission is the one that it needs."""
+    def call_once(self, permission: str, call: Callable[..., t.Any], **arguments: t.Any) -> Json:
+        """Make a call once; permission names the one that it needs."""
         try:
             answer = call(**arguments)
             content = json.loads(getattr(answer, "http_response", answer).text)
         except cloudflare.APIStatusError as error:
-            raise refused(error.status_code, error.response.headers, error.body, permission) from error
+            raise explain_error(error.status_code, error.response.headers, error.body, permission) from error
         except cloudflare.APIConnectionError as error:
             raise Transient(f"Cloudflare gave no answer ({error})") from error
         except ValueError as error:
-            raise Transient("Cloudflare's answer is no JSON") from error
+            raise Transient("Cloudflare's answer is not JSON") from error
         return t.cast(Json, content)
 
-    def patiently(self, permission: str, call: Callable[..., t.Any], **arguments: t.Any) -> Json:
-        """Make a call that may be repeated, until it is answered."""
-        waits = Waits(self.sleep)
+    def call_with_retry(self, permission: str, call: Callable[..., t.Any], **arguments: t.Any) -> Json:
+        """Make a call that may be repeated until there is an answer."""
+        backoff = Backoff(self.sleep)
         while True:
             try:
-                return self.once(permission, call, **arguments)
+                return self.call_once(permission, call, **arguments)
             except Transient as problem:
-                waits.wait(problem)
+                backoff.wait(problem)
 
     def post(self, path: str, body: Json) -> t.Any:
-        """Make a call for which the SDK has no method."""
+        """Send a request for which the SDK has no method."""
         return self.api.post(path, body=body, cast_to=httpx.Response)
 
     def zone(self, name: str) -> Zone:
         """Return a zone by its name."""
         call = self.api.zones.with_raw_response.list
-        rows = self.patiently("Zone / Zone / Read", call, name=name, per_page=50)["result"]
+        rows = self.call_with_retry("Zone / Zone / Read", call, name=name, per_page=50)["result"]
         if not rows:
             raise ApiError(
-                f"Cloudflare has no zone {name} that this token may see; add the zone there, or the zone to the "
-                "token's zone resources"
+                f"no zone {name} is visible to the token; create the zone at Cloudflare, or add it to the token's zone "
+                "resources"
             )
         plan = (rows[0].get("plan") or {}).get("legacy_id", "free")
         return Zone(rows[0]["id"], name, BATCH.get(plan, LARGER_BATCH))
 
     def zones(self) -> list[Json]:
-        """Return all zones that the token sees."""
-        return self.every("Zone / Zone / Read", self.api.zones.with_raw_response.list, 50)
+        """Return all zones that the token has access to."""
+        return self.list_all("Zone / Zone / Read", self.api.zones.with_raw_response.list, 50)
 
     def records(self, zone: Zone, page_size: int = PAGE) -> list[Json]:
-        """Return all records of a zone, in as few pages as the API gives."""
-        return self.every(DNS_READ, self.api.dns.records.with_raw_response.list, page_size, zone_id=zone.id)
+        """Return all records of a zone, in as few pages as the API allows."""
+        return self.list_all(DNS_READ, self.api.dns.records.with_raw_response.list, page_size, zone_id=zone.id)
 
-    def every(self, permission: str, call: Callable[..., t.Any], size: int, **arguments: t.Any) -> list[Json]:
-        """Return all rows of a list, page after page."""
-        found: dict[str, Json] = {}
+    def list_all(self, permission: str, call: Callable[..., t.Any], size: int, **arguments: t.Any) -> list[Json]:
+        """Return all rows of a list, page by page."""
+        rows: dict[str, Json] = {}
         page, total = 1, 1
-        while len(found) < total:
-            answer = self.patiently(permission, call, page=page, per_page=size, **arguments)
-            # By id: a row that somebody adds meanwhile moves others to the next page.
-            found.update((row["id"], row) for row in answer["result"])
+        while len(rows) < total:
+            answer = self.call_with_retry(permission, call, page=page, per_page=size, **arguments)
+            # By id: a row that is added in the meantime moves others to the next page.
+            rows.update((row["id"], row) for row in answer["result"])
             total = answer["result_info"]["total_count"] if answer["result"] else 0
             page += 1
-        return list(found.values())
+        return list(rows.values())
 
 
-class Waits:
-    """Waiting between tries, as long as the API says or a little longer each time, and not without end."""
+class Backoff:
+    """Delays between attempts: as long as the API requires, or doubled each time, up to a limit."""
 
     def __init__(self, sleep: Callable[[float], None]) -> None:
         self.sleep = sleep
-        self.tries = 1
-        self.spent = 0.0
+        self.attempts = 1
+        self.waited = 0.0
 
     def wait(self, problem: Transient) -> None:
-        """Wait before the next try, or give up."""
-        delay = problem.after if problem.after is not None else FIRST_DELAY * 2 ** (self.tries - 1)
-        if self.tries >= TRIES or self.spent + delay > PATIENCE:
-            raise ApiError(f"{problem}; tried {self.tries} times; run it again later") from problem
-        self.tries += 1
-        self.spent += delay
+        """Wait before the next attempt, or give up."""
+        delay = problem.retry_after if problem.retry_after is not None else FIRST_DELAY * 2 ** (self.attempts - 1)
+        if self.attempts >= ATTEMPTS or self.waited + delay > WAIT_LIMIT:
+            raise ApiError(f"{problem}; gave up after {self.attempts} attempts; run it again later") from problem
+        self.attempts += 1
+        self.waited += delay
         self.sleep(delay)
 
 
-def refused(status: int, headers: Mapping[str, str], body: t.Any, permission: str) -> ApiError:
-    """Return what an answer that is an error means."""
+def explain_error(status: int, headers: Mapping[str, str], body: t.Any, permission: str) -> ApiError:
+    """Return the exception for an error response."""
     errors = (body.get("errors") or []) if isinstance(body, dict) else []
-    said = "; ".join(told(error) for error in errors) or f"status {status}"
-    # 9109 stands for a token that does not exist and for one that may not; its words tell them apart.
+    text = "; ".join(describe_error(error) for error in errors) or f"status {status}"
+    # 9109 stands for an unknown token and for a missing permission; only the message differs.
     unknown = any(error.get("code") == 9109 and "invalid" in str(error.get("message")).lower() for error in errors)
     codes = {error.get("code") for error in errors}
     if status == 429 or status >= 500:
         after = headers.get("retry-after", "")
-        return Transient(f"Cloudflare: {said}", float(after) if after.isdigit() else None)
+        return Transient(f"Cloudflare: {text}", float(after) if after.isdigit() else None)
     if unknown or codes & {1000, 6003, 9106} or (status == 401 and 9109 not in codes):
-        return ApiError(f"Cloudflare does not accept the token ({said}); make a new one, and store it in the vault")
+        return ApiError(f"Cloudflare does not accept the token ({text}); create a new one, and store it in the vault")
     if status in (401, 403):
         return Forbidden(
-            f"Cloudflare: the token lacks the permission {permission}, or the zone among its resources ({said}); add "
+            f"Cloudflare: the token lacks the permission {permission}, or the zone among its resources ({text}); add "
             "it to the token"
         )
-    return Refusal(f"Cloudflare: {said}", errors, missing=status == 404)
+    return Refusal(f"Cloudflare: {text}", errors, missing=status == 404)
 
 
-def told(error: Json) -> str:
-    """Return an error in words; what is in the chain is nearer to the cause."""
+def describe_error(error: Json) -> str:
+    """Return the text of an error; the last one of its chain has the code of the cause."""
     chain = error.get("error_chain") or []
-    inner = ": ".join(str(one.get("message")) for one in [error, *chain])
-    return f"{inner} ({(chain or [error])[-1].get('code')})"
+    messages = ": ".join(str(one.get("message")) for one in [error, *chain])
+    return f"{messages} ({(chain or [error])[-1].get('code')})"

@@ -1,9 +1,9 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Find out what a token may do, by calls that cannot change anything.
+"""Check the permissions of a token by calls that cannot change anything.
 
-A token does not know its own permissions unless it has one more, so each is tried: by reading, or by a change of
-something that does not exist. Who may not is refused before that is noticed.
+A token can list its own permissions only with one more permission. So each permission is tried: by reading, or by a
+change of an object that does not exist. Cloudflare checks the permission before it looks for the object.
 """
 
 from __future__ import annotations
@@ -22,68 +22,68 @@ from ansible_collections.vise.platform.plugins.module_utils.cloudflare.client im
 )
 from ansible_collections.vise.platform.plugins.module_utils.cloudflare.rules import PHASES
 
-NOBODY = "0" * 32
-# What no setting can be.
-IMPOSSIBLE = "impossible"
+UNKNOWN_ID = "0" * 32
+# No setting accepts this value.
+INVALID = "impossible"
 ANALYTICS = "Zone / Analytics / Read"
-# How the analytics say that a token may not, where they give no code.
+# The analytics' message for a missing permission, when there is no code.
 DENIED = re.compile(r"not authorized|unauthorized|authorization denied|does not have access", re.IGNORECASE)
 
 
 def read_zone(session: Session, zone: Zone, name: str) -> None:
     """Read the zone."""
-    session.patiently(name, session.api.zones.with_raw_response.get, zone_id=zone.id)
+    session.call_with_retry(name, session.api.zones.with_raw_response.get, zone_id=zone.id)
 
 
 def read_records(session: Session, zone: Zone, name: str) -> None:
     """Read one record."""
-    session.patiently(name, session.api.dns.records.with_raw_response.list, zone_id=zone.id, per_page=1)
+    session.call_with_retry(name, session.api.dns.records.with_raw_response.list, zone_id=zone.id, per_page=1)
 
 
-def remove_no_record(session: Session, zone: Zone, name: str) -> None:
+def remove_unknown_record(session: Session, zone: Zone, name: str) -> None:
     """Remove a record that does not exist."""
     call = session.api.dns.records.with_raw_response.batch
-    session.patiently(name, call, zone_id=zone.id, deletes=[{"id": NOBODY}])
+    session.call_with_retry(name, call, zone_id=zone.id, deletes=[{"id": UNKNOWN_ID}])
 
 
-def set_nothing(session: Session, zone: Zone, name: str) -> None:
-    """Give a setting a value that it cannot have."""
+def set_invalid_setting(session: Session, zone: Zone, name: str) -> None:
+    """Set a setting to an invalid value."""
     call = session.api.zones.settings.with_raw_response.edit
-    session.patiently(name, call, zone_id=zone.id, setting_id="ssl", value=IMPOSSIBLE)
+    session.call_with_retry(name, call, zone_id=zone.id, setting_id="ssl", value=INVALID)
 
 
-def remove_no_certificate(session: Session, zone: Zone, name: str) -> None:
+def remove_unknown_certificate(session: Session, zone: Zone, name: str) -> None:
     """Remove a certificate that does not exist."""
     call = session.api.origin_tls_client_auth.zone_certificates.with_raw_response.delete
-    session.patiently(name, call, zone_id=zone.id, certificate_id=NOBODY)
+    session.call_with_retry(name, call, zone_id=zone.id, certificate_id=UNKNOWN_ID)
 
 
-def write_no_rules(phase: str) -> Callable[[Session, Zone, str], None]:
-    """Return a call that gives a phase something that is no list of rules."""
+def write_invalid_rules(phase: str) -> Callable[[Session, Zone, str], None]:
+    """Return a call that sends a phase a text in place of the list of rules."""
 
     def probe(session: Session, zone: Zone, name: str) -> None:
         call = session.api.rulesets.phases.with_raw_response.update
-        # Twice harmless: it is only a trial, and rules are no text.
-        body = {"rules": IMPOSSIBLE}
-        session.patiently(name, call, ruleset_phase=phase, zone_id=zone.id, dry_run=True, extra_body=body)
+        # It changes nothing for two reasons: it is a dry run, and the text is not a list.
+        body = {"rules": INVALID}
+        session.call_with_retry(name, call, ruleset_phase=phase, zone_id=zone.id, dry_run=True, extra_body=body)
 
     return probe
 
 
 def read_analytics(session: Session, zone: Zone, name: str) -> None:
-    """Read the analytics of today; older days than a plan shows are an error."""
-    analytics(session, zone, name, time.strftime("%Y-%m-%d", time.gmtime()))
+    """Read the analytics of today; days before those that the plan covers are an error."""
+    query_analytics(session, zone, name, time.strftime("%Y-%m-%d", time.gmtime()))
 
 
-def analytics(session: Session, zone: Zone, name: str, since: str) -> list[dict[str, t.Any]]:
-    """Return the figures of each day since then, newest first; GraphQL answers 200 with an error inside."""
+def query_analytics(session: Session, zone: Zone, name: str, since: str) -> list[dict[str, t.Any]]:
+    """Return the figures of each day since a date, newest first; GraphQL reports errors with status 200."""
     query = (
         "query($zone: String!, $since: Date!) { viewer { zones(filter: {zoneTag: $zone}) { "
         "httpRequests1dGroups(limit: 31, filter: {date_geq: $since}, orderBy: [date_DESC]) { dimensions { date } "
         "sum { requests bytes cachedRequests threats } uniq { uniques } } } } }"
     )
     body = {"query": query, "variables": {"zone": zone.id, "since": since}}
-    answer = session.patiently(name, session.post, path="/graphql", body=body)
+    answer = session.call_with_retry(name, session.post, path="/graphql", body=body)
     if answer.get("errors"):
         text = f"Cloudflare: {'; '.join(str(error.get('message')) for error in answer['errors'])}"
         codes = [(error.get("extensions") or {}).get("code") for error in answer["errors"]]
@@ -94,27 +94,42 @@ def analytics(session: Session, zone: Zone, name: str, since: str) -> list[dict[
     return t.cast("list[dict[str, t.Any]]", zones[0]["httpRequests1dGroups"] if zones else [])
 
 
-# By the names that Cloudflare's pages give them.
+# By their names in Cloudflare's dashboard.
 PROBES: Mapping[str, Callable[[Session, Zone, str], t.Any]] = {
     "Zone / Zone / Read": read_zone,
     "Zone / DNS / Read": read_records,
-    "Zone / DNS / Edit": remove_no_record,
-    "Zone / Zone Settings / Edit": set_nothing,
-    "Zone / SSL and Certificates / Edit": remove_no_certificate,
-    **{f"{group} / Edit": write_no_rules(phase) for phase, group in PHASES.items()},
+    "Zone / DNS / Edit": remove_unknown_record,
+    "Zone / Zone Settings / Edit": set_invalid_setting,
+    "Zone / SSL and Certificates / Edit": remove_unknown_certificate,
+    **{f"{group} / Edit": write_invalid_rules(phase) for phase, group in PHASES.items()},
     ANALYTICS: read_analytics,
 }
 
 
-def missing(session: Session, zone: Zone, names: Sequence[str]) -> list[str]:
+class PermissionsMissing(ApiError):
+    """The token lacks permissions, of which this has all names."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(f"the token lacks {', '.join(names)}; add that to it at Cloudflare (My Profile, API Tokens)")
+        self.names = names
+
+
+def require(session: Session, zone: Zone, names: Sequence[str]) -> None:
+    """Raise an error that names all permissions that the token lacks for a zone."""
+    missing = missing_permissions(session, zone, names)
+    if missing:
+        raise PermissionsMissing(missing)
+
+
+def missing_permissions(session: Session, zone: Zone, names: Sequence[str]) -> list[str]:
     """Return the permissions that a token lacks for a zone."""
-    found = []
+    missing = []
     for name in dict.fromkeys(names):
         try:
             PROBES[name](session, zone, name)
         except Forbidden:
-            found.append(name)
+            missing.append(name)
         except Refusal:
-            # It was let in, and refused for what it asked.
+            # The token has the permission, and the request itself is invalid.
             continue
-    return found
+    return missing

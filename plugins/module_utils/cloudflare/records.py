@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""DNS records as the description gives them and as Cloudflare shows them, in one form that can be compared. Pure."""
+"""Convert DNS records of the description and of Cloudflare into one form that can be compared. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 Options = Mapping[str, t.Any]
 
-# What makes up the content of each type, in the order of a zone file.
+# The fields of each type's content, in the order of a zone file.
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "A": ("value",),
     "AAAA": ("value",),
@@ -24,7 +24,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "TLSA": ("usage", "selector", "matching_type", "value"),
     "HTTPS": ("priority", "value", "params"),
 }
-# What the API calls them, where that differs; types that are not here have content alone.
+# The names of these fields in the API's data, where they differ. Types that are not listed have only content.
 DATA_NAMES: Mapping[str, Mapping[str, str]] = {
     "SRV": {"value": "target"},
     "CAA": {},
@@ -44,14 +44,14 @@ PROXIABLE = ("A", "AAAA", "CNAME")
 HOSTS = ("CNAME", "NS", "MX", "SRV", "HTTPS")
 AUTOMATIC = 1
 COMMENT_LENGTH = 100
-# Of a record's data on the wire.
+# Bytes of a record's data.
 TEXT_LENGTH = 4000
 LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 STRING = re.compile(r'"((?:[^"\\]|\\.)*)"\s*')
 
 
 class Record(t.NamedTuple):
-    """One record; content is what a zone file has, in one spelling, and TXT is plain text."""
+    """One record; content is in the form of a zone file and normalized, and a TXT is plain text."""
 
     type: str
     name: str
@@ -63,7 +63,7 @@ class Record(t.NamedTuple):
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """Return what no two records of a zone may have in common."""
+        """Return the fields by which a record is unique in its zone."""
         return self.type, self.name, self.content
 
     def __str__(self) -> str:
@@ -71,7 +71,7 @@ class Record(t.NamedTuple):
 
 
 class Found(t.NamedTuple):
-    """A record that is there."""
+    """A record of the zone, with its id."""
 
     id: str
     record: Record
@@ -83,7 +83,7 @@ def short(text: str, length: int = 60) -> str:
 
 
 def full_name(name: str, zone: str) -> str:
-    """Return a name with its zone; @ is the zone itself."""
+    """Return a name with its zone appended; @ is the zone itself."""
     name = name.lower().rstrip(".")
     if name in ("@", "", zone):
         return zone
@@ -91,13 +91,13 @@ def full_name(name: str, zone: str) -> str:
 
 
 def is_host(name: str) -> bool:
-    """Return whether a name can be a host's, wildcards and leading underscores included."""
+    """Return whether a name is valid for a record; wildcards and leading underscores are allowed."""
     labels = name.removeprefix("*.").split(".")
     return len(name) <= 253 and all(LABEL.fullmatch(label) for label in labels)
 
 
 def plain_text(content: str) -> str:
-    """Return the text of a TXT record's character strings, however it is split; marks may be missing."""
+    """Return the text of a TXT record's character strings, however it is split; quotation marks may be missing."""
     pieces, end = [], 0
     while match := STRING.match(content, end):
         pieces.append(re.sub(r"\\(.)", r"\1", match[1]))
@@ -106,7 +106,7 @@ def plain_text(content: str) -> str:
 
 
 def quoted_text(text: str) -> str:
-    """Return a text as character strings of at most 255 bytes, none of which cuts a character."""
+    """Return a text as quoted character strings of at most 255 bytes; no string ends inside a character."""
     pieces, current = [], ""
     for character in text:
         if len((current + character).encode()) > 255:
@@ -118,7 +118,7 @@ def quoted_text(text: str) -> str:
 
 
 def canonical(kind: str, fields: Mapping[str, t.Any]) -> str:
-    """Return the content of a record from its fields, in one spelling."""
+    """Return the normalized content of a record from its fields."""
     value = str(fields.get("value") or "")
     if kind in ("A", "AAAA"):
         value = str(ipaddress.ip_address(value))
@@ -134,13 +134,13 @@ def canonical(kind: str, fields: Mapping[str, t.Any]) -> str:
 
 
 def from_options(options: Options, zone: str, mark: str) -> Record:
-    """Return a wanted record, whose options have no problem; the mark says whose it is."""
+    """Return a wanted record from valid options; the mark names its owner."""
     proxied = bool(options.get("proxied"))
     return Record(
         type=options["type"],
         name=full_name(options["name"], zone),
         content=canonical(options["type"], options),
-        # What is proxied has no lifetime of its own.
+        # Cloudflare sets the TTL of a proxied record.
         ttl=AUTOMATIC if proxied else int(options.get("ttl") or AUTOMATIC),
         proxied=proxied,
         comment=f"{mark} {options.get('comment') or ''}".strip(),
@@ -149,7 +149,7 @@ def from_options(options: Options, zone: str, mark: str) -> Record:
 
 
 def from_api(row: Mapping[str, t.Any]) -> Found:
-    """Return a record as the API shows it; of types that are not ours the content is kept as it is."""
+    """Return a record of the API; the content of an unknown type stays as it is."""
     kind, data = row["type"], row.get("data") or {}
     fields = {name: data.get(DATA_NAMES[kind].get(name, name)) for name in FIELDS[kind]} if kind in DATA_NAMES else {}
     if kind == "TXT":
@@ -169,10 +169,10 @@ def from_api(row: Mapping[str, t.Any]) -> Found:
 
 
 def body(record: Record) -> dict[str, t.Any]:
-    """Return a record as the API takes it."""
+    """Return a record as a request body."""
     kind = record.type
     parts = record.content.split(" ", len(FIELDS[kind]) - 1) if kind != "TXT" else [record.content]
-    # A record for HTTPS may have no parameters.
+    # An HTTPS record may have no parameters.
     values: dict[str, t.Any] = dict(zip(FIELDS[kind], [*parts, ""], strict=False))
     values.update({name: int(values[name]) for name in NUMBERS if name in values})
     common = {
@@ -181,7 +181,7 @@ def body(record: Record) -> dict[str, t.Any]:
         "ttl": record.ttl,
         "proxied": record.proxied,
         "comment": record.comment,
-        # Only paid plans have tags; even an empty list is refused by none.
+        # Only paid plans accept tags, so that a record without any has no such field.
         **({"tags": list(record.tags)} if record.tags else {}),
     }
     if kind in DATA_NAMES:
@@ -192,38 +192,38 @@ def body(record: Record) -> dict[str, t.Any]:
 
 
 def value_problem(options: Options) -> str:
-    """Return what is wrong with the value of a record; empty when nothing is."""
+    """Return the problem of a record's value; empty when it is valid."""
     kind, value = options["type"], str(options.get("value") or "")
     if not value:
-        return "it has no value"
+        return "the value is missing"
     if kind in ("A", "AAAA"):
         version = 4 if kind == "A" else 6
         try:
             right = ipaddress.ip_address(value).version == version
         except ValueError:
             right = False
-        return "" if right else f"{value} is no IPv{version} address"
+        return "" if right else f"{value} is not an IPv{version} address"
     if kind in HOSTS and value != "." and not is_host(value.lower().rstrip(".")):
-        return f"{value} is no name of a host"
+        return f"{value} is not a host name"
     if kind == "TLSA" and not re.fullmatch(r"([0-9a-fA-F]{2}\s*)+", value):
-        return "its value is no hash in hexadecimal digits"
+        return "the value is not a hash in hexadecimal digits"
     if kind == "CAA" and '"' in value:
-        return "its value holds a quotation mark"
+        return "the value contains a quotation mark"
     if kind == "TXT" and (len(value.encode()) > TEXT_LENGTH or re.search(r"[\x00-\x1f]", value)):
-        return f"its text is longer than {TEXT_LENGTH} bytes or holds a control character"
+        return f"the text is longer than {TEXT_LENGTH} bytes or contains a control character"
     return ""
 
 
 def field_problems(options: Options) -> Iterator[str]:
-    """Yield what is wrong with the other fields of a record."""
+    """Yield the problems of a record's other fields."""
     kind = options["type"]
     for field in FIELDS[kind]:
         if field in NUMBERS and options.get(field) is None:
-            yield f"it has no {field}"
+            yield f"the {field} is missing"
         elif field in NUMBERS and not 0 <= int(options[field]) <= NUMBERS[field]:
             yield f"{field} {options[field]} is not between 0 and {NUMBERS[field]}"
     if kind == "CAA" and options.get("tag") not in ("issue", "issuewild", "iodef"):
-        yield f"tag {options.get('tag')} is none of issue, issuewild, iodef"
+        yield f"tag {options.get('tag')} is not one of issue, issuewild, iodef"
     if options.get("proxied") and kind not in PROXIABLE:
         yield f"a record of type {kind} cannot be proxied"
     ttl = int(options.get("ttl") or AUTOMATIC)
@@ -232,30 +232,30 @@ def field_problems(options: Options) -> Iterator[str]:
 
 
 def problems(wanted: Sequence[Options], zone: str, mark: str) -> list[str]:
-    """Return what is wrong with each record that is wanted, and with all of them together."""
+    """Return the problems of each wanted record, and of all records together."""
     found: list[str] = []
-    right: list[Record] = []
+    valid: list[Record] = []
     for options in wanted:
         name = full_name(options["name"], zone)
-        said = [value_problem(options), *field_problems(options)]
+        texts = [value_problem(options), *field_problems(options)]
         if not is_host(name):
-            said.append("the name is not possible")
+            texts.append("the name is not valid")
         if len(f"{mark} {options.get('comment') or ''}") > COMMENT_LENGTH:
-            said.append(f"comment and mark are longer than {COMMENT_LENGTH} characters")
-        found += [f"{options['type']} {name}: {text}" for text in said if text]
-        if not any(said):
-            right.append(from_options(options, zone, mark))
-    return found + together(right)
+            texts.append(f"comment and mark are longer than {COMMENT_LENGTH} characters")
+        found += [f"{options['type']} {name}: {text}" for text in texts if text]
+        if not any(texts):
+            valid.append(from_options(options, zone, mark))
+    return found + set_problems(valid)
 
 
-def together(records: Sequence[Record]) -> list[str]:
-    """Return which records cannot stand in one zone."""
+def set_problems(records: Sequence[Record]) -> list[str]:
+    """Return the problems of records that cannot be in one zone together."""
     keys = [record.key for record in records]
-    twice = sorted({record for record in records if keys.count(record.key) > 1})
-    found = [f"{record}: it is wanted twice" for record in twice]
+    duplicates = sorted({record for record in records if keys.count(record.key) > 1})
+    found = [f"{record}: the record is listed twice" for record in duplicates]
     aliases = {record.name for record in records if record.type == "CNAME"}
-    beside = [record for record in records if record.name in aliases and record.type != "CNAME"]
+    others = [record for record in records if record.name in aliases and record.type != "CNAME"]
     targets = {(record.name, record.content) for record in records if record.type == "CNAME"}
     several = [name for name in aliases if sum(name == other for other, _target in targets) > 1]
-    found += [f"{record}: its name is a CNAME as well, and a CNAME stands alone" for record in beside]
-    return found + [f"CNAME {name}: it leads to several names" for name in sorted(several)]
+    found += [f"{record}: the name also has a CNAME, which allows no other record" for record in others]
+    return found + [f"CNAME {name}: it has several targets" for name in sorted(several)]

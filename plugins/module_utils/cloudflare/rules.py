@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The rules of a phase as one list, and what differs. Pure but for the calls at the end."""
+"""Compare the rules of a phase with the wanted list. Pure except for the two calls at the end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from ansible_collections.vise.platform.plugins.module_utils.cloudflare.client import Json, Refusal, Session, Zone
 
-# The phases by what they are for, each with the permission that they need.
+# The phases, each with the permission group that its rules need.
 PHASES: Mapping[str, str] = {
     "http_request_firewall_managed": "Zone / Zone WAF",
     "http_request_firewall_custom": "Zone / Zone WAF",
@@ -17,78 +17,87 @@ PHASES: Mapping[str, str] = {
     "http_request_cache_settings": "Zone / Cache Rules",
     "http_request_dynamic_redirect": "Zone / Single Redirect",
 }
-# What the server adds to a rule.
-SERVERS_OWN = ("id", "version", "last_updated", "categories")
-# What it adds where nothing is said.
+# Fields that the server sets.
+SERVER_FIELDS = ("id", "version", "last_updated", "categories")
+# Values that the server sets when the rule has none.
 DEFAULTS: Mapping[str, t.Any] = {"enabled": True, "description": ""}
 OPTIONAL = ("ref", "logging")
-# What it adds further in: the version that a managed ruleset is at, and whether the zone's plan heeds the origin's
-# headers; what nobody has switched on; what says nothing. Whatever else is there somebody has added, and it is a
-# difference, such as overrides that switch managed rules off.
-FILLED = ("version", "origin_cache_control")
-FILLED_OFF = ("requests_to_origin", "preserve_query_string")
+# Nested fields that the server sets: the version of a managed ruleset, whether the zone's plan respects the origin's
+# headers, options that are off, and empty values. Any other field was added by a person, for example overrides that
+# disable managed rules, and is a difference.
+SERVER_DEFAULTS = ("version", "origin_cache_control")
+SERVER_DEFAULTS_OFF = ("requests_to_origin", "preserve_query_string")
 EMPTY: tuple[t.Any, ...] = (None, "", [], {})
 
 
 def problems(rules: Sequence[Json]) -> list[str]:
-    """Return what is wrong with each rule."""
+    """Return the problems of each rule."""
     found = []
     for number, rule in enumerate(rules, 1):
         missing = [key for key in ("expression", "action") if not rule.get(key)]
         found += [f"rule {number} ({rule.get('description') or 'no description'}): it has no {key}" for key in missing]
-        own = [key for key in SERVERS_OWN if key in rule]
-        found += [f"rule {number}: {key} is the server's to give" for key in own]
+        reserved = [key for key in SERVER_FIELDS if key in rule]
+        found += [f"rule {number}: remove {key}, which only the server sets" for key in reserved]
     return found
 
 
-def shown(rule: Json, wanted: Json) -> Json:
-    """Return a rule of the server beside a wanted one, without what the server has added."""
+def comparable(rule: Json, wanted: Json) -> Json:
+    """Return a rule of the server, for comparison with a wanted one: without the fields that the server has set."""
     kept = {
         key: value
         for key, value in rule.items()
-        if key not in SERVERS_OWN and not (key in OPTIONAL and key not in wanted)
+        if key not in SERVER_FIELDS and not (key in OPTIONAL and key not in wanted)
     }
-    return {**DEFAULTS, **{key: part_of(value, wanted.get(key, value)) for key, value in kept.items()}}
+    return {**DEFAULTS, **{key: without_defaults(value, wanted.get(key, value)) for key, value in kept.items()}}
 
 
-def part_of(value: t.Any, wanted: t.Any) -> t.Any:
-    """Return a mapping without the defaults that the server fills in."""
+def without_defaults(value: t.Any, wanted: t.Any) -> t.Any:
+    """Return a mapping without the defaults that the server has set."""
     if isinstance(value, Mapping) and isinstance(wanted, Mapping):
-        kept = {key: inner for key, inner in value.items() if key in wanted or not filled(key, inner)}
-        return {key: part_of(inner, wanted.get(key, inner)) for key, inner in kept.items()}
+        kept = {key: inner for key, inner in value.items() if key in wanted or not is_default(key, inner)}
+        return {key: without_defaults(inner, wanted.get(key, inner)) for key, inner in kept.items()}
     return value
 
 
-def filled(key: str, value: t.Any) -> bool:
-    """Return whether the server may have added this by itself."""
-    return key in FILLED or (key in FILLED_OFF and value is False) or value in EMPTY
+def is_default(key: str, value: t.Any) -> bool:
+    """Return whether the server may have set this value itself."""
+    return key in SERVER_DEFAULTS or (key in SERVER_DEFAULTS_OFF and value is False) or value in EMPTY
 
 
-def same(found: Sequence[Json], wanted: Sequence[Json]) -> bool:
+def same(current: Sequence[Json], wanted: Sequence[Json]) -> bool:
     """Return whether the rules are as wanted, in the same order."""
-    return len(found) == len(wanted) and all(
-        shown(one, other) == {**DEFAULTS, **other} for one, other in zip(found, wanted, strict=True)
+    return len(current) == len(wanted) and all(
+        comparable(one, other) == {**DEFAULTS, **other} for one, other in zip(current, wanted, strict=True)
     )
 
 
-def line(rule: Json) -> str:
-    """Return a rule for a reader."""
+def describe_rule(rule: Json) -> str:
+    """Return a rule as one line."""
     state = "" if rule.get("enabled", True) else " (off)"
     return f"{rule.get('action')}{state}: {rule.get('description') or 'no description'} [{rule.get('expression')}]"
 
 
-def diff(found: Sequence[Json], wanted: Sequence[Json]) -> dict[str, t.Any]:
-    """Return the rules before and after."""
-    beside = [*wanted, *({} for _rule in found[len(wanted) :])]
-    before = [shown(rule, other) for rule, other in zip(found, beside, strict=False)]
-    return {"before": {"rules": before}, "after": {"rules": [{**DEFAULTS, **rule} for rule in wanted]}}
+def describe_change(phase: str, current: Sequence[Json], wanted: Sequence[Json]) -> list[str]:
+    """Return the change of a phase for an operator: a summary, then each rule that is removed or added."""
+    before, after = [describe_rule(rule) for rule in current], [describe_rule(rule) for rule in wanted]
+    removed = [f"  - {line}" for line in before if line not in after]
+    added = [f"  + {line}" for line in after if line not in before]
+    return [f"~ rules of {phase}: {len(before)} -> {len(after)}", *removed, *added]
 
 
-def find(session: Session, zone: Zone, phase: str) -> list[Json]:
-    """Return the rules of a phase; nobody may have written any."""
+def diff(phase: str, current: Sequence[Json], wanted: Sequence[Json]) -> dict[str, t.Any]:
+    """Return the rules of a phase before and after."""
+    others = [*wanted, *({} for _rule in current[len(wanted) :])]
+    before = [comparable(rule, other) for rule, other in zip(current, others, strict=False)]
+    after = [{**DEFAULTS, **rule} for rule in wanted]
+    return {"before_header": phase, "after_header": phase, "before": {"rules": before}, "after": {"rules": after}}
+
+
+def read(session: Session, zone: Zone, phase: str) -> list[Json]:
+    """Return the current rules of a phase; a phase without any is not an error."""
     call = session.api.rulesets.phases.with_raw_response.get
     try:
-        answer = session.patiently(f"{PHASES[phase]} / Read", call, ruleset_phase=phase, zone_id=zone.id)
+        answer = session.call_with_retry(f"{PHASES[phase]} / Read", call, ruleset_phase=phase, zone_id=zone.id)
     except Refusal as refusal:
         if refusal.missing:
             return []
@@ -97,6 +106,6 @@ def find(session: Session, zone: Zone, phase: str) -> list[Json]:
 
 
 def apply(session: Session, zone: Zone, phase: str, rules: Sequence[Json]) -> None:
-    """Replace the rules of a phase in one call; doing so twice does no harm."""
+    """Replace the rules of a phase in one call, which may be repeated."""
     call = session.api.rulesets.phases.with_raw_response.update
-    session.patiently(f"{PHASES[phase]} / Edit", call, ruleset_phase=phase, zone_id=zone.id, rules=list(rules))
+    session.call_with_retry(f"{PHASES[phase]} / Edit", call, ruleset_phase=phase, zone_id=zone.id, rules=list(rules))

@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Settings of a zone as users and as the API write them, and what differs. Pure but for the calls at the end."""
+"""Convert, compare and apply the settings of a zone. Pure except for the calls at the end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SETTINGS_READ, SETTINGS_EDIT = "Zone / Zone Settings / Read", "Zone / Zone Setti
 TLS_READ, TLS_EDIT = "Zone / SSL and Certificates / Read", "Zone / SSL and Certificates / Edit"
 DNS_READ, DNS_EDIT = "Zone / DNS / Read", "Zone / DNS / Edit"
 
-# How the API calls what the options name.
+# The names of options in the API.
 NAMES: Mapping[str, str] = {
     "ssl": "ssl",
     "minimum_tls": "min_tls_version",
@@ -25,7 +25,7 @@ HSTS = "strict_transport_security"
 
 
 def to_api(option: str, value: t.Any) -> t.Any:
-    """Return a value as the API has it."""
+    """Return a value of an option in the form of the API."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if option == "hsts":
@@ -35,7 +35,7 @@ def to_api(option: str, value: t.Any) -> t.Any:
 
 
 def from_api(option: str, value: t.Any, wanted: t.Any) -> t.Any:
-    """Return a value as the options have it; of a header, the parts that are wanted."""
+    """Return a value of the API in the form of the option; of a header, only the wanted parts."""
     if option == "hsts":
         header = (value or {}).get(HSTS) or {}
         shown = {**header, "max_age": header.get("max_age", 0) if header.get("enabled") else 0}
@@ -43,61 +43,74 @@ def from_api(option: str, value: t.Any, wanted: t.Any) -> t.Any:
     return value == "on" if isinstance(wanted, bool) else value
 
 
-def wanted_of(params: Mapping[str, t.Any]) -> Json:
-    """Return the settings that are given; others are left alone."""
-    names = (*NAMES, "authenticated_origin_pulls", "dnssec")
-    given = {name: params[name] for name in names if params.get(name) is not None}
+def from_options(options: Mapping[str, t.Any]) -> Json:
+    """Return the settings that have a value; the others are not managed."""
+    given = {name: value for name, value in options.items() if value is not None}
     if "hsts" in given:
         given["hsts"] = {key: value for key, value in given["hsts"].items() if value is not None}
     return given
 
 
 def problems(wanted: Mapping[str, t.Any]) -> list[str]:
-    """Return what would not work."""
+    """Return the problems of wanted settings."""
     header = wanted.get("hsts") or {}
     if header.get("preload") and not (header.get("max_age", 0) >= 31536000 and header.get("include_subdomains")):
         return ["hsts: browsers preload a domain only with include_subdomains and a max_age of at least 31536000"]
     return []
 
 
-def plan(found: Mapping[str, t.Any], wanted: Mapping[str, t.Any]) -> Json:
-    """Return the settings that have to be changed."""
-    return {name: value for name, value in wanted.items() if found.get(name) != value}
+def permissions(wanted: Mapping[str, t.Any]) -> list[str]:
+    """Return the permissions that a change of the wanted settings needs."""
+    special = {"authenticated_origin_pulls": TLS_EDIT, "dnssec": DNS_EDIT}
+    return [special.get(name, SETTINGS_EDIT) for name in wanted]
 
 
-def diff(found: Mapping[str, t.Any], changes: Mapping[str, t.Any]) -> dict[str, Json]:
+def plan(current: Mapping[str, t.Any], wanted: Mapping[str, t.Any]) -> Json:
+    """Return the settings that must change, with their new values."""
+    return {name: value for name, value in wanted.items() if current.get(name) != value}
+
+
+def describe_changes(current: Mapping[str, t.Any], changes: Mapping[str, t.Any]) -> list[str]:
+    """Return the settings that change for an operator, one per line."""
+    return [f"~ setting {name}: {current.get(name)} -> {value}" for name, value in changes.items()]
+
+
+def diff(current: Mapping[str, t.Any], changes: Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Return the settings that change, before and after."""
-    return {"before": {name: found.get(name) for name in changes}, "after": dict(changes)}
+    header = "zone settings"
+    before = {name: current.get(name) for name in changes}
+    return {"before_header": header, "after_header": header, "before": before, "after": dict(changes)}
 
 
-def find(session: Session, zone: Zone, wanted: Mapping[str, t.Any]) -> tuple[Json, str]:
-    """Return how the wanted settings are, and the record that the registrar needs for DNSSEC."""
-    found: Json = {}
+def read(session: Session, zone: Zone, wanted: Mapping[str, t.Any]) -> tuple[Json, str]:
+    """Return the current values of the wanted settings, and the DS record for the registrar."""
+    current: Json = {}
     get = session.api.zones.settings.with_raw_response.get
     for name in wanted.keys() & NAMES.keys():
-        answer = session.patiently(SETTINGS_READ, get, zone_id=zone.id, setting_id=NAMES[name])
-        found[name] = from_api(name, answer["result"]["value"], wanted[name])
+        answer = session.call_with_retry(SETTINGS_READ, get, zone_id=zone.id, setting_id=NAMES[name])
+        current[name] = from_api(name, answer["result"]["value"], wanted[name])
     if "authenticated_origin_pulls" in wanted:
         pulls = session.api.origin_tls_client_auth.settings.with_raw_response.get
-        found["authenticated_origin_pulls"] = bool(
-            session.patiently(TLS_READ, pulls, zone_id=zone.id)["result"].get("enabled")
+        current["authenticated_origin_pulls"] = bool(
+            session.call_with_retry(TLS_READ, pulls, zone_id=zone.id)["result"].get("enabled")
         )
     if "dnssec" not in wanted:
-        return found, ""
-    signing = session.patiently(DNS_READ, session.api.dns.dnssec.with_raw_response.get, zone_id=zone.id)["result"]
-    # It is pending until the registrar has the record.
-    found["dnssec"] = signing.get("status") in ("active", "pending")
-    return found, signing.get("ds") or ""
+        return current, ""
+    signing = session.call_with_retry(DNS_READ, session.api.dns.dnssec.with_raw_response.get, zone_id=zone.id)["result"]
+    # It is pending until the registrar has the DS record.
+    current["dnssec"] = signing.get("status") in ("active", "pending")
+    return current, signing.get("ds") or ""
 
 
 def apply(session: Session, zone: Zone, name: str, value: t.Any) -> Json:
-    """Change one setting; setting it twice does no harm, so that a call without an answer is made again."""
+    """Change one setting; the call may be repeated, so it is retried after a missing answer."""
     api = session.api
     if name == "dnssec":
         status = "active" if value else "disabled"
-        return session.patiently(DNS_EDIT, api.dns.dnssec.with_raw_response.edit, zone_id=zone.id, status=status)
+        return session.call_with_retry(DNS_EDIT, api.dns.dnssec.with_raw_response.edit, zone_id=zone.id, status=status)
     if name == "authenticated_origin_pulls":
         call = api.origin_tls_client_auth.settings.with_raw_response.update
-        return session.patiently(TLS_EDIT, call, zone_id=zone.id, enabled=value)
+        return session.call_with_retry(TLS_EDIT, call, zone_id=zone.id, enabled=value)
     edit = api.zones.settings.with_raw_response.edit
-    return session.patiently(SETTINGS_EDIT, edit, zone_id=zone.id, setting_id=NAMES[name], value=to_api(name, value))
+    new = to_api(name, value)
+    return session.call_with_retry(SETTINGS_EDIT, edit, zone_id=zone.id, setting_id=NAMES[name], value=new)

@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a component reads from a host and writes to it: everything here does I/O, nothing decides."""
+"""Read and write the state of a host: this module does the I/O; the planner makes the decisions."""
 
 from __future__ import annotations
 
@@ -24,19 +24,22 @@ from ansible_collections.vise.platform.plugins.module_utils.component.model impo
     UnitState,
 )
 
-# A dot first and no known suffix last: no program that reads a directory of drop-ins takes a half-made file for one.
+# The leading dot and the unknown suffix make programs that read a drop-in directory ignore a staged file.
 STAGED = ".{}.vise-new"
-COMMAND_TIMEOUT = 300  # seconds; a unit that needs longer to start is as good as broken
+COMMAND_TIMEOUT = 300  # seconds; a unit that needs longer to start counts as broken
 
 
 class HostError(Exception):
-    """Something that the host refused, in words for its operator."""
+    """An operation on the host failed; the message is for the operator."""
 
 
 def run(argv: t.Sequence[str], timeout: int = COMMAND_TIMEOUT) -> tuple[int, str]:
-    """Run a command and return its exit status with what it printed; a missing program or a time-out is a status."""
+    """Run a command and return its exit status and output (stdout and stderr).
+
+    A missing program returns 127, a command that runs longer than ``timeout`` seconds returns 124.
+    """
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             list(argv),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -50,14 +53,14 @@ def run(argv: t.Sequence[str], timeout: int = COMMAND_TIMEOUT) -> tuple[int, str
             },
         )
     except FileNotFoundError:
-        return 127, f"{argv[0]}: no such program"
+        return 127, f"{argv[0]}: program not found"
     except subprocess.TimeoutExpired:
-        return 124, f"{argv[0]}: no answer in {timeout} s"
-    return done.returncode, done.stdout.decode("utf-8", "replace").strip()
+        return 124, f"{argv[0]}: timed out after {timeout} s"
+    return completed.returncode, completed.stdout.decode("utf-8", "replace").strip()
 
 
 def read_node(path: str) -> Node:
-    """Return what lies at a path, without following a link at its end."""
+    """Return the state of a path; a symbolic link itself, not its target."""
     try:
         status = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -67,7 +70,7 @@ def read_node(path: str) -> Node:
     kind = "directory" if stat.S_ISDIR(status.st_mode) else "file" if stat.S_ISREG(status.st_mode) else "other"
     content = ""
     if kind == "file":
-        # Whoever owns the directory may have put a link in its place meanwhile.
+        # O_NOFOLLOW: the owner of the directory could have replaced the file by a link since lstat.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as handle:
             status = os.fstat(handle.fileno())
             content = handle.read().decode("utf-8", "surrogateescape")
@@ -76,13 +79,16 @@ def read_node(path: str) -> Node:
     return Node(kind, content, _user_name(status.st_uid), _group_name(status.st_gid), mode, secret=unreadable)
 
 
-def find(patterns: t.Iterable[str]) -> set[str]:
-    """Return the paths that match one of the globs, without what is still being staged."""
+def expand_globs(patterns: t.Iterable[str]) -> set[str]:
+    """Return the paths that match one of the globs; glob ignores staged files because their names begin with a dot."""
     return {path for pattern in patterns for path in glob.glob(pattern, recursive=True)}
 
 
 def write_node(path: str, node: Node) -> None:
-    """Make a path what the node says; a file or a link appears whole or not at all."""
+    """Write a node to a path; a file or a link is replaced atomically.
+
+    Raises HostError when the owner does not exist, a directory is not empty, or another file blocks a directory.
+    """
     if node.kind == "absent":
         _remove(path)
         return
@@ -106,9 +112,9 @@ def _make_directory(path: str, node: Node) -> None:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError as error:
-        raise HostError(f"{path} is in the way of a directory: {error.strerror}") from error
+        raise HostError(f"cannot create directory {path}, another file blocks it: {error.strerror}") from error
     try:
-        _own(descriptor, path, node)
+        _set_ownership(descriptor, path, node)
     finally:
         os.close(descriptor)
 
@@ -117,19 +123,19 @@ def _write_file(path: str, node: Node) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as handle:
         handle.write(node.content.encode("utf-8", "surrogateescape"))
-        _own(handle.fileno(), path, node)
+        _set_ownership(handle.fileno(), path, node)
         handle.flush()
         os.fsync(handle.fileno())
 
 
-def _own(descriptor: int, path: str, node: Node) -> None:
-    # By the descriptor: by its path, whoever owns the directory could have it lead to a file of root's.
+def _set_ownership(descriptor: int, path: str, node: Node) -> None:
+    # By descriptor, not by path: the owner of the directory could replace the path by a link to a file of root.
     try:
         uid, gid = pwd.getpwnam(node.owner).pw_uid, grp.getgrnam(node.group).gr_gid
     except KeyError as error:
-        raise HostError(f"{path}: owner {node.owner}:{node.group} does not exist on this host") from error
+        raise HostError(f"{path}: user or group {node.owner}:{node.group} does not exist on this host") from error
     os.fchown(descriptor, uid, gid)
-    # After chown, which clears the set-user-id bits.
+    # After chown, because chown clears the set-user-id bits.
     os.fchmod(descriptor, int(node.mode, 8))
 
 
@@ -142,18 +148,18 @@ def _remove(path: str) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise HostError(f"{path} cannot be removed: {error.strerror}") from error
+        raise HostError(f"cannot remove {path}: {error.strerror}") from error
     sync_directory(os.path.dirname(path))
 
 
 def remove_staged(paths: t.Iterable[str]) -> None:
-    """Remove what a killed run had staged beside the paths."""
+    """Remove the staged files that a killed run left next to the paths."""
     for path in paths:
         _remove(os.path.join(os.path.dirname(path), STAGED.format(os.path.basename(path))))
 
 
 def sync_directory(path: str) -> None:
-    """Make renames in a directory survive a power loss."""
+    """Flush a directory to disk, so that its renames survive a power loss."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -161,20 +167,20 @@ def sync_directory(path: str) -> None:
         os.close(descriptor)
 
 
-def installed_packages(names: t.Sequence[str]) -> set[str]:
-    """Return which of the packages are installed whole."""
+def read_installed_packages(names: t.Sequence[str]) -> set[str]:
+    """Return which of the packages are completely installed."""
     if not names:
         return set()
     _status, text = run(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *names])
     return {line.split()[0] for line in text.splitlines() if line.endswith(" installed")}
 
 
-def observed_groups() -> dict[str, dict[str, t.Any]]:
+def read_groups() -> dict[str, dict[str, t.Any]]:
     """Return the groups of the host by name."""
     return {g.gr_name: {"name": g.gr_name, "gid": g.gr_gid} for g in grp.getgrall()}
 
 
-def observed_users() -> dict[str, dict[str, t.Any]]:
+def read_users() -> dict[str, dict[str, t.Any]]:
     """Return the users of the host by name, with the properties that a component may set."""
     memberships: dict[str, list[str]] = {}
     for group in grp.getgrall():
@@ -195,12 +201,12 @@ def observed_users() -> dict[str, dict[str, t.Any]]:
 
 
 def end_sessions(user: str) -> None:
-    """End what a user who is about to be removed still runs."""
+    """End the sessions and processes of a user before its removal."""
     run(["loginctl", "terminate-user", user])
 
 
-def unit_states(names: t.Sequence[str]) -> dict[str, UnitState]:
-    """Return the states of systemd units, asked for in one call."""
+def read_unit_states(names: t.Sequence[str]) -> dict[str, UnitState]:
+    """Return the states of systemd units by name, with one call of `systemctl show`."""
     if not names:
         return {}
     properties = ["LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload"]
@@ -216,44 +222,44 @@ def unit_states(names: t.Sequence[str]) -> dict[str, UnitState]:
 
 
 def systemctl(verb: str, *units: str) -> None:
-    """Change a unit; a failure carries the unit's last words."""
+    """Run a systemctl verb for units; raises HostError with the last 10 journal lines of the units."""
     status, text = run(["systemctl", verb, *units])
     if status:
         _status, journal = run(["journalctl", "--no-pager", "-q", "-o", "cat", "-n", "10", *(f"-u{u}" for u in units)])
         raise HostError(f"`systemctl {verb} {' '.join(units)}` failed: {text}\n{journal}".strip())
 
 
-def probe_answer(probe: Probe, generation: str) -> str:
-    """Return an empty string when a probe finds what it expects, else what it found."""
+def run_probe(probe: Probe, generation: str) -> str:
+    """Run a probe once; return an empty string when it passes, otherwise the reason of the failure."""
     expect = probe.expect.replace("{generation}", generation)
     status, text = run(probe.argv, timeout=max(1, probe.timeout))
     if status == 0 and expect in text:
         return ""
-    wanted = f", expected {expect!r}" if status == 0 else ""
-    return f"`{' '.join(probe.argv)}` said (exit {status}){wanted}: {text[-500:]}"
+    problem = f"does not print {expect!r}" if status == 0 else f"failed (exit {status})"
+    return f"probe `{' '.join(probe.argv)}` {problem}; its output: {text[-500:]}"
 
 
-def await_probes(probes: t.Iterable[Probe], generation: str) -> str:
-    """Ask each probe until it is content or its time is over; return what the first failing one said."""
+def wait_for_probes(probes: t.Iterable[Probe], generation: str) -> str:
+    """Retry each probe until it passes or its timeout expires; return the reason of the first failure, or ''."""
     for probe in probes:
         deadline = time.monotonic() + probe.timeout
         pause = 0.02
-        while answer := probe_answer(probe, generation):
+        while failure := run_probe(probe, generation):
             if time.monotonic() > deadline:
-                return answer
+                return failure
             time.sleep(pause)
             pause = min(pause * 2, 0.5)
     return ""
 
 
-def check_in_private_view(
+def check_in_private_namespace(
     changes: t.Sequence[Change], checks: t.Sequence[t.Sequence[str]], owned: t.Iterable[str] = ()
 ) -> str:
-    """Run the checks where the changes are already made and nobody else sees them; return what was refused.
+    """Run the checks against the changed files before they are live; return the first failure, or ''.
 
-    A child process gets a mount namespace of its own, lays an overlay over each directory that changes or has files of
-    the component, beside which a check may write, and makes the changes there. All of it is in memory and ends with the
-    child, so a configuration that is refused, or a run that is killed, leaves nothing behind.
+    A child process creates its own mount namespace and mounts an overlay on each directory that changes or holds files
+    of the component (``owned``; a check may write next to them). It makes the changes in the overlays and runs the
+    checks. Everything is in memory and ends with the child, so a failed check or a killed run leaves nothing behind.
     """
     if not checks:
         return ""
@@ -264,42 +270,42 @@ def check_in_private_view(
         _report_and_exit(writer, changes, checks, owned)
     os.close(writer)
     with os.fdopen(reader, "rb") as handle:
-        answer = handle.read().decode("utf-8", "replace")
+        failure = handle.read().decode("utf-8", "replace")
     _pid, status = os.waitpid(child, 0)
-    return answer or (f"the check ended with wait status {status}" if status else "")
+    return failure or (f"the process of the check ended with wait status {status}" if status else "")
 
 
 def _report_and_exit(
     writer: int, changes: t.Sequence[Change], checks: t.Sequence[t.Sequence[str]], owned: t.Iterable[str]
 ) -> None:
     try:
-        _enter_private_view([*(change.path for change in changes), *owned])
+        _enter_private_namespace([*(change.path for change in changes), *owned])
         for change in changes:
             write_node(change.path, change.after)
-        answer = _first_refusal(checks)
+        failure = _run_checks(checks)
     except (HostError, OSError) as error:
-        answer = f"the check could not be prepared: {error}"
-    except BaseException:  # noqa: BLE001  # the parent must hear of it, and the child never run on as a second module
-        answer = traceback.format_exc()
-    os.write(writer, answer.encode("utf-8", "replace")[:60000])
+        failure = f"the check could not be prepared: {error}"
+    except BaseException:  # noqa: BLE001  # report it to the parent; the child must never continue as a second module
+        failure = traceback.format_exc()
+    os.write(writer, failure.encode("utf-8", "replace")[:60000])
     sys.stdout.flush()
     os._exit(0)
 
 
-def _first_refusal(checks: t.Sequence[t.Sequence[str]]) -> str:
+def _run_checks(checks: t.Sequence[t.Sequence[str]]) -> str:
     for argv in checks:
         status, text = run(argv)
         if status:
-            return f"`{' '.join(argv)}` refused it (exit {status}): {text[-3000:]}"
+            return f"`{' '.join(argv)}` rejected the new files (exit {status}): {text[-3000:]}"
     return ""
 
 
-def _enter_private_view(paths: t.Sequence[str]) -> None:
+def _enter_private_namespace(paths: t.Sequence[str]) -> None:
     os.unshare(os.CLONE_NEWNS)  # type: ignore[attr-defined,unused-ignore]  # Python 3.12 and newer, as on the hosts
     _mount("--make-rprivate", "/")
-    roots = overlay_roots(paths, os.path.isdir)
+    roots = find_overlay_roots(paths, os.path.isdir)
     if "/" in roots:
-        raise HostError("a file directly under / cannot be checked before it is live")
+        raise HostError("a file directly in / cannot be checked before it is live: move it into a directory")
     _mount("-t", "tmpfs", "-o", "mode=1777", "vise-check", "/tmp")
     for number, directory in enumerate(roots):
         upper, work = f"/tmp/{number}/upper", f"/tmp/{number}/work"
@@ -311,8 +317,8 @@ def _enter_private_view(paths: t.Sequence[str]) -> None:
         _mount("-t", "overlay", "-o", f"lowerdir={directory},upperdir={upper},workdir={work}", "vise-check", directory)
 
 
-def overlay_roots(paths: t.Iterable[str], is_directory: t.Callable[[str], bool]) -> list[str]:
-    """Return the fewest existing directories that hold all of the paths."""
+def find_overlay_roots(paths: t.Iterable[str], is_directory: t.Callable[[str], bool]) -> list[str]:
+    """Return the smallest set of existing directories that contains all of the paths."""
     roots: set[str] = set()
     for path in paths:
         parent = os.path.dirname(path)

@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a component is made of: plain values that the planner compares and the host layer reads and writes."""
+"""The parts of a component: plain values that the planner compares and the host layer reads and writes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import typing as t
 
 @dataclasses.dataclass(frozen=True)
 class Node:
-    """What lies, or should lie, at a path: nothing, a file, a symbolic link or a directory."""
+    """The current or wanted state of a path: absent, a file, a symbolic link or a directory."""
 
-    kind: str = "absent"  # absent | file | link | directory
-    content: str = ""  # a file's text (undecodable bytes as surrogates), a link's target
+    kind: str = "absent"  # absent | file | link | directory | other (a socket, a device: current state only)
+    content: str = ""  # the text of a file (undecodable bytes as surrogates), the target of a link
     owner: str = ""
     group: str = ""
     mode: str = ""  # four octal digits; links have none
@@ -34,7 +34,7 @@ ABSENT = Node()
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """A path whose state differs from what is wanted."""
+    """A path whose current state differs from the wanted state."""
 
     path: str
     before: Node
@@ -43,11 +43,11 @@ class Change:
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
-    """A systemd unit and what a change of the component's files asks of it."""
+    """The wanted state of a systemd unit, and how it activates a change of the component's files."""
 
     name: str
-    state: str | None = "started"  # started | stopped | None: leave as it is
-    enabled: bool | None = True
+    state: str | None = "started"  # started | stopped | None: either is right
+    enabled: bool | None = True  # None: do not change
     activation: str = "restart"  # restart | reload | none
     watch: tuple[str, ...] = ("*",)
     restart_on: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ class Unit:
 
 @dataclasses.dataclass(frozen=True)
 class UnitState:
-    """What systemd says of a unit."""
+    """The state of a unit as `systemctl show` reports it."""
 
     load: str = "not-found"
     active: str = "inactive"
@@ -65,7 +65,7 @@ class UnitState:
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """A command that makes changed files take effect."""
+    """A command that activates changed files."""
 
     argv: tuple[str, ...]
     watch: tuple[str, ...] = ("*",)
@@ -73,16 +73,16 @@ class Command:
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
-    """A command that tells whether the wanted configuration is live."""
+    """A command that proves that the wanted configuration is live."""
 
     argv: tuple[str, ...]
-    expect: str = ""  # {generation} stands for the generation that should be live
+    expect: str = ""  # text in the output; {generation} is replaced by the generation that should be live
     timeout: int = 10  # seconds
 
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """Everything that a component should be, rendered."""
+    """The complete wanted state of a component, with rendered file contents."""
 
     name: str
     generation: str
@@ -99,7 +99,7 @@ class Wanted:
 
     @classmethod
     def from_params(cls, params: dict[str, t.Any]) -> Wanted:
-        """Build it from the module's validated parameters."""
+        """Build the wanted state from the module's validated parameters."""
         return cls(
             name=params["name"],
             generation=params["generation"],
@@ -109,7 +109,7 @@ class Wanted:
             users=tuple(params["users"]),
             nodes=_nodes(params),
             purge=tuple(params["purge"]),
-            checks=argvs(params["check"]),
+            checks=normalize_argvs(params["check"]),
             commands=tuple(Command(tuple(c["argv"]), tuple(c["watch"])) for c in params["commands"]),
             units=tuple(_unit(u) for u in params["units"]),
             probes=tuple(Probe(tuple(p["argv"]), p["expect"] or "", p["timeout"]) for p in params["probe"]),
@@ -118,14 +118,14 @@ class Wanted:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What a component has made on a host, so that what it no longer wants can be taken away."""
+    """The paths and users that a component owns on a host, so that it can remove those that it no longer wants."""
 
     generation: str = ""
     paths: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
 
-    def joined(self, other: Manifest) -> Manifest:
-        """Return what either of the two owns."""
+    def merge(self, other: Manifest) -> Manifest:
+        """Return a manifest with the paths and users of both; the generation is that of this manifest."""
         return Manifest(
             self.generation,
             tuple(sorted({*self.paths, *other.paths})),
@@ -133,8 +133,8 @@ class Manifest:
         )
 
 
-def argvs(check: list[t.Any]) -> tuple[tuple[str, ...], ...]:
-    """Return a list of argument vectors from one vector or a list of them."""
+def normalize_argvs(check: list[t.Any]) -> tuple[tuple[str, ...], ...]:
+    """Return argument vectors; the input is one argument vector or a list of them."""
     if not check:
         return ()
     if all(isinstance(part, str) for part in check):

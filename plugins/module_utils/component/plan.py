@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What has to be done to a host: pure functions from wanted and observed state to lists of steps."""
+"""Plan the steps for a host: pure functions that compare wanted and current state."""
 
 from __future__ import annotations
 
@@ -18,50 +18,51 @@ from ansible_collections.vise.platform.plugins.module_utils.component.model impo
     Wanted,
 )
 
-# systemd reads these once; a change is not seen before a daemon-reload.
+# systemd caches the files in these directories until `systemctl daemon-reload`.
 UNIT_PATHS = ("/etc/systemd/system/*", "/usr/lib/systemd/system/*", "/usr/local/lib/systemd/system/*")
 # Unit files without an [Install] section can be neither enabled nor disabled.
 FIXED_FILE_STATES = ("static", "generated", "transient", "indirect", "alias")
 
 
 def matches(path: str, patterns: t.Iterable[str]) -> bool:
-    """Tell whether a path matches one of the globs; ``*`` crosses slashes."""
+    """Return whether a path matches one of the globs; ``*`` also matches slashes."""
     return any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
 
 
-def touched(paths: t.Iterable[str], patterns: t.Iterable[str]) -> bool:
-    """Tell whether one of the paths matches one of the globs."""
+def any_matches(paths: t.Iterable[str], patterns: t.Iterable[str]) -> bool:
+    """Return whether at least one of the paths matches one of the globs."""
     patterns = tuple(patterns)
     return any(matches(path, patterns) for path in paths)
 
 
 def unwanted_paths(wanted: Wanted, owned: Manifest, purgeable: t.Iterable[str]) -> set[str]:
-    """Return the paths to take away: made before and no longer wanted, or found where nothing else may lie."""
+    """Return the paths to remove: owned or matched by ``purge``, and not wanted."""
     return {*owned.paths, *purgeable} - wanted.nodes.keys()
 
 
 def plan_paths(wanted: t.Mapping[str, Node], observed: t.Mapping[str, Node]) -> list[Change]:
-    """Return the differing paths, directories first (parents before children), removals last (children first)."""
+    """Return the paths that differ: directories first (parents before children), removals last (children first)."""
     changes = [
         Change(path, observed.get(path, ABSENT), node)
         for path, node in wanted.items()
         if observed.get(path, ABSENT) != node
     ]
-    making = [c for c in changes if c.after.kind != "absent"]
-    removing = [c for c in changes if c.after.kind == "absent"]
-    making.sort(key=lambda c: (c.after.kind != "directory", c.path))
-    removing.sort(key=lambda c: c.path, reverse=True)
-    return making + removing
+    writes = [c for c in changes if c.after.kind != "absent"]
+    removals = [c for c in changes if c.after.kind == "absent"]
+    writes.sort(key=lambda c: (c.after.kind != "directory", c.path))
+    removals.sort(key=lambda c: c.path, reverse=True)
+    return writes + removals
 
 
-def refusal(changes: t.Iterable[Change]) -> str:
-    """Return why the changes cannot be made safely, or an empty string."""
+def explain_refusal(changes: t.Iterable[Change]) -> str:
+    """Return why the changes could lose data and are refused, or an empty string."""
     for change in changes:
-        kinds = {change.before.kind, change.after.kind}
+        before, after = change.before.kind, change.after.kind
+        kinds = {before, after}
         if "directory" in kinds and "absent" not in kinds and len(kinds) == 2:
-            return f"{change.path} is a {change.before.kind}, a {change.after.kind} is wanted: move it away first"
-        if change.before.kind == "other":
-            return f"{change.path} is neither a file, a link nor a directory: move it away first"
+            return f"{change.path} is a {before}, but the component needs a {after} there: move it away and run again"
+        if before == "other":
+            return f"{change.path} is not a file, a link or a directory: move it away and run again"
     return ""
 
 
@@ -76,7 +77,7 @@ def plan_packages(wanted: Wanted, installed: set[str]) -> tuple[list[str], list[
 def plan_accounts(
     wanted: t.Iterable[dict[str, t.Any]], observed: t.Mapping[str, dict[str, t.Any]]
 ) -> list[dict[str, t.Any]]:
-    """Return the accounts (groups or users) of which a property that is given differs."""
+    """Return the accounts (groups or users) that are missing or have a given property with another value."""
     return [account for account in wanted if _account_differs(account, observed.get(account["name"]))]
 
 
@@ -92,7 +93,7 @@ def _account_differs(account: dict[str, t.Any], observed: dict[str, t.Any] | Non
 def plan_unit(unit: Unit, state: UnitState, paths: t.Iterable[str], stale: bool = False) -> list[str]:
     """Return the systemctl verbs for a unit, in order.
 
-    ``paths`` are the changed paths, ``stale`` says that a probe found something else live than what is wanted.
+    ``paths`` are the changed paths. ``stale`` means that a probe failed: the wanted configuration is not live.
     """
     paths = tuple(paths)
     verbs = []
@@ -105,8 +106,8 @@ def plan_unit(unit: Unit, state: UnitState, paths: t.Iterable[str], stale: bool 
         return verbs + (["stop"] if state.active not in ("inactive", "failed") else [])
     if unit.state == "started" and state.active not in ("active", "reloading"):
         return [*verbs, "start"]
-    if unit.activation != "none" and (stale or touched(paths, unit.watch)):
-        restart = unit.activation == "restart" or touched(paths, unit.restart_on)
+    if unit.activation != "none" and (stale or any_matches(paths, unit.watch)):
+        restart = unit.activation == "restart" or any_matches(paths, unit.restart_on)
         verbs.append("restart" if restart else "reload")
     return verbs
 
@@ -120,18 +121,18 @@ def plan_units(
 
 
 def plan_commands(commands: t.Iterable[Command], paths: t.Iterable[str], stale: bool = False) -> list[Command]:
-    """Return the commands that changed paths, or a failed probe, ask for."""
+    """Return the commands that watch a changed path; all of them after a failed probe (``stale``)."""
     paths = tuple(paths)
-    return [command for command in commands if stale or touched(paths, command.watch)]
+    return [command for command in commands if stale or any_matches(paths, command.watch)]
 
 
 def needs_daemon_reload(states: t.Mapping[str, UnitState], paths: t.Iterable[str]) -> bool:
-    """Tell whether systemd has to read its unit files again."""
-    return touched(paths, UNIT_PATHS) or any(state.needs_reload for state in states.values())
+    """Return whether systemd must read its unit files again."""
+    return any_matches(paths, UNIT_PATHS) or any(state.needs_reload for state in states.values())
 
 
-def describe(change: Change) -> str:
-    """Return a short text for a change: what happens to which path."""
+def describe_change(change: Change) -> str:
+    """Return a change as a short text: a verb and the path."""
     if change.after.kind == "absent":
         return f"remove {change.path}"
     if change.before.kind == "absent":
@@ -140,8 +141,8 @@ def describe(change: Change) -> str:
     return f"{'chmod/chown' if same_content else 'write'} {change.path}"
 
 
-def diff(change: Change) -> dict[str, str]:
-    """Return Ansible's diff of a change; a secret's content is never part of it."""
+def build_diff(change: Change) -> dict[str, str]:
+    """Return a change as Ansible's diff, without the content of secrets."""
     hide = change.after.secret or (change.after.kind == "absent" and change.before.secret)
     differs = change.before.content != change.after.content
     before = "(secret, not shown)" if hide else ""
@@ -149,12 +150,12 @@ def diff(change: Change) -> dict[str, str]:
     return {
         "before_header": change.path,
         "after_header": change.path,
-        "before": _text(change.before, before),
-        "after": _text(change.after, after),
+        "before": _format_node(change.before, before),
+        "after": _format_node(change.after, after),
     }
 
 
-def _text(node: Node, instead: str) -> str:
+def _format_node(node: Node, replacement: str) -> str:
     if node.kind == "absent":
         return ""
     if node.kind == "link":
@@ -162,5 +163,6 @@ def _text(node: Node, instead: str) -> str:
     head = f"{node.kind} {node.owner}:{node.group} {node.mode}\n"
     if node.kind == "directory":
         return head
-    body = instead + "\n" if instead else node.content.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return head + body
+    if replacement:
+        return f"{head}{replacement}\n"
+    return head + node.content.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The component's options, for the action plugin and the module alike."""
+"""The component's options, used by both the action plugin and the module."""
 
 from __future__ import annotations
 

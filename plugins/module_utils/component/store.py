@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a component remembers on its host: what it has made, and a change that is wanted but not yet live."""
+"""A component's records on its host: a manifest of the paths and users it owns, a journal of an unfinished change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = "/var/lib/vise/components"
 
 @dataclasses.dataclass(frozen=True)
 class Journal:
-    """A change under way: what lay at its paths before, how the units stood, and what the component owned."""
+    """The state before an unfinished change: the nodes at its paths, the unit states, and the manifest."""
 
     nodes: t.Mapping[str, Node]
     states: t.Mapping[str, UnitState]
@@ -27,31 +27,31 @@ class Journal:
 
 
 class Store:
-    """The component's directory below ``root``; each file is replaced whole, and readable by root alone."""
+    """The component's directory below ``root``; files are replaced atomically and only root can read them."""
 
     def __init__(self, name: str, root: str = ROOT) -> None:
         self.directory = os.path.join(root, name)
 
     @contextlib.contextmanager
-    def locked(self) -> t.Iterator[None]:
-        """Let one run at a time change the component; the kernel drops the lock of a killed one."""
+    def lock(self) -> t.Iterator[None]:
+        """Wait for the component's lock and hold it; the kernel releases it when a run is killed."""
         os.makedirs(self.directory, mode=0o700, exist_ok=True)
         with open(os.path.join(self.directory, "lock"), "w", encoding="utf-8") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
-    def manifest(self) -> Manifest:
-        """Return what the component has made on the host."""
+    def read_manifest(self) -> Manifest:
+        """Return the manifest of the paths and users that the component owns; an empty one for a new component."""
         data = self._read("manifest.json") or {}
         return Manifest(data.get("generation", ""), tuple(data.get("paths", ())), tuple(data.get("users", ())))
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Remember what the component has made, or is about to make."""
-        if manifest != self.manifest():
+        """Record the paths and users that the component has created or will create."""
+        if manifest != self.read_manifest():
             self._write("manifest.json", dataclasses.asdict(manifest))
 
-    def journal(self) -> Journal | None:
-        """Return the change that a killed run has left half done."""
+    def read_journal(self) -> Journal | None:
+        """Return the journal of a change that a killed run left unfinished."""
         data = self._read("pending.json")
         if data is None:
             return None
@@ -63,7 +63,7 @@ class Store:
         )
 
     def write_journal(self, journal: Journal) -> None:
-        """Remember a change before its first step."""
+        """Record the state before a change; call this before its first step."""
         self._write(
             "pending.json",
             {
@@ -74,7 +74,7 @@ class Store:
         )
 
     def remove_journal(self) -> None:
-        """Say that what is wanted is live."""
+        """Remove the journal: the change is complete or rolled back."""
         host.write_node(os.path.join(self.directory, "pending.json"), Node())
 
     def _read(self, name: str) -> dict[str, t.Any] | None:

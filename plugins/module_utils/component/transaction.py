@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The transaction: inspect, check, journal, swap, activate, prove, then keep or put back."""
+"""The transaction: inspect, check, journal, replace files, activate, probe, then commit or roll back."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from ansible_collections.vise.platform.plugins.module_utils.component.store impo
 
 
 @dataclasses.dataclass(frozen=True)
-class Needs:
-    """What other modules have to bring before the component's own files make sense."""
+class Prerequisites:
+    """Packages, groups and users that other modules must change before the component writes its files."""
 
     packages: list[str]
     absent_packages: list[str]
@@ -31,7 +31,7 @@ class Needs:
     absent_users: list[str]
 
     def actions(self) -> list[str]:
-        """Return a short text for each need."""
+        """Return a short text for each prerequisite."""
         return [
             *(f"install {name}" for name in self.packages),
             *(f"uninstall {name}" for name in self.absent_packages),
@@ -43,120 +43,119 @@ class Needs:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What this run has to do, and what it found."""
+    """The steps of this run, and the current state that they depend on."""
 
-    needs: Needs
+    prerequisites: Prerequisites
     changes: list[Change]
     commands: list[Command]
     verbs: list[tuple[str, str]]
     daemon_reload: bool
     states: t.Mapping[str, UnitState]
-    stale: str  # what a probe said although nothing else differs
-    unfinished: bool  # a killed run has left its journal
+    probe_failure: str  # the reason why a probe failed although no file differs
+    unfinished: bool  # a killed run left its journal
 
     def actions(self) -> list[str]:
         """Return a short text for each step, in order."""
         return [
-            *self.needs.actions(),
-            *(plan.describe(change) for change in self.changes),
+            *self.prerequisites.actions(),
+            *(plan.describe_change(change) for change in self.changes),
             *(["daemon-reload"] if self.daemon_reload else []),
             *(" ".join(command.argv) for command in self.commands),
             *(f"{verb} {unit}" for verb, unit in self.verbs),
         ]
 
 
-def missing(wanted: Wanted, owned: Manifest) -> Needs:
-    """Return what apt, group and user have to do."""
+def find_prerequisites(wanted: Wanted, owned: Manifest) -> Prerequisites:
+    """Compare packages, groups and users with the host; return those that differ."""
     packages, absent_packages = plan.plan_packages(
-        wanted, host.installed_packages([*wanted.packages, *wanted.absent_packages])
+        wanted, host.read_installed_packages([*wanted.packages, *wanted.absent_packages])
     )
-    users = host.observed_users()
-    gone = sorted(set(owned.users) & users.keys() - {user["name"] for user in wanted.users})
-    return Needs(
+    users = host.read_users()
+    absent_users = sorted(set(owned.users) & users.keys() - {user["name"] for user in wanted.users})
+    return Prerequisites(
         packages,
         absent_packages,
-        plan.plan_accounts(wanted.groups, host.observed_groups()),
+        plan.plan_accounts(wanted.groups, host.read_groups()),
         plan.plan_accounts(wanted.users, users),
-        gone,
+        absent_users,
     )
 
 
 def inspect(wanted: Wanted, store: Store) -> Plan:
-    """Compare the host with what is wanted; changes nothing."""
-    owned, journal = store.manifest(), store.journal()
-    needs = missing(wanted, owned)
+    """Compare the host with the wanted state and plan the steps; changes nothing."""
+    owned, journal = store.read_manifest(), store.read_journal()
+    prerequisites = find_prerequisites(wanted, owned)
     nodes = {**wanted.nodes}
-    for path in plan.unwanted_paths(wanted, owned, host.find(wanted.purge)):
+    for path in plan.unwanted_paths(wanted, owned, host.expand_globs(wanted.purge)):
         nodes[path] = ABSENT
     changes = plan.plan_paths(nodes, {path: host.read_node(path) for path in nodes})
     paths = [change.path for change in changes] + list(journal.nodes if journal else ())
-    states = host.unit_states([unit.name for unit in wanted.units])
-    # Before the programs are there, and while files differ, a probe can say nothing new.
-    ask = not (paths or needs.packages)
-    stale = (
-        next(filter(None, (host.probe_answer(probe, wanted.generation) for probe in wanted.probes)), "") if ask else ""
-    )
+    states = host.read_unit_states([unit.name for unit in wanted.units])
+    # A missing program or a differing file already causes an activation; a probe would add nothing.
+    runs_probes = not (paths or prerequisites.packages)
+    failures = (host.run_probe(probe, wanted.generation) for probe in wanted.probes)
+    failure = next(filter(None, failures), "") if runs_probes else ""
     return Plan(
-        needs,
+        prerequisites,
         changes,
-        plan.plan_commands(wanted.commands, paths, bool(stale)),
-        plan.plan_units(wanted.units, states, paths, bool(stale)),
+        plan.plan_commands(wanted.commands, paths, bool(failure)),
+        plan.plan_units(wanted.units, states, paths, bool(failure)),
         plan.needs_daemon_reload(states, paths),
         states,
-        stale,
+        failure,
         journal is not None,
     )
 
 
-def refuse(wanted: Wanted, found: Plan) -> None:
-    """Raise when the change cannot be made safely; the host is as it was."""
-    reason = plan.refusal(found.changes)
-    if not reason and found.changes and not found.needs.actions():
+def validate(wanted: Wanted, steps: Plan) -> None:
+    """Check the changed files before they are live; raises HostError when the change is refused, changes nothing."""
+    reason = plan.explain_refusal(steps.changes)
+    if not reason and steps.changes and not steps.prerequisites.actions():
         owned = [path for path, node in wanted.nodes.items() if node.kind == "file"]
-        reason = host.check_in_private_view(found.changes, wanted.checks, owned)
+        reason = host.check_in_private_namespace(steps.changes, wanted.checks, owned)
     if reason:
         raise HostError(f"{wanted.name}: refused, nothing was changed: {reason}")
 
 
-def claim(wanted: Wanted, store: Store) -> None:
-    """Remember the users that are about to be made: whoever is made must be found again after a kill."""
-    store.write_manifest(store.manifest().joined(_manifest(wanted)))
+def extend_manifest(wanted: Wanted, store: Store) -> None:
+    """Add the wanted paths and users to the manifest before they are created, so that a killed run loses none."""
+    store.write_manifest(store.read_manifest().merge(_build_manifest(wanted)))
 
 
-def settle(wanted: Wanted, store: Store) -> None:
-    """Forget what the component no longer owns; what it wants is live."""
-    store.write_manifest(_manifest(wanted))
+def replace_manifest(wanted: Wanted, store: Store) -> None:
+    """Record only the wanted paths and users as owned; call this when the wanted state is live."""
+    store.write_manifest(_build_manifest(wanted))
 
 
-def apply(wanted: Wanted, found: Plan, store: Store) -> None:
-    """Make the planned changes live, or put everything back and raise."""
-    journal = _journal(found, store)
+def apply(wanted: Wanted, steps: Plan, store: Store) -> None:
+    """Make the planned changes live; on failure roll back and raise HostError."""
+    journal = _build_journal(steps, store)
     store.write_journal(journal)
-    store.write_manifest(journal.manifest.joined(_manifest(wanted)))
+    store.write_manifest(journal.manifest.merge(_build_manifest(wanted)))
     host.remove_staged(journal.nodes)
     try:
-        for change in found.changes:
+        for change in steps.changes:
             host.write_node(change.path, change.after)
-        _activate(found.daemon_reload, found.commands, found.verbs)
-        answer = host.await_probes(wanted.probes, wanted.generation)
-        if answer:
-            raise HostError(f"not live: {answer}")
+        _activate(steps.daemon_reload, steps.commands, steps.verbs)
+        failure = host.wait_for_probes(wanted.probes, wanted.generation)
+        if failure:
+            raise HostError(f"the new configuration is not live: {failure}")
     except (HostError, OSError) as error:
-        raise HostError(f"{wanted.name}: {error}\n{_put_back(wanted, found, journal, store)}") from error
-    settle(wanted, store)
+        raise HostError(f"{wanted.name}: {error}\n{_roll_back(wanted, steps, journal, store)}") from error
+    replace_manifest(wanted, store)
     store.remove_journal()
 
 
-def _manifest(wanted: Wanted) -> Manifest:
+def _build_manifest(wanted: Wanted) -> Manifest:
     paths = sorted(path for path, node in wanted.nodes.items() if node.kind in ("file", "link"))
     return Manifest(wanted.generation, tuple(paths), tuple(sorted(user["name"] for user in wanted.users)))
 
 
-def _journal(found: Plan, store: Store) -> Journal:
-    # What a killed run had journalled is older, so it is what was live last.
-    older = store.journal() or Journal({}, {}, store.manifest())
-    nodes = {**{change.path: change.before for change in found.changes}, **older.nodes}
-    return Journal(nodes, {**found.states, **older.states}, older.manifest)
+def _build_journal(steps: Plan, store: Store) -> Journal:
+    # The journal of a killed run is older: it holds the state that was live last, so its entries win.
+    older = store.read_journal() or Journal({}, {}, store.read_manifest())
+    nodes = {**{change.path: change.before for change in steps.changes}, **older.nodes}
+    return Journal(nodes, {**steps.states, **older.states}, older.manifest)
 
 
 def _activate(daemon_reload: bool, commands: t.Iterable[Command], verbs: t.Iterable[tuple[str, str]]) -> None:
@@ -168,41 +167,41 @@ def _activate(daemon_reload: bool, commands: t.Iterable[Command], verbs: t.Itera
             raise HostError(f"`{' '.join(command.argv)}` failed (exit {status}): {text[-1000:]}")
     for verb, unit in verbs:
         if verb not in ("stop", "disable"):
-            # A unit that crashed too often would refuse to start with the configuration that mends it.
+            # systemd does not start a unit that crashed too often, not even with a repaired configuration.
             host.run(["systemctl", "reset-failed", unit])
         host.systemctl(verb, unit)
 
 
-def _put_back(wanted: Wanted, found: Plan, journal: Journal, store: Store) -> str:
-    """Restore files and units from the journal; return what became of it in words."""
+def _roll_back(wanted: Wanted, steps: Plan, journal: Journal, store: Store) -> str:
+    """Restore files and units from the journal; return the outcome as a sentence for the operator."""
     before = {path: host.read_node(path) for path in journal.nodes}
     changes = plan.plan_paths(journal.nodes, before)
     try:
         for change in changes:
             if change.before.kind == "directory" and change.after.kind == "absent":
-                continue  # an empty directory harms nobody, and a service may have put data into it
+                continue  # an empty directory does no harm, and a service may have written data into it
             host.write_node(change.path, change.after)
     except (HostError, OSError) as error:
-        return f"Not all of the previous files could be put back: {error}; mend that and run this again"
+        return f"Rollback failed, some previous files are not restored: {error}. Repair this and run again."
     try:
-        _activate(found.daemon_reload, found.commands, _way_back(wanted, found, journal))
+        _activate(steps.daemon_reload, steps.commands, _plan_rollback_verbs(wanted, steps, journal))
     except (HostError, OSError) as error:
-        return f"The previous files are on disk, but could not be made live again: {error}"
+        return f"Rollback failed: the previous files are restored, but not live: {error}. Repair this and run again."
     store.write_manifest(journal.manifest)
     store.remove_journal()
-    # Without a generation the component is new here, and there is nothing that a probe could find.
-    answer = host.await_probes(wanted.probes, journal.manifest.generation) if journal.manifest.generation else ""
-    proof = f"but not proven live: {answer}" if answer else "and is live"
-    return f"The previous configuration was put back {proof}."
+    # Without a generation the component is new on this host: no probe could pass.
+    failure = host.wait_for_probes(wanted.probes, journal.manifest.generation) if journal.manifest.generation else ""
+    outcome = f"but it is not proven live: {failure}" if failure else "which is live."
+    return f"Rolled back to the previous configuration, {outcome}"
 
 
-def _way_back(wanted: Wanted, found: Plan, journal: Journal) -> list[tuple[str, str]]:
+def _plan_rollback_verbs(wanted: Wanted, steps: Plan, journal: Journal) -> list[tuple[str, str]]:
     verbs = []
     for unit in wanted.units:
         before = journal.states.get(unit.name, UnitState())
-        done = [verb for verb, name in found.verbs if name == unit.name]
+        done = [verb for verb, name in steps.verbs if name == unit.name]
         if before.load == "not-found":
-            # Its unit file may have been one of the files: systemd no longer knows it once it has stopped.
+            # The unit file may be one of the removed files; systemd forgets the unit when it has stopped.
             host.run(["systemctl", "stop", unit.name])
             continue
         if "enable" in done and not before.file_state.startswith("enabled"):
@@ -210,7 +209,7 @@ def _way_back(wanted: Wanted, found: Plan, journal: Journal) -> list[tuple[str, 
         if "disable" in done and before.file_state.startswith("enabled"):
             verbs.append(("enable", unit.name))
         if before.active == "active" and {"reload", "restart", "start", "stop"} & set(done):
-            # Not a plain reload: the refused configuration may have ended the process.
+            # Not a plain reload: the rejected configuration may have ended the process.
             verbs.append(("reload-or-restart" if done[-1] == "reload" else "restart", unit.name))
         elif before.active != "active" and {"start", "restart"} & set(done):
             verbs.append(("stop", unit.name))

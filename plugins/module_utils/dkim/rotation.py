@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a domain's keys ask for at a moment: a new one, patience, or an old one's retirement. Pure but for a name."""
+"""Plan the rotation of a domain's DKIM keys at a point in time. Pure except for random selectors."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ Entry = dict[str, t.Any]
 
 
 class Times(t.NamedTuple):
-    """How long what lasts."""
+    """The durations of a rotation."""
 
     # Days that a key signs
     lifetime: int = 180
-    # Days that a key stays in the DNS after it has signed for the last time
+    # Days that a key stays in the DNS after its last signature
     overlap: int = 7
-    # Seconds between a key's being in the DNS and its first signature
+    # Seconds between the publication of a key and its first signature
     settle: int = 1800
 
 
 def parse(text: str) -> datetime.datetime:
-    """Return a time of the store's."""
+    """Return a time of the store."""
     return datetime.datetime.strptime(text, FORMAT).replace(tzinfo=datetime.UTC)
 
 
 def newest(found: list[Entry], states: t.Sequence[str]) -> Entry | None:
-    """Return the key that came last to the first of these states that any has."""
+    """Return the key that most recently reached a state, for the first of these states that any key has."""
     for state in states:
         here = sorted((one for one in found if one["state"] == state), key=lambda one: str(one["since"][state]))
         if here:
@@ -41,12 +41,12 @@ def newest(found: list[Entry], states: t.Sequence[str]) -> Entry | None:
 
 
 def fresh_selector(at: datetime.datetime) -> str:
-    """Return a selector for which nobody can have asked yet: no resolver holds an answer that it does not exist."""
+    """Return a random selector, for which no resolver can have cached that it does not exist."""
     return f"s{at:%Y%m%d}-{secrets.token_hex(3)}"
 
 
 def plan(every: list[Entry], domain: str, at: datetime.datetime, times: Times, force: bool) -> dict[str, t.Any]:
-    """Return what a run has to do for one domain."""
+    """Return the plan of one domain."""
     found = [one for one in every if one["domain"] == domain]
     active = newest(found, [store.ACTIVE])
     pending = newest([one for one in found if one["type"] == keys.RSA], PENDING)
@@ -58,10 +58,10 @@ def plan(every: list[Entry], domain: str, at: datetime.datetime, times: Times, f
     retire = sorted(selector for selector, end in until.items() if end <= at)
     due = parse(active["since"][store.ACTIVE]) + datetime.timedelta(days=times.lifetime) if active else at
     selector = pending["selector"] if pending else fresh_selector(at) if force or due <= at else ""
-    steps = [f"retire {name}, which signs no more" for name in retire]
+    steps = [f"retire {name}, which no longer signs" for name in retire]
     if selector:
-        steps += [] if pending else [f"make {selector}"]
-        steps += [f"publish {selector}, see it on every authoritative server, sign by it, verify a message"]
+        steps += [] if pending else [f"create {selector}"]
+        steps += [f"publish {selector}, wait for all authoritative servers, sign with it, verify a message"]
         steps += [f"keep {active['selector']} in the DNS for {times.overlap} days after that"] if active else []
     waiting = {name: end.strftime(FORMAT) for name, end in sorted(until.items()) if end > at}
     return {
@@ -71,34 +71,34 @@ def plan(every: list[Entry], domain: str, at: datetime.datetime, times: Times, f
         "state": pending["state"] if pending else "",
         "retire": retire,
         "retired": sorted([one["selector"] for one in found if one["state"] == store.RETIRED] + retire),
-        # Only signatures make anybody ask below _domainkey, so before the first one no resolver holds a denial.
-        "settle": settle(pending, at, times) if active or until else 0,
+        # Only signatures cause queries below _domainkey, so no resolver has cached a denial before the first one.
+        "settle": remaining_settle(pending, at, times) if active or until else 0,
         "steps": steps or ["nothing is due"],
-        "next": upcoming(active, waiting, due),
+        "next": describe_next(active, waiting, due),
     }
 
 
-def settle(pending: Entry | None, at: datetime.datetime, times: Times) -> int:
-    """Return the seconds that are left until a key that is in the DNS may sign."""
-    seen = pending["since"].get(store.PUBLISHED) if pending else None
-    return max(0, times.settle - int((at - parse(seen)).total_seconds())) if seen else times.settle
+def remaining_settle(pending: Entry | None, at: datetime.datetime, times: Times) -> int:
+    """Return the seconds until a published key may sign."""
+    published = pending["since"].get(store.PUBLISHED) if pending else None
+    return max(0, times.settle - int((at - parse(published)).total_seconds())) if published else times.settle
 
 
-def upcoming(active: Entry | None, waiting: dict[str, str], due: datetime.datetime) -> str:
-    """Say what comes next, and when."""
+def describe_next(active: Entry | None, waiting: dict[str, str], due: datetime.datetime) -> str:
+    """Return the next step and its time in words."""
     steps = [(end, f"{end[:16].replace('T', ' ')} UTC to retire {name}") for name, end in waiting.items()]
     if active:
         steps.append((due.strftime(FORMAT), f"{due:%Y-%m-%d %H:%M} UTC to rotate {active['selector']}"))
-    return f"Run this again after {min(steps)[1]}." if steps else "No key signs yet: run this to the end."
+    return f"Run this again after {min(steps)[1]}." if steps else "No key signs yet: complete this run."
 
 
-def run(every: list[Entry], domains: t.Sequence[str], at: datetime.datetime, times: Times, force: bool) -> Entry:
-    """Return what a run has to do for all domains, as the modules take it."""
+def plan_all(every: list[Entry], domains: t.Sequence[str], at: datetime.datetime, times: Times, force: bool) -> Entry:
+    """Return the plan of all domains, in the form of the modules' options."""
     plans = [plan(every, domain, at, times, force) for domain in domains]
     pending = [one for one in plans if one["selector"]]
 
-    def noted(state: str, *reached: str) -> list[Entry]:
-        """Return what is to be noted of keys that have not reached a state, which a run that was killed may have."""
+    def entries(state: str, *reached: str) -> list[Entry]:
+        """Return the keys whose new state must be recorded; an interrupted run may have recorded some."""
         return [
             {"domain": one["domain"], "selector": one["selector"], "state": state}
             for one in pending
@@ -112,10 +112,10 @@ def run(every: list[Entry], domains: t.Sequence[str], at: datetime.datetime, tim
     ]
     signing = [(one, one["selector"] or one["active"]) for one in plans]
     return {
-        "begin": noted(store.PRESENT) + retire,
-        "published": noted(store.PUBLISHED, store.PUBLISHED, store.SWITCHING),
-        "switching": noted(store.SWITCHING, store.SWITCHING),
-        "active": noted(store.ACTIVE),
+        "begin": entries(store.PRESENT) + retire,
+        "published": entries(store.PUBLISHED, store.PUBLISHED, store.SWITCHING),
+        "switching": entries(store.SWITCHING, store.SWITCHING),
+        "active": entries(store.ACTIVE),
         "sign": [
             {"domain": one["domain"], "selector": selector, "forget": one["retired"]} for one, selector in signing
         ],

@@ -1,10 +1,10 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Where DKIM keys lie on a mail host, and how far each is on its way from the DNS into signatures and out again.
+"""The store of DKIM keys on a mail host, with the state of each key.
 
-C(<root>/<domain>/<selector>.pem) is a private key, C(<root>/<domain>/keys.json) says of each key its state, when it
-came there, and its TXT value. It is replaced as a whole, so that no moment has two active keys or none. A key without
-an entry (somebody put it there, or a run was killed before it wrote one) counts as made and nothing more.
+C(<root>/<domain>/<selector>.pem) is a private key. C(<root>/<domain>/keys.json) is the index: for each key its state,
+the time of each state, and its TXT value. The index is replaced atomically: during a switch there are never two active
+keys, and never none. A key without an entry (copied by hand, or of an interrupted run) has the state made.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from . import keys
 
 ROOT = "/etc/vise/dkim"
 INDEX = "keys.json"
-# Behind the name of a file that is being written.
-FRESH = ".new"
+# Suffix of a file that is being written.
+TEMPORARY = ".new"
 
 MADE, PUBLISHED, SWITCHING, ACTIVE, RETIRING, RETIRED = STATES = (
     "made",
@@ -32,16 +32,16 @@ MADE, PUBLISHED, SWITCHING, ACTIVE, RETIRING, RETIRED = STATES = (
     "retiring",
     "retired",
 )
-# What only makes sure that there is a key, and what leaves nothing of it.
+# A key that exists in any state, and a key that does not exist.
 PRESENT, ABSENT = "present", "absent"
 
-# Of a domain's keys, by selector: type, size, txt, state, and since when it is in each state.
+# The keys of a domain by selector: type, size, txt, state, and the time of each state.
 Index = dict[str, dict[str, t.Any]]
 
 
 @contextlib.contextmanager
-def locked(root: str) -> t.Iterator[None]:
-    """Let one run at a time work; the kernel drops the lock of a killed one."""
+def lock(root: str) -> t.Iterator[None]:
+    """Allow only one run at a time; the kernel releases the lock of a killed one."""
     os.makedirs(root, mode=0o700, exist_ok=True)
     with open(os.open(os.path.join(root, ".lock"), os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -49,36 +49,36 @@ def locked(root: str) -> t.Iterator[None]:
 
 
 def write(path: str, text: str) -> None:
-    """Replace a file in one step; nobody but its owner can ever read it."""
+    """Replace a file atomically; only its owner can read it at any time."""
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    fresh = f"{path}{FRESH}"
+    temporary = f"{path}{TEMPORARY}"
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(fresh)
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as handle:
+        os.unlink(temporary)
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as handle:
         handle.write(text)
         handle.flush()
         os.fsync(handle.fileno())
-    os.replace(fresh, path)
+    os.replace(temporary, path)
     directory = os.open(os.path.dirname(path), os.O_RDONLY)
     os.fsync(directory)
     os.close(directory)
 
 
-def tidy(root: str) -> None:
-    """Remove what a killed run was writing: nobody else would, and it may be a private key."""
+def remove_temporary_files(root: str) -> None:
+    """Remove unfinished files of an interrupted run, which may contain a private key."""
     for domain in domains(root):
         for file in os.listdir(os.path.join(root, domain)):
-            if file.endswith(FRESH):
+            if file.endswith(TEMPORARY):
                 os.unlink(os.path.join(root, domain, file))
 
 
 def key_path(root: str, domain: str, selector: str) -> str:
-    """Return where a private key lies."""
+    """Return the path of a private key."""
     return os.path.join(root, domain, f"{selector}.pem")
 
 
 def read_key(root: str, domain: str, selector: str) -> str:
-    """Return a private key; nothing when there is none."""
+    """Return a private key; empty when it does not exist."""
     try:
         with open(key_path(root, domain, selector), encoding="ascii", errors="replace") as handle:
             return handle.read()
@@ -87,7 +87,7 @@ def read_key(root: str, domain: str, selector: str) -> str:
 
 
 def domains(root: str) -> list[str]:
-    """Return the domains that have a folder."""
+    """Return the domains that have a directory."""
     try:
         return sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and keys.DOMAIN.fullmatch(entry.name))
     except FileNotFoundError:
@@ -95,7 +95,7 @@ def domains(root: str) -> list[str]:
 
 
 def read_index(root: str, domain: str, at: str) -> Index:
-    """Return what is known of a domain's keys, those that nobody has entered yet included."""
+    """Return the index of a domain, with keys that have no entry yet."""
     path = os.path.join(root, domain, INDEX)
     try:
         with open(path, encoding="ascii") as handle:
@@ -103,7 +103,7 @@ def read_index(root: str, domain: str, at: str) -> Index:
     except FileNotFoundError:
         found = {}
     except ValueError:
-        raise keys.DkimError(f"{path} is not JSON: put it back from a backup") from None
+        raise keys.DkimError(f"{path} is not JSON: restore it from a backup") from None
     for file in sorted(os.listdir(os.path.join(root, domain))) if os.path.isdir(os.path.join(root, domain)) else []:
         selector, ending = os.path.splitext(file)
         if ending == ".pem" and selector not in found and keys.SELECTOR.fullmatch(selector):
@@ -112,13 +112,13 @@ def read_index(root: str, domain: str, at: str) -> Index:
 
 
 def entry(pem: str, at: str) -> dict[str, t.Any]:
-    """Return what the index says of a key that was just made."""
+    """Return the index entry of a new key."""
     known = keys.facts(pem)
     return {"type": known.type, "size": known.size, "txt": known.txt, "state": MADE, "since": {MADE: at}}
 
 
-def moved(index: Index, selector: str, state: str, at: str) -> Index:
-    """Return the index after a key came to a state; the key that was active begins to retire when another is."""
+def set_state(index: Index, selector: str, state: str, at: str) -> Index:
+    """Return the index with the new state of a key; when it becomes active, the previous active key is retiring."""
     after = copy.deepcopy(index)
     if state == ABSENT:
         after.pop(selector, None)
@@ -126,7 +126,7 @@ def moved(index: Index, selector: str, state: str, at: str) -> Index:
     if state == ACTIVE:
         for other, found in after.items():
             if other != selector and found["state"] in (ACTIVE, SWITCHING):
-                # One on which signing never came to rest may have signed nevertheless.
+                # A key whose switch was interrupted may have signed messages.
                 _enter(found, RETIRING, at)
     if after[selector]["state"] != state:
         _enter(after[selector], state, at)
@@ -139,7 +139,7 @@ def _enter(found: dict[str, t.Any], state: str, at: str) -> None:
 
 
 def write_index(root: str, domain: str, index: Index) -> None:
-    """Make an index the one that counts."""
+    """Replace the index of a domain."""
     write(os.path.join(root, domain, INDEX), json.dumps(index, indent=2, sort_keys=True) + "\n")
 
 
@@ -149,8 +149,8 @@ def remove_key(root: str, domain: str, selector: str) -> None:
         os.unlink(key_path(root, domain, selector))
 
 
-def paths(root: str) -> t.Iterator[tuple[str, int]]:
-    """Return what is in the store, with the mode that it must have."""
+def list_paths(root: str) -> t.Iterator[tuple[str, int]]:
+    """Yield the paths of the store with their required mode."""
     if os.path.isdir(root):
         yield root, 0o700
     for domain in domains(root):
@@ -159,25 +159,25 @@ def paths(root: str) -> t.Iterator[tuple[str, int]]:
         yield from ((os.path.join(folder, file), 0o600) for file in sorted(os.listdir(folder)))
 
 
-def unguarded(root: str) -> list[tuple[str, int]]:
-    """Return what others than its owner could reach, or what is not ours."""
+def find_unprotected(root: str) -> list[tuple[str, int]]:
+    """Return the paths with a wrong mode or owner."""
     found = []
-    for path, mode in paths(root):
+    for path, mode in list_paths(root):
         status = os.lstat(path)
         if (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) != (mode, os.geteuid(), os.getegid()):
             found.append((path, mode))
     return found
 
 
-def guard(root: str) -> None:
-    """Take away from others what they could reach."""
-    for path, mode in unguarded(root):
+def protect(root: str) -> None:
+    """Set the required mode and owner of all paths."""
+    for path, mode in find_unprotected(root):
         os.chmod(path, mode)
         os.lchown(path, os.geteuid(), os.getegid())
 
 
-def listing(root: str, at: str) -> list[dict[str, t.Any]]:
-    """Return all keys of all domains, without what must stay secret."""
+def list_keys(root: str, at: str) -> list[dict[str, t.Any]]:
+    """Return all keys of all domains, without private keys."""
     return [
         describe(domain, selector, found)
         for domain in domains(root)
@@ -186,5 +186,5 @@ def listing(root: str, at: str) -> list[dict[str, t.Any]]:
 
 
 def describe(domain: str, selector: str, found: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Return one key as the module gives it out."""
+    """Return one key in the form of the module's result."""
     return {"domain": domain, "selector": selector, "record": keys.record(domain, selector), **found}

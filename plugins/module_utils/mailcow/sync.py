@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A whole wanted list against what mailcow holds: the plan is pure, and one place decides what is done with it."""
+"""Compare wanted objects with mailcow's, plan the changes (pure), apply them, and verify the result."""
 
 from __future__ import annotations
 
@@ -25,12 +25,6 @@ CONNECTION: dict[str, t.Any] = {
 }
 ALWAYS = "always"
 STATE: dict[str, t.Any] = {"type": "str", "choices": ["present", "absent"], "default": "present"}
-UPDATE_PASSWORD: dict[str, t.Any] = {
-    "type": "str",
-    "choices": ["on_create", ALWAYS],
-    "default": "on_create",
-    "no_log": False,
-}
 TEXT: dict[str, t.Any] = {"type": "str"}
 NAME: dict[str, t.Any] = {"type": "str", "required": True}
 NUMBER: dict[str, t.Any] = {"type": "int"}
@@ -40,88 +34,122 @@ PASSWORD: dict[str, t.Any] = {"type": "str", "no_log": True}
 ORDER = ("delete", "edit", "add")
 HIDDEN = "(not shown)"
 
-
-def entries(options: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Return the option that takes a list of objects, each of which may be wanted away."""
-    return {"type": "list", "elements": "dict", "default": [], "options": {**options, "state": STATE}}
+Rows = t.Mapping[str, t.Sequence[Row]]  # the lists of the API, by their path
 
 
-class Found(t.NamedTuple):
-    """An object as mailcow has it: what the API calls it, its values in the module's words, and the API's own row."""
+class Current(t.NamedTuple):
+    """An object as mailcow has it: its id in the API, its values by the module's option names, and the API's row."""
 
     item: t.Any
     values: Row
-    row: Row = {}  # noqa: RUF012  # nobody writes to it
+    row: Row = {}  # noqa: RUF012  # read only
+
+
+class Reference(t.NamedTuple):
+    """An attribute whose value is the number of another object, which may not exist before the plan is applied."""
+
+    path: str
+    key: str
+    name: str
+
+
+def _same(entry: Row) -> Row:
+    return entry
+
+
+def _all(_entry: Row) -> bool:
+    return True
+
+
+def _nothing(*_: t.Any) -> list[t.Any]:
+    return []
+
+
+def _no_objects(_rows: Rows) -> dict[str, Current]:
+    return {}
 
 
 class Kind(t.NamedTuple):
-    """What differs between the kinds of objects."""
+    """The differences between the kinds of objects."""
 
     path: str  # in the API's addresses
     key: str  # the option that names an object
     create: t.Callable[[Row], Row]  # from an entry to the API's attributes
-    update: t.Callable[[Row, Found], Row]  # from the options that differ to the API's attributes
-    write_only: tuple[str, ...] = ()  # the API tells no value that could be compared
+    update: t.Callable[[Row, Current], Row]  # from the options that differ to the API's attributes
+    write_only: tuple[str, ...] = ()  # the API returns no value to compare with
     secret: tuple[str, ...] = ()  # never shown
+    option: str = ""  # of mailcow_objects
+    selects: t.Callable[[Row], bool] = _all  # whether an entry of the option is of this kind
+    normalize: t.Callable[[Row], Row] = _same  # from an entry to one that can be compared
+    read: t.Callable[[Rows], dict[str, Current]] = _no_objects  # from the API's rows to the objects by name
+    default: t.Callable[[str], Current] | None = None  # of objects that always exist: the one without a row
+    problems: t.Callable[[t.Sequence[Row], t.Mapping[str, Current]], list[str]] = _nothing
+    needs: t.Callable[[Row], list[tuple[str, str]]] = _nothing  # other objects that an entry refers to: kind and name
 
 
 class Step(t.NamedTuple):
-    """One object that has to change: how it looks, and the call that does it."""
+    """One object that has to change: its values before and after, and the API's call."""
 
     verb: str
     path: str
     name: str
     item: t.Any
     attributes: Row
-    before: Row = {}  # noqa: RUF012  # nobody writes to it
+    before: Row = {}  # noqa: RUF012  # read only
     after: Row = {}  # noqa: RUF012
 
     @property
     def text(self) -> str:
-        """Say it in words; what it sets, and never a value."""
-        what = ", ".join(key for key in self.after if self.after[key] != self.before.get(key)) if self.before else ""
-        return f"{self.verb} {self.path} {self.name}" + (f": {what}" if self.verb == "edit" and what else "")
+        """Describe the step by the names of the options that it sets, and never by a value."""
+        changed = [key for key in self.after if self.after[key] != self.before.get(key)] if self.before else []
+        options = f": {', '.join(changed)}" if self.verb == "edit" and changed else ""
+        return f"{self.verb} {self.path} {self.name}{options}"
 
 
-def flag(value: t.Any) -> bool:
-    """Return a boolean of what the API gives: 1, "1", true, "true"."""
+def object_list(options: dict[str, t.Any], **more: t.Any) -> dict[str, t.Any]:
+    """Return the specification of an option that takes a list of objects, each present or absent."""
+    return {"type": "list", "elements": "dict", "options": {**options, "state": STATE}, **more}
+
+
+def to_flag(value: t.Any) -> bool:
+    """Convert a boolean of the API: 1, "1", true, "true"."""
     return str(value).lower() in ("1", "true", "y")
 
 
-def number(value: t.Any) -> int:
-    """Return an integer of what the API gives: 3, "3", 3.0, "", null."""
+def to_number(value: t.Any) -> int:
+    """Convert an integer of the API: 3, "3", 3.0, "", null."""
     return int(float(value or 0))
 
 
-def megabytes(value: t.Any) -> int:
-    """Return whole MiB of bytes."""
-    return number(value) // 1048576
+def to_megabytes(value: t.Any) -> int:
+    """Convert bytes to whole MiB."""
+    return to_number(value) // 1048576
 
 
-def plain(value: t.Any) -> t.Any:
-    """Return a value as the API takes it."""
+def to_api(value: t.Any) -> t.Any:
+    """Convert a value to the form that the API takes."""
     return int(value) if isinstance(value, bool) else value
 
 
-def given(entry: Row, *without: str) -> Row:
-    """Return the options of an entry that were given."""
-    return {key: value for key, value in entry.items() if value is not None and key not in ("state", *without)}
+def given_options(entry: Row) -> Row:
+    """Return the options of an entry that have a value."""
+    return {key: value for key, value in entry.items() if value is not None and key != "state"}
 
 
-def doubles(kind: Kind, wanted: t.Sequence[Row]) -> list[str]:
-    """Complain about objects that are listed twice."""
+def find_duplicates(kind: Kind, wanted: t.Sequence[Row]) -> list[str]:
+    """Return a problem for each object that is listed twice."""
     names = [entry[kind.key] for entry in wanted]
     return [f"{kind.path} {name} is listed twice" for name in sorted({n for n in names if names.count(n) > 1})]
 
 
-def refuse(wrong: t.Sequence[str]) -> None:
-    """Stop with everything that is wrong, before anything changes."""
-    if wrong:
-        raise MailcowError("\n".join([*wrong, "Nothing was changed."]))
+def refuse(problems: t.Sequence[str]) -> None:
+    """Fail with all problems before anything changes."""
+    if problems:
+        raise MailcowError("\n".join([*problems, "Nothing was changed."]))
 
 
-def unknown(params: Row, missing: t.Sequence[str]) -> None:
-    """Stop when something is referred to that mailcow does not have, unless another task would have made it first."""
+def refuse_unknown(params: Row, missing: t.Sequence[str]) -> None:
+    """Fail when a referenced object is missing; not in check mode, where an earlier task may have planned it."""
     if missing and not params.get("lenient"):
         raise UnknownObject("\n".join([*dict.fromkeys(missing), "Nothing was changed."]))
 
@@ -129,98 +157,120 @@ def unknown(params: Row, missing: t.Sequence[str]) -> None:
 def plan(
     kind: Kind,
     wanted: t.Sequence[Row],
-    found: t.Mapping[str, Found],
+    current: t.Mapping[str, Current],
     purge: t.Collection[str] = (),
     always: bool = False,
 ) -> list[Step]:
-    """Return what has to be done; `purge` names found objects that go unless they are wanted."""
-    names = {entry[kind.key] for entry in wanted if entry["state"] == "present"}
-    unwanted = {entry[kind.key] for entry in wanted if entry["state"] == "absent"} | (set(purge) - names)
+    """Return the steps to the wanted objects; current objects in `purge` are deleted unless they are wanted."""
+    present = [entry for entry in wanted if entry["state"] == "present"]
+    absent = [entry for entry in wanted if entry["state"] == "absent"]
+    if kind.default:
+        # An object that cannot be deleted gets the values of one that nothing was set for
+        present, absent = [*(({**entry, **kind.default(entry[kind.key]).values}) for entry in absent), *present], []
+    unwanted = {entry[kind.key] for entry in absent} | (set(purge) - {entry[kind.key] for entry in present})
     steps = [
-        Step("delete", kind.path, name, found[name].item, {}, shown(kind, found[name].values), {})
-        for name in sorted(unwanted & found.keys())
+        Step("delete", kind.path, name, current[name].item, {}, redact(kind, current[name].values), {})
+        for name in sorted(unwanted & current.keys())
     ]
-    for entry in wanted:
-        if entry["state"] == "present":
-            steps += _wanted(kind, entry, found.get(entry[kind.key]), always)
+    for entry in present:
+        steps += _plan_present(kind, entry, current.get(entry[kind.key]), always)
     return sorted(steps, key=lambda step: ORDER.index(step.verb))
 
 
-def _wanted(kind: Kind, entry: Row, found: Found | None, always: bool) -> list[Step]:
-    options, name = given(entry), entry[kind.key]
-    if found is None:
-        return [Step("add", kind.path, name, None, kind.create(options), {}, shown(kind, options))]
+def _plan_present(kind: Kind, entry: Row, current: Current | None, always: bool) -> list[Step]:
+    options, name = given_options(entry), entry[kind.key]
+    if current is None and kind.default:
+        current = kind.default(name)
+    if current is None:
+        return [Step("add", kind.path, name, None, kind.create(options), {}, redact(kind, options))]
     changes = {
         key: value
         for key, value in options.items()
-        if (always if key in kind.write_only else found.values.get(key) != value)
+        if (always if key in kind.write_only else current.values.get(key) != value)
     }
     if not changes:
         return []
-    before = {key: value for key, value in shown(kind, found.values).items() if key in changes or key == kind.key}
-    after = {**before, **shown(kind, changes, " anew")}
-    return [Step("edit", kind.path, name, found.item, kind.update(changes, found), before, after)]
+    before = {key: value for key, value in redact(kind, current.values).items() if key in changes or key == kind.key}
+    after = {**before, **redact(kind, changes, " changed")}
+    return [Step("edit", kind.path, name, current.item, kind.update(changes, current), before, after)]
 
 
-def shown(kind: Kind, values: Row, mark: str = "") -> Row:
-    """Return values without those that nobody may see."""
+def redact(kind: Kind, values: Row, mark: str = "") -> Row:
+    """Return values with the secret ones hidden."""
     return {key: HIDDEN + mark if key in (*kind.write_only, *kind.secret) else value for key, value in values.items()}
 
 
-def batches(steps: t.Sequence[Step]) -> list[tuple[Step, list[Step]]]:
-    """Return steps in groups that one call does: the same attributes for several objects, or several removals."""
+def group_steps(steps: t.Sequence[Step]) -> list[list[Step]]:
+    """Group the steps that one call applies: equal attributes for several objects, or several deletions."""
     groups: dict[str, list[Step]] = {}
     for step in steps:
-        alone = step.name if step.verb == "add" else ""
-        groups.setdefault(json.dumps([step.verb, step.path, step.attributes, alone], sort_keys=True), []).append(step)
-    return [(group[0], group) for group in groups.values()]
+        only = step.name if step.verb == "add" else ""
+        groups.setdefault(json.dumps([step.verb, step.path, step.attributes, only], sort_keys=True), []).append(step)
+    return list(groups.values())
 
 
 def apply(client: Client, steps: t.Sequence[Step], done: list[str]) -> None:
-    """Do it, and note what is done; an error says what was done before."""
-    for step, group in batches(steps):
+    """Apply steps and append each to `done`; an error names the steps that were applied before it."""
+    for group in group_steps(steps):
         try:
-            if step.verb == "add":
-                client.add(step.path, step.attributes)
-            elif step.verb == "edit":
-                client.edit(step.path, [one.item for one in group], step.attributes)
-            else:
-                client.delete(step.path, [one.item for one in group])
+            call(client, group)
         except MailcowError as error:
-            tried = "; ".join(one.text for one in group)
+            tried = "; ".join(step.text for step in group)
             before = f"; done before that: {'; '.join(done)}" if done else "; nothing was changed before that"
             problem = type(error)(f"{tried}: {error}{before}")
-            problem.tried = tuple(one.text for one in group)
+            problem.tried = tuple(step.text for step in group)
             raise problem from error
-        done += [one.text for one in group]
+        done += [step.text for step in group]
 
 
-def diff(step: Step) -> dict[str, str]:
+def call(client: Client, group: t.Sequence[Step]) -> None:
+    """Make the API's call for a group of steps."""
+    step, items = group[0], [step.item for step in group]
+    attributes = {key: resolve(client, value) for key, value in step.attributes.items()}
+    if step.verb == "add":
+        client.add(step.path, attributes)
+    elif step.verb == "edit":
+        client.edit(step.path, items, attributes)
+    else:
+        client.delete(step.path, items)
+
+
+def resolve(client: Client, value: t.Any) -> t.Any:
+    """Return the number of the object that a reference names; other values are returned unchanged."""
+    if not isinstance(value, Reference):
+        return value
+    numbers = {row[value.key]: to_number(row["id"]) for row in client.rows(value.path, "all")}
+    if value.name not in numbers:
+        raise UnknownObject(f"{value.path} {value.name} is unknown")
+    return numbers[value.name]
+
+
+def format_diff(step: Step) -> dict[str, str]:
     """Return Ansible's diff of a step."""
     header = f"{step.path} {step.name}"
     before, after = (json.dumps(v, indent=2, sort_keys=True) + "\n" if v else "" for v in (step.before, step.after))
     return {"before_header": header, "after_header": header, "before": before, "after": after}
 
 
-def result(steps: t.Sequence[Step], show_diff: bool) -> dict[str, t.Any]:
-    """Return what a module says of a run."""
-    answer: dict[str, t.Any] = {"changed": bool(steps), "actions": [step.text for step in steps]}
+def build_result(steps: t.Sequence[Step], show_diff: bool) -> dict[str, t.Any]:
+    """Return a module's result for the steps of a run."""
+    result: dict[str, t.Any] = {"changed": bool(steps), "actions": [step.text for step in steps]}
     if show_diff:
-        answer["diff"] = [diff(step) for step in steps]
-    return answer
+        result["diff"] = [format_diff(step) for step in steps]
+    return result
 
 
 Planner = t.Callable[[Client, dict[str, t.Any]], list[Step]]
-Preparer = t.Callable[[Step], Step]  # gives a step what its call needs and nobody else may see
+Preparer = t.Callable[[Step], Step]  # adds to a step the secret parts of its call
 
 
 def converge(
     client: Client, planner: Planner, params: dict[str, t.Any], check_mode: bool, prepare: Preparer | None = None
 ) -> list[Step]:
-    """Plan, apply unless in check mode, and see that mailcow now holds what it said it took.
+    """Plan, apply unless in check mode, and verify that mailcow now has the wanted objects.
 
-    What is left then is applied once more: a new object may have come with a value of mailcow's own, and another run at
-    once may have done a part.
+    The remaining steps are applied once more: mailcow may have given a new object a value of its own, and a run in
+    parallel may have applied some steps.
     """
     steps = left = planner(client, params)
     done: list[str] = []
@@ -235,16 +285,16 @@ def converge(
                 left = planner(client, params)
             except MailcowError as error:
                 raise refused from error
-            # Somebody else did it when what was refused is no longer left to do
+            # A run in parallel applied the refused steps when they are no longer planned
             if (last and left) or {step.text for step in left}.intersection(refused.tried):
                 raise
     if left and not check_mode:
-        raise Refused(f"mailcow took it, and does not hold it: {'; '.join(step.text for step in left)}")
+        raise Refused(f"mailcow accepted the change and does not have it: {'; '.join(step.text for step in left)}")
     return steps
 
 
 class NewHost(Client):
-    """What check mode sees where mailcow does not run yet."""
+    """An empty mailcow: check mode plans against it when mailcow does not run yet."""
 
     def rows(self, *_path: str) -> list[Row]:
         """Return no rows."""
@@ -256,19 +306,19 @@ class NewHost(Client):
 
 
 def run(module: AnsibleModule, planner: Planner, prepare: Preparer | None = None) -> None:
-    """Run as a module: find, plan, apply unless in check mode, exit."""
-    # In check mode, what another task of the same play would make first may be missing.
+    """Run as a module: read, plan, apply unless in check mode, exit."""
+    # In check mode an object may be missing that an earlier task of the same play would add.
     params = {**module.params, "lenient": module.check_mode}
     try:
-        # Check mode may well come before mailcow does.
+        # In check mode a mailcow that is not installed yet is no fault: do not retry
         client = Client(params["url"], params["api_key"], params["timeout"], 1 if module.check_mode else TRIES)
         try:
             steps = converge(client, planner, params, module.check_mode, prepare)
         except MailcowDown as error:
             if not module.check_mode or not isinstance(error.__cause__, ConnectionRefusedError):
                 raise
-            module.warn(f"{error}. Shown is what an empty mailcow would need.")
+            module.warn(f"{error}. The plan is for an empty mailcow.")
             steps = planner(NewHost(params["url"], params["api_key"]), params)
     except MailcowError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(**result(steps, module._diff))
+    module.exit_json(**build_result(steps, module._diff))

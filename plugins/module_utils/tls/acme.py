@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Certificates from an ACME server through certbot: the one path for the module and for the renewal timer."""
+"""Certificates from an ACME server through certbot; used by both the module and the renewal timer."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ LINEAGES = "/etc/letsencrypt"
 WEBROOT = "/var/lib/acme-webroot"
 CREDENTIALS = "/etc/vise/acme/cloudflare.ini"
 CHALLENGES = ("http-01", "dns-01")
-# The internal CA's certificate lies beside those from ACME.
+# The certificate of the internal CA is located in the same directory.
 RESERVED = ("internal",)
-# Where configurations lie, and those that a change may still be taken back to.
-PLACES = ("/etc", "/var/lib/vise")
-# certbot waits for the server by itself; this ends what never ends.
-PATIENCE = 300
+# Configurations, and the component journals with configurations that a change may be rolled back to.
+CONFIGURATION_DIRECTORIES = ("/etc", "/var/lib/vise")
+# Seconds. certbot has its own timeouts; this one ends a certbot that hangs.
+CERTBOT_TIMEOUT = 300
 NOISE = re.compile(r"^(Saving debug log|Ask for help|Hint: |Some challenges|Requesting a|Renewing an|Plugins sel|- -)")
 
 
@@ -38,7 +38,7 @@ class Wanted:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """All certificates of a host, and where they come from."""
+    """All certificates of a host, and the ACME server that issues them."""
 
     directory: str
     wanted: tuple[Wanted, ...] = ()
@@ -49,220 +49,231 @@ class Settings:
 
     @classmethod
     def from_dict(cls, data: dict[str, t.Any]) -> Settings:
-        """Read what the module gets and what the settings file holds."""
+        """Build settings from the module's parameters or from the settings file of the timer."""
         wanted = tuple(Wanted(**{**entry, "domains": tuple(entry["domains"])}) for entry in data["wanted"])
         return cls(**{**data, "wanted": wanted, "reload_units": tuple(data["reload_units"])})
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
-    """What a host has for one name: certbot's lineage, and what is served."""
+class Current:
+    """The current state of one certificate: certbot's lineage and the pair that services use."""
 
     lineage: x509.Facts | None = None
-    lineage_directory: str = ""
+    lineage_directory: str = ""  # URL of the ACME directory that issued the lineage
     served: x509.Facts | None = None
-    same: bool = False
-    live: bool = False
+    is_deployed: bool = False  # the served pair equals the lineage, and its key is protected
+    is_live: bool = False  # the services have loaded the served pair
 
 
 @dataclasses.dataclass
 class Outcome:
-    """What a run did, what it could not do but can wait, and what is broken."""
+    """The result of a run: actions, warnings (a valid certificate stays in use) and failures."""
 
     actions: list[str] = dataclasses.field(default_factory=list)
     warnings: list[str] = dataclasses.field(default_factory=list)
     failures: list[str] = dataclasses.field(default_factory=list)
 
 
-def problems(settings: Settings) -> list[str]:
-    """Say what cannot work, before anything is touched."""
-    found = []
+def find_problems(settings: Settings) -> list[str]:
+    """Validate the settings before any change; return a text for each problem."""
+    problems = []
     if not settings.directory.startswith("https://"):
-        found.append(f"ACME directory {settings.directory!r}: write production, staging or an address with https://")
+        problems.append(f"ACME directory {settings.directory!r}: must be production, staging or a URL with https://")
     if settings.renew_days < 1:
-        found.append(f"renew_days is {settings.renew_days}: a certificate is renewed at least a day before its end")
+        problems.append(
+            f"renew_days is {settings.renew_days}, but must be at least 1: a certificate is renewed before it expires"
+        )
     names = [wanted.name for wanted in settings.wanted]
-    found += [f"{name}: wanted more than once" for name in sorted({name for name in names if names.count(name) > 1})]
+    problems += [
+        f"{name}: listed more than once, names must be unique"
+        for name in sorted({name for name in names if names.count(name) > 1})
+    ]
     for wanted in settings.wanted:
-        found += [f"{wanted.name or '(no name)'}: {text}" for text in _problems(wanted)]
-    return found
+        problems += [f"{wanted.name or '(no name)'}: {text}" for text in _find_problems(wanted)]
+    return problems
 
 
-def _problems(wanted: Wanted) -> t.Iterator[str]:
+def _find_problems(wanted: Wanted) -> t.Iterator[str]:
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", wanted.name) or wanted.name in RESERVED:
-        yield "a name is made of a-z, 0-9, dots, hyphens and underscores, and is not 'internal'"
+        yield "the name may contain only a-z, 0-9, dots, hyphens and underscores, and 'internal' is reserved"
     if wanted.challenge not in CHALLENGES:
-        yield f"challenge {wanted.challenge!r} is neither http-01 nor dns-01"
+        yield f"challenge is {wanted.challenge!r}, but must be http-01 or dns-01"
     if not wanted.domains:
-        yield "has no domains"
+        yield "domains is empty, list at least one"
     for domain in wanted.domains:
         if not re.fullmatch(r"(\*\.)?([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9-]+", domain):
-            yield f"{domain!r} is not a domain in lower case"
+            yield f"{domain!r} is not a valid domain name in lower case"
         elif domain.startswith("*.") and wanted.challenge == "http-01":
-            yield f"{domain} is a wildcard, which only challenge dns-01 can prove"
+            yield f"{domain} is a wildcard, which needs challenge dns-01"
 
 
-def reason(wanted: Wanted, settings: Settings, found: Found, at: datetime.datetime) -> str:
-    """Say why a certificate has to be issued; nothing when it has not."""
-    lineage = found.lineage
+def explain_issue(wanted: Wanted, settings: Settings, current: Current, now: datetime.datetime) -> str:
+    """Return why a certificate must be issued, or an empty string."""
+    lineage = current.lineage
     if lineage is None:
-        return "there is none"
-    if lineage.names != {x509.normal(domain) for domain in wanted.domains}:
+        return "no certificate exists"
+    if lineage.names != {x509.normalize_name(domain) for domain in wanted.domains}:
         return "the domains differ"
-    if found.lineage_directory != settings.directory:
-        return f"it came from {found.lineage_directory}"
-    if x509.due(lineage, settings.renew_days, at):
-        return f"it ends {lineage.end:%Y-%m-%d %H:%M} UTC"
+    if current.lineage_directory != settings.directory:
+        return f"it was issued by {current.lineage_directory}"
+    if x509.is_due(lineage, settings.renew_days, now):
+        return f"it expires {lineage.end:%Y-%m-%d %H:%M} UTC"
     return ""
 
 
-def plan(wanted: Wanted, settings: Settings, found: Found, at: datetime.datetime) -> list[str]:
-    """Say what a run would do for one certificate, if all goes well."""
-    actions = [] if found.served or found.lineage else [f"place a placeholder for {wanted.name}"]
-    why = reason(wanted, settings, found, at)
-    if why:
-        actions.append(f"issue {wanted.name} by {wanted.challenge}: {why}")
-    if why or not found.same:
+def plan_actions(wanted: Wanted, settings: Settings, current: Current, now: datetime.datetime) -> list[str]:
+    """Return the actions of a run for one certificate, when nothing fails."""
+    actions = [] if current.served or current.lineage else [f"create a placeholder for {wanted.name}"]
+    reason = explain_issue(wanted, settings, current, now)
+    if reason:
+        actions.append(f"issue {wanted.name} by {wanted.challenge}: {reason}")
+    if reason or not current.is_deployed:
         actions.append(f"deploy {wanted.name}")
     return actions
 
 
-def good(found: x509.Facts | None, wanted: Wanted, at: datetime.datetime) -> bool:
-    """Whether what is served is a real certificate, for the domains, and in time."""
-    return bool(found and not found.self_signed and found.end > at and x509.covers(found, wanted.domains))
+def is_usable(current: x509.Facts | None, wanted: Wanted, now: datetime.datetime) -> bool:
+    """Return whether the served certificate is valid now, covers the domains and is not a placeholder."""
+    return bool(current and not current.self_signed and current.end > now and x509.covers(current, wanted.domains))
 
 
-def standing(found: x509.Facts | None, wanted: Wanted, at: datetime.datetime) -> str:
-    """Say what is served while a new certificate cannot be had."""
-    if found is None:
-        return "nothing is served"
-    if found.self_signed:
+def describe_served(current: x509.Facts | None, wanted: Wanted, now: datetime.datetime) -> str:
+    """Describe the served certificate, for the message that a new one was not issued."""
+    if current is None:
+        return "no certificate is served"
+    if current.self_signed:
         return "only a self-signed placeholder is served"
-    if found.end <= at:
-        return f"the certificate that is served ended {found.end:%Y-%m-%d %H:%M} UTC"
-    missing = sorted({x509.normal(domain) for domain in wanted.domains} - found.names)
+    if current.end <= now:
+        return f"the served certificate expired {current.end:%Y-%m-%d %H:%M} UTC"
+    missing = sorted({x509.normalize_name(domain) for domain in wanted.domains} - current.names)
     if missing:
-        return f"the certificate that is served lacks {', '.join(missing)}"
-    return f"the certificate that is served stays valid until {found.end:%Y-%m-%d %H:%M} UTC"
+        return f"the served certificate does not cover {', '.join(missing)}"
+    return f"the served certificate stays valid until {current.end:%Y-%m-%d %H:%M} UTC"
 
 
-def lineage(name: str) -> dict[str, str]:
-    """Return certbot's chain and key; nothing when they do not belong together."""
+def read_lineage(name: str) -> dict[str, str]:
+    """Return certbot's chain and key; an empty mapping when the key does not match the chain."""
     live = os.path.join(LINEAGES, "live", name)
-    files = {file: store.read(os.path.join(live, file)) for file in (store.CHAIN, store.KEY)}
-    return files if x509.pair_fits(*files.values()) else {}
+    files = {file: store.read_file(os.path.join(live, file)) for file in (store.CHAIN, store.KEY)}
+    return files if x509.key_matches(*files.values()) else {}
 
 
-def lineage_directory(name: str) -> str:
-    """Return the ACME directory that a lineage came from."""
-    text = store.read(os.path.join(LINEAGES, "renewal", f"{name}.conf"))
+def read_lineage_directory(name: str) -> str:
+    """Return the ACME directory that issued a lineage."""
+    text = store.read_file(os.path.join(LINEAGES, "renewal", f"{name}.conf"))
     match = re.search(r"^server\s*=\s*(\S+)", text, re.MULTILINE)
     return match.group(1) if match else ""
 
 
-def inspect(wanted: Wanted, kept: store.Store) -> Found:
-    """Look at what a host has for one name."""
+def inspect(wanted: Wanted, deployed: store.Store) -> Current:
+    """Read the current state of one certificate on the host."""
     if not x509.HAS_CRYPTOGRAPHY:
-        return Found()
-    held = lineage(wanted.name)
-    served = {file: kept.read(file) for file in (store.CHAIN, store.KEY)}
-    whole = x509.pair_fits(*served.values())
-    return Found(
-        lineage=x509.facts(held[store.CHAIN]) if held else None,
-        lineage_directory=lineage_directory(wanted.name),
-        served=x509.facts(served[store.CHAIN]) if whole else None,
-        same=held == served and kept.guarded(),
-        live=kept.live(),
+        return Current()
+    held = read_lineage(wanted.name)
+    served = {file: deployed.read(file) for file in (store.CHAIN, store.KEY)}
+    fits = x509.key_matches(*served.values())
+    return Current(
+        lineage=x509.read_facts(held[store.CHAIN]) if held else None,
+        lineage_directory=read_lineage_directory(wanted.name),
+        served=x509.read_facts(served[store.CHAIN]) if fits else None,
+        is_deployed=held == served and deployed.key_is_protected(),
+        is_live=deployed.is_live(),
     )
 
 
 def port_80_is_free() -> bool:
-    """Whether nobody listens, so that certbot must answer the challenge itself."""
+    """Return whether no process listens on port 80, so that certbot must answer the challenge itself."""
     for family, address in ((socket.AF_INET, ""), (socket.AF_INET6, "")):
         try:
-            with socket.socket(family, socket.SOCK_STREAM) as trial:
-                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                trial.bind((address, 80))
+            with socket.socket(family, socket.SOCK_STREAM) as listener:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind((address, 80))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 return False
     return True
 
 
-def certbot(wanted: Wanted, settings: Settings, free: bool) -> list[str]:
-    """Return the command that has a certificate issued."""
+def certbot_command(wanted: Wanted, settings: Settings, port_80_free: bool) -> list[str]:
+    """Return the certbot command that issues a certificate."""
     if wanted.challenge == "dns-01":
         proof = ["--dns-cloudflare", "--dns-cloudflare-credentials", CREDENTIALS]
         proof += ["--dns-cloudflare-propagation-seconds", str(settings.dns_propagation_seconds)]
     else:
-        proof = ["--standalone"] if free else ["--webroot", "--webroot-path", WEBROOT]
+        proof = ["--standalone"] if port_80_free else ["--webroot", "--webroot-path", WEBROOT]
     account = ["--email", settings.email] if settings.email else ["--register-unsafely-without-email"]
     return [
-        *("timeout", str(PATIENCE), "certbot", "certonly", "--non-interactive", "--agree-tos", *account),
+        *("timeout", str(CERTBOT_TIMEOUT), "certbot", "certonly", "--non-interactive", "--agree-tos", *account),
         *("--server", settings.directory, "--cert-name", wanted.name, "--domains", ",".join(wanted.domains)),
-        # Whether it is due was decided here. The last one lets an operator go back to the staging directory.
-        # The key stays, since the DNS may name it (TLSA).
+        # --force-renewal: explain_issue has already decided. --break-my-certs: allow a return to the staging directory.
+        # --reuse-key: a TLSA record in the DNS may contain the key.
         *("--key-type", "ecdsa", "--reuse-key", "--force-renewal", "--renew-with-new-domains", "--break-my-certs"),
         *proof,
     ]
 
 
-def told(code: int, said: str) -> str:
-    """Return why certbot failed, without its decoration and without the token."""
+def explain_failure(code: int, output: str) -> str:
+    """Return certbot's error message, without progress lines and with the API token masked."""
     if code == 124:
-        return f"no answer within {PATIENCE} seconds"
-    for line in store.read(CREDENTIALS).splitlines():
+        return f"certbot timed out after {CERTBOT_TIMEOUT} seconds"
+    for line in store.read_file(CREDENTIALS).splitlines():
         secret = line.partition("=")[2].strip()
-        said = said.replace(secret, "********") if secret and not line.startswith("#") else said
-    lines = [line.strip() for line in said.splitlines() if line.strip() and not NOISE.match(line.strip())]
-    return " ".join(lines[-12:]) or f"certbot exits {code}"
+        output = output.replace(secret, "********") if secret and not line.startswith("#") else output
+    lines = [line.strip() for line in output.splitlines() if line.strip() and not NOISE.match(line.strip())]
+    return " ".join(lines[-12:]) or f"certbot failed with exit code {code}"
 
 
 def issue(wanted: Wanted, settings: Settings, command: store.Command) -> str:
-    """Have a certificate issued; return why it was not."""
+    """Issue a certificate with certbot; return the reason of a failure, or an empty string."""
     if wanted.challenge == "dns-01" and not os.path.exists(CREDENTIALS):
-        return "challenge dns-01 needs the Cloudflare API token (certificates_cloudflare_token)"
-    code, said = command(certbot(wanted, settings, port_80_is_free()))
-    return told(code, said) if code else ""
+        return "challenge dns-01 needs a Cloudflare API token: set certificates_cloudflare_token"
+    code, output = command(certbot_command(wanted, settings, port_80_is_free()))
+    return explain_failure(code, output) if code else ""
 
 
-def deploy(kept: store.Store, files: dict[str, str]) -> None:
-    """Make a pair the one that is served."""
-    kept.switch(kept.stage(files[store.KEY]), {store.CHAIN: files[store.CHAIN]})
+def deploy(deployed: store.Store, files: dict[str, str]) -> None:
+    """Switch the services' certificate to a chain and key."""
+    deployed.switch(deployed.stage(files[store.KEY]), {store.CHAIN: files[store.CHAIN]})
 
 
-def keep(wanted: Wanted, settings: Settings, kept: store.Store, command: store.Command, outcome: Outcome) -> None:
-    """Bring one certificate to the wanted state; whatever fails, a pair lies at its place."""
-    at = x509.now()
-    found = inspect(wanted, kept)
-    why = reason(wanted, settings, found, at)
-    failure = issue(wanted, settings, command) if why else ""
-    if why and not failure:
-        outcome.actions.append(f"issue {wanted.name} by {wanted.challenge}: {why}")
-        found = inspect(wanted, kept)
-    if found.lineage and not found.same and (x509.covers(found.lineage, wanted.domains) or not found.served):
-        deploy(kept, lineage(wanted.name))
+def converge(
+    wanted: Wanted, settings: Settings, deployed: store.Store, command: store.Command, outcome: Outcome
+) -> None:
+    """Bring one certificate to the wanted state; after a failure the previous pair stays in place."""
+    now = x509.now()
+    current = inspect(wanted, deployed)
+    reason = explain_issue(wanted, settings, current, now)
+    failure = issue(wanted, settings, command) if reason else ""
+    if reason and not failure:
+        outcome.actions.append(f"issue {wanted.name} by {wanted.challenge}: {reason}")
+        current = inspect(wanted, deployed)
+    if (
+        current.lineage
+        and not current.is_deployed
+        and (x509.covers(current.lineage, wanted.domains) or not current.served)
+    ):
+        deploy(deployed, read_lineage(wanted.name))
         outcome.actions.append(f"deploy {wanted.name}")
-        found = inspect(wanted, kept)
+        current = inspect(wanted, deployed)
     if failure:
-        text = f"{wanted.name}: not issued ({why}); {standing(found.served, wanted, at)}: {failure}"
-        (outcome.warnings if good(found.served, wanted, at) else outcome.failures).append(text)
+        text = f"{wanted.name}: not issued ({reason}); {describe_served(current.served, wanted, now)}: {failure}"
+        (outcome.warnings if is_usable(current.served, wanted, now) else outcome.failures).append(text)
 
 
 def run(settings: Settings, command: store.Command, root: str = store.ROOT) -> Outcome:
     """Bring all certificates of a host to the wanted state."""
     outcome = Outcome()
     stores = {wanted.name: store.Store(wanted.name, root) for wanted in settings.wanted}
-    with store.locked(root):
-        # First of all, so that a web server can start whatever becomes of the others.
+    with store.lock(root):
+        # Placeholders first, so that a web server can start even when certbot fails.
         for wanted in settings.wanted:
-            kept = stores[wanted.name]
-            if inspect(wanted, kept).served is None and not lineage(wanted.name):
-                chain, key = x509.placeholder(wanted.domains, x509.now())
-                deploy(kept, {store.CHAIN: chain, store.KEY: key})
-                outcome.actions.append(f"place a placeholder for {wanted.name}")
+            deployed = stores[wanted.name]
+            if inspect(wanted, deployed).served is None and not read_lineage(wanted.name):
+                chain, key = x509.make_placeholder(wanted.domains, x509.now())
+                deploy(deployed, {store.CHAIN: chain, store.KEY: key})
+                outcome.actions.append(f"create a placeholder for {wanted.name}")
         for wanted in settings.wanted:
-            keep(wanted, settings, stores[wanted.name], command, outcome)
+            converge(wanted, settings, stores[wanted.name], command, outcome)
         done, failed = store.activate(stores.values(), settings.reload_units, command)
     outcome.actions += done
     outcome.failures += failed
@@ -270,36 +281,38 @@ def run(settings: Settings, command: store.Command, root: str = store.ROOT) -> O
 
 
 def preview(settings: Settings, root: str = store.ROOT) -> Outcome:
-    """Say what a run would do; touches nothing and asks nobody."""
+    """Return the actions of a run; changes nothing and contacts no server."""
     outcome = Outcome()
-    waiting = False
+    reloads = False
     for wanted in settings.wanted:
-        found = inspect(wanted, store.Store(wanted.name, root))
-        steps = plan(wanted, settings, found, x509.now())
+        current = inspect(wanted, store.Store(wanted.name, root))
+        steps = plan_actions(wanted, settings, current, x509.now())
         outcome.actions += steps
-        waiting = waiting or bool(steps) or not found.live
-    outcome.actions += [f"reload {unit}" for unit in settings.reload_units] if waiting else []
+        reloads = reloads or bool(steps) or not current.is_live
+    outcome.actions += [f"reload {unit}" for unit in settings.reload_units] if reloads else []
     return outcome
 
 
-def left_over(settings: Settings, root: str = store.ROOT) -> list[str]:
-    """Return the names that are no longer wanted, and that no configuration names any more.
+def find_unused(settings: Settings, root: str = store.ROOT) -> list[str]:
+    """Return the certificates that are no longer wanted and that no configuration refers to.
 
-    A program's configuration changes after this role has run, or not at all, and it must not lose a file that it names.
+    The configuration of a service changes later than the role certificates runs, or never. Until then its certificate
+    must stay.
     """
-    unwanted = set(store.names(root)) - {wanted.name for wanted in settings.wanted} - set(RESERVED)
-    return [name for name in sorted(unwanted) if not store.mentioned(os.path.join(root, name), PLACES)]
+    unwanted = set(store.list_names(root)) - {wanted.name for wanted in settings.wanted} - set(RESERVED)
+    places = CONFIGURATION_DIRECTORIES
+    return [name for name in sorted(unwanted) if not store.is_referenced(os.path.join(root, name), places)]
 
 
-def tidy(settings: Settings, command: store.Command, outcome: Outcome, root: str = store.ROOT) -> None:
-    """Remove what is left over, certbot's part first: without the other, nobody would look for it."""
-    with store.locked(root):
-        for name in left_over(settings, root):
-            code, said = 0, ""
+def remove_unused(settings: Settings, command: store.Command, outcome: Outcome, root: str = store.ROOT) -> None:
+    """Remove unused certificates, certbot's lineage first: it is found only as long as the store has the name."""
+    with store.lock(root):
+        for name in find_unused(settings, root):
+            code, output = 0, ""
             if os.path.exists(os.path.join(LINEAGES, "renewal", f"{name}.conf")):
-                code, said = command(["certbot", "delete", "--non-interactive", "--cert-name", name])
+                code, output = command(["certbot", "delete", "--non-interactive", "--cert-name", name])
             if code:
-                outcome.failures.append(f"{name}: not removed: {told(code, said)}")
+                outcome.failures.append(f"{name}: unused, but not removed: {explain_failure(code, output)}")
             else:
                 store.Store(name, root).remove()
                 outcome.actions.append(f"remove {name}")

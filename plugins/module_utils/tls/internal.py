@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A host's certificate for its peers: the key is made here and stays here, the controller signs."""
+"""A host's certificate from the internal CA: the host creates the key and keeps it, the controller signs."""
 
 from __future__ import annotations
 
@@ -14,50 +14,50 @@ NAME = "internal"
 CA = "ca.pem"
 
 
-def problems(names: list[str]) -> list[str]:
-    """Say which names no certificate can hold."""
-    found = [] if names else ["names: at least one is needed"]
+def find_problems(names: list[str]) -> list[str]:
+    """Validate the names of a certificate; return a text for each problem."""
+    problems = [] if names else ["names is empty: at least one name is needed"]
     for name in names:
         try:
             ipaddress.ip_address(name)
         except ValueError:
             if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", name):
-                found.append(f"names: {name!r} is neither a host name nor an IP address")
-    return found
+                problems.append(f"names: {name!r} is neither a host name nor an IP address")
+    return problems
 
 
-def reason(kept: store.Store, ca: str, names: list[str], at: datetime.datetime) -> str:
-    """Say why a new certificate is needed; nothing when the present one serves."""
+def explain_renewal(deployed: store.Store, ca: str, names: list[str], at: datetime.datetime) -> str:
+    """Return why a new certificate is needed, or an empty string."""
     if not x509.HAS_CRYPTOGRAPHY:
-        return "there is none"
-    chain, key = kept.read(store.CHAIN), kept.read(store.KEY)
-    found = x509.facts(chain)
+        return "no certificate exists"
+    chain, key = deployed.read(store.CHAIN), deployed.read(store.KEY)
+    found = x509.read_facts(chain)
     if found is None:
-        return "there is none"
-    if not x509.pair_fits(chain, key):
-        return "the key does not belong to it"
-    if not kept.guarded():
+        return "no certificate exists"
+    if not x509.key_matches(chain, key):
+        return "the key does not match the certificate"
+    if not deployed.key_is_protected():
         return "the key's owner or mode differs"
-    if found.names != {x509.normal(name) for name in names}:
+    if found.names != {x509.normalize_name(name) for name in names}:
         return "the names differ"
-    if kept.read(CA).strip() != ca.strip() or not x509.issued_by(chain, ca):
+    if deployed.read(CA).strip() != ca.strip() or not x509.is_issued_by(chain, ca):
         return "the CA differs"
-    # It is signed by a run of the playbook alone, so it is renewed early.
+    # Only a run of the playbook can renew it, so it is renewed early.
     if at > found.begin + (found.end - found.begin) * 2 / 3:
-        return f"it ends {found.end:%Y-%m-%d}"
+        return f"it expires {found.end:%Y-%m-%d}"
     return ""
 
 
-def begin(kept: store.Store, names: list[str]) -> tuple[str, str]:
-    """Make a key; return the version that it belongs to, and the request."""
+def make_request(deployed: store.Store, names: list[str]) -> tuple[str, str]:
+    """Create a key in a new version; return the version and a signing request."""
     key = x509.make_key()
-    return kept.stage(key), x509.request(key, names)
+    return deployed.stage(key), x509.make_request(key, names)
 
 
-def finish(kept: store.Store, version: str, chain: str, ca: str) -> None:
-    """Put what the controller has signed beside its key, and switch."""
-    if not x509.pair_fits(chain, kept.staged_key(version)):
-        raise x509.TlsError("the certificate does not belong to the key that was made for it")
-    if not x509.issued_by(chain, ca):
-        raise x509.TlsError("the certificate is not signed by the CA")
-    kept.switch(version, {store.CHAIN: chain, CA: ca})
+def install_certificate(deployed: store.Store, version: str, chain: str, ca: str) -> None:
+    """Complete a version with the signed certificate and switch to it; raises TlsError for a wrong key or CA."""
+    if not x509.key_matches(chain, deployed.read_staged_key(version)):
+        raise x509.TlsError("the signed certificate does not match the key of its request: run the playbook again")
+    if not x509.is_issued_by(chain, ca):
+        raise x509.TlsError("the signed certificate is not issued by the internal CA")
+    deployed.switch(version, {store.CHAIN: chain, CA: ca})

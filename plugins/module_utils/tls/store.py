@@ -1,9 +1,9 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Where certificates lie on a host: a directory each, switched as a whole, so that chain and key belong together.
+"""Certificates on a host: a directory for each, replaced atomically, so that chain and key always match.
 
 C(/etc/vise/tls/<name>) is a symbolic link to C(/etc/vise/tls/.versions/<name>/<version>). A version that the services
-have loaded holds the file C(.live); without it, services have yet to be reloaded, also after a run that was killed.
+have loaded contains the file C(.live). Without this file the services must be reloaded, also after a killed run.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ CHAIN = "fullchain.pem"
 KEY = "privkey.pem"
 LIVE = ".live"
 
-# A command's exit code and what it said.
+# Runs a command and returns its exit code and output.
 Command = t.Callable[[list[str]], tuple[int, str]]
 
-# systemctl's answer for a unit that does not exist (yet).
+# Exit code of systemctl for a unit that does not exist (yet).
 NOT_LOADED = 5
 
 
 @contextlib.contextmanager
-def locked(root: str = ROOT) -> t.Iterator[None]:
-    """Let one run at a time work; the kernel drops the lock of a killed one."""
+def lock(root: str = ROOT) -> t.Iterator[None]:
+    """Wait for the lock of the store and hold it; the kernel releases it when a run is killed."""
     os.makedirs(root, mode=0o755, exist_ok=True)
     with open(os.path.join(root, ".lock"), "w", encoding="utf-8") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
-def read(path: str) -> str:
-    """Return a file's text; nothing for an absent one."""
+def read_file(path: str) -> str:
+    """Return the text of a file; an empty string when it does not exist."""
     try:
         with open(path, encoding="ascii", errors="replace") as handle:
             return handle.read()
@@ -49,7 +49,7 @@ def read(path: str) -> str:
 
 
 class Store:
-    """The versions of one name."""
+    """The versions of one certificate."""
 
     def __init__(self, name: str, root: str = ROOT, group: str = "root") -> None:
         self.link = os.path.join(root, name)
@@ -58,19 +58,19 @@ class Store:
 
     def read(self, file: str) -> str:
         """Return a file of the current version."""
-        return read(os.path.join(self.link, file))
+        return read_file(os.path.join(self.link, file))
 
-    def live(self) -> bool:
-        """Whether the services have loaded the current version."""
+    def is_live(self) -> bool:
+        """Return whether the services have loaded the current version."""
         return os.path.exists(os.path.join(self.link, LIVE))
 
-    def set_live(self) -> None:
-        """Remember that they have."""
+    def mark_live(self) -> None:
+        """Record that the services have loaded the current version."""
         with open(os.path.join(self.link, LIVE), "w", encoding="utf-8"):
             pass
 
-    def guarded(self) -> bool:
-        """Whether the key is readable by those alone who should."""
+    def key_is_protected(self) -> bool:
+        """Return whether owner, group and mode of the key allow only the wanted readers."""
         try:
             found = os.stat(os.path.join(self.link, KEY))
             return (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (os.getuid(), *self._access())
@@ -86,7 +86,7 @@ class Store:
         return os.path.basename(os.readlink(self.link)) if os.path.islink(self.link) else ""
 
     def stage(self, key: str) -> str:
-        """Begin a version with its key; versions before the current one, and half-made ones, go away."""
+        """Begin a new version with its key, and remove all versions except the current one; return its name."""
         os.makedirs(self.versions, mode=0o755, exist_ok=True)
         for old in set(os.listdir(self.versions)) - {self._current()}:
             shutil.rmtree(os.path.join(self.versions, old))
@@ -97,22 +97,22 @@ class Store:
         os.chown(os.path.join(self.versions, version, KEY), -1, gid)
         return version
 
-    def staged_key(self, version: str) -> str:
-        """Return the key of a version that was begun."""
-        return read(os.path.join(self.versions, version, KEY))
+    def read_staged_key(self, version: str) -> str:
+        """Return the key of a staged version."""
+        return read_file(os.path.join(self.versions, version, KEY))
 
     def switch(self, version: str, files: dict[str, str]) -> None:
-        """Complete a version and make it the current one, in one step for whoever reads."""
+        """Complete a version with the other files, and make it the current one atomically."""
         for file, text in files.items():
             self._write(version, file, text, 0o644)
-        fresh = f"{self.link}.new"
+        new_link = f"{self.link}.new"
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(fresh)
-        os.symlink(os.path.join(".versions", os.path.basename(self.link), version), fresh)
-        os.replace(fresh, self.link)
+            os.unlink(new_link)
+        os.symlink(os.path.join(".versions", os.path.basename(self.link), version), new_link)
+        os.replace(new_link, self.link)
 
     def remove(self) -> None:
-        """Remove all versions; the link goes first, so that a killed run leaves what the next one finds."""
+        """Remove all versions; the link first, so that the next run finds the rest of a killed one."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.link)
         shutil.rmtree(self.versions)
@@ -126,42 +126,42 @@ class Store:
             os.fsync(handle.fileno())
 
 
-def names(root: str = ROOT) -> list[str]:
-    """Return the names of which there are versions."""
+def list_names(root: str = ROOT) -> list[str]:
+    """Return the names of all certificates in the store."""
     try:
         return sorted(os.listdir(os.path.join(root, ".versions")))
     except FileNotFoundError:
         return []
 
 
-def mentioned(text: str, places: t.Iterable[str]) -> bool:
-    """Whether a file below these directories holds a path, as itself or as the beginning of a longer one."""
+def is_referenced(text: str, places: t.Iterable[str]) -> bool:
+    """Return whether a file in these directories contains a path, or a path below it."""
     wanted = re.compile(re.escape(text).encode() + rb"(?![\w.-])")
     for place in places:
         for directory, _directories, files in os.walk(place):
             for path in [os.path.join(directory, file) for file in files]:
-                if os.path.isfile(path) and wanted.search(_content(path)):
+                if os.path.isfile(path) and wanted.search(_read_bytes(path)):
                     return True
     return False
 
 
-def _content(path: str) -> bytes:
+def _read_bytes(path: str) -> bytes:
     with contextlib.suppress(FileNotFoundError), open(path, "rb") as handle:
         return handle.read()
     return b""
 
 
 def activate(stores: t.Iterable[Store], units: t.Iterable[str], command: Command) -> tuple[list[str], list[str]]:
-    """Reload the units that run when a version is not live yet; return what was done, and what failed."""
-    waiting = [store for store in stores if not store.live()]
-    done: list[str] = []
-    failed: list[str] = []
-    for unit in units if waiting else []:
-        code, said = command(["systemctl", "try-reload-or-restart", unit])
+    """Reload the running units when a version is not live yet; return the actions and the failures."""
+    pending = [store for store in stores if not store.is_live()]
+    actions: list[str] = []
+    failures: list[str] = []
+    for unit in units if pending else []:
+        code, output = command(["systemctl", "try-reload-or-restart", unit])
         if code == 0:
-            done.append(f"reload {unit}")
+            actions.append(f"reload {unit}")
         elif code != NOT_LOADED:
-            failed.append(f"{unit} does not reload and serves the old certificate: {said.strip()}")
-    for store in [] if failed else waiting:
-        store.set_live()
-    return done, failed
+            failures.append(f"{unit} serves the old certificate, because its reload failed: {output.strip()}")
+    for store in [] if failures else pending:
+        store.mark_live()
+    return actions, failures

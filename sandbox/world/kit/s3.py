@@ -1,4 +1,4 @@
-"""An S3 server with TLS: rclone on plain files, behind a front that knows regions, credentials and faults."""
+"""An S3 server with TLS: rclone on plain files, behind a proxy that checks regions and permissions and makes faults."""
 
 from __future__ import annotations
 
@@ -22,70 +22,70 @@ BUCKET = "vise-backups"
 CHUNK = 1 << 18
 SLOW_SECONDS = 1.0
 SLOW_BYTES_PER_SECOND = 1 << 19
-# The front reads the body itself, and speaks to rclone over a connection for each request.
-DROPPED = {"connection", "keep-alive", "transfer-encoding", "expect"}
+# The proxy reads the body itself, and opens a connection to rclone for each request.
+HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "expect"}
 
 
 class Front(BaseHTTPRequestHandler):
-    """Refuse by policy or fault, or pass on unchanged, so that the signature stays valid for rclone to check."""
+    """The proxy: rejects a request by policy or fault, or forwards it unchanged, so that its signature stays valid."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    # Nobody tells the server of connections that an outage has cut.
+    # Ends connections that an outage has cut, of which the server gets no notice.
     timeout = 60
     service: ClassVar[str]
     region: ClassVar[str]
     port: ClassVar[int]
     keys: ClassVar[dict[str, str]]
-    who = "-"
+    client_name = "-"
 
-    def handle_any(self) -> None:
-        """One request."""
+    def handle_request(self) -> None:
+        """Handle one request."""
         try:
             try:
                 self.check()
-            except policy.Refused as refused:
-                self.refuse(refused)
+            except policy.S3Error as error:
+                self.send_s3_error(error)
             else:
                 self.forward()
         except (OSError, ValueError, http.client.HTTPException) as problem:
-            # Half of a body was sent or received: only an end of the connection tells the other side.
+            # A body was transferred partly: the other side can detect this only when the connection ends.
             self.log_error("%s: %s", self.command, problem)
             self.close_connection = True
 
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_any  # noqa: N815 (http.server's names)
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_request  # noqa: N815 (http.server's names)
 
     def check(self) -> None:
-        """Raise what S3 would refuse the request with."""
-        self.who = "-"
-        mode = self.fault()
+        """Raise S3Error when S3 would reject the request."""
+        self.client_name = "-"
+        mode = self.current_fault()
         if mode == "slow":
             time.sleep(SLOW_SECONDS)
         elif mode in ("403", "500"):
-            raise policy.denied() if mode == "403" else policy.internal_error()
-        signed = policy.signer(self.headers.get_all("Authorization", []), self.path)
+            raise policy.access_denied() if mode == "403" else policy.internal_error()
+        signed = policy.parse_signer(self.headers.get_all("Authorization", []), self.path)
         policy.check_region(signed, self.region)
-        self.who = next((name for name, key in self.keys.items() if key == signed.key), "unknown")
-        # Only rclone knows whether the signature is right: whoever is not surely `full` gets no more than `append`.
-        if self.who != "full" and not policy.may_append(self.command, self.path, self.exists):
-            raise policy.denied()
+        self.client_name = next((name for name, key in self.keys.items() if key == signed.key), "unknown")
+        # Only rclone verifies the signature. All keys except `full` have only the permissions of `append`.
+        if self.client_name != "full" and not policy.may_append(self.command, self.path, self.exists):
+            raise policy.access_denied()
 
-    def fault(self) -> str:
-        """How to fail now."""
-        return kit.fault(self.service, self.client_address[0])
+    def current_fault(self) -> str:
+        """Return the current fault for this client."""
+        return kit.read_fault(self.service, self.client_address[0])
 
     def exists(self, path: list[str]) -> bool:
-        """Whether there is such an object."""
-        return folder(self.service).joinpath(*path).exists()
+        """Return whether an object exists."""
+        return bucket_root(self.service).joinpath(*path).exists()
 
-    def incoming(self) -> tuple[BinaryIO, int]:
-        """The request's body and its size, which rclone wants to know first and chunks do not tell."""
+    def read_body(self) -> tuple[BinaryIO, int]:
+        """Return the request's body and its size; a chunked body is read first, because rclone needs the size."""
         source = cast(BinaryIO, self.rfile)
         if "chunked" not in self.headers.get("Transfer-Encoding", "").lower():
             return source, int(self.headers.get("Content-Length") or 0)
         spool = io.BytesIO()
         while size := int(source.readline(1 << 10).partition(b";")[0], 16):
-            for piece in self.pieces(source, size):
+            for piece in self.read_pieces(source, size):
                 spool.write(piece)
             source.readline(1 << 10)
         while source.readline(1 << 16) not in (b"\r\n", b""):
@@ -94,85 +94,85 @@ class Front(BaseHTTPRequestHandler):
         spool.seek(0)
         return spool, size
 
-    def pieces(self, source: BinaryIO | http.client.HTTPResponse, size: int) -> Iterator[memoryview]:
-        """So many bytes, throttled while the service is to be slow."""
+    def read_pieces(self, source: BinaryIO | http.client.HTTPResponse, size: int) -> Iterator[memoryview]:
+        """Yield ``size`` bytes in pieces, throttled during the fault `slow`; raises ConnectionError when some lack."""
         buffer = memoryview(bytearray(min(size, CHUNK)))
         while size:
-            got = source.readinto(buffer[: min(size, CHUNK)])  # type: ignore[union-attr]
-            if not got:
+            count = source.readinto(buffer[: min(size, CHUNK)])  # type: ignore[union-attr]
+            if not count:
                 raise ConnectionError(f"{size} bytes are missing")
-            size -= got
-            yield buffer[:got]
-            if self.fault() == "slow":
-                time.sleep(got / SLOW_BYTES_PER_SECOND)
+            size -= count
+            yield buffer[:count]
+            if self.current_fault() == "slow":
+                time.sleep(count / SLOW_BYTES_PER_SECOND)
 
     def forward(self) -> None:
-        """Ask rclone and pass its answer on."""
-        source, size = self.incoming()
+        """Forward the request to rclone and send its answer."""
+        source, size = self.read_body()
         origin = http.client.HTTPConnection("127.0.0.1", self.port)
         try:
             origin.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
-                if name.lower() not in (*DROPPED, "content-length"):
+                if name.lower() not in (*HOP_BY_HOP, "content-length"):
                     origin.putheader(name, value)
             origin.putheader("Connection", "close")
             if size or self.command in ("PUT", "POST"):
                 origin.putheader("Content-Length", str(size))
             origin.endheaders()
             refused = False
-            for piece in self.pieces(source, size):
+            for piece in self.read_pieces(source, size):
                 try:
                     if not refused:
                         origin.send(piece)
                 except OSError:
-                    # Rclone refuses without reading on; its answer is there nevertheless.
+                    # rclone rejected the request before it read the whole body; its answer is available.
                     refused = True
-            self.relay(origin.getresponse())
+            self.send_answer(origin.getresponse())
         finally:
             origin.close()
 
-    def relay(self, answer: http.client.HTTPResponse) -> None:
-        """Pass an answer on; one of unknown length is a short list or an error."""
-        whole = answer.read() if answer.length is None else None
-        headers = [(name, value) for name, value in answer.getheaders() if name.lower() not in DROPPED]
-        self.respond(answer.status, headers if whole is None else [*headers, ("Content-Length", str(len(whole)))])
-        if whole is not None:
-            self.wfile.write(whole)
+    def send_answer(self, answer: http.client.HTTPResponse) -> None:
+        """Send rclone's answer; one of unknown length is a short list or an error and is read first."""
+        content = answer.read() if answer.length is None else None
+        headers = [(name, value) for name, value in answer.getheaders() if name.lower() not in HOP_BY_HOP]
+        self.respond(answer.status, headers if content is None else [*headers, ("Content-Length", str(len(content)))])
+        if content is not None:
+            self.wfile.write(content)
             return
-        for piece in self.pieces(answer, answer.length or 0):
+        for piece in self.read_pieces(answer, answer.length or 0):
             self.wfile.write(piece)
 
-    def refuse(self, refused: policy.Refused) -> None:
-        """Answer with one of S3's errors, when the client has sent all it had to send."""
-        for _ in self.pieces(*self.incoming()):
+    def send_s3_error(self, error: policy.S3Error) -> None:
+        """Read the rest of the request, then send an error in S3's format."""
+        for _ in self.read_pieces(*self.read_body()):
             pass
-        fields = {**refused.fields, "Resource": self.path.partition("?")[0]}
+        fields = {**error.fields, "Resource": self.path.partition("?")[0]}
         inner = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in fields.items())
         raw = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inner}</Error>'.encode()
-        self.respond(refused.status, [("Content-Type", "application/xml"), ("Content-Length", str(len(raw)))])
+        self.respond(error.status, [("Content-Type", "application/xml"), ("Content-Length", str(len(raw)))])
         if self.command != "HEAD":
             self.wfile.write(raw)
 
     def respond(self, status: int, headers: list[tuple[str, str]]) -> None:
-        """Send status and headers; the journal tells tests what was asked, without the query of presigned ones."""
-        print(self.who, self.command, self.path.partition("?")[0], status, flush=True)
+        """Send status and headers; log the request for tests, without the query, which may contain a signature."""
+        print(self.client_name, self.command, self.path.partition("?")[0], status, flush=True)
         self.send_response_only(status)
         for name, value in headers:
             self.send_header(name, value)
         self.end_headers()
 
 
-def folder(service: str) -> Path:
-    """Where a service's buckets are."""
+def bucket_root(service: str) -> Path:
+    """Return the directory of a service's buckets."""
     return kit.STATE / service.replace("_", "-")
 
 
 def start_rclone(service: str, port: int, credentials: dict[str, dict[str, str]]) -> None:
-    """Have rclone serve the folder; the service ends when rclone does, and is started anew."""
-    (folder(service) / BUCKET).mkdir(parents=True, exist_ok=True)
+    """Start rclone for the service's directory; when rclone ends, the service ends too, and systemd restarts it."""
+    (bucket_root(service) / BUCKET).mkdir(parents=True, exist_ok=True)
     pairs = ",".join(f'"{pair["key"]},{pair["secret"]}"' for pair in credentials.values())
-    # What is changed on disk by a test is seen after a second; asking the disk each time costs 60 ms an upload.
-    argv = ["rclone", "serve", "s3", "--addr", f"127.0.0.1:{port}", "--dir-cache-time", "1s", str(folder(service))]
+    # rclone sees changes that a test makes on disk after 1 s. Without this cache each upload takes 60 ms longer.
+    argv = ["rclone", "serve", "s3", "--addr", f"127.0.0.1:{port}", "--dir-cache-time", "1s", str(bucket_root(service))]
     environment = {**os.environ, "RCLONE_AUTH_KEY": pairs, "RCLONE_CONFIG": "/dev/null"}
     child = subprocess.Popen(argv, env=environment)
 
@@ -183,7 +183,7 @@ def start_rclone(service: str, port: int, credentials: dict[str, dict[str, str]]
 
 
 def serve(service: str, region: str, address: str) -> NoReturn:
-    """Be an S3 server of one region."""
+    """Run an S3 server of one region; ``address`` is the last octet of its address."""
     credentials: dict[str, dict[str, str]] = json.loads((kit.SHARED / "s3.json").read_text())
     Front.service, Front.region, Front.port = service, region, 9000 + int(address)
     Front.keys = {name: pair["key"] for name, pair in credentials.items()}

@@ -1,4 +1,4 @@
-"""A certificate authority: pebble, validating over the sandbox's DNS.
+"""An ACME certificate authority: pebble, which validates with the sandbox's DNS.
 
 packages: pebble libnss3-tools
 names: acme.vln.test
@@ -23,8 +23,8 @@ TRUSTED = Path("/usr/local/share/ca-certificates/acme-root.crt")
 BROWSER = Path("/root/.pki/nssdb")
 
 
-def trust() -> None:
-    """Pebble makes a new root at each start; the clients in world trust it as browsers trust public ones."""
+def trust_root() -> None:
+    """Make the clients in world trust pebble's root certificate, which is new at each start."""
     url = "https://acme.vln.test:15000/roots/0"
     resolve = f"acme.vln.test:15000:{kit.WORLD4}"
     TRUSTED.write_text(kit.run("curl", "-fsS", "--resolve", resolve, url))
@@ -40,9 +40,9 @@ def trust() -> None:
 
 
 def main() -> int:
-    """Run pebble; trust its root as soon as it answers."""
+    """Run pebble, and trust its root certificate as soon as it is available."""
     ROOT.unlink(missing_ok=True)
-    cert, key = kit.certificate("acme.vln.test", "localhost", kit.WORLD4, kit.WORLD6)
+    cert, key = kit.issue_certificate("acme.vln.test", "localhost", kit.WORLD4, kit.WORLD6)
     config = kit.STATE / "pebble.json"
     settings = {
         "listenAddress": "[::]:14000",
@@ -54,14 +54,14 @@ def main() -> int:
         "certificateValidityPeriod": 90 * 86400,
     }
     config.write_text(json.dumps({"pebble": settings}))
-    # Without them pebble sleeps up to 15 s at each validation and refuses one nonce in twenty: it tests ACME clients.
+    # By default pebble waits up to 15 s for each validation and rejects 5 % of the nonces, to test ACME clients.
     environment = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"}
-    # By address, so that an answer is asked for at each validation.
+    # World's DNS by address, so that each validation queries it.
     argv = ["pebble", "-config", str(config), "-dnsserver", f"{kit.WORLD4}:53"]
     child = subprocess.Popen(argv, env=environment)
     for _ in range(50):
         try:
-            trust()
+            trust_root()
             break
         except RuntimeError as problem:
             print(problem, file=sys.stderr)

@@ -1,12 +1,12 @@
-"""A caching proxy for packages, its cache kept in a volume.
+"""A caching proxy for Debian packages; its cache is in a volume.
 
 names: apt.vln.test
 ports: 3142
 ready: curl -fsS -o /dev/null --proxy http://172.30.0.2:3142 http://deb.debian.org/debian/dists/trixie/Release
 """
 
-# Ours, because apt-cacher-ng finds no addresses behind a resolver that answers AAAA with nothing at all, and because
-# a package never changes under its name: what is to be kept is decided by one line.
+# Not apt-cacher-ng: it finds no addresses when the resolver returns an empty answer for AAAA. And because a package
+# never changes under its name, one pattern is enough to select the cacheable files.
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ from typing import IO
 from urllib.parse import urlsplit
 
 CACHE = Path("/var/cache/world-apt")
-# A package's name holds its version, an index by hash its content; everything else is asked for anew.
-LASTING = re.compile(r"\.(deb|udeb|dsc)$|/by-hash/SHA256/[0-9a-f]{64}$|/pool/.*\.tar\.[a-z0-9]+$")
-PASSED = ("If-Modified-Since", "If-None-Match", "Range", "User-Agent", "Accept")
+# The name of a package contains its version, that of an index by hash its content. Other files are always requested.
+CACHEABLE = re.compile(r"\.(deb|udeb|dsc)$|/by-hash/SHA256/[0-9a-f]{64}$|/pool/.*\.tar\.[a-z0-9]+$")
+FORWARDED = ("If-Modified-Since", "If-None-Match", "Range", "User-Agent", "Accept")
 DROPPED = {"connection", "keep-alive", "transfer-encoding", "proxy-connection"}
 LOCKS: dict[str, threading.Lock] = {}
 
 
 class Proxy(BaseHTTPRequestHandler):
-    """GET and HEAD by absolute address; CONNECT for HTTPS sources, unread."""
+    """A proxy for GET and HEAD with absolute URLs, and for CONNECT to HTTPS sources, which are not cached."""
 
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        """From the cache, or from its origin into the cache."""
+        """Send a file from the cache, or from its origin; a cacheable file is then stored."""
         url = urlsplit(self.path)
         if url.scheme != "http" or not url.hostname:
-            self.send_error(400, "An absolute http address is wanted")
-        elif self.command == "GET" and LASTING.search(url.path) and "Range" not in self.headers:
-            self.cached(CACHE / url.hostname / url.path.lstrip("/"))
+            self.send_error(400, "The request needs an absolute http URL")
+        elif self.command == "GET" and CACHEABLE.search(url.path) and "Range" not in self.headers:
+            self.send_cached(CACHE / url.hostname / url.path.lstrip("/"))
         else:
             self.fetch(None)
 
     do_HEAD = do_GET  # noqa: N815 (http.server's name)
 
-    def cached(self, file: Path) -> None:
-        """Send a kept file; two who want the same one at once fetch it once."""
+    def send_cached(self, file: Path) -> None:
+        """Send a cached file; concurrent requests for the same missing file fetch it once."""
         with LOCKS.setdefault(str(file), threading.Lock()):
             if not file.exists():
                 self.fetch(file)
@@ -61,12 +61,12 @@ class Proxy(BaseHTTPRequestHandler):
             shutil.copyfileobj(content, self.wfile, 1 << 16)
 
     def fetch(self, file: Path | None) -> None:
-        """Ask the origin and pass its answer on; keep it when it is whole and there is a file for it."""
+        """Request the file from its origin and relay the answer; with a path, store a complete answer there."""
         url = urlsplit(self.path)
         origin = http.client.HTTPConnection(url.hostname or "", url.port or 80, timeout=60)
         try:
-            asked = [key for key in PASSED if key in self.headers and (file is None or not key.startswith("If-"))]
-            headers = {key: self.headers[key] for key in asked}
+            keys = [key for key in FORWARDED if key in self.headers and (file is None or not key.startswith("If-"))]
+            headers = {key: self.headers[key] for key in keys}
             origin.request(self.command, url._replace(scheme="", netloc="").geturl(), headers=headers)
             answer = origin.getresponse()
         except OSError as problem:
@@ -85,33 +85,33 @@ class Proxy(BaseHTTPRequestHandler):
         origin.close()
 
     def relay(self, answer: http.client.HTTPResponse, file: Path | None) -> None:
-        """Body to the client, and to a file that appears under its name only when it is complete."""
+        """Send the body to the client; with a path, also write a file, which gets its name when it is complete."""
         if file is None:
             shutil.copyfileobj(answer, self.wfile, 1 << 16)
             return
         file.parent.mkdir(parents=True, exist_ok=True)
         expected = answer.length
         with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as part:
-            size = self.copy(answer, part)
+            size = self.copy_body(answer, part)
         if expected is None or size == expected:
             Path(part.name).replace(file)
         else:
             Path(part.name).unlink()
 
-    def copy(self, answer: http.client.HTTPResponse, part: IO[bytes]) -> int:
-        """Copy to client and file; a client that went away does not lose the download."""
-        size, gone = 0, False
+    def copy_body(self, answer: http.client.HTTPResponse, part: IO[bytes]) -> int:
+        """Copy the body to client and file; the download continues when the client disconnects."""
+        size, disconnected = 0, False
         while chunk := answer.read(1 << 16):
             size += part.write(chunk)
             try:
-                if not gone:
+                if not disconnected:
                     self.wfile.write(chunk)
             except OSError:
-                gone = self.close_connection = True
+                disconnected = self.close_connection = True
         return size
 
     def do_CONNECT(self) -> None:
-        """A tunnel to an HTTPS source."""
+        """Open a tunnel to an HTTPS source."""
         host, _, port = self.path.rpartition(":")
         try:
             origin = socket.create_connection((host.strip("[]"), int(port)), timeout=30)
@@ -134,11 +134,11 @@ class Proxy(BaseHTTPRequestHandler):
                     return
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Not every package is worth a line in the journal; errors log themselves."""
+        """Log nothing for a successful request; http.server logs errors separately."""
 
 
 class Server(ThreadingHTTPServer):
-    """Over IPv6 and IPv4."""
+    """A server for IPv6 and IPv4."""
 
     address_family = socket.AF_INET6
     daemon_threads = True

@@ -1,4 +1,4 @@
-"""Those outside who use the platform or probe it: their programs and their addresses.
+"""Clients of the platform: programs for visitors, mail senders and scanners, and two extra addresses.
 
 packages: curl openssl restic nmap ncat chromium chromium-driver python3-selenium fonts-dejavu-core nftables
 packages: libnet-ssleay-perl python3-aioquic swaks
@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import kit
 
-# Tests that must come from somebody else than world bind to one of these (`curl --interface 172.30.0.3`).
+# A test whose client must have another address than world binds to one of these (`curl --interface 172.30.0.3`).
 ADDRESSES = ("172.30.0.3/24", "172.30.0.4/24", "fd30::3/64", "fd30::4/64")
 
 
 def main() -> None:
-    """Take the addresses and stay."""
+    """Add the addresses and sleep forever."""
     for address in ADDRESSES:
         kit.run("ip", "address", "replace", address, "dev", "eth0", *(["nodad"] if ":" in address else []))
-    kit.become("sleep", "infinity")
+    kit.exec_program("sleep", "infinity")
 
 
 if __name__ == "__main__":

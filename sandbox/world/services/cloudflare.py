@@ -1,4 +1,4 @@
-"""Cloudflare's API; the records of its zone are served by the sandbox's DNS.
+"""A fake of Cloudflare's API; the sandbox's DNS serves the records of its zone.
 
 names: api.cloudflare.com
 address: 5
@@ -17,24 +17,24 @@ from kit.cloudflare.api import Api
 from kit.cloudflare.faults import Faults, Order
 from kit.cloudflare.zones import Zones
 
-# The first is served as DNS; the second is there for tokens that see just one.
+# DNS serves the first zone. The second one exists for tokens that have access to only one zone.
 PLANS = {kit.ZONE: "free", "elsewhere.test": "pro"}
 
 
-def publish(zone: str, went: list[records.Record], came: list[records.Record]) -> None:
-    """Have the DNS say so: only these values, so that names made otherwise stay."""
+def publish_records(zone: str, went: list[records.Record], came: list[records.Record]) -> None:
+    """Publish a change of records in the DNS; changes only these values, so that other names stay."""
     gone = [f"update delete {record['name']}. {record['type']} {records.zone_file(record)}" for record in went]
-    # A name that was just published is to be seen at once, and one that changed as well.
+    # TTL 1: resolvers must see new and changed names immediately.
     new = [f"update add {record['name']}. 1 {record['type']} {records.zone_file(record)}" for record in came]
     if zone == kit.ZONE and (gone or new):
         kit.update_dns(*gone, *new)
 
 
-def order(client: str) -> Order:
-    """How to fail now; the file that sandbox.py writes says so."""
-    for whom in (client.removeprefix("::ffff:"), "all"):
+def read_order(client: str) -> Order:
+    """Return the current fault for a client, from the file that sandbox.py writes."""
+    for name in (client.removeprefix("::ffff:"), "all"):
         try:
-            file = kit.FAULTS / f"cloudflare@{whom}"
+            file = kit.FAULTS / f"cloudflare@{name}"
             return Order(file.read_text().strip(), file.stat().st_mtime)
         except FileNotFoundError:
             continue
@@ -42,7 +42,8 @@ def order(client: str) -> Order:
 
 
 if __name__ == "__main__":
-    api = Api(Zones(PLANS, publish, kit.STATE / "cloudflare-zones.json"), functools.partial(tokens.read, kit.SHARED))
-    handler = server.handler(api, Faults(order), server.Journal())
-    # By its address too, for controllers that ask another DNS.
+    zones = Zones(PLANS, publish_records, kit.STATE / "cloudflare-zones.json")
+    api = Api(zones, functools.partial(tokens.read, kit.SHARED))
+    handler = server.handler(api, Faults(read_order), server.Journal())
+    # The certificate also contains the addresses, for controllers that use another DNS.
     kit.serve_https(handler, "5", ("api.cloudflare.com", "172.30.0.5", "fd30::5"))

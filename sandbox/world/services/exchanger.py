@@ -1,4 +1,4 @@
-"""The mail exchanger of another domain, partner.test: checks what it receives, and sends as whoever one likes.
+"""The mail exchanger of another domain, partner.test: validates received mail, and sends mail from any sender.
 
 packages: postfix python3-dkim python3-dnspython python3-milter python3-spf
 names: partner.test mx.partner.test
@@ -8,9 +8,9 @@ ready: printf 'QUIT\\r\\n' | ncat -w 2 172.30.0.9 25 | grep -q '^220 mx.partner.
 ready: dig +short @172.30.0.2 partner.test MX | grep -qx '10 mx.partner.test.'
 """
 
-# Mail for anybody there lies in /var/lib/world/mail/inbox, a Maildir: X-Original-To says for whom it is, and
-# Authentication-Results what SPF, DKIM and DMARC said.
-# In world, `sendmail -f somebody@partner.test` sends from this address and signs; any other sender goes unsigned.
+# Mail for any address at partner.test is delivered to the Maildir /var/lib/world/mail/inbox. The header X-Original-To
+# has its recipient, Authentication-Results the results of SPF, DKIM and DMARC.
+# In world, `sendmail -f user@partner.test` sends from this address with a DKIM signature, any other sender without.
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SETTINGS = {
     "myhostname": HOST,
     "inet_interfaces": f"{ADDRESS4}, {ADDRESS6}",
     "inet_protocols": "all",
-    # Sent from its own address, as SPF says, and not from world's.
+    # Send from the exchanger's own address, which its SPF record allows, not from world's.
     "smtp_bind_address": ADDRESS4,
     "smtp_bind_address6": ADDRESS6,
     "mynetworks": "127.0.0.0/8 [::1]/128",
@@ -52,7 +52,7 @@ SETTINGS = {
     "smtpd_tls_loglevel": "1",
     "smtpd_milters": "inet:127.0.0.1:9901",
     "non_smtpd_milters": "inet:127.0.0.1:9901",
-    # A test does not wait for minutes until something is tried again.
+    # Short retries, so that tests do not wait for minutes.
     "minimal_backoff_time": "5s",
     "maximal_backoff_time": "30s",
     "queue_run_delay": "5s",
@@ -60,8 +60,8 @@ SETTINGS = {
 }
 
 
-def publish() -> None:
-    """The domain's records; its key is made once."""
+def publish_records() -> None:
+    """Publish the domain's MX, SPF, DMARC and DKIM records; the DKIM key is created once."""
     if not KEY.exists():
         KEY.touch(mode=0o600)
         KEY.write_text(kit.run("openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"))
@@ -81,33 +81,33 @@ def publish() -> None:
     kit.update_dns(*lines, zone=DOMAIN)
 
 
-def configure() -> None:
-    """Postfix, without Debian's chroots: it asks the same DNS as everybody."""
-    cert, key = kit.certificate(HOST)
+def configure_postfix() -> None:
+    """Write Postfix's configuration, without Debian's chroots, so that Postfix uses world's DNS."""
+    cert, key = kit.issue_certificate(HOST)
     settings = {**SETTINGS, "smtpd_tls_cert_file": str(cert), "smtpd_tls_key_file": str(key)}
     Path("/etc/postfix/main.cf").write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
     master = Path("/usr/share/postfix/master.cf.dist").read_text()
     Path("/etc/postfix/master.cf").write_text(master)
     kit.run("postconf", "-F", "*/*/chroot=n")
-    # A Maildir from the start: whoever looks before the first message finds none, and not that there is no such folder.
+    # Create the Maildir now, so that tests find an empty folder before the first message.
     for folder in ("cur", "new", "tmp"):
         (MAIL / "inbox" / folder).mkdir(parents=True, exist_ok=True)
     kit.run("chown", "--recursive", "nobody:nogroup", str(MAIL))
 
 
-def start_checks() -> None:
-    """The milter; when it ends, so does the service, and systemd starts both anew."""
+def start_milter() -> None:
+    """Start the milter; when it ends, the service ends too, and systemd restarts both."""
     facts = {"EXCHANGER": HOST, "DOMAIN": DOMAIN, "SELECTOR": SELECTOR, "KEY": KEY.read_text()}
     child = subprocess.Popen(["python3", "/opt/world/kit/mail_checks.py"], env={**os.environ, **facts})
     threading.Thread(target=lambda: os._exit(child.wait() or 1), daemon=True).start()
 
 
 def main() -> None:
-    """Take the address, say so in the DNS, and be the exchanger."""
+    """Add the address, publish the records, and run the milter and Postfix."""
     kit.take_address("9")
-    publish()
-    configure()
-    start_checks()
+    publish_records()
+    configure_postfix()
+    start_milter()
     raise SystemExit(subprocess.run(["postfix", "start-fg"], check=False).returncode)
 
 

@@ -1,4 +1,4 @@
-"""What the platform takes from elsewhere: git repositories and container images, over HTTPS.
+"""Git repositories and container images that the platform downloads, over HTTPS.
 
 packages: docker-registry fcgiwrap git nginx-light skopeo
 names: git.vln.test registry.vln.test
@@ -22,7 +22,7 @@ REPOSITORIES = kit.STATE / "git"
 IMAGES = kit.STATE / "registry"
 SOCKET = "/run/forge.sock"
 
-# Only world itself puts something in: nobody can push through the front.
+# Only world itself can push: nginx allows only GET and HEAD for the registry.
 REGISTRY = f"""
 version: 0.1
 log: {{level: warn, accesslog: {{disabled: true}}}}
@@ -33,8 +33,8 @@ http: {{addr: "127.0.0.1:5000"}}
 """
 
 
-def configuration(cert: Path, key: Path) -> str:
-    """nginx: one address, two names."""
+def render_nginx(cert: Path, key: Path) -> str:
+    """Return nginx's configuration: two servers on one address."""
     listen = f"listen 172.30.0.{ADDRESS}:443 ssl; listen [fd30::{ADDRESS}]:443 ssl;"
     return f"""
 daemon off;
@@ -61,7 +61,7 @@ http {{
   server {{
     {listen}
     server_name git.vln.test;
-    # A client packs a large request; git's own program reads it.
+    # Git clients compress large requests; git-http-backend decompresses them.
     client_max_body_size 8m;
     location ~ ^/[a-z0-9-]+(\\.git)?/ {{
       rewrite ^/([a-z0-9-]+)\\.git/(.*)$ /$1/$2 break;
@@ -83,23 +83,23 @@ http {{
 """
 
 
-def watch(*argv: str) -> None:
-    """A helper; when it ends, so does the service, and systemd starts both anew."""
+def start_helper(*argv: str) -> None:
+    """Start a helper process; when it ends, the service ends too, and systemd restarts both."""
     child = subprocess.Popen(argv)
     threading.Thread(target=lambda: os._exit(child.wait() or 1), daemon=True).start()
 
 
 def main() -> None:
-    """Registry and git behind one nginx."""
+    """Run the registry and git's HTTP backend behind nginx."""
     kit.take_address(ADDRESS)
     for folder in (REPOSITORIES, IMAGES):
         folder.mkdir(parents=True, exist_ok=True)
     registry, nginx = kit.STATE / "registry.yml", kit.STATE / "forge.conf"
     registry.write_text(REGISTRY)
-    nginx.write_text(configuration(*kit.certificate("git.vln.test", "registry.vln.test")))
+    nginx.write_text(render_nginx(*kit.issue_certificate("git.vln.test", "registry.vln.test")))
     Path(SOCKET).unlink(missing_ok=True)
-    watch("docker-registry", "serve", str(registry))
-    watch("fcgiwrap", "-f", "-c", "4", "-s", f"unix:{SOCKET}")
+    start_helper("docker-registry", "serve", str(registry))
+    start_helper("fcgiwrap", "-f", "-c", "4", "-s", f"unix:{SOCKET}")
     raise SystemExit(subprocess.run(["nginx", "-c", str(nginx)], check=False).returncode)
 
 

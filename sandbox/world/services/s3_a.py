@@ -1,4 +1,4 @@
-"""Object storage: S3 in the region eu-central-1, objects as plain files below /var/lib/world/s3-a.
+"""Object storage: S3 in the region eu-central-1; objects are plain files in /var/lib/world/s3-a.
 
 names: s3-a.vln.test
 address: 6

@@ -1,4 +1,4 @@
-"""Object storage: S3 in the region eu-west-1, objects as plain files below /var/lib/world/s3-b.
+"""Object storage: S3 in the region eu-west-1; objects are plain files in /var/lib/world/s3-b.
 
 names: s3-b.vln.test
 address: 7

@@ -44,11 +44,13 @@ def test_pages_of_administration_are_closed(path: str) -> None:
         ({}, "www.example.org", False),
     ],
 )
-def test_record_of_a_key_goes_only_once_the_key_is_retired(states: dict[str, str], name: str, spared: bool) -> None:
+def test_record_of_a_key_is_removed_only_when_the_key_is_retired(
+    states: dict[str, str], name: str, spared: bool
+) -> None:
     task = load("playbooks/tasks/publish_dns.yml")[0]
     keys = [{"record": f"{selector}._domainkey.example.org", "state": state} for selector, state in states.items()]
     variables = {"publish_dkim": keys, "retired": trust_as_template(task["vars"]["retired"])}
-    (given,) = task["module_defaults"]["vise.platform.cloudflare_dns"]["purge_except"]
+    (given,) = task["module_defaults"]["vise.platform.cloudflare_zone"]["purge_except"]
     pattern = Templar(loader=DataLoader(), variables=variables).template(trust_as_template(given))
     assert bool(re.search(pattern, name)) == spared
 

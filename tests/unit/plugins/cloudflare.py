@@ -21,13 +21,13 @@ from kit.cloudflare.faults import MODES, Faults, Order
 from kit.cloudflare.zones import Zones
 
 TOKEN = "canary-of-a-token-that-may-do-all-of-it"  # noqa: S105 (the double takes it)
-# At every call of a run, each on its own.
+# One fault at each call of a run.
 FAULTS = pytest.mark.parametrize("mode", MODES)
 PLANS = {"example.test": "free", "elsewhere.test": "pro"}
 
 
 class Double:
-    """A running double: its zones, what it was asked, how it is to fail, who may what."""
+    """A running double: its zones, log, faults and tokens."""
 
     def __init__(self) -> None:
         self.log: list[str] = []
@@ -41,21 +41,21 @@ class Double:
         self.endpoint = f"http://127.0.0.1:{self.http.server_port}/client/v4"
 
     def fail(self, text: str) -> None:
-        """Fail from now on, as sandbox.py's `fault` says."""
+        """Set the fault, in the form of sandbox.py's `fault`."""
         self.order = Order(text, self.order.stamp + 1)
 
     def grant(self, *permissions: str, zones: tuple[str, ...] = ()) -> str:
-        """Return a token that may do only this."""
+        """Return a token with only these permissions."""
         token = f"canary-of-a-token-number-{len(self.grants):010d}"
         self.grants[token] = tokens.Grant(f"limited-{len(self.grants)}", frozenset(permissions), zones)
         return token
 
     def records(self, zone: str = "example.test") -> list[dict[str, Any]]:
-        """Return what a zone holds, in the order of names."""
+        """Return the records of a zone, sorted by name."""
         return sorted(self.zones.records(zone).values(), key=lambda row: (row["name"], row["type"], row["content"]))
 
     def add(self, **record: Any) -> None:
-        """Have somebody else add a record."""
+        """Add a record of another owner."""
         self.zones.batch("example.test", {"posts": [record]})
 
     def writes(self) -> list[str]:
@@ -77,7 +77,7 @@ def running() -> Iterator[Double]:
 
 
 def faulty(monkeypatch: pytest.MonkeyPatch, double: Double, text: str) -> list[float]:
-    """Fail so without keeping anybody waiting; return the seconds that are slept through from now on."""
+    """Set the fault without real delays; return the list of the delays from now on."""
     clock: list[float] = []
     monkeypatch.setattr(client, "Session", functools.partial(client.Session, sleep=clock.append))
     monkeypatch.setattr(double.http.RequestHandlerClass, "patience", 0.01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,13 +12,13 @@ import pytest
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
-from ansible_collections.vise.platform.plugins.module_utils import description
+from ansible_collections.vise.platform.plugins.module_utils import description, preflight_checks
 
 ROOT = Path(__file__).resolve().parents[3]
 Variables = dict[str, Any]
-# The host of each group, and what stages derive for it from the description.
+# The host of each group, and the stages that derive its services.
 HOSTS = {"docs": "a", "edge": "a", "edu": "b", "database": "c", "database_standby": "d", "cache": "e", "mail": "f"}
-DERIVATIONS = [("baseline", "data"), ("data", "data"), ("data", "backups"), ("backups", "backups")]
+STAGES = ("baseline", "data", "backups")
 
 CA = {"vault_internal_ca", "vault_internal_ca_key"}
 DATABASE = {"vault_database_edu", "vault_database_pool", "vault_backup_database_passphrase"}
@@ -43,10 +44,18 @@ def load(path: Path) -> Any:
     return DataLoader().load_from_file(str(path), trusted_as_template=True) or {}
 
 
-DESCRIPTION: Variables = {}
+DESCRIPTION: Variables = load(ROOT / "roles/description/defaults/main.yml")
 for file in sorted((ROOT / "group_vars/all").glob("*.yml")):
     DESCRIPTION |= load(file)
-PLAYBOOKS = {name: load(ROOT / f"playbooks/{name}.yml") for name, _variable in DERIVATIONS}
+# The variables of each play, and its values that derive services.
+DERIVED = [
+    (play["vars"], value)
+    for stage in STAGES
+    for play in load(ROOT / f"playbooks/{stage}.yml")[:1]
+    for value in play["vars"].values()
+    if re.search(r"vise\.platform\.(data|backup)_services\(", str(value))
+]
+SCHEMA = description.inline_references(json.loads((ROOT / "roles/preflight/files/description.schema.json").read_text()))
 SECRETS = set(re.findall(r"\bvault_\w+", str(DESCRIPTION)))
 
 
@@ -70,7 +79,9 @@ def needed(look: Callable[[Variables], object], host: str, groups: list[str]) ->
         try:
             look(variables(host, groups, missing=secret))
         except AnsibleError as error:
-            assert re.search(f"'{secret}' is undefined|{secret.removeprefix('vault_')} is missing", str(error))
+            assert re.search(
+                f"'{secret}' is undefined|{secret}: is missing|{secret.removeprefix('vault_')} is missing", str(error)
+            )
             return True
         return False
 
@@ -79,18 +90,24 @@ def needed(look: Callable[[Variables], object], host: str, groups: list[str]) ->
 
 def asked(host: str, groups: list[str], sets: list[dict[str, Any]] = DESCRIPTION["backup_sets"]) -> set[str]:
     """Return the secrets in what preflight asks for, on a platform with these groups and sets of backups."""
-    seen = {**variables(host, groups, missing=""), **load(ROOT / "roles/preflight/vars/main.yml")}
-    schema = Templar(loader=DataLoader(), variables=seen).template(seen["__preflight_schema"])
-    names = description.asked(schema, seen["groups"], {"backup_sets": sets})
-    told = {name: DESCRIPTION[name] for name in names if "vault_" in str(DESCRIPTION.get(name))}
-    return needed(lambda seen: Templar(loader=DataLoader(), variables=seen).template(told), host, groups)
+    seen = variables(host, groups, missing="")
+    read = description.select_keys(SCHEMA, seen["groups"], {"backup_sets": sets})
+    told = {name: DESCRIPTION[name] for name in read["properties"] if "vault_" in str(DESCRIPTION.get(name))}
+
+    def validate(seen: Variables) -> None:
+        values = Templar(loader=DataLoader(), variables=seen).template(told)
+        for problem in preflight_checks.find_missing_secrets(values, seen, SCHEMA).values():
+            raise AnsibleError(problem.line())
+
+    return needed(validate, host, groups)
 
 
 def stages(seen: Variables) -> None:
     """Template what stages derive for the host."""
     templar = Templar(loader=DataLoader(), variables=seen)
-    for playbook, variable in DERIVATIONS:
-        templar.template(PLAYBOOKS[playbook][0]["vars"][variable])
+    for play_variables, value in DERIVED:
+        templar.available_variables = {**seen, **play_variables}
+        templar.template(value)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +126,10 @@ def test_preflight_asks_for_the_secrets_of_groups_that_have_a_host(groups: list[
     assert asked(HOSTS[groups[0]], groups) == expected
 
 
+def test_services_are_derived_in_each_stage() -> None:
+    assert len(DERIVED) == 4
+
+
 @pytest.mark.parametrize(
     ("group", "expected"),
     [
@@ -117,8 +138,8 @@ def test_preflight_asks_for_the_secrets_of_groups_that_have_a_host(groups: list[
         ("cache", CACHE | APPEND | FILES),
         ("mail", APPEND | FILES),
         # The first removes old backups of files as well
-        ("database", {"vault_database_edu"} | FULL | FILES),
-        ("database_standby", {"vault_database_edu"} | FULL),
+        ("database", DATABASE | {"vault_database_replication"} | FULL | FILES),
+        ("database_standby", DATABASE | {"vault_database_replication"} | FULL),
     ],
 )
 def test_stages_read_the_secrets_of_a_hosts_own_groups_alone(group: str, expected: set[str]) -> None:

@@ -1,4 +1,4 @@
-"""The double of Cloudflare refuses what the real one refuses, and fails when it is told to."""
+"""The double of Cloudflare refuses the same requests as Cloudflare, and injects faults."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ A: dict[str, Any] = {"type": "A", "name": "a", "content": "192.0.2.1"}
         ({"type": "CNAME", "name": "a", "content": "a.example.test"}, 9039),
     ],
 )
-def test_impossible_record_is_refused_with_the_cause_in_the_chain(body: dict[str, Any], code: int) -> None:
+def test_invalid_record_is_refused_with_the_cause_in_the_chain(body: dict[str, Any], code: int) -> None:
     with pytest.raises(Refused) as refused:
         records.record_of(body, "example.test")
     assert (refused.value.status, refused.value.error["code"]) == (400, 1004)
@@ -37,7 +37,7 @@ def test_impossible_record_is_refused_with_the_cause_in_the_chain(body: dict[str
 @pytest.mark.parametrize(
     ("more", "code"), [({"comment": "c" * 101}, 9313), ({"tags": ["a:b"]}, 9300), ({"name": "a b"}, 9000)]
 )
-def test_record_beyond_the_free_plan_is_refused(more: dict[str, Any], code: int) -> None:
+def test_record_above_the_limits_of_the_free_plan_is_refused(more: dict[str, Any], code: int) -> None:
     with pytest.raises(Refused) as refused:
         records.record_of({**A, **more}, "example.test")
     assert refused.value.error["code"] == code
@@ -52,7 +52,7 @@ def test_record_beyond_the_free_plan_is_refused(more: dict[str, Any], code: int)
         ({"type": "NS", "name": "alias", "content": "ns.test"}, 81056),
     ],
 )
-def test_record_that_cannot_stand_beside_another_is_refused(body: dict[str, Any], code: int) -> None:
+def test_record_that_conflicts_with_another_is_refused(body: dict[str, Any], code: int) -> None:
     alias = {"type": "CNAME", "name": "alias", "content": "b.test"}
     others = [records.record_of(one, "example.test") for one in (A, alias)]
     with pytest.raises(Refused) as refused:
@@ -77,7 +77,7 @@ def test_record_that_cannot_stand_beside_another_is_refused(body: dict[str, Any]
         ({"type": "HTTPS", "name": "@", "data": {"priority": 1, "target": ".", "value": "alpn=h3"}}, "1 . alpn=h3"),
     ],
 )
-def test_record_is_served_as_a_zone_file_has_it(body: dict[str, Any], text: str) -> None:
+def test_record_is_served_in_the_form_of_a_zone_file(body: dict[str, Any], text: str) -> None:
     assert records.zone_file(records.record_of(body, "example.test")) == text
 
 
@@ -96,7 +96,7 @@ def test_batch_deletes_before_it_adds_and_publishes_once() -> None:
     assert published == [(0, 1), (1, 1)]
 
 
-def test_batch_with_one_wrong_entry_changes_nothing() -> None:
+def test_batch_with_an_invalid_entry_changes_nothing() -> None:
     state, published = double()
     with pytest.raises(Refused):
         state.batch("example.test", {"posts": [A, {**A, "name": "b", "content": "wrong"}]})
@@ -111,7 +111,7 @@ def test_batch_is_limited_by_the_plan() -> None:
     state.batch("example.test", {"posts": posts[:200]})
 
 
-def test_state_is_kept_over_a_restart(tmp_path: Any) -> None:
+def test_state_is_preserved_over_a_restart(tmp_path: Any) -> None:
     file = tmp_path / "state" / "zones.json"
     first = zones.Zones({"example.test": "free"}, lambda *_: None, file)
     first.batch("example.test", {"posts": [A]})
@@ -124,19 +124,19 @@ def test_state_is_kept_over_a_restart(tmp_path: Any) -> None:
     ("order", "fails"),
     [("none", []), ("500", [1, 2, 3, 4]), ("429@1", [1]), ("lost@3", [3]), ("flood", [])],
 )
-def test_fault_hits_the_requests_that_it_names(order: str, fails: list[int]) -> None:
+def test_fault_applies_to_the_requests_that_it_names(order: str, fails: list[int]) -> None:
     counted = faults.Faults(lambda _client: faults.Order(order, 1))
     seen = [counted.at_request("192.0.2.1") for _ in range(4)]
     assert [number for number, mode in enumerate(seen, 1) if mode] == fails
 
 
-def test_same_fault_given_twice_counts_anew() -> None:
+def test_same_fault_given_twice_restarts_the_count() -> None:
     orders = iter([faults.Order("500@1", 1), faults.Order("500@1", 1), faults.Order("500@1", 2)])
     counted = faults.Faults(lambda _client: next(orders))
     assert [counted.at_request("192.0.2.1") for _ in range(3)] == ["500", "", "500"]
 
 
-def test_rules_of_a_phase_are_replaced_as_a_whole() -> None:
+def test_rules_of_a_phase_are_replaced_completely() -> None:
     rule = {"expression": "true", "action": "block"}
     first = rulesets.replaced("http_request_firewall_custom", None, {"rules": [rule]})
     second = rulesets.replaced("http_request_firewall_custom", first, {"rules": []})
@@ -152,7 +152,7 @@ def test_rules_of_a_phase_are_replaced_as_a_whole() -> None:
         ("nowhere", {}, "unknown phase"),
     ],
 )
-def test_rule_that_its_phase_does_not_take_is_refused(phase: str, rule: dict[str, Any], said: str) -> None:
+def test_rule_that_its_phase_does_not_allow_is_refused(phase: str, rule: dict[str, Any], said: str) -> None:
     with pytest.raises(Refused, match=said):
         rulesets.replaced(phase, None, {"rules": [rule]})
 
@@ -166,13 +166,13 @@ def test_rule_that_its_phase_does_not_take_is_refused(phase: str, rule: dict[str
         (f"Bearer {'x' * 40}", "/user/tokens/verify", 1000),
     ],
 )
-def test_token_is_refused_in_cloudflares_words(header: str | None, path: str, code: int) -> None:
+def test_invalid_token_is_refused_with_cloudflares_code(header: str | None, path: str, code: int) -> None:
     with pytest.raises(Refused) as refused:
         tokens.authorize({}, header, path)
     assert refused.value.error["code"] == code
 
 
-def test_who_may_write_may_read() -> None:
+def test_write_permission_includes_read() -> None:
     grant = tokens.Grant("one", frozenset({"DNS Write"}))
     assert [grant.may(name) for name in ("DNS Read", "DNS Write", "Zone Settings Read")] == [True, True, False]
 

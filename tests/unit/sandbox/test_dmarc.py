@@ -1,9 +1,9 @@
-"""The exchanger's judgement of a message, by what its domain published."""
+"""The exchanger's evaluation of a message by the DMARC policy of its domain."""
 
 from __future__ import annotations
 
 import pytest
-from kit.dmarc import Message, Signature, Verdict, judge, results, tags
+from kit.dmarc import Message, Signature, Verdict, evaluate, format_results, parse_tags
 
 ZONES = {
     "_dmarc.strict.test": ["v=DMARC1; p=reject; adkim=s; aspf=s"],
@@ -21,7 +21,7 @@ def message(header_from: str, spf: str = "fail", envelope: str = "x.test", *sign
     return Message(header_from, spf, envelope, list(signatures))
 
 
-def signed(domain: str, result: str = "pass") -> Signature:
+def make_signature(domain: str, result: str = "pass") -> Signature:
     return Signature(result, domain, "one")
 
 
@@ -30,13 +30,16 @@ def signed(domain: str, result: str = "pass") -> Signature:
     [
         (message("strict.test", "pass", "strict.test"), Verdict("pass", "reject")),
         (message("strict.test", "pass", "mail.strict.test"), Verdict("fail", "reject")),
-        (message("strict.test", "fail", "strict.test", signed("strict.test")), Verdict("pass", "reject")),
-        (message("strict.test", "fail", "strict.test", signed("mail.strict.test")), Verdict("fail", "reject")),
-        (message("strict.test", "fail", "strict.test", signed("strict.test", "fail")), Verdict("fail", "reject")),
-        (message("loose.test", "pass", "other.test", signed("other.test")), Verdict("fail", "quarantine")),
+        (message("strict.test", "fail", "strict.test", make_signature("strict.test")), Verdict("pass", "reject")),
+        (message("strict.test", "fail", "strict.test", make_signature("mail.strict.test")), Verdict("fail", "reject")),
+        (
+            message("strict.test", "fail", "strict.test", make_signature("strict.test", "fail")),
+            Verdict("fail", "reject"),
+        ),
+        (message("loose.test", "pass", "other.test", make_signature("other.test")), Verdict("fail", "quarantine")),
         (message("loose.test", "pass", "bounce.loose.test"), Verdict("pass", "quarantine")),
         (
-            message("loose.test", "fail", "x.test", signed("x.test"), signed("loose.test")),
+            message("loose.test", "fail", "x.test", make_signature("x.test"), make_signature("loose.test")),
             Verdict("pass", "quarantine"),
         ),
         (message("sub.loose.test"), Verdict("fail", "reject")),
@@ -45,17 +48,21 @@ def signed(domain: str, result: str = "pass") -> Signature:
         (message("wrong.test"), Verdict("permerror")),
     ],
 )
-def test_message_is_judged_by_the_policy_of_who_it_says_to_be_from(given: Message, wanted: Verdict) -> None:
-    assert judge(given, lookup) == wanted
+def test_message_is_evaluated_by_the_policy_of_its_from_domain(given: Message, wanted: Verdict) -> None:
+    assert evaluate(given, lookup) == wanted
 
 
-def test_tags_are_read_whatever_their_spaces() -> None:
-    assert tags(" v=DMARC1;p = none ;; rua=mailto:a@b.test") == {"v": "DMARC1", "p": "none", "rua": "mailto:a@b.test"}
+def test_spaces_around_tags_are_ignored() -> None:
+    assert parse_tags(" v=DMARC1;p = none ;; rua=mailto:a@b.test") == {
+        "v": "DMARC1",
+        "p": "none",
+        "rua": "mailto:a@b.test",
+    }
 
 
-def test_results_say_each_method_and_that_there_was_no_signature() -> None:
+def test_results_list_each_method_and_a_missing_signature() -> None:
     given = message("loose.test", "softfail", "x.test")
-    text = " ".join(results("mx.test", given, judge(given, lookup), "pass (mail.test)").split())
+    text = " ".join(format_results("mx.test", given, evaluate(given, lookup), "pass (mail.test)").split())
     assert text == (
         "mx.test; iprev=pass (mail.test); spf=softfail smtp.mailfrom=x.test; dkim=none;"
         " dmarc=fail (p=quarantine) header.from=loose.test"

@@ -1,4 +1,4 @@
-"""A role that keeps to every rule, for tests that break one rule each."""
+"""A role that obeys every rule, for tests that break one rule each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ argument_specs:
 """,
     "roles/web/meta/main.yml": "---\ngalaxy_info: {}\n",
     "roles/web/tasks/main.yml": """---
-- name: Keep the web server configured
+- name: Configure the web server
   vise.platform.component:
     name: web
     files:
@@ -57,7 +57,7 @@ def put(root: Path, name: str, text: str) -> None:
 
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
-    """Put a shell script in a program's place; what it writes to $NOTES is in the file that is returned."""
+    """Replace a program by a shell script; the returned file contains what the script writes to $NOTES."""
 
     def install(name: str, script: str) -> Path:
         put(tmp_path, f"bin/{name}", script)
@@ -71,9 +71,9 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """Lay out a checkout whose one role, web, keeps to every rule."""
+    """Create a checkout with one role, web, that obeys every rule."""
     for name, text in FILES.items():
         put(tmp_path, name, text)
     readme = tmp_path / "roles/web/README.md"
-    readme.write_text(readme_tables.updated(readme.read_text(), roles.options(tmp_path / "roles/web")))
+    readme.write_text(readme_tables.update_table(readme.read_text(), roles.options(tmp_path / "roles/web")))
     return tmp_path

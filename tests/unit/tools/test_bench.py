@@ -28,20 +28,20 @@ SUMMARY = """
         (SUMMARY.format("1", "1"), True),
     ],
 )
-def test_change_is_seen_in_what_each_tool_prints(output: str, expected: bool) -> None:
-    assert bench.changed(output) is expected
+def test_change_is_found_in_the_output_of_each_tool(output: str, expected: bool) -> None:
+    assert bench.reports_change(output) is expected
 
 
-def test_run_that_changed_something_is_not_measured() -> None:
+def test_run_with_a_change_is_refused() -> None:
     with pytest.raises(SystemExit, match="plain tasks changed something"):
-        bench.timed("plain tasks", lambda: UNCHANGED.replace("changed=0", "changed=1"))
+        bench.measure("plain tasks", lambda: UNCHANGED.replace("changed=0", "changed=1"))
 
 
 def test_report_shows_counts_and_ratios_of_medians() -> None:
     seconds = {"site.yml": [5.0, 6.0, 90.0], "plain tasks": [60.0, 61.0, 58.0], "pyinfra": [12.0, 11.0, 13.0]}
     component: dict[str, Any] = {"host": "a", "component": {"name": "base"}, "seconds": 0.5}
     site = [component, {"host": "a", "component": None, "seconds": 1.25}]
-    text = bench.report(site, Counter({"a": 20}), seconds)
+    text = bench.format_report(site, Counter({"a": 20}), seconds)
     assert "  a: 2 executions, 1 without a counterpart took 1.2 s, 20 items" in text
     assert "  site.yml 6.0 s (5.0 to 90.0)\n" in text
     assert "  plain tasks 60.0 s (58.0 to 61.0), ratio 0.10" in text

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import converge
-from tests.e2e.converge import Run
+from tests.runs import Run
 from tools.campaigns import corruption, drills, kills, lab, reboots, runs
 
 SET = "/x/pgbackrest/backup/main/20260301-013000F"

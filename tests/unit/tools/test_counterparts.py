@@ -27,15 +27,15 @@ COMPONENT: dict[str, Any] = {
         {"name": "old.timer", "state": "stopped", "enabled": False},
     ],
 }
-WAY = {"address": "192.0.2.1", "user": "root", "key": "/key"}
+CONNECTION = {"address": "192.0.2.1", "user": "root", "key": "/key"}
 EXECUTIONS: list[dict[str, Any]] = [
     {"host": "a", "component": None},
-    {"host": "a", "component": COMPONENT, "way": WAY},
-    {"host": "b", "component": COMPONENT, "way": WAY},
+    {"host": "a", "component": COMPONENT, "connection": CONNECTION},
+    {"host": "b", "component": COMPONENT, "connection": CONNECTION},
 ]
 
 
-def test_component_becomes_one_builtin_task_an_item(tmp_path: Path) -> None:
+def test_each_item_of_a_component_becomes_one_builtin_task(tmp_path: Path) -> None:
     tasks = list(counterparts.plain_tasks(COMPONENT, tmp_path))
     assert [next(iter(task)).rpartition(".")[2] for task in tasks] == [
         *("apt", "apt", "group", "user", "file", "copy", "file", "file", "systemd_service", "systemd_service")
@@ -44,16 +44,16 @@ def test_component_becomes_one_builtin_task_an_item(tmp_path: Path) -> None:
     assert tasks[-2]["ansible.builtin.systemd_service"] == {"name": "nginx", "enabled": True}
 
 
-def test_secret_file_is_copied_as_it_is_and_not_logged(tmp_path: Path) -> None:
+def test_secret_file_is_copied_unchanged_and_not_logged(tmp_path: Path) -> None:
     task = list(counterparts.plain_tasks(COMPONENT, tmp_path))[5]
     assert Path(task["ansible.builtin.copy"]["src"]).read_text() == "{{ text }}"
     assert task["ansible.builtin.copy"]["mode"] == "0600"
     assert task["no_log"] is True
 
 
-def test_component_becomes_one_operation_of_pyinfra_an_item(tmp_path: Path) -> None:
-    content = counterparts.kept(tmp_path, FILE["content"])
-    assert list(counterparts.operations(COMPONENT, tmp_path)) == [
+def test_each_item_of_a_component_becomes_one_pyinfra_operation(tmp_path: Path) -> None:
+    content = counterparts.store_file(tmp_path, FILE["content"])
+    assert list(counterparts.pyinfra_operations(COMPONENT, tmp_path)) == [
         ("apt.packages", {"packages": ["nginx"]}),
         ("apt.packages", {"packages": ["apache2"], "present": False}),
         ("server.group", {"group": "ops", "system": True}),
@@ -67,8 +67,8 @@ def test_component_becomes_one_operation_of_pyinfra_an_item(tmp_path: Path) -> N
     ]
 
 
-def test_host_gets_its_own_components_only(tmp_path: Path) -> None:
-    assert len(counterparts.plain_tasks_of("a", EXECUTIONS, tmp_path)) == 10
-    name, data = counterparts.pyinfra_host("a", EXECUTIONS, tmp_path)
+def test_host_gets_only_its_own_components(tmp_path: Path) -> None:
+    assert len(counterparts.list_plain_tasks("a", EXECUTIONS, tmp_path)) == 10
+    name, data = counterparts.build_pyinfra_host("a", EXECUTIONS, tmp_path)
     assert (name, data["ssh_hostname"], data["ssh_user"], data["ssh_key"]) == ("a", "192.0.2.1", "root", "/key")
-    assert data["todo"] == list(counterparts.operations(COMPONENT, tmp_path))
+    assert data["operations"] == list(counterparts.pyinfra_operations(COMPONENT, tmp_path))

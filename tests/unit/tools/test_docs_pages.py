@@ -133,14 +133,15 @@ def test_values_are_filled_in_as_far_as_they_are_known(value: object, expected: 
 
 def test_an_environment_overrides_the_description_and_secrets_are_not_read(tmp_path: Path) -> None:
     for name, text in {
-        "all/domain.yml": "domain: vln.gg\ntoken: !vault |\n  $ANSIBLE_VAULT\n",
-        "development/domain.yml": "domain: vln.test\n",
-        "all/empty.yml": "---\n",
+        docs_pages.DEFAULTS: "{domain: x, people: []}\n",
+        "group_vars/all/domain.yml": "domain: vln.gg\ntoken: !vault |\n  $ANSIBLE_VAULT\n",
+        "group_vars/development/domain.yml": "domain: vln.test\n",
+        "group_vars/all/empty.yml": "---\n",
     }.items():
-        path = tmp_path / "group_vars" / name
+        path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    assert docs_pages.description(tmp_path, "development") == {"domain": "vln.test", "token": None}
+    assert docs_pages.description(tmp_path, "development") == {"domain": "vln.test", "people": [], "token": None}
     assert docs_pages.description(tmp_path, "production")["domain"] == "vln.gg"
 
 
@@ -185,7 +186,7 @@ def test_a_plugins_page_has_its_options_examples_and_what_it_returns() -> None:
 def test_the_overview_links_to_each_page_and_nothing_else() -> None:
     pages = docs_pages.reference_pages(DUMP, {})
     links = set(re.findall(r"\]\(\./([^)]+)\)", pages["index.md"]))
-    assert links == set(pages) - {"index.md"}
+    assert links == set(pages) - {"index.md"} | {"description.md"}
 
 
 def test_writing_removes_the_page_of_a_role_that_is_gone(tmp_path: Path) -> None:

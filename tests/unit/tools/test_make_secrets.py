@@ -1,4 +1,4 @@
-"""Secrets: made once, never replaced."""
+"""Secrets are generated once and never replaced."""
 
 from __future__ import annotations
 
@@ -14,41 +14,39 @@ from tools import make_secrets
 MAKERS = {("vault_a", "vault_b"): lambda: {"vault_a": "1\n2\n", "vault_b": "3"}, ("vault_c",): lambda: {"vault_c": "4"}}
 
 
-def test_what_is_missing_is_made() -> None:
-    assert make_secrets.completed({}, MAKERS) == {"vault_a": "1\n2\n", "vault_b": "3", "vault_c": "4"}
+def test_missing_secrets_are_generated() -> None:
+    assert make_secrets.add_missing({}, MAKERS) == {"vault_a": "1\n2\n", "vault_b": "3", "vault_c": "4"}
 
 
-def test_what_is_there_is_kept() -> None:
+def test_present_secrets_are_not_replaced() -> None:
     present = {"vault_a": "old", "vault_b": "old", "vault_other": "old"}
-    assert make_secrets.completed(present, MAKERS) == {**present, "vault_c": "4"}
+    assert make_secrets.add_missing(present, MAKERS) == {**present, "vault_c": "4"}
 
 
-def test_half_of_what_belongs_together_is_refused() -> None:
-    with pytest.raises(SystemExit, match="vault_b is missing, vault_a is there"):
-        make_secrets.completed({"vault_a": "old"}, MAKERS)
+def test_incomplete_group_of_secrets_is_refused() -> None:
+    with pytest.raises(SystemExit, match="vault_b is missing, but vault_a is present"):
+        make_secrets.add_missing({"vault_a": "old"}, MAKERS)
 
 
-def test_file_is_readable_to_its_owner_alone(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_file(tmp_path: Path) -> None:
     path = tmp_path / "deep/vault.yml"
-    make_secrets.write(path, {"vault_a": "1\n2\n"})
+    make_secrets.write_vault(path, {"vault_a": "1\n2\n"})
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert yaml.safe_load(path.read_text()) == {"vault_a": "1\n2\n"}
 
 
-def test_each_password_is_made_apart_from_the_others() -> None:
+def test_all_passwords_differ() -> None:
     makers = {names: maker for names, maker in make_secrets.MAKERS.items() if names[0] in make_secrets.PASSWORDS}
-    made = make_secrets.completed({}, makers)
-    assert len(set(made.values())) == len(make_secrets.PASSWORDS)
-    assert min(map(len, made.values())) >= 32
+    secrets = make_secrets.add_missing({}, makers)
+    assert len(set(secrets.values())) == len(make_secrets.PASSWORDS)
+    assert min(map(len, secrets.values())) >= 32
 
 
-def test_credentials_of_the_sandbox_that_cannot_delete_are_told_apart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_both_credentials_of_the_storage_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pair = {kind: {"key": f"key of {kind}", "secret": f"secret of {kind}"} for kind in ("full", "append")}
     (tmp_path / "s3.json").write_text(json.dumps(pair))
     monkeypatch.setattr(make_secrets, "SANDBOX", tmp_path)
-    assert make_secrets.storage_keys() == {
+    assert make_secrets.read_storage_keys() == {
         "vault_backup_key": "key of full",
         "vault_backup_secret": "secret of full",
         "vault_backup_append_key": "key of append",
@@ -56,28 +54,26 @@ def test_credentials_of_the_sandbox_that_cannot_delete_are_told_apart(
     }
 
 
-def test_environment_of_ones_own_gets_what_no_provider_gives(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_other_inventory_gets_no_provider_secrets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert make_secrets.main([str(tmp_path)]) == 0
-    made = yaml.safe_load((tmp_path / "group_vars/all/vault.yml").read_text())
-    assert made["vault_internal_ca"].startswith("-----BEGIN CERTIFICATE-----")
-    assert not {name for names in make_secrets.GIVEN for name in names} & made.keys()
-    said = capsys.readouterr().out
-    assert "vault_cloudflare_token" in said
-    assert "ansible-vault encrypt" in said
-    assert not [value for value in made.values() if value in said]
+    secrets = yaml.safe_load((tmp_path / "group_vars/all/vault.yml").read_text())
+    assert secrets["vault_internal_ca"].startswith("-----BEGIN CERTIFICATE-----")
+    assert not {name for names in make_secrets.PROVIDER_SECRETS for name in names} & secrets.keys()
+    output = capsys.readouterr().out
+    assert "vault_cloudflare_token" in output
+    assert "ansible-vault encrypt" in output
+    assert not [value for value in secrets.values() if value in output]
 
 
-def test_encrypted_file_is_left_alone(tmp_path: Path) -> None:
+def test_encrypted_file_is_refused_and_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "group_vars/all/vault.yml"
     path.parent.mkdir(parents=True)
     path.write_text("$ANSIBLE_VAULT;1.1;AES256\n1234\n")
-    with pytest.raises(SystemExit, match="is encrypted; decrypt it first"):
+    with pytest.raises(SystemExit, match="is encrypted: decrypt it first"):
         make_secrets.main([str(tmp_path)])
     assert path.read_text().endswith("\n1234\n")
 
 
-def test_inventory_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="name that of an inventory"):
+def test_missing_inventory_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="use that of an inventory"):
         make_secrets.main([str(tmp_path / "production")])

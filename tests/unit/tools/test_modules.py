@@ -8,11 +8,15 @@ from tools import modules
 
 from .conftest import put
 
+DOCUMENTED = 'DOCUMENTATION = r"""\nmodule: zone\nextends_documentation_fragment: {}\n"""\n'
+PLAY = "- hosts: all\n  module_defaults:\n    group/vise.platform.dns: {token: x}\n"
+
 
 @pytest.fixture
 def plugins(tmp_path: Path) -> Path:
-    put(tmp_path, "meta/runtime.yml", "action_groups: {platform: [zone]}\n")
-    put(tmp_path, "plugins/modules/zone.py", "")
+    put(tmp_path, "meta/runtime.yml", "action_groups: {dns: [zone]}\n")
+    put(tmp_path, "playbooks/tasks/publish.yml", PLAY)
+    put(tmp_path, "plugins/modules/zone.py", DOCUMENTED.format("vise.platform.dns"))
     put(tmp_path, "plugins/modules/__init__.py", "")
     put(tmp_path, "plugins/action/zone.py", "")
     put(tmp_path, "tests/unit/plugins/modules/test_zone.py", "")
@@ -21,17 +25,40 @@ def plugins(tmp_path: Path) -> Path:
 
 
 def test_good_collection_has_no_complaints(plugins: Path) -> None:
-    assert modules.action_group(plugins) + modules.unit_tests(plugins) == []
+    assert modules.action_groups(plugins) + modules.unit_tests(plugins) == []
 
 
-def test_module_outside_the_action_group_is_named(plugins: Path) -> None:
-    put(plugins, "plugins/modules/mailbox.py", "")
-    assert modules.action_group(plugins) == ["mailbox is not in the action group of meta/runtime.yml"]
+@pytest.mark.parametrize("fragment", ["vise.platform.dns", "[ansible.builtin.files, vise.platform.dns]"])
+def test_module_with_credentials_outside_the_group_is_named(plugins: Path, fragment: str) -> None:
+    put(plugins, "plugins/modules/record.py", DOCUMENTED.format(fragment))
+    assert modules.action_groups(plugins) == ["record is missing in the action group dns of meta/runtime.yml"]
 
 
-def test_name_in_the_action_group_that_is_no_module_is_named(plugins: Path) -> None:
+@pytest.mark.parametrize("text", ["", DOCUMENTED.format("[]"), DOCUMENTED.format("ansible.builtin.files")])
+def test_module_without_credentials_needs_no_group(plugins: Path, text: str) -> None:
+    put(plugins, "plugins/modules/stack.py", text)
+    assert modules.action_groups(plugins) == []
+
+
+@pytest.mark.parametrize("text", [None, DOCUMENTED.format("[]")])
+def test_group_member_without_the_credentials_is_named(plugins: Path, text: str | None) -> None:
     (plugins / "plugins/modules/zone.py").unlink()
-    assert modules.action_group(plugins) == ["the action group names zone, which is no module"]
+    if text:
+        put(plugins, "plugins/modules/zone.py", text)
+    assert modules.action_groups(plugins) == ["the action group dns names zone, which does not have its credentials"]
+
+
+def test_service_without_a_group_is_named(plugins: Path) -> None:
+    put(plugins, "plugins/modules/mailbox.py", DOCUMENTED.format("[vise.platform.mail]"))
+    assert modules.action_groups(plugins) == [
+        "mailbox is missing in the action group mail of meta/runtime.yml",
+        "no playbook uses group/vise.platform.mail in module_defaults",
+    ]
+
+
+def test_group_that_no_playbook_uses_is_named(plugins: Path) -> None:
+    put(plugins, "playbooks/tasks/publish.yml", PLAY.replace("platform.dns", "platform.dns_zone"))
+    assert modules.action_groups(plugins) == ["no playbook uses group/vise.platform.dns in module_defaults"]
 
 
 @pytest.mark.parametrize("kind", ["modules", "action"])

@@ -24,20 +24,20 @@ OPTION = {"type": "int", "default": 80, "description": "Where it\nlistens"}
         ),
     ],
 )
-def test_option_is_shown_with_its_type_default_and_meaning(option: dict[str, Any], row: str) -> None:
-    assert row in readme_tables.table({"x": option})
+def test_row_has_type_default_and_description(option: dict[str, Any], row: str) -> None:
+    assert row in readme_tables.build_table({"x": option})
 
 
-def test_table_is_renewed_between_its_markers_only() -> None:
-    first = readme_tables.updated("# role\n", {"x": OPTION})
+def test_only_the_text_between_the_markers_is_updated() -> None:
+    first = readme_tables.update_table("# role\n", {"x": OPTION})
     text = first.replace("## Variables", "## All variables") + "\nAfter.\n"
-    renewed = readme_tables.updated(text, {"y": OPTION})
-    assert "`y`" in renewed
-    assert "`x`" not in renewed
-    assert renewed.startswith("# role\n\n## All variables")
-    assert renewed.endswith("\nAfter.\n")
+    new_text = readme_tables.update_table(text, {"y": OPTION})
+    assert "`y`" in new_text
+    assert "`x`" not in new_text
+    assert new_text.startswith("# role\n\n## All variables")
+    assert new_text.endswith("\nAfter.\n")
 
 
-def test_renewing_twice_changes_nothing() -> None:
-    once = readme_tables.updated("# role\n", {"x": OPTION})
-    assert readme_tables.updated(once, {"x": OPTION}) == once
+def test_second_update_changes_nothing() -> None:
+    once = readme_tables.update_table("# role\n", {"x": OPTION})
+    assert readme_tables.update_table(once, {"x": OPTION}) == once

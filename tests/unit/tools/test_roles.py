@@ -83,3 +83,51 @@ def test_template_may_begin_with_a_shebang(checkout: Path) -> None:
     path = checkout / "roles/web/templates/site.conf.j2"
     path.write_text("#!/bin/sh\n" + path.read_text())
     assert complaints(checkout) == []
+
+
+@pytest.fixture
+def description(tmp_path: Path) -> Path:
+    """The role that has defaults only: long, without a common prefix, and without a scenario."""
+    role = tmp_path / "roles" / roles.DEFAULTS_ONLY
+    for name, text in {
+        "README.md": "# description\n",
+        "defaults/main.yml": "---\n" + "# long\n" * 80 + "databases: {}\n",
+        "meta/main.yml": "---\ngalaxy_info: {}\n",
+    }.items():
+        (role / name).parent.mkdir(parents=True, exist_ok=True)
+        (role / name).write_text(text)
+    return role
+
+
+def test_role_with_defaults_only_is_exempt_by_its_name(description: Path) -> None:
+    assert roles.all_complaints(description, description.parents[1]) == []
+    other = description.rename(description.with_name("other"))
+    assert len(roles.all_complaints(other, other.parents[1])) > 3
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("tasks/main.yml", "description: tasks does not belong to a role that has defaults only"),
+        (
+            "meta/argument_specs.yml",
+            "description: meta/argument_specs.yml does not belong to a role that has defaults only",
+        ),
+    ],
+)
+def test_role_with_defaults_only_has_nothing_that_runs(description: Path, name: str, complaint: str) -> None:
+    (description / name).parent.mkdir(exist_ok=True)
+    (description / name).write_text("---\n")
+    assert roles.all_complaints(description, description.parents[1]) == [complaint]
+
+
+@pytest.mark.parametrize("name", ["README.md", "defaults/main.yml", "meta/main.yml"])
+def test_missing_file_of_the_role_with_defaults_only_is_named(description: Path, name: str) -> None:
+    (description / name).unlink()
+    assert roles.all_complaints(description, description.parents[1]) == [f"description: {name} is missing"]
+
+
+def test_long_readme_of_the_role_with_defaults_only_is_named(description: Path) -> None:
+    (description / "README.md").write_text("text\n" * 61)
+    (complaint,) = roles.all_complaints(description, description.parents[1])
+    assert "61 lines beside its table, over 60" in complaint

@@ -49,6 +49,6 @@ def test_lanes_run_at_the_same_time(notes: Path) -> None:
     assert set(notes.read_text().splitlines()[:2]) == {"begin left", "begin right"}
 
 
-def test_next_stage_waits_for_every_lane(notes: Path) -> None:
-    assert run_gates.main(["left", "beside", "right", "then", "last"]) == 0
-    assert notes.read_text().splitlines()[4:] == ["begin last", "end last"]
+def test_gate_waits_for_a_gate_of_another_lane(notes: Path) -> None:
+    assert run_gates.main(["first@broken", "beside", "a", "broken"]) == 1
+    assert notes.read_text().splitlines()[-3:] == ["end broken", "begin first", "end first"]

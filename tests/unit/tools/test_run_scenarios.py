@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tools import run_scenarios
+from tools import run_scenarios, tiers
 from tools.collection import ROOT
 
 # Stands in for molecule: notes who ran what, prints, and fails for the scenario "broken".
 MOLECULE = """#!/bin/sh
-echo "$VISE_WORKER $3" >> "$NOTES"
+echo "$VISE_WORKER $1 $3 $PYTEST_ADDOPTS $VISE_VERIFY" >> "$NOTES"
 echo "output of $3"
 [ "$3" != broken ]
 """
@@ -26,8 +26,9 @@ def notes(stand_in: Callable[[str, str], Path], tmp_path: Path, monkeypatch: pyt
 def test_every_scenario_runs_once_on_one_of_the_workers(notes: Path) -> None:
     assert run_scenarios.main(["a", "b", "c"]) == 0
     ran = [line.split() for line in notes.read_text().splitlines()]
-    assert sorted(name for _, name in ran) == ["a", "b", "c"]
-    assert {worker for worker, _ in ran} <= {"1", "2"}
+    assert sorted(name for _worker, _step, name, *_tier in ran) == ["a", "b", "c"]
+    assert {worker for worker, *_rest in ran} <= {"1", "2"}
+    assert {(step, *tier) for _worker, step, _name, *tier in ran} == {("test", "-m", "'not", "deep'", "verify.yml")}
 
 
 def test_failure_shows_the_end_of_its_log_and_fails_the_run(notes: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,11 +52,14 @@ def test_longest_scenario_comes_first_as_far_as_it_is_known() -> None:
 
 
 def test_scenario_that_is_called_long_is_there() -> None:
-    assert set(run_scenarios.LONG) <= set(run_scenarios.found_scenarios(ROOT))
+    assert set(run_scenarios.LONG) <= set(tiers.all_scenarios(ROOT))
 
 
-def test_scenario_that_only_defines_hosts_is_no_test(tmp_path: Path) -> None:
-    for name in ("default/molecule.yml", "nginx/molecule.yml", "nginx/converge.yml"):
-        (tmp_path / "molecule" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "molecule" / name).touch()
-    assert run_scenarios.found_scenarios(tmp_path) == ["nginx"]
+def test_fault_tests_skip_the_checks_of_the_contract_and_select_their_own_files(notes: Path) -> None:
+    assert run_scenarios.main(["--deep", "a"]) == 0
+    assert [line.split()[1:] for line in notes.read_text().splitlines()] == [
+        ["destroy", "a", "-m", "deep", "faults.yml"],
+        ["converge", "a", "-m", "deep", "faults.yml"],
+        ["verify", "a", "-m", "deep", "faults.yml"],
+        ["destroy", "a", "-m", "deep", "faults.yml"],
+    ]

@@ -12,24 +12,25 @@ SITE = "roles/web/templates/site.conf.j2"
 WEB = "roles/web/templates/web.conf.j2"
 
 
-def complaints(root: Path) -> list[str]:
-    return templates.complaints(root / "roles/web", root)
+def find_problems(root: Path) -> list[str]:
+    return templates.find_problems(root / "roles/web", root)
 
 
-def test_templates_of_a_good_role_render(checkout: Path) -> None:
-    assert complaints(checkout) == []
+def test_templates_of_a_correct_role_render(checkout: Path) -> None:
+    assert find_problems(checkout) == []
 
 
-def test_template_gets_the_entry_the_defaults_and_the_files_own_vars(checkout: Path) -> None:
+def test_template_sees_the_entry_the_defaults_and_the_vars_of_its_file(checkout: Path) -> None:
     role = checkout / "roles/web"
     texts = [
-        text.splitlines()[-1] for _, text in templates.rendered(role, templates.cases(role, checkout)["two_sites"])
+        text.splitlines()[-1]
+        for _, text in templates.render_templates(role, templates.load_cases(role, checkout)["two_sites"])
     ]
     assert [text.partition(" @")[0] for text in texts] == ["port 80 hello", "site docs 80", "site edu 80"]
 
 
 @pytest.mark.parametrize(
-    ("path", "old", "new", "complaint"),
+    ("path", "old", "new", "problem"),
     [
         (WEB, "{{ web_port }}", "{{ web_prot }}", "case defaults: 'web_prot' is undefined"),
         (SITE, "item.name", "item.title", "case two_sites: "),
@@ -37,26 +38,26 @@ def test_template_gets_the_entry_the_defaults_and_the_files_own_vars(checkout: P
         (TASKS, "{{ web_sites }}", "{{ web_site }}", "'web_site' is undefined"),
         (TASKS, "name: web\n", 'name: "{{ web_nme }}"\n', "'web_nme' is undefined"),
         (TASKS, "/{name}.conf", "/{title}.conf", "case two_sites: dest /etc/web/{title}.conf"),
-        (CASES, "{name: docs}, {name: edu}", "", "templates/site.conf.j2 is rendered in no case; add a case to"),
-        (TASKS, "/etc/web.conf", "/etc/other.conf", "templates/web.conf.j2 is rendered in no case"),
+        (CASES, "{name: docs}, {name: edu}", "", "no case renders templates/site.conf.j2: add a case to"),
+        (TASKS, "/etc/web.conf", "/etc/other.conf", "no case renders templates/web.conf.j2"),
     ],
 )
-def test_template_that_would_fail_is_named(checkout: Path, path: str, old: str, new: str, complaint: str) -> None:
+def test_problem_of_a_template_is_named(checkout: Path, path: str, old: str, new: str, problem: str) -> None:
     file = checkout / path
     assert old in file.read_text()
     file.write_text(file.read_text().replace(old, new))
-    assert complaint in "\n".join(complaints(checkout))
+    assert problem in "\n".join(find_problems(checkout))
 
 
-def test_what_a_caller_must_give_lies_beneath_every_case(checkout: Path) -> None:
+def test_entry_always_belongs_to_every_case(checkout: Path) -> None:
     (checkout / WEB).write_text("{{ ansible_managed | comment }}\n{{ web_owner }} {{ greeting }}\n")
-    assert "'web_owner' is undefined" in complaints(checkout)[0]
+    assert "'web_owner' is undefined" in find_problems(checkout)[0]
     cases = checkout / CASES
     cases.write_text(cases.read_text() + "always: {web_owner: ops}\n")
-    assert complaints(checkout) == []
+    assert find_problems(checkout) == []
 
 
-def test_tasks_in_blocks_and_loops_and_plain_templates_are_seen(checkout: Path) -> None:
+def test_tasks_in_blocks_and_loops_and_template_tasks_are_rendered(checkout: Path) -> None:
     (checkout / TASKS).write_text(
         """---
 - name: Block
@@ -72,4 +73,4 @@ def test_tasks_in_blocks_and_loops_and_plain_templates_are_seen(checkout: Path) 
   loop: "{{ web_sites }}"
 """
     )
-    assert complaints(checkout) == []
+    assert find_problems(checkout) == []

@@ -17,33 +17,33 @@ LISTING = {
 
 
 @pytest.mark.parametrize(
-    ("line", "shown"),
+    ("line", "expected"),
     [
-        ("TASK [vise.platform.nginx : Keep nginx live] *****", "vise.platform.nginx : Keep nginx live"),
-        ("\x1b[0;32mPLAY [Serve the sites] ****\x1b[0m", "Serve the sites"),
+        ("TASK [vise.platform.nginx : Configure nginx] *****", "vise.platform.nginx : Configure nginx"),
+        ("\x1b[0;32mPLAY [Edge: certificates and nginx] ****\x1b[0m", "Edge: certificates and nginx"),
         ("  downloading  ", "downloading"),
         ("", ""),
     ],
 )
-def test_progress_is_the_task_that_runs(line: str, shown: str) -> None:
-    assert up.progress(line) == shown
+def test_progress_is_the_name_of_the_task_or_the_line(line: str, expected: str) -> None:
+    assert up.parse_progress(line) == expected
 
 
-def test_newest_line_with_text_is_shown(tmp_path: Path) -> None:
+def test_latest_line_with_text_is_the_progress(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("one\ntwo\n\n\n")
-    assert up.last_line(log) == "two"
+    assert up.read_last_progress(log) == "two"
 
 
-def test_summary_tells_address_command_and_file_of_what_runs() -> None:
-    text = up.summary(LISTING, [(up.STAGES[0], 10.4), (up.STAGES[1], 2.0)])
+def test_summary_lists_hosts_commands_and_times() -> None:
+    text = up.build_summary(LISTING, [(up.STAGES[0], 10.4), (up.STAGES[1], 2.0)])
     assert "host-1 (172.30.0.10) runs docs, mail\n" in text
     assert "root@172.30.0.10" in text
     assert "curl --http3 -sI https://docs.vln.test/" in text
     assert "docs/.vitepress/dist" in text
     assert "swaks --to postmaster@vln.test --server mail.vln.test" in text
     assert "     10 s  setup" in text
-    assert "     12 s  in all" in text
+    assert "     12 s  total" in text
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What the program reads from the host and does to it."""
+"""Files and commands of the host."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 
 SETTINGS = Path("/etc/vise/mailcow/settings.json")
 STATE = Path("/var/lib/vise/mailcow")
-# A snapshot may hold every mail; it is on the same disk, so that a way back needs nothing else.
+# A snapshot can contain every message; it is on the same disk, so that a rollback needs nothing else.
 SNAPSHOTS = STATE / "snapshots"
 MARKER = STATE / "upgrade.json"
 
 
 class Problem(Exception):
-    """Something that went wrong, in words for an operator."""
+    """An error, with a message for the operator."""
 
 
 class Settings(t.NamedTuple):
-    """What the role has decided."""
+    """The settings that the role has written."""
 
     directory: Path
     repository: str
@@ -31,16 +31,16 @@ class Settings(t.NamedTuple):
     start_seconds: int
 
 
-def settings() -> Settings:
-    """Read what the role has written."""
+def read_settings() -> Settings:
+    """Read the settings of the role."""
     data = json.loads(SETTINGS.read_text())
     return Settings(**{**data, "directory": Path(data["directory"])})
 
 
 def run(argv: t.Sequence[str], cwd: Path | None = None, data: bytes | None = None, **environment: str) -> str:
-    """Run a command and return what it printed; secrets go by the environment, which nobody else can read."""
+    """Run a command and return its output; pass secrets in the environment, which other users cannot read."""
     variables = {**os.environ, **environment}
-    # What a checkout brings is read by the users of containers.
+    # The users of the containers read the files of a checkout.
     done = subprocess.run(list(argv), cwd=cwd, input=data, capture_output=True, check=False, env=variables, umask=0o022)
     if done.returncode:
         last = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[-800:]
@@ -49,7 +49,7 @@ def run(argv: t.Sequence[str], cwd: Path | None = None, data: bytes | None = Non
 
 
 def stream(argv: t.Sequence[str], target: Path, **environment: str) -> None:
-    """Run a command and write what it prints to a file that only root reads."""
+    """Run a command and write its output to a file that only root can read."""
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as handle:
         done = subprocess.run(
@@ -58,13 +58,13 @@ def stream(argv: t.Sequence[str], target: Path, **environment: str) -> None:
         handle.flush()
         os.fsync(handle.fileno())
     if done.returncode:
-        # Docker itself complains on the standard output.
+        # Docker writes its own errors to the standard output.
         last = (done.stderr or target.read_bytes()[-800:]).decode("utf-8", "replace").strip()[-800:]
         raise Problem(f"`{' '.join(argv[:8])}` failed: {last}")
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file of root's whole or not at all."""
+    """Write a file of root atomically."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     staged = path.with_name(f".{path.name}.vise-new")
     descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -78,7 +78,7 @@ def write(path: Path, text: str) -> None:
     os.close(folder)
 
 
-def configuration(text: str) -> dict[str, str]:
+def parse_conf(text: str) -> dict[str, str]:
     """Return the variables of mailcow.conf."""
     lines = (line for line in text.splitlines() if "=" in line and not line.startswith("#"))
     return {name: value for name, _sign, value in (line.partition("=") for line in lines)}

@@ -1,4 +1,4 @@
-"""The images that run, by digest: what the role takes in place of tags."""
+"""The running images by digest, in the form of the role's variable mailcow_images."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import typing as t
 from mailcow import stack
 from mailcow.host import Problem, Settings, run
 
-# Docker leaves them out where it tells a repository.
+# Docker omits them in the names of repositories.
 HUB = ("docker.io/library/", "docker.io/")
 SERVICE = 'index .Config.Labels "com.docker.compose.service"'
 
 
-def repository(reference: str) -> str:
-    """Return an image's repository as Docker tells it, without its tag."""
+def strip_tag(reference: str) -> str:
+    """Return an image's repository as Docker names it, without the tag."""
     path, slash, name = reference.rpartition("/")
     full = f"{path}{slash}{name.partition(':')[0]}"
     return next((full.removeprefix(hub) for hub in HUB if full.startswith(hub)), full)
 
 
-def with_digest(reference: str, known: t.Sequence[str]) -> str:
-    """Return an image with its digest, given all digests that Docker knows of it; nothing where it has none."""
+def add_digest(reference: str, known: t.Sequence[str]) -> str:
+    """Return an image with its digest, from all digests that Docker knows for it; an empty text if it has none."""
     if "@" in reference:
         return reference
     of_repository = (one.partition("@") for one in sorted(known))
-    found = [digest for name, _at, digest in of_repository if name == repository(reference)]
-    return f"{reference}@{found[0]}" if found else ""
+    digests = [digest for name, _at, digest in of_repository if name == strip_tag(reference)]
+    return f"{reference}@{digests[0]}" if digests else ""
 
 
-def running(of: Settings) -> dict[str, list[str]]:
-    """Return the digests, with repositories, of the image that each service's container runs."""
-    containers = stack.compose(of, "ps", "--quiet").split()
+def running_digests(config: Settings) -> dict[str, list[str]]:
+    """Return the digests, with their repositories, of the image of each service's container."""
+    containers = stack.compose(config, "ps", "--quiet").split()
     lines = run(["docker", "inspect", "--format", f"{{{{{SERVICE}}}}} {{{{.Image}}}}", *containers]).splitlines()
     images = dict(line.split() for line in lines)
     known = {
@@ -41,18 +41,20 @@ def running(of: Settings) -> dict[str, list[str]]:
     return {service: json.loads(known[image]) or [] for service, image in images.items()}
 
 
-def digests(of: Settings) -> str:
-    """Return the images of all services as YAML for mailcow_images; what runs must be what is wanted."""
-    down = stack.plan(of)
+def digests(config: Settings) -> str:
+    """Return the images of all services as YAML for mailcow_images; fail unless mailcow runs as configured."""
+    down = stack.plan(config)
     if down:
-        raise Problem(f"mailcow {of.version} does not run as wanted ({', '.join(down)}): `vise-mailcow up` first")
-    services = json.loads(stack.compose(of, "config", "--format", "json"))["services"]
-    known = running(of)
-    found = {name: with_digest(service["image"], known[name]) for name, service in sorted(services.items())}
-    without = [f"{name} ({services[name]['image']})" for name, image in found.items() if not image]
+        raise Problem(
+            f"mailcow {config.version} does not run as configured ({', '.join(down)}): run `vise-mailcow up` first"
+        )
+    services = json.loads(stack.compose(config, "config", "--format", "json"))["services"]
+    known = running_digests(config)
+    images = {name: add_digest(service["image"], known[name]) for name, service in sorted(services.items())}
+    without = [f"{name} ({services[name]['image']})" for name, image in images.items() if not image]
     if without:
         raise Problem(
-            f"no registry has told a digest of {', '.join(without)}: built or loaded on this host. "
-            "Pull the images from their registry, then `vise-mailcow up`"
+            f"no digest from a registry for {', '.join(without)}: the image was built or loaded on this host. "
+            "Pull the images from their registry, then run `vise-mailcow up`"
         )
-    return "\n".join([f"  # of {of.version}", *(f"  {name}: {image}" for name, image in found.items())])
+    return "\n".join([f"  # of {config.version}", *(f"  {name}: {image}" for name, image in images.items())])

@@ -1,4 +1,4 @@
-"""mailcow's checkout, certificate and containers: what differs from what is wanted, and how it is made so."""
+"""mailcow's checkout, certificate and containers: compare them with the configuration, and change them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from mailcow.host import MARKER, STATE, Problem, Settings, configuration, run, write
+from mailcow.host import MARKER, STATE, Problem, Settings, parse_conf, run, write
 
-# They read the certificate when they start, and mailcow's own renewal restarts them too.
+# They read the certificate when they start; mailcow's own renewal restarts them too.
 CERTIFICATE_USERS = ("postfix-mailcow", "dovecot-mailcow", "nginx-mailcow")
-# What answers in clear, by its variable of mailcow.conf, and how it begins.
+# The services with a plain-text greeting, by their variable of mailcow.conf, and how the greeting begins.
 GREETINGS = {"SMTP_PORT": b"220", "IMAP_PORT": b"* OK"}
-# Seconds within which an upgrade that has begun is one that runs, or that was killed just now.
+# Seconds in which an upgrade in progress is assumed to run, or to have been killed just now.
 FRESH = 3600
 RESTART = STATE / "restart-for-certificate"
-# What containers must find, and mailcow's own installer would have made.
+# Files that the containers need, and that mailcow's own installer would create.
 PLACEHOLDER = "data/conf/rspamd/override.d/worker-controller-password.inc"
 DHPARAMS = "data/assets/{}/dhparams.pem"
 
@@ -32,212 +32,218 @@ class Container(t.NamedTuple):
     state: str
 
 
-def conf(of: Settings) -> dict[str, str]:
+def read_conf(config: Settings) -> dict[str, str]:
     """Return the variables of mailcow.conf."""
-    return configuration((of.directory / "mailcow.conf").read_text())
+    return parse_conf((config.directory / "mailcow.conf").read_text())
 
 
-def compose(of: Settings, *arguments: str) -> str:
-    """Run docker compose on mailcow's project."""
-    return run(["docker", "compose", *arguments], cwd=of.directory)
+def compose(config: Settings, *arguments: str) -> str:
+    """Run docker compose for mailcow's project."""
+    return run(["docker", "compose", *arguments], cwd=config.directory)
 
 
-def release(of: Settings) -> str:
-    """Return the tag that is checked out; nothing before the first."""
-    if not (of.directory / ".git").is_dir():
+def release(config: Settings) -> str:
+    """Return the tag that is checked out; an empty text before the first checkout."""
+    if not (config.directory / ".git").is_dir():
         return ""
     try:
-        return run(["git", "describe", "--tags", "--exact-match", "HEAD"], cwd=of.directory).strip()
+        return run(["git", "describe", "--tags", "--exact-match", "HEAD"], cwd=config.directory).strip()
     except Problem:
         return ""
 
 
-def marker() -> dict[str, t.Any]:
-    """Return what an upgrade that has begun has noted; nothing when there is none."""
-    found: dict[str, t.Any] = json.loads(MARKER.read_text()) if MARKER.exists() else {}
-    return found
+def read_marker() -> dict[str, t.Any]:
+    """Return the record of the upgrade in progress; an empty one without an upgrade."""
+    record: dict[str, t.Any] = json.loads(MARKER.read_text()) if MARKER.exists() else {}
+    return record
 
 
-def stale(note: t.Mapping[str, t.Any]) -> bool:
-    """Tell whether an upgrade was left so long ago that mail was used since, which the way back would lose."""
+def is_stale(note: t.Mapping[str, t.Any]) -> bool:
+    """Return whether an upgrade is so old that users may have worked since, which a rollback would discard."""
     return time.time() - note.get("begun", time.time()) > FRESH
 
 
-def refuse(of: Settings) -> None:
-    """Stop where another release is wanted than the one that holds mail, unless an upgrade has begun."""
-    note = marker()
-    if stale(note):
+def refuse_other_release(config: Settings) -> None:
+    """Fail if the configured release is not the installed one, unless it is that of the upgrade in progress."""
+    note = read_marker()
+    if is_stale(note):
         raise Problem(
-            f"the upgrade to {note['to']} was never ended. Stay with what runs: vise-mailcow keep; go back to the "
-            "databases of before it, without what was changed since: vise-mailcow revert"
+            f"the upgrade to {note['to']} was never finished. To keep the running release: vise-mailcow keep; to roll "
+            "back to the databases before it, which discards all later changes except messages: vise-mailcow revert"
         )
-    now = release(of)
-    if now and now != of.version and note.get("to") != of.version:
-        raise Problem(f"mailcow is at {now}, and {of.version} is wanted: upgrade_mail.yml goes there with a way back")
+    now = release(config)
+    if now and now != config.version and note.get("to") != config.version:
+        raise Problem(
+            f"mailcow is at {now} and the configuration has {config.version}: run upgrade_mail.yml, which can roll back"
+        )
 
 
-def check(of: Settings) -> None:
-    """See that the wanted files go with what is there; the role runs it before anybody else sees them."""
-    refuse(of)
-    if release(of) == of.version:
-        compose(of, "config", "--quiet")
+def check(config: Settings) -> None:
+    """Validate the new configuration files; the role runs this before they are live."""
+    refuse_other_release(config)
+    if release(config) == config.version:
+        compose(config, "config", "--quiet")
 
 
-def wanted_hashes(of: Settings) -> dict[str, str]:
+def configured_hashes(config: Settings) -> dict[str, str]:
     """Return the hash of each service's configuration, environment and image included."""
-    pairs = (line.split() for line in compose(of, "config", "--hash", "*").splitlines() if line.strip())
+    pairs = (line.split() for line in compose(config, "config", "--hash", "*").splitlines() if line.strip())
     return {pair[0]: pair[1] for pair in pairs}
 
 
-def containers(of: Settings) -> list[Container]:
+def list_containers(config: Settings) -> list[Container]:
     """Return the project's containers."""
     label = "com.docker.compose"
     form = f'{{{{.Label "{label}.service"}}}} {{{{.Label "{label}.config-hash"}}}} {{{{.State}}}}'
-    argv = ["docker", "ps", "--all", "--filter", f"label={label}.project={conf(of)['COMPOSE_PROJECT_NAME']}"]
+    argv = ["docker", "ps", "--all", "--filter", f"label={label}.project={read_conf(config)['COMPOSE_PROJECT_NAME']}"]
     lines = run([*argv, "--format", form]).splitlines()
     return [Container(*line.split()) for line in lines if len(line.split()) == 3]
 
 
-def differing(wanted: t.Mapping[str, str], found: t.Sequence[Container]) -> list[str]:
-    """Return the services that do not run as wanted, and those that run and are not wanted."""
+def find_differences(wanted: t.Mapping[str, str], found: t.Sequence[Container]) -> list[str]:
+    """Return the services that do not run as configured, and those that run and are not configured."""
     right = {c.service for c in found if c.state == "running" and wanted.get(c.service) == c.hash}
     return sorted((wanted.keys() | {c.service for c in found}) - right)
 
 
-def container(of: Settings, service: str) -> str:
-    """Return the id of a service's running container; nothing when it does not run."""
-    return next(iter(compose(of, "ps", "--quiet", service).split()), "")
+def container_id(config: Settings, service: str) -> str:
+    """Return the id of a service's running container; an empty text if it does not run."""
+    return next(iter(compose(config, "ps", "--quiet", service).split()), "")
 
 
-def sql(of: Settings, statements: bytes) -> str:
-    """Have MariaDB run statements as root, on mailcow's database, and return what it printed."""
-    known = conf(of)
-    exec_ = ["docker", "exec", "--interactive", "--env", "MYSQL_PWD", container(of, "mysql-mailcow")]
+def run_sql(config: Settings, statements: bytes) -> str:
+    """Run statements in MariaDB as root, in mailcow's database, and return the output."""
+    known = read_conf(config)
+    exec_ = ["docker", "exec", "--interactive", "--env", "MYSQL_PWD", container_id(config, "mysql-mailcow")]
     client = ["mariadb", "--user=root", "--skip-column-names", known["DBNAME"]]
     return run([*exec_, *client], data=statements, MYSQL_PWD=known["DBROOT"])
 
 
-def certificate_files(of: Settings) -> dict[Path, str]:
-    """Return what must lie where mailcow's services look for their certificate."""
-    sources = {"cert.pem": of.certificate, "key.pem": of.certificate_key}
+def certificate_files(config: Settings) -> dict[Path, str]:
+    """Return the files of the certificate, with their content, where mailcow's services read them."""
+    sources = {"cert.pem": config.certificate, "key.pem": config.certificate_key}
     missing = [path for path in sources.values() if not Path(path).is_file()]
     if missing:
-        raise Problem(f"{missing[0]} is not there: mailcow needs a certificate before it starts")
+        raise Problem(f"{missing[0]} does not exist: mailcow needs a certificate before it starts")
     public = [
-        run(["openssl", "x509", "-in", of.certificate, "-noout", "-pubkey"]),
-        run(["openssl", "pkey", "-in", of.certificate_key, "-pubout"]),
+        run(["openssl", "x509", "-in", config.certificate, "-noout", "-pubkey"]),
+        run(["openssl", "pkey", "-in", config.certificate_key, "-pubout"]),
     ]
     if public[0] != public[1]:
-        raise Problem(f"{of.certificate_key} is not the key of {of.certificate}")
-    return {of.directory / "data/assets/ssl" / name: Path(path).read_text() for name, path in sources.items()}
+        raise Problem(f"{config.certificate_key} is not the key of {config.certificate}")
+    return {config.directory / "data/assets/ssl" / name: Path(path).read_text() for name, path in sources.items()}
 
 
-def certificate_differs(of: Settings) -> bool:
-    """Tell whether a certificate waits to be used."""
-    files = certificate_files(of)
+def certificate_differs(config: Settings) -> bool:
+    """Return whether mailcow does not use the newest certificate."""
+    files = certificate_files(config)
     return RESTART.exists() or any(not path.is_file() or path.read_text() != text for path, text in files.items())
 
 
-def certificates(of: Settings) -> bool:
-    """Give mailcow the certificate, and have those who use it start anew; return whether anything was done."""
-    if not release(of) or not certificate_differs(of):
+def update_certificates(config: Settings) -> bool:
+    """Install the certificate and restart the services that use it; return whether anything changed."""
+    if not release(config) or not certificate_differs(config):
         return False
-    # Written first: a run that is killed in between is finished by the next.
+    # Written first, so that the next run finishes one that is killed here
     write(RESTART, "")
-    for path, text in certificate_files(of).items():
+    for path, text in certificate_files(config).items():
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         path.parent.chmod(0o755)
         write(path, text)
-    running = [c.service for c in containers(of) if c.state == "running" and c.service in CERTIFICATE_USERS]
+    running = [c.service for c in list_containers(config) if c.state == "running" and c.service in CERTIFICATE_USERS]
     if running:
-        compose(of, "restart", *running)
+        compose(config, "restart", *running)
     RESTART.unlink()
     return True
 
 
-def checkout(of: Settings) -> None:
-    """Bring the release; the directory holds the configuration already, so that it cannot be cloned into."""
-    tag = f"refs/tags/{of.version}"
-    git = ["git", "-C", str(of.directory)]
-    run(["git", "init", "--quiet", str(of.directory)])
-    run([*git, "fetch", "--quiet", "--depth", "1", of.repository, f"+{tag}:{tag}"])
-    # What containers have changed of mailcow's own files goes, as with mailcow's own update.
-    run([*git, "checkout", "--quiet", "--force", of.version])
-    write_once(of.directory / PLACEHOLDER, "# Placeholder\n")
-    example = of.directory / DHPARAMS.format("ssl-example")
+def checkout(config: Settings) -> None:
+    """Check out the release; git cannot clone into the directory, which already contains the configuration."""
+    tag = f"refs/tags/{config.version}"
+    git = ["git", "-C", str(config.directory)]
+    run(["git", "init", "--quiet", str(config.directory)])
+    run([*git, "fetch", "--quiet", "--depth", "1", config.repository, f"+{tag}:{tag}"])
+    # Discards changes that containers made to mailcow's own files, as mailcow's own update does
+    run([*git, "checkout", "--quiet", "--force", config.version])
+    write_once(config.directory / PLACEHOLDER, "# Placeholder\n")
+    example = config.directory / DHPARAMS.format("ssl-example")
     if example.is_file():
-        write_once(of.directory / DHPARAMS.format("ssl"), example.read_text())
+        write_once(config.directory / DHPARAMS.format("ssl"), example.read_text())
 
 
 def write_once(path: Path, text: str) -> None:
-    """Write a file where there is none."""
+    """Write a file unless it exists."""
     if not path.exists():
         write(path, text)
         path.chmod(0o644)
 
 
-def plan(of: Settings) -> list[str]:
-    """Return what has to be done."""
-    refuse(of)
-    if release(of) != of.version:
-        return [f"check out {of.version}", "use certificate", "start containers"]
-    actions = ["use certificate"] if certificate_differs(of) else []
-    return actions + [f"start {name}" for name in differing(wanted_hashes(of), containers(of))]
+def plan(config: Settings) -> list[str]:
+    """Return the necessary actions."""
+    refuse_other_release(config)
+    if release(config) != config.version:
+        return [f"check out {config.version}", "install certificate", "start containers"]
+    actions = ["install certificate"] if certificate_differs(config) else []
+    return actions + [f"start {name}" for name in find_differences(configured_hashes(config), list_containers(config))]
 
 
-def up(of: Settings) -> list[str]:
-    """Make mailcow as wanted, and see it answer; return what was done."""
-    actions = plan(of)
-    certificate_files(of)
-    if release(of) != of.version:
-        checkout(of)
-    certificates(of)
-    if differing(wanted_hashes(of), containers(of)):
-        # Everything is there before anything is stopped.
-        compose(of, "pull", "--quiet", "--policy", "missing")
-        compose(of, "up", "--detach", "--remove-orphans", "--quiet-pull")
-    wait(of)
+def up(config: Settings) -> list[str]:
+    """Make mailcow run as configured and wait until it answers; return the actions."""
+    actions = plan(config)
+    certificate_files(config)
+    if release(config) != config.version:
+        checkout(config)
+    update_certificates(config)
+    if find_differences(configured_hashes(config), list_containers(config)):
+        # Download all images before a container stops
+        compose(config, "pull", "--quiet", "--policy", "missing")
+        compose(config, "up", "--detach", "--remove-orphans", "--quiet-pull")
+    wait_until_healthy(config)
     return actions
 
 
-def answer(of: Settings) -> str:
-    """Return why the API does not answer; nothing when it does."""
-    url = f"http://127.0.0.1:{of.port}/api/v1/get/status/version"
-    request = urllib.request.Request(url, headers={"X-API-Key": conf(of).get("API_KEY", "")})
+def check_api(config: Settings) -> str:
+    """Return the reason if the API does not answer; otherwise an empty text."""
+    url = f"http://127.0.0.1:{config.port}/api/v1/get/status/version"
+    request = urllib.request.Request(url, headers={"X-API-Key": read_conf(config).get("API_KEY", "")})
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=10) as reply:
-            found = json.loads(reply.read())
+            content = json.loads(reply.read())
     except urllib.error.HTTPError as error:
         return f"the API answers {error.code}: {error.read()[:200].decode('utf-8', 'replace')}"
     except (OSError, ValueError) as error:
         return f"the API does not answer: {error}"
-    return "" if isinstance(found, dict) and found.get("version") else f"the API does not tell its version: {found}"
+    return (
+        ""
+        if isinstance(content, dict) and content.get("version")
+        else f"the API does not return its version: {content}"
+    )
 
 
-def health(of: Settings) -> str:
-    """Return what is wrong with mailcow as it runs; nothing when all is well."""
-    down = differing(wanted_hashes(of), containers(of))
+def check_health(config: Settings) -> str:
+    """Return the problem of the running mailcow; an empty text if it has none."""
+    down = find_differences(configured_hashes(config), list_containers(config))
     if down:
-        return f"not running as wanted: {', '.join(down)}"
-    return answer(of) or next((said for name in GREETINGS if (said := silence(of, name))), "")
+        return f"not running as configured: {', '.join(down)}"
+    return check_api(config) or next((problem for name in GREETINGS if (problem := check_greeting(config, name))), "")
 
 
-def silence(of: Settings, name: str) -> str:
-    """Return why a mail service does not greet; nothing when it does. Docker takes a connection before there is one."""
-    port = conf(of).get(name, "").rpartition(":")[2]
+def check_greeting(config: Settings, name: str) -> str:
+    """Return the reason if a mail service sends no greeting; Docker accepts connections before the service runs."""
+    port = read_conf(config).get(name, "").rpartition(":")[2]
     try:
         with socket.create_connection(("127.0.0.1", int(port)), timeout=10) as connection:
-            said = connection.recv(100)
+            greeting = connection.recv(100)
     except (OSError, ValueError) as error:
         return f"{name} {port} does not answer: {error}"
-    return "" if said.startswith(GREETINGS[name]) else f"{name} {port} does not greet: {said!r}"
+    return "" if greeting.startswith(GREETINGS[name]) else f"{name} {port} sends no greeting: {greeting!r}"
 
 
-def wait(of: Settings) -> None:
+def wait_until_healthy(config: Settings) -> None:
     """Wait until mailcow is healthy."""
-    end = time.monotonic() + of.start_seconds
-    while said := health(of):
+    end = time.monotonic() + config.start_seconds
+    while problem := check_health(config):
         if time.monotonic() > end:
-            raise Problem(f"mailcow is not up after {of.start_seconds} s: {said}")
+            raise Problem(f"mailcow is not up after {config.start_seconds} s: {problem}")
         time.sleep(1)

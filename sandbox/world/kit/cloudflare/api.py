@@ -1,4 +1,4 @@
-"""From a request to what is done."""
+"""Route requests and answer them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .tokens import Grant
 from .zones import Zones, identity
 
 Answer = dict[str, Any]
-# Of a list of records; Cloudflare documents no largest page, and clients ask for up to 5,000.
+# The largest page of records; Cloudflare documents no limit, and clients request up to 5,000.
 LARGEST_PAGE = 5000
 RANGES = {
     "ipv4_cidrs": ["173.245.48.0/20", "103.21.244.0/22"],
@@ -23,7 +23,7 @@ RANGES = {
 
 
 class Request(dict[str, Any]):
-    """One request: method, path, query, body."""
+    """A request: method, path, query, body."""
 
     @property
     def method(self) -> str:
@@ -32,7 +32,7 @@ class Request(dict[str, Any]):
 
 
 class Api:
-    """All that answers."""
+    """The API with its routes and state."""
 
     def __init__(self, zones: Zones, known: Callable[[], tokens.Tokens]) -> None:
         self.zones = zones
@@ -61,7 +61,7 @@ class Api:
         ]
 
     def answer(self, authorization: str | None, request: Request) -> tuple[str, Answer]:
-        """Return whose token it was, and the answer."""
+        """Return the name of the token and the answer."""
         path = request["path"]
         grant = tokens.authorize(self.known(), authorization, path)
         found = [(method, act, re.fullmatch(pattern, path)) for method, pattern, act in self.routes]
@@ -78,7 +78,7 @@ class Api:
         raise Refused(405, 10405, "Method not allowed for this authentication scheme")
 
     def zone_of(self, grant: Grant, zone_id: str, path: str) -> str:
-        """Return a zone's name, when it is there and the token's."""
+        """Return the name of a zone; raise an error when it does not exist or the token has no access to it."""
         name = self.zones.name(zone_id)
         if name is None:
             raise unroutable(path)
@@ -87,39 +87,39 @@ class Api:
         return name
 
     def verify(self, grant: Grant, **_more: Any) -> Answer:
-        """Whether a token is one; not what it may do."""
+        """Return whether a token is valid, without its permissions."""
         return {"result": {"id": identity(grant.name), "status": grant.status}}
 
     def list_zones(self, grant: Grant, request: Request) -> Answer:
-        """The zones for which a token has any permission."""
+        """Return the zones for which a token has any permission."""
         shown = [self.zones.show(name) for name in self.zones.plans if grant.sees(name) and grant.permissions]
         return page(shown, request["query"], ("name", "status"), 50)
 
     def show_zone(self, grant: Grant, zone: str, **_more: Any) -> Answer:
-        """One zone."""
-        need(grant, tokens.ZONE_READ)
+        """Return one zone."""
+        require(grant, tokens.ZONE_READ)
         return {"result": self.zones.show(zone)}
 
     def list_records(self, grant: Grant, request: Request, zone: str) -> Answer:
-        """Records, in the order of their names."""
-        need(grant, tokens.DNS_READ)
+        """Return records, sorted by name."""
+        require(grant, tokens.DNS_READ)
         rows = sorted(
             self.zones.records(zone).values(), key=lambda record: (record["name"], record["type"], record["id"])
         )
         return page(rows, request["query"], ("name", "type", "content"), LARGEST_PAGE)
 
     def show_record(self, grant: Grant, zone: str, record: str, **_more: Any) -> Answer:
-        """One record."""
-        need(grant, tokens.DNS_READ)
+        """Return one record."""
+        require(grant, tokens.DNS_READ)
         if record not in self.zones.records(zone):
             raise Refused(404, 81044, "Record does not exist.")
         return {"result": self.zones.records(zone)[record]}
 
     def one(self, kind: str) -> Callable[..., Answer]:
-        """A change of one record, which is a batch of one."""
+        """Return the handler for a change of one record, which is a batch of one."""
 
         def act(grant: Grant, request: Request, zone: str, record: str = "") -> Answer:
-            need(grant, tokens.DNS_WRITE)
+            require(grant, tokens.DNS_WRITE)
             entry = {**(request["body"] or {}), **({"id": record} if record else {})}
             done = self.zones.batch(zone, {kind: [entry]})[kind][0]
             return {"result": {"id": record} if kind == "deletes" else done}
@@ -127,23 +127,23 @@ class Api:
         return act
 
     def batch(self, grant: Grant, request: Request, zone: str) -> Answer:
-        """Many changes in one transaction."""
-        need(grant, tokens.DNS_WRITE)
+        """Apply many changes in one transaction."""
+        require(grant, tokens.DNS_WRITE)
         return {"result": self.zones.batch(zone, request["body"] or {})}
 
     def show_setting(self, grant: Grant, zone: str, setting: str, **_more: Any) -> Answer:
-        """One setting."""
-        need(grant, tokens.SETTINGS_READ)
+        """Return one setting."""
+        require(grant, tokens.SETTINGS_READ)
         return {"result": self.zones.setting(zone, setting)}
 
     def change_setting(self, grant: Grant, request: Request, zone: str, setting: str) -> Answer:
-        """A setting changed."""
-        need(grant, tokens.SETTINGS_WRITE)
+        """Change one setting."""
+        require(grant, tokens.SETTINGS_WRITE)
         return {"result": self.zones.change_setting(zone, setting, (request["body"] or {}).get("value"))}
 
     def dnssec(self, grant: Grant, request: Request, zone: str) -> Answer:
-        """Whether the zone is signed; it stays pending until the registrar has the DS record."""
-        need(grant, tokens.DNS_WRITE if request.method == "PATCH" else tokens.DNS_READ)
+        """Return or change DNSSEC; it stays pending until the registrar has the DS record."""
+        require(grant, tokens.DNS_WRITE if request.method == "PATCH" else tokens.DNS_READ)
         if request.method == "PATCH":
             wanted = (request["body"] or {}).get("status")
             if wanted not in ("active", "disabled"):
@@ -154,21 +154,21 @@ class Api:
         return {"result": {"status": status, **record}}
 
     def origin_pulls(self, grant: Grant, request: Request, zone: str) -> Answer:
-        """Authenticated origin pulls of the whole zone."""
-        need(grant, tokens.TLS_WRITE if request.method == "PUT" else tokens.TLS_READ)
+        """Return or change authenticated origin pulls of the zone."""
+        require(grant, tokens.TLS_WRITE if request.method == "PUT" else tokens.TLS_READ)
         if request.method == "PUT":
             self.zones.change(zone, "origin_pulls", bool((request["body"] or {}).get("enabled")))
         return {"result": {"enabled": self.zones.state[zone]["origin_pulls"]}}
 
     def no_certificate(self, grant: Grant, **_more: Any) -> Answer:
-        """Nobody uploads certificates to the double."""
-        need(grant, tokens.TLS_WRITE)
+        """Refuse to remove a certificate: the double has none."""
+        require(grant, tokens.TLS_WRITE)
         raise Refused(404, 1406, "Failed to get requested certificate. Please check certificate id.")
 
     def entrypoint(self, grant: Grant, request: Request, zone: str, phase: str) -> Answer:
-        """The rules of a phase."""
+        """Return or replace the rules of a phase."""
         group = tokens.PHASES.get(phase, "none")
-        need(grant, f"{group} {'Write' if request.method == 'PUT' else 'Read'}")
+        require(grant, f"{group} {'Write' if request.method == 'PUT' else 'Read'}")
         every = self.zones.state[zone]["rulesets"]
         if request.method == "PUT":
             self.zones.change(
@@ -177,7 +177,7 @@ class Api:
         return {"result": rulesets.show(phase, self.zones.state[zone]["rulesets"].get(phase))}
 
     def analytics(self, grant: Grant, **_more: Any) -> Answer:
-        """Figures of a zone; GraphQL has an envelope of its own."""
+        """Return the analytics of a zone; GraphQL has its own envelope."""
         if not grant.may(tokens.ANALYTICS_READ):
             error = {"message": "not authorized for that account", "path": None, "extensions": {"code": "authz"}}
             return {"data": None, "errors": [error]}
@@ -186,14 +186,14 @@ class Api:
         return {"data": {"viewer": {"zones": [{"httpRequests1dGroups": [day]}]}}, "errors": None}
 
 
-def need(grant: Grant, permission: str) -> None:
-    """Refuse a token that lacks a permission."""
+def require(grant: Grant, permission: str) -> None:
+    """Raise an error for a token that lacks a permission."""
     if not grant.may(permission):
         raise unauthorized()
 
 
 def page(rows: list[Answer], query: Mapping[str, str], filters: tuple[str, ...], largest: int) -> Answer:
-    """One page of a list, filtered as the query says."""
+    """Return one page of a list, filtered by the query."""
     kept = [row for row in rows if all(str(row.get(key)) == query[key] for key in filters if key in query)]
     size, number = min(int(query.get("per_page", 100)), largest), int(query.get("page", 1))
     part = kept[(number - 1) * size : number * size]

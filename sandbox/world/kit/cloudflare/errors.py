@@ -1,4 +1,4 @@
-"""How Cloudflare says no."""
+"""Error responses of Cloudflare."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Refused(Exception):
-    """An answer that is an error, in Cloudflare's words."""
+    """An error response, with Cloudflare's code and message."""
 
     def __init__(self, status: int, code: int, message: str, *chain: dict[str, Any]) -> None:
         super().__init__(message)
@@ -19,15 +19,15 @@ class Refused(Exception):
 
 
 def invalid(code: int, message: str) -> Refused:
-    """Return the refusal of a record."""
+    """Return the error for an invalid record."""
     return Refused(400, 1004, "DNS Validation Error", {"code": code, "message": message})
 
 
 def unroutable(path: str) -> Refused:
-    """Return the refusal of a path that leads nowhere, or to a zone that the token does not know."""
+    """Return the error for an unknown path or zone."""
     return Refused(404, 7003, f"Could not route to {path}, perhaps your object identifier is invalid?")
 
 
 def unauthorized() -> Refused:
-    """Return what a valid token hears that lacks a permission; it is not told which."""
+    """Return the error for a missing permission, which it does not name."""
     return Refused(403, 10000, "Authentication error")

@@ -1,4 +1,4 @@
-"""Failing on demand: `MODE` at every request, `MODE@N` at the Nth from now alone."""
+"""Inject faults: `MODE` at every request, `MODE@N` only at the Nth request from now."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
-# 429 and 500 answer so, and do nothing; `timeout` neither acts nor answers, `lost` acts and does not answer.
+# 429 and 500 are answers without a change; `timeout` neither changes nor answers, `lost` changes and does not answer.
 MODES = ("429", "500", "timeout", "lost")
 RETRY_AFTER = 1
 
 
 class Order(NamedTuple):
-    """How to fail, and since when it was said so, so that the same order given twice counts anew."""
+    """A fault and its time, so that the same fault given twice restarts the count."""
 
     text: str
     stamp: float
 
 
 class Faults:
-    """Counts requests since an order was given."""
+    """Counts the requests since the last order."""
 
     def __init__(self, order: Callable[[str], Order]) -> None:
         self.order = order
@@ -28,11 +28,11 @@ class Faults:
         self.lock = threading.Lock()
 
     def at_request(self, client: str) -> str:
-        """Return how this request is to fail; empty when it is not."""
+        """Return the fault of this request; empty when it has none."""
         order = self.order(client)
         mode, _at, number = order.text.partition("@")
         with self.lock:
             self.seen = 1 if order != self.last else self.seen + 1
             self.last = order
-            meant = not number or self.seen == int(number)
-        return mode if mode in MODES and meant else ""
+            applies = not number or self.seen == int(number)
+        return mode if mode in MODES and applies else ""

@@ -1,4 +1,4 @@
-"""What a DNS record may be at Cloudflare; pure."""
+"""Validate DNS records as Cloudflare does; pure."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ TYPES = ("A", "AAAA", "CNAME", "MX", "NS", "TXT", *FIELDS)
 PROXIABLE = ("A", "AAAA", "CNAME")
 HOSTNAME = re.compile(r"(?=.{1,253}$)(\*\.)?([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+")
 STRING = re.compile(r'"((?:[^"\\]|\\.)*)"\s*')
-# Of the free plan.
+# Limits of the free plan.
 COMMENT_LENGTH = 100
 TAGS = 0
 
 
 def full_name(name: str, zone: str) -> str:
-    """Return the complete name of a record, which a request may give in part."""
+    """Return the full name of a record; a request may omit the zone."""
     name = name.rstrip(".").lower()
     if name in ("@", zone):
         return zone
@@ -36,7 +36,7 @@ def full_name(name: str, zone: str) -> str:
 
 
 def strings(content: str) -> list[str]:
-    """Return the character strings of a TXT record; quotation marks may be left out."""
+    """Return the character strings of a TXT record; quotation marks are optional."""
     if not content.startswith('"'):
         return [content]
     found, end = [], 0
@@ -49,7 +49,7 @@ def strings(content: str) -> list[str]:
 
 
 def check_address(kind: str, content: str) -> None:
-    """Refuse what is no address of the right version."""
+    """Raise an error unless the content is an address of the right version."""
     version = 4 if kind == "A" else 6
     try:
         valid = ipaddress.ip_address(content).version == version
@@ -60,7 +60,7 @@ def check_address(kind: str, content: str) -> None:
 
 
 def content_of(kind: str, body: Record) -> Record:
-    """Return content, and data where the type has it, of a record in a request."""
+    """Return the content, and the data of types that have it, of a record in a request."""
     if kind in FIELDS:
         data = body.get("data") or {}
         missing = [field for field in FIELDS[kind] if field not in data]
@@ -89,7 +89,7 @@ def content_of(kind: str, body: Record) -> Record:
 
 
 def record_of(body: Any, zone: str) -> Record:
-    """Return a record from a request's body, or refuse it as Cloudflare does."""
+    """Return a record from a request's body, or raise Cloudflare's error."""
     body = body or {}
     kind, name = str(body.get("type") or ""), str(body.get("name") or "")
     if kind not in TYPES:
@@ -104,7 +104,7 @@ def record_of(body: Any, zone: str) -> Record:
 
 
 def attributes(kind: str, body: Record) -> Record:
-    """Return what a record has beside its content."""
+    """Return the attributes of a record."""
     ttl, proxied = body.get("ttl", 1), bool(body.get("proxied"))
     comment, tags = body.get("comment"), list(body.get("tags") or [])
     if ttl != 1 and not (isinstance(ttl, int) and 60 <= ttl <= 86400):
@@ -116,12 +116,12 @@ def attributes(kind: str, body: Record) -> Record:
         raise Refused(400, 9313, length)
     if len(tags) > TAGS:
         raise Refused(400, 9300, f"DNS record has {len(tags)} tags, exceeding the quota of {TAGS}.")
-    # What is proxied has no lifetime of its own.
+    # Cloudflare sets the TTL of a proxied record.
     return {"ttl": 1 if proxied else ttl, "proxied": proxied, "comment": comment, "tags": tags}
 
 
 def check_conflicts(record: Record, others: Iterable[Record]) -> None:
-    """Refuse a record that cannot stand beside another one."""
+    """Raise an error for a record that conflicts with another one."""
     for other in others:
         if other["name"] != record["name"]:
             continue
@@ -137,7 +137,7 @@ def check_conflicts(record: Record, others: Iterable[Record]) -> None:
 
 
 def zone_file(record: Record) -> str:
-    """Return a record's data as a zone file has it. What is proxied leads to the origin: the sandbox has no proxy."""
+    """Return a record's data in the form of a zone file; a proxied record has its origin, as there is no proxy."""
     kind, content = record["type"], str(record["content"])
     if kind == "TXT":
         pieces = [text[start : start + 255] for text in strings(content) for start in range(0, len(text) or 1, 255)]

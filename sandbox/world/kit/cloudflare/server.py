@@ -1,4 +1,4 @@
-"""The double as a handler of HTTP requests."""
+"""Handle HTTP requests of the double."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ BROKEN = Refused(500, 10001, "Unable to process your request at this time")
 
 
 class Log(Protocol):
-    """Where a line a request goes."""
+    """The log, with one line per request."""
 
     def append(self, line: str, /) -> None:
-        """Keep a line."""
+        """Add a line."""
 
 
 class Journal:
-    """The log that journald keeps."""
+    """A log for journald."""
 
     def append(self, line: str) -> None:
-        """Print a line at once."""
+        """Print a line without buffering."""
         print(line, flush=True)
 
 
 class Handler(kit.JsonHandler):
-    """One request, one envelope; `handler` makes the class that knows what to serve."""
+    """Answers each request with one envelope; `handler` makes the class for an API."""
 
     api: ClassVar[Api]
     faults: ClassVar[Faults]
-    # Seconds that a client waits in vain when an answer is not to come.
+    # Seconds for which a connection stays open when the answer is omitted.
     patience: ClassVar[float]
     log: ClassVar[Log]
 
     def handle_any(self) -> None:
-        """Fail on demand, act, answer."""
+        """Inject the fault, change the state, answer."""
         url = urlsplit(self.path)
         path = url.path.removeprefix(PREFIX)
         request = Request(method=self.command, path=path, query=dict(parse_qsl(url.query)))
         fault = self.faults.at_request(str(self.client_address[0]))
         who, status, content = "-", 0, {}
         try:
-            # Also a body that goes nowhere is read, so that the connection stays usable.
+            # Each body is read, also for an error, so that the connection stays usable.
             raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             if fault in ("429", "500", "timeout"):
                 raise LIMITED if fault == "429" else BROKEN
@@ -69,7 +69,7 @@ class Handler(kit.JsonHandler):
         self.reply(status, content)
 
     def reply(self, status: int, content: dict[str, Any]) -> None:
-        """Send JSON, and with 429 when to come again."""
+        """Send JSON, and with 429 the time to retry."""
         raw = json.dumps(content).encode()
         self.send_response_only(status)
         self.send_header("Content-Type", "application/json")
@@ -88,6 +88,6 @@ def failure(refused: Refused) -> dict[str, Any]:
 
 
 def handler(api: Api, faults: Faults, log: Log, patience: float = 60) -> type[Handler]:
-    """Return a class of handlers that serve an API."""
+    """Return a handler class that serves an API."""
     known = {"api": api, "faults": faults, "log": log, "patience": patience}
     return type("CloudflareHandler", (Handler,), known)

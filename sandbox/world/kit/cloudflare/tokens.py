@@ -1,4 +1,4 @@
-"""Who may do what; permissions have the names that Cloudflare's API gives them."""
+"""Check the permissions of tokens; permissions have their names in Cloudflare's API."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ZONE_READ, DNS_READ, DNS_WRITE = "Zone Read", "DNS Read", "DNS Write"
 SETTINGS_READ, SETTINGS_WRITE = "Zone Settings Read", "Zone Settings Write"
 TLS_READ, TLS_WRITE = "SSL and Certificates Read", "SSL and Certificates Write"
 ANALYTICS_READ = "Analytics Read"
-# The permission that a phase's rules need.
+# The permission group that the rules of a phase need.
 PHASES = {
     "http_request_firewall_managed": "Zone WAF",
     "http_request_firewall_custom": "Zone WAF",
@@ -30,7 +30,7 @@ ALL = frozenset(
 
 
 class Grant(NamedTuple):
-    """What a token is for; without zones, for every one."""
+    """The permissions of a token; without zones, for all of them."""
 
     name: str
     permissions: frozenset[str]
@@ -38,7 +38,7 @@ class Grant(NamedTuple):
     status: str = "active"
 
     def may(self, permission: str) -> bool:
-        """Return whether the token has a permission; who may write may read."""
+        """Return whether the token has a permission; Write includes Read."""
         return permission in self.permissions or permission.replace(" Read", " Write") in self.permissions
 
     def sees(self, zone: str) -> bool:
@@ -50,7 +50,7 @@ Tokens = dict[str, Grant]
 
 
 def read(folder: Path) -> Tokens:
-    """Return the tokens of the sandbox: the one that may do everything, and those of the file."""
+    """Return the tokens of the sandbox: the one with all permissions, and those of the file."""
     found = {(folder / "cloudflare.token").read_text().strip(): Grant("full", ALL)}
     file = folder / "cloudflare.json"
     for name, entry in json.loads(file.read_text()).items() if file.exists() else ():
@@ -60,7 +60,7 @@ def read(folder: Path) -> Tokens:
 
 
 def authorize(tokens: Tokens, header: str | None, path: str) -> Grant:
-    """Return whose token it is; refuse what Cloudflare refuses: none, something that is none, a wrong one."""
+    """Return the grant of a token; raise Cloudflare's error for a missing, malformed or unknown one."""
     if not header:
         raise Refused(400, 9106, "Missing X-Auth-Key, X-Auth-Email or Authorization headers")
     match = re.fullmatch(r"Bearer ([A-Za-z0-9_-]{30,})", header)

@@ -1,4 +1,4 @@
-"""The state of zones: records, settings, rulesets."""
+"""Store the state of zones: records, settings, rulesets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from .errors import Refused, invalid
 from .records import Record, check_conflicts, record_of
 
-# What may be done with one call; the number of its refusal is ours.
+# Changes per call, by plan. The code of the error is not Cloudflare's.
 BATCH_LIMITS = {"free": 200, "pro": 3500}
 BATCH_ORDER = ("deletes", "patches", "puts", "posts")
 SETTINGS: dict[str, tuple[Any, tuple[Any, ...]]] = {
@@ -26,45 +26,45 @@ SETTINGS: dict[str, tuple[Any, tuple[Any, ...]]] = {
 }
 HSTS = {"enabled": False, "max_age": 0, "include_subdomains": False, "preload": False, "nosniff": False}
 
-# Called with each change: what went and what came.
+# Called with the removed and the added records of each change.
 Publish = Callable[[str, list[Record], list[Record]], None]
 
 
 def identity(name: str) -> str:
-    """Return a zone's id, the same after each start."""
+    """Return the id of a zone, which is the same after each start."""
     return hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
 
 
 def new_zone() -> dict[str, Any]:
-    """Return what a zone holds when it was just made."""
+    """Return the state of a new zone."""
     settings: dict[str, Any] = {name: default for name, (default, _choices) in SETTINGS.items()}
     settings["security_header"] = {"strict_transport_security": dict(HSTS)}
     return {"records": {}, "settings": settings, "dnssec": "disabled", "origin_pulls": False, "rulesets": {}}
 
 
 class Zones:
-    """All zones of the account, kept over a restart where there is a file."""
+    """All zones of the account; a file preserves them over a restart."""
 
     def __init__(self, plans: Mapping[str, str], publish: Publish, file: Path | None = None) -> None:
         self.plans = plans
         self.publish = publish
         self.file = file
         known = json.loads(file.read_text()) if file and file.exists() else {}
-        # A file of an older double is no use.
+        # The file of an older double may lack keys.
         self.state = {name: {**new_zone(), **known.get(name, {})} for name in plans}
 
     def save(self) -> None:
-        """Keep the state."""
+        """Write the state to the file."""
         if self.file:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             self.file.write_text(json.dumps(self.state))
 
     def name(self, zone_id: str) -> str | None:
-        """Return a zone's name by its id."""
+        """Return the name of a zone by its id."""
         return next((name for name in self.plans if identity(name) == zone_id), None)
 
     def show(self, name: str) -> dict[str, Any]:
-        """Return a zone as the API shows it."""
+        """Return a zone in the form of the API."""
         plan = self.plans[name]
         return {
             "id": identity(name),
@@ -83,7 +83,7 @@ class Zones:
         return found
 
     def batch(self, zone: str, body: Mapping[str, Any]) -> dict[str, list[Record]]:
-        """Do all of it, or nothing."""
+        """Apply all changes, or none."""
         before = self.records(zone)
         wanted = {kind: list(body.get(kind) or ()) for kind in BATCH_ORDER}
         limit = BATCH_LIMITS[self.plans[zone]]
@@ -91,22 +91,22 @@ class Zones:
             raise Refused(400, 9207, f"Batch exceeds the limit of {limit} records.")
         records = copy.deepcopy(before)
         done = {kind: [apply(records, zone, kind, entry) for entry in wanted[kind]] for kind in BATCH_ORDER}
-        went = [record for key, record in before.items() if records.get(key) != record]
-        came = [record for key, record in records.items() if before.get(key) != record]
-        self.publish(zone, went, came)
+        removed = [record for key, record in before.items() if records.get(key) != record]
+        added = [record for key, record in records.items() if before.get(key) != record]
+        self.publish(zone, removed, added)
         self.state[zone]["records"] = records
         self.save()
         return done
 
     def setting(self, zone: str, name: str) -> dict[str, Any]:
-        """Return a setting as the API shows it."""
+        """Return a setting in the form of the API."""
         settings = self.state[zone]["settings"]
         if name not in settings:
             raise Refused(400, 1006, "Unrecognized zone setting name")
         return {"id": name, "value": settings[name], "editable": True, "modified_on": None}
 
     def change_setting(self, zone: str, name: str, value: Any) -> dict[str, Any]:
-        """Set a setting."""
+        """Change a setting."""
         current = self.setting(zone, name)["value"]
         if name in SETTINGS and value not in SETTINGS[name][1]:
             raise Refused(400, 1007, f"Invalid value for zone setting {name}")
@@ -117,13 +117,13 @@ class Zones:
         return self.setting(zone, name)
 
     def change(self, zone: str, key: str, value: Any) -> None:
-        """Set what stands beside the settings."""
+        """Change DNSSEC, origin pulls or rulesets."""
         self.state[zone][key] = value
         self.save()
 
 
 def header_of(value: Any) -> dict[str, Any]:
-    """Return the parts of strict transport security that a request names."""
+    """Return the parts of strict transport security in a request."""
     parts = value.get("strict_transport_security") if isinstance(value, dict) else None
     if not isinstance(parts, dict) or not set(parts) <= set(HSTS):
         raise Refused(400, 1007, "Invalid value for zone setting security_header")
@@ -131,7 +131,7 @@ def header_of(value: Any) -> dict[str, Any]:
 
 
 def find(records: dict[str, Record], entry: Mapping[str, Any]) -> Record:
-    """Return the record that an entry of a batch names."""
+    """Return the record of a batch entry."""
     found = records.get(str(entry.get("id")))
     if found is None:
         raise Refused(404, 81044, "Record does not exist.")
@@ -139,7 +139,7 @@ def find(records: dict[str, Record], entry: Mapping[str, Any]) -> Record:
 
 
 def apply(records: dict[str, Record], zone: str, kind: str, entry: Mapping[str, Any]) -> Record:
-    """Do one entry of a batch."""
+    """Apply one entry of a batch."""
     if kind == "deletes":
         return records.pop(find(records, entry)["id"])
     if kind == "posts":

@@ -1,4 +1,4 @@
-"""The controller's half: it signs what the host asks for, and the CA's key goes nowhere."""
+"""The part on the controller: it signs the host's request and never sends the key of the CA."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OPTIONS = {"ca": CA, "ca_key": CA_KEY, "names": ["db-1"], "days": 30, "version":
 
 
 class Action(internal_certificate.ActionModule):  # type: ignore[misc,unused-ignore]
-    """The action without Ansible around it: keeps what the host would get, and answers from a list."""
+    """The action without Ansible: records the options that the host would get, and returns results from a list."""
 
     def __init__(self, answers: list[dict[str, t.Any]], **options: t.Any) -> None:
         self.answers, self.options, self.sent = answers, {**OPTIONS, **options}, list[dict[str, t.Any]]()
@@ -32,25 +32,25 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ActionBase, "run", lambda *_args, **_more: {})
 
 
-def test_nothing_differs_is_one_execution() -> None:
+def test_no_difference_needs_one_execution() -> None:
     action = Action([{"changed": False, "actions": []}])
     assert action.run() == {"changed": False, "actions": []}
     assert len(action.sent) == 1
 
 
 def test_request_is_signed_and_the_ca_key_is_not_sent() -> None:
-    request = x509.request(x509.make_key(), ["db-1"])
+    request = x509.make_request(x509.make_key(), ["db-1"])
     first = {"actions": ["make"], "request": request, "version": "v", "diff": {"prepared": "> make\n"}}
     action = Action([first, {"changed": False, "actions": ["reload x"], "diff": {"prepared": "> reload x\n"}}])
     result = action.run()
     assert result == {"changed": True, "actions": ["make", "reload x"], "diff": {"prepared": "> make\n> reload x\n"}}
-    assert x509.issued_by(action.sent[1]["certificate"], CA)
+    assert x509.is_issued_by(action.sent[1]["certificate"], CA)
     assert action.sent[1]["version"] == "v"
     assert not any("PRIVATE" in str(sent) for sent in action.sent)
 
 
 @pytest.mark.parametrize("key", ["", "nonsense", x509.make_key()])
-def test_ca_that_cannot_sign_is_refused_before_the_host_is_asked(key: str) -> None:
+def test_unusable_ca_is_refused_before_the_module_runs(key: str) -> None:
     action = Action([], ca_key=key)
     result = action.run()
     assert result["failed"]
@@ -59,6 +59,6 @@ def test_ca_that_cannot_sign_is_refused_before_the_host_is_asked(key: str) -> No
 
 @pytest.mark.parametrize("failing", [0, 1])
 def test_failure_of_either_execution_is_the_result(failing: int) -> None:
-    request = x509.request(x509.make_key(), ["db-1"])
+    request = x509.make_request(x509.make_key(), ["db-1"])
     answers: list[dict[str, t.Any]] = [{"actions": [], "request": request, "version": "v"}] * failing
     assert Action([*answers, {"failed": True, "msg": "no"}]).run() == {"failed": True, "msg": "no"}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.vise.platform.plugins.filter.admin_accounts import FilterModule, admin_accounts, command
+from ansible_collections.vise.platform.plugins.filter.admin_accounts import FilterModule, admin_accounts, escape_command
 
 
 def key(kind: str = "ssh-ed25519", *fields: bytes) -> str:
@@ -26,7 +26,7 @@ def person(name: str = "ada", *keys: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("good", [ADA, P256, FIDO, FIDO_P256, RSA, f"  {ADA}\n", ADA.rsplit(" ", 1)[0]])
-def test_sound_key_becomes_one_line(good: str) -> None:
+def test_valid_key_becomes_one_line(good: str) -> None:
     lines = admin_accounts([person("ada", good)])["keys"][0]["keys"]
     assert lines == [good.strip()]
 
@@ -41,37 +41,37 @@ def test_people_are_admins_and_deploy_is_not() -> None:
     assert model["commands"] == ["/usr/bin/systemctl reload nginx.service"]
 
 
-def test_nobody_is_fine_where_it_is_said() -> None:
+def test_empty_list_is_allowed_with_allow_none() -> None:
     assert [user["name"] for user in admin_accounts([], allow_none=True)["users"]] == ["deploy"]
 
 
 @pytest.mark.parametrize(
-    ("people", "says"),
+    ("people", "problem"),
     [
-        ([], "lock everybody out"),
+        ([], "lock out every administrator"),
         ([person("ada", "hello")], "ada's key 1 is not one public key"),
         ([person("ada", ADA, "ssh-ed25519 AAAA%")], "ada's key 2 is damaged"),
         ([person("ada", ADA[:40])], "ada's key 1 is damaged"),
         ([person("ada", key("ssh-ed25519", b"short"))], "ada's key 1 is damaged"),
         ([person("ada", ADA.replace("ssh-ed25519", "ssh-rsa", 1))], "ada's key 1 is damaged"),
         ([person("ada", f"{ADA}\n{BOB}")], "ada's key 1 is not one public key"),
-        ([person("ada", f'command="sh" {ADA}')], "of the kind"),
-        ([person("ada", key("ssh-dss", b"1"))], "of the kind 'ssh-dss'"),
+        ([person("ada", f'command="sh" {ADA}')], "has the type"),
+        ([person("ada", key("ssh-dss", b"1"))], "has the type 'ssh-dss'"),
         ([person("ada", RSA_2048)], "RSA key of 2048 bits"),
         ([person("ada", "-----BEGIN OPENSSH PRIVATE KEY-----\nx")], "is a PRIVATE key"),
         ([{"name": "ada", "keys": []}], "ada has no public key"),
         ([person("postgres")], "postgres is an account of the system"),
         ([person("systemd-network")], "systemd-network is an account of the system"),
         ([person("deploy")], "deploy is an account of the system"),
-        ([person("Ada")], "'Ada' is no user name"),
-        ([person("../x")], "is no user name"),
+        ([person("Ada")], "'Ada' is not a valid user name"),
+        ([person("../x")], "is not a valid user name"),
         ([person(), person("ada", BOB)], "ada is listed twice"),
         ([person(), person("bob")], "ada and bob have the same public key"),
         ([{**person(), "comment": "a:b"}], "ada: the comment"),
     ],
 )
-def test_what_cannot_be_an_account_is_refused_by_name(people: list[dict[str, Any]], says: str) -> None:
-    with pytest.raises(AnsibleFilterError, match=says):
+def test_invalid_account_is_refused_with_its_name(people: list[dict[str, Any]], problem: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=problem):
         admin_accounts(people)
 
 
@@ -87,8 +87,8 @@ def test_deploy_key_of_a_person_is_refused() -> None:
         ("/usr/bin/rsync --a=b,c x:y", r"/usr/bin/rsync --a\=b\,c x\:y"),
     ],
 )
-def test_command_is_written_for_sudoers(text: str, expected: str) -> None:
-    assert command(text) == expected
+def test_command_is_escaped_for_sudoers(text: str, expected: str) -> None:
+    assert escape_command(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -105,10 +105,10 @@ def test_command_is_written_for_sudoers(text: str, expected: str) -> None:
         "",
     ],
 )
-def test_loose_command_is_refused(text: str) -> None:
+def test_ambiguous_command_is_refused(text: str) -> None:
     with pytest.raises(AnsibleFilterError, match="deploy's command"):
-        command(text)
+        escape_command(text)
 
 
-def test_filter_has_its_name() -> None:
+def test_filter_is_registered_by_name() -> None:
     assert list(FilterModule().filters()) == ["admin_accounts"]

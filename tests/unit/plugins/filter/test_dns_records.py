@@ -1,4 +1,4 @@
-"""Which DNS records follow from sites, mail and inventory."""
+"""DNS records are derived from sites, mail and inventory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ KEY = {"domain": DOMAIN, "selector": "2026a", "txt": "v=DKIM1; k=rsa; p=" + "A" 
 
 
 def derive(groups: dict[str, list[str]] = ONE, sites: Any = SITES, **options: Any) -> list[dict[str, Any]]:
-    return dns_records(sites, DOMAIN, groups, HOSTVARS, **options)
+    """Return the records of the only zone."""
+    (entry,) = dns_records(sites, DOMAIN, groups, HOSTVARS, **options)
+    assert entry["zone"] == DOMAIN
+    records_of_zone: list[dict[str, Any]] = entry["records"]
+    return records_of_zone
 
 
 def lines(found: list[dict[str, Any]], *types: str) -> list[str]:
@@ -67,16 +71,18 @@ def lines(found: list[dict[str, Any]], *types: str) -> list[str]:
     ],
     ids=["one host", "a host a group", "no edge"],
 )
-def test_sites_lead_to_the_hosts_that_visitors_reach(groups: dict[str, list[str]], expected: list[str]) -> None:
+def test_sites_have_the_addresses_of_the_hosts_that_visitors_reach(
+    groups: dict[str, list[str]], expected: list[str]
+) -> None:
     assert lines(derive(groups), "A", "AAAA") == expected
 
 
-def test_site_with_an_entrance_of_its_own_leads_there() -> None:
+def test_site_with_its_own_entrance_has_the_addresses_of_that_host() -> None:
     site = {"panel": {"domain": "panel.example.test", "group": "mail", "entrance": "mail"}}
     assert lines(derive(EACH, site), "A") == ["panel.example.test A 192.0.2.4"]
 
 
-def test_mail_has_all_that_others_look_for() -> None:
+def test_mail_has_all_records_that_servers_and_clients_need() -> None:
     found = derive(EACH, {}, mail=MAIL, dkim=[KEY], tlsa=["ab" * 32], contact="hostmaster@example.test")
     (sts,) = [line for line in lines(found) if line.startswith("_mta-sts.")]
     assert len(sts.partition("id=")[2]) == 20
@@ -101,21 +107,21 @@ def test_mail_has_all_that_others_look_for() -> None:
     ]
 
 
-def test_records_are_such_that_the_zone_takes_them() -> None:
+def test_derived_records_are_valid() -> None:
     found = derive(mail=MAIL, dkim=[KEY, {**KEY, "selector": "2026b"}], tlsa=["ab" * 32])
     assert records.problems(found, DOMAIN, f"[vise {DOMAIN}]") == []
 
 
-def test_nothing_of_mail_follows_without_a_mail_host() -> None:
+def test_there_are_no_mail_records_without_a_mail_host() -> None:
     assert lines(derive({"edge": ["a"]}, {}, mail=MAIL, dkim=[KEY])) == ['example.test CAA 0 issue "letsencrypt.org"']
 
 
-def test_mail_host_is_never_proxied_even_when_a_site_has_its_name() -> None:
+def test_mail_host_is_not_proxied_even_when_a_site_has_its_name() -> None:
     site = {"mail": {"domain": "mail.example.test", "group": "mail", "entrance": "mail", "proxied": True}}
     assert lines(derive(EACH, site, mail=MAIL), "A") == ["mail.example.test A 192.0.2.4"]
 
 
-def test_name_that_a_site_has_is_no_alias_of_the_mail_host() -> None:
+def test_name_of_a_site_is_not_an_alias_of_the_mail_host() -> None:
     site = {"mail": {"domain": "mail.example.test", "aliases": ["mta-sts.example.test"], "group": "mail"}}
     found = lines(derive(ONE, site, mail=MAIL), "A", "CNAME")
     assert "mta-sts.example.test A 192.0.2.1" in found
@@ -132,11 +138,11 @@ def test_name_that_a_site_has_is_no_alias_of_the_mail_host() -> None:
         ({"caa": ["pki.goog", "letsencrypt.org"]}, ["pki.goog", "letsencrypt.org"]),
     ],
 )
-def test_certificates_come_from_the_authority_of_the_account(options: dict[str, Any], issuers: list[str]) -> None:
+def test_caa_names_the_authority_of_the_account(options: dict[str, Any], issuers: list[str]) -> None:
     assert [one["value"] for one in derive(sites={}, **options) if one["type"] == "CAA"] == issuers
 
 
-def test_policy_of_mail_is_what_the_description_says() -> None:
+def test_mail_policies_follow_the_description() -> None:
     strict = {**MAIL, "dmarc": "reject", "mta_sts": "enforce"}
     found = lines(derive(sites={}, mail=strict), "TXT")
     assert "_dmarc.example.test TXT v=DMARC1; p=reject; rua=mailto:postmaster@example.test" in found
@@ -144,7 +150,7 @@ def test_policy_of_mail_is_what_the_description_says() -> None:
     assert len(ids) == 2
 
 
-def test_key_that_is_retired_or_not_made_yet_is_not_published() -> None:
+def test_retired_or_planned_key_is_not_published() -> None:
     keys = [
         {**KEY, "state": "active"},
         {**KEY, "selector": "old", "state": "retired"},
@@ -154,12 +160,13 @@ def test_key_that_is_retired_or_not_made_yet_is_not_published() -> None:
     assert [one["name"] for one in found if "_domainkey" in one["name"]] == ["2026a._domainkey.example.test"]
 
 
-def test_second_mail_domain_has_a_zone_of_its_own_and_its_reports_are_taken() -> None:
+def test_second_mail_domain_has_its_own_zone_and_its_reports_are_accepted() -> None:
     both = {**MAIL, "domains": [DOMAIN, "second.test"]}
     zones = [DOMAIN, "second.test"]
     keys = [KEY, {**KEY, "domain": "second.test"}]
-    first = derive(sites={}, mail=both, dkim=keys, zones=zones)
-    second = derive(sites={}, mail=both, dkim=keys, zones=zones, zone="second.test")
+    entries = dns_records({}, DOMAIN, ONE, HOSTVARS, mail=both, dkim=keys, zones=zones)
+    assert [entry["zone"] for entry in entries] == zones
+    first, second = (entry["records"] for entry in entries)
     assert "second.test._report._dmarc.example.test TXT v=DMARC1" in lines(first)
     assert {one["name"] for one in second if one["type"] == "MX"} == {"second.test"}
     assert "2026a._domainkey.second.test" in {one["name"] for one in second}
@@ -167,8 +174,18 @@ def test_second_mail_domain_has_a_zone_of_its_own_and_its_reports_are_taken() ->
 
 
 def test_zone_may_be_above_the_domain() -> None:
-    found = dns_records(SITES, "staging.example.test", ONE, HOSTVARS, zones=["example.test"])
-    assert "staging.example.test" in {one["name"] for one in found if one["type"] == "CAA"}
+    (entry,) = dns_records(SITES, "staging.example.test", ONE, HOSTVARS, zones=["example.test"])
+    assert "staging.example.test" in {one["name"] for one in entry["records"] if one["type"] == "CAA"}
+
+
+def test_name_is_in_the_most_specific_zone_and_a_zone_without_names_has_no_records() -> None:
+    entries = dns_records(SITES, DOMAIN, ONE, HOSTVARS, zones=[DOMAIN, "edu.example.test", "other.test"])
+    names = {entry["zone"]: {one["name"] for one in entry["records"]} for entry in entries}
+    assert names == {
+        DOMAIN: {DOMAIN, "docs.example.test", "www.example.test"},
+        "edu.example.test": {"edu.example.test"},
+        "other.test": set(),
+    }
 
 
 def test_further_records_are_added() -> None:
@@ -184,10 +201,10 @@ def test_further_records_are_added() -> None:
             "x.other.test (site x) is in none of example.test",
         ),
         ({"mail": {**MAIL, "domians": []}}, "domians"),
-        ({"groups": {"edge": ["named"]}}, "docs.example.test: web-1 is no IP address; write `public_addresses"),
+        ({"groups": {"edge": ["named"]}}, "docs.example.test: web-1 is not an IP address; set `public_addresses"),
     ],
 )
-def test_what_does_not_fit_is_told_with_what_to_write(options: dict[str, Any], said: str) -> None:
+def test_contradiction_is_an_error_that_names_the_remedy(options: dict[str, Any], said: str) -> None:
     hostvars = {**HOSTVARS, "named": {"ansible_host": "web-1"}}
     arguments = {"sites": SITES, "groups": ONE, **options}
     sites, groups = arguments.pop("sites"), arguments.pop("groups")

@@ -1,4 +1,4 @@
-"""The policy of MTA-STS."""
+"""The MTA-STS policy."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ MAIL = {"host": "mail.example.test", "domains": ["example.test"], "reports": "po
 @pytest.mark.parametrize(
     ("options", "mode", "age"), [({}, "testing", 604800), ({"mta_sts": "enforce"}, "enforce", 604800)]
 )
-def test_policy_names_mode_and_exchanger(options: dict[str, str], mode: str, age: int) -> None:
+def test_policy_has_mode_and_mail_host(options: dict[str, str], mode: str, age: int) -> None:
     expected = f"version: STSv1\nmode: {mode}\nmx: mail.example.test\nmax_age: {age}\n"
     assert mta_sts_policy({**MAIL, **options}) == expected
 
 
-def test_unknown_key_is_told() -> None:
+def test_unknown_key_is_named() -> None:
     with pytest.raises(AnsibleFilterError, match="mode"):
         mta_sts_policy({**MAIL, "mode": "enforce"})
 

@@ -47,21 +47,21 @@ def listeners(*sites: dict[str, Any], **options: Any) -> dict[str, list[str]]:
         ),
     ],
 )
-def test_each_socket_is_listed_once_with_what_its_sites_admit(
+def test_each_socket_is_listed_once_with_the_tls_versions_of_its_sites(
     sites: list[dict[str, Any]], options: dict[str, Any], expected: dict[str, list[str]]
 ) -> None:
     assert listeners(*sites, **options) == expected
 
 
-def test_site_refuses_by_itself_what_only_a_neighbour_admits() -> None:
+def test_site_refuses_a_tls_version_that_only_another_site_of_its_socket_allows() -> None:
     old = site(name="old", domains=["old"], tls={**TLS, "versions": ["TLSv1.2", "TLSv1.3"]})
     sites = nginx_model([site(), old, site(name="in", domains=["in"], listen={"port": 8443})])["sites"]
     assert [entry["refused_versions"] for entry in sites] == [["TLSv1.2"], [], []]
 
 
-def test_only_internal_sockets_show_a_certificate_to_strangers() -> None:
-    found = nginx_model([site(), site(name="in", listen={"port": 8443})])["listeners"]
-    assert [(entry["public"], bool(entry["tls"])) for entry in found] == [(True, False)] * 2 + [(False, True)] * 2
+def test_only_internal_sockets_present_a_certificate_for_unknown_names() -> None:
+    sockets = nginx_model([site(), site(name="in", listen={"port": 8443})])["listeners"]
+    assert [(entry["public"], bool(entry["tls"])) for entry in sockets] == [(True, False)] * 2 + [(False, True)] * 2
 
 
 @pytest.mark.parametrize(
@@ -73,61 +73,61 @@ def test_only_internal_sockets_show_a_certificate_to_strangers() -> None:
         ({"headers": {"X": "", "Y": 'a "b" \\c'}}, {"Content-Security-Policy": '"self"', "Y": '"a \\"b\\" \\\\c"'}),
     ],
 )
-def test_headers_of_a_site_go_before_those_of_all(options: dict[str, Any], expected: dict[str, str]) -> None:
+def test_headers_of_a_site_override_those_of_all_sites(options: dict[str, Any], expected: dict[str, str]) -> None:
     given = {"Content-Security-Policy": "self", "X": "1"}
     assert complete(site(**options), headers=given)["headers"] == expected
 
 
-def test_texts_are_written_on_one_line() -> None:
+def test_line_breaks_of_texts_are_escaped() -> None:
     assert complete(site(texts={"/a": 'one "1"\ntwo\n'}))["texts"] == {"/a": '"one \\"1\\"\\ntwo\\n"'}
 
 
-def test_upstream_is_filled_in() -> None:
-    found = complete(upstream(timeouts={"read": 3600}))["upstream"]
-    assert found["server_name"] == "docs.example.org"
-    assert found["timeouts"] == {"connect": 5, "read": 3600, "send": 60}
+def test_defaults_of_an_upstream_are_filled_in() -> None:
+    result = complete(upstream(timeouts={"read": 3600}))["upstream"]
+    assert result["server_name"] == "docs.example.org"
+    assert result["timeouts"] == {"connect": 5, "read": 3600, "send": 60}
 
 
 @pytest.mark.parametrize(
-    ("given", "complaint"),
+    ("given", "problem"),
     [
-        (site(name="Docs"), "'Docs' is no name"),
-        (site(name="../x"), "'../x' is no name"),
+        (site(name="Docs"), "'Docs' is not a valid site name"),
+        (site(name="../x"), "'../x' is not a valid site name"),
         (site(root=""), "docs needs exactly one of root, upstream and redirect_to"),
         (site(redirect_to="https://a"), "docs needs exactly one of root, upstream and redirect_to"),
-        (site(root="", redirect_to="a/b"), "docs: redirect_to is an address without a path"),
+        (site(root="", redirect_to="a/b"), "docs: redirect_to must be a URL without a path"),
         (site(domains=[]), "docs has no domains"),
-        (site(domains=["a b"]), "docs: 'a b' is no domain name"),
-        (site(domains=["a;return"]), "docs: 'a;return' is no domain name"),
-        (site(rate_limits=[{"zone": "api"}]), "docs names the rate limit 'api'"),
-        (site(origin_lock="cloudflare"), "nginx_cloudflare must be true"),
-        (site(origin_lock="authenticated_origin_pulls"), "nginx_origin_pull_ca must hold their CA"),
-        (upstream(tls=True), "docs: an upstream with tls needs the ca"),
-        (site(restricted={"paths": ["^/a"], "allow": ["office"]}), "docs: restricted.allow: 'office' is no IP address"),
-        (site(restricted={"paths": ['^/"a']}), "holds a quotation mark"),
-        (site(texts={"a": ""}), "docs: texts: 'a' is no path"),
-        (site(texts={"/a": "$host"}), "docs: the text of /a holds a $"),
-        (site(texts={"/a": "\r"}), "holds a line break"),
-        (site(csp="a\nb"), "holds a line break"),
-        (site(root='/srv";'), "holds a quotation mark"),
-        (site(static={"immutable": ['"']}), "holds a quotation mark"),
+        (site(domains=["a b"]), "docs: 'a b' is not a valid domain name"),
+        (site(domains=["a;return"]), "docs: 'a;return' is not a valid domain name"),
+        (site(rate_limits=[{"zone": "api"}]), "docs uses the rate limit 'api'"),
+        (site(origin_lock="cloudflare"), "needs nginx_cloudflare: true"),
+        (site(origin_lock="authenticated_origin_pulls"), "needs the CA in nginx_origin_pull_ca"),
+        (upstream(tls=True), "docs: an upstream with tls needs ca"),
+        (site(restricted={"paths": ["^/a"], "allow": ["office"]}), "docs: restricted.allow: 'office' is not an IP"),
+        (site(restricted={"paths": ['^/"a']}), "must not contain a quotation mark"),
+        (site(texts={"a": ""}), "docs: texts: path 'a' must begin with /"),
+        (site(texts={"/a": "$host"}), "docs: the text of /a must not contain $"),
+        (site(texts={"/a": "\r"}), "contains a line break"),
+        (site(csp="a\nb"), "contains a line break"),
+        (site(root='/srv";'), "must not contain a quotation mark"),
+        (site(static={"immutable": ['"']}), "must not contain a quotation mark"),
     ],
 )
-def test_contradiction_is_an_error(given: dict[str, Any], complaint: str) -> None:
+def test_invalid_description_is_an_error(given: dict[str, Any], problem: str) -> None:
     with pytest.raises(AnsibleFilterError, match="nginx_sites: ") as raised:
         nginx_model([given])
-    assert complaint in str(raised.value)
+    assert problem in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    ("second", "complaint"),
+    ("second", "problem"),
     [
-        (site(domains=["b"]), "docs is described more than once"),
+        (site(domains=["b"]), "docs is listed more than once"),
         (site(name="b"), "docs.example.org belongs to both docs and b"),
     ],
 )
-def test_what_two_sites_claim_is_an_error(second: dict[str, Any], complaint: str) -> None:
-    with pytest.raises(AnsibleFilterError, match=complaint):
+def test_name_or_domain_of_two_sites_is_an_error(second: dict[str, Any], problem: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=problem):
         nginx_model([site(), second])
 
 
@@ -135,10 +135,10 @@ def test_same_domain_may_be_public_and_internal() -> None:
     assert len(nginx_model([site(), site(name="in", listen={"port": 8443})])["sites"]) == 2
 
 
-def test_every_complaint_is_told_at_once() -> None:
-    with pytest.raises(AnsibleFilterError, match="no domains; docs names the rate limit 'api'"):
+def test_all_problems_are_reported_at_once() -> None:
+    with pytest.raises(AnsibleFilterError, match="no domains; docs uses the rate limit 'api'"):
         nginx_model([site(domains=[], rate_limits=[{"zone": "api"}])])
 
 
-def test_filter_is_found_by_its_name() -> None:
+def test_filter_is_registered_by_name() -> None:
     assert FilterModule().filters() == {"nginx_model": nginx_model}

@@ -1,4 +1,4 @@
-"""Which reverse names a provider must be asked for."""
+"""The reverse names that the provider must set."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_each_address_of_the_mail_host_has_a_reverse_name(members: list[str], re
     assert {one["name"] for one in found} <= {"mail.example.test"}
 
 
-def test_name_of_the_host_is_needed() -> None:
+def test_missing_name_of_the_host_is_an_error() -> None:
     with pytest.raises(AnsibleFilterError, match="the name of the mail host"):
         ptr_advice("", {}, {})
 

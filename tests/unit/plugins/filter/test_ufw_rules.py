@@ -1,4 +1,4 @@
-"""Allowed ports become the rules that ufw itself would write."""
+"""Allowed ports become the same rules that ufw itself would write."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ UFW_WROTE: list[tuple[dict[str, t.Any], int, list[tuple[str, str]]]] = [
 
 
 @pytest.mark.parametrize(("entry", "family", "expected"), UFW_WROTE)
-def test_rules_are_those_that_ufw_writes(entry: dict[str, t.Any], family: int, expected: list[tuple[str, str]]) -> None:
+def test_rules_equal_those_of_ufw(entry: dict[str, t.Any], family: int, expected: list[tuple[str, str]]) -> None:
     assert [(rule["tuple"], rule["input"]) for rule in ufw_rules([entry], family)] == expected
 
 
@@ -51,13 +51,13 @@ def test_rules_are_those_that_ufw_writes(entry: dict[str, t.Any], family: int, e
         ),
     ],
 )
-def test_published_ports_are_matched_by_the_port_that_was_asked_for(
+def test_published_ports_are_matched_by_the_port_that_the_client_connected_to(
     entry: dict[str, t.Any], family: int, expected: list[str]
 ) -> None:
     assert [rule["published"] for rule in ufw_rules([entry], family)] == expected
 
 
-def test_networks_of_the_other_family_are_left_out() -> None:
+def test_networks_of_the_other_family_are_ignored() -> None:
     entry = {"port": 80, "from": ["10.0.0.0/8"]}
     assert len(ufw_rules([entry], 4)) == 1
     assert ufw_rules([entry], 6) == []
@@ -95,17 +95,17 @@ def test_port_allowed_twice_is_one_rule() -> None:
         ({"port": 1, "proto": "icmp"}, "proto 'icmp' is not one of tcp, udp"),
         ({"port": 1, "from": ["10.0.0.1/8"]}, "has host bits set"),
         ({"port": 1, "from": ["office"]}, "does not appear to be an IPv4 or IPv6 network"),
-        ({"port": 1, "from": "10.0.0.0/8"}, "from is a list of networks"),
-        ({"port": 1, "comment": "it's"}, "has a quote or a line break"),
-        ({"port": 1, "comment": "a\nb"}, "has a quote or a line break"),
+        ({"port": 1, "from": "10.0.0.0/8"}, "from must be a list of networks"),
+        ({"port": 1, "comment": "it's"}, "contains a quote or a line break"),
+        ({"port": 1, "comment": "a\nb"}, "contains a quote or a line break"),
     ],
 )
-def test_wrong_entry_is_named_in_the_refusal(entry: dict[str, t.Any], message: str) -> None:
+def test_invalid_entry_is_named_in_the_error(entry: dict[str, t.Any], message: str) -> None:
     with pytest.raises(AnsibleFilterError, match="allowed port 2 ") as refusal:
         ufw_rules([SSH, entry], 4)
     assert message in str(refusal.value)
 
 
 def test_unknown_family_is_refused() -> None:
-    with pytest.raises(AnsibleFilterError, match="family is 4 or 6, not 5"):
+    with pytest.raises(AnsibleFilterError, match="family must be 4 or 6, not 5"):
         FilterModule().filters()["ufw_rules"]([SSH], 5)

@@ -1,4 +1,4 @@
-"""The module's answers; what is decided is tested with the code that the timer runs as well."""
+"""The module's results; its decisions are tested with the code that the timer also runs."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def run(capsys: pytest.CaptureFixture[str], **options: t.Any) -> dict[str, t.Any
 
 @pytest.fixture
 def outcome(monkeypatch: pytest.MonkeyPatch) -> acme.Outcome:
-    """What a run gives; a preview gives something else."""
-    given = acme.Outcome()
-    monkeypatch.setattr(acme, "run", lambda _settings, _command: given)
+    """The outcome of a fake run; the fake preview returns a different one."""
+    result = acme.Outcome()
+    monkeypatch.setattr(acme, "run", lambda _settings, _command: result)
     monkeypatch.setattr(acme, "preview", lambda settings: acme.Outcome([f"would issue {settings.wanted[0].challenge}"]))
-    return given
+    return result
 
 
-def test_nothing_to_do_is_no_change(capsys: pytest.CaptureFixture[str], outcome: acme.Outcome) -> None:
+def test_no_action_is_no_change(capsys: pytest.CaptureFixture[str], outcome: acme.Outcome) -> None:
     answer = run(capsys)
     assert (answer["changed"], answer["actions"]) == (False, outcome.actions)
 
@@ -50,7 +50,7 @@ def test_check_mode_only_previews(capsys: pytest.CaptureFixture[str], outcome: a
     assert run(capsys, _ansible_check_mode=True)["actions"] == ["would issue http-01"]
 
 
-def test_warning_is_no_failure(
+def test_warning_does_not_fail_the_module(
     capsys: pytest.CaptureFixture[str], outcome: acme.Outcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcome.warnings.append("docs: not issued; stays valid")
@@ -60,8 +60,8 @@ def test_warning_is_no_failure(
     assert warned == ["docs: not issued; stays valid"]
 
 
-def test_failure_says_what_was_done_all_the_same(capsys: pytest.CaptureFixture[str], outcome: acme.Outcome) -> None:
-    outcome.actions.append("place a placeholder for docs")
+def test_failure_reports_the_actions_that_were_done(capsys: pytest.CaptureFixture[str], outcome: acme.Outcome) -> None:
+    outcome.actions.append("create a placeholder for docs")
     outcome.failures.append("docs: not issued")
     answer = run(capsys)
     assert (answer["failed"], answer["changed"], answer["msg"]) == (True, True, "docs: not issued")
@@ -77,7 +77,7 @@ def test_failure_says_what_was_done_all_the_same(capsys: pytest.CaptureFixture[s
     ],
 )
 @pytest.mark.usefixtures("outcome")
-def test_wrong_options_are_refused(capsys: pytest.CaptureFixture[str], options: dict[str, t.Any], text: str) -> None:
+def test_invalid_options_are_refused(capsys: pytest.CaptureFixture[str], options: dict[str, t.Any], text: str) -> None:
     answer = run(capsys, **options)
     assert answer["failed"]
     assert text in answer["msg"]

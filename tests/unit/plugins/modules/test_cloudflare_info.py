@@ -1,4 +1,4 @@
-"""Ranges, zones and figures."""
+"""Address ranges, zones and analytics."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read(capsys: Any, double: Double, *gather: str, **options: Any) -> dict[str,
     return run(cloudflare_info, capsys, double, gather=list(gather), **options)
 
 
-def test_all_is_read_in_one_execution(capsys: Any, double: Double) -> None:
+def test_one_execution_queries_all_information(capsys: Any, double: Double) -> None:
     found = read(capsys, double, *READERS, zone="example.test", since="2026-01-01")
     assert "2400:cb00::/32" in found["ranges"]
     assert [(zone["name"], zone["plan"]) for zone in found["zones"]] == [
@@ -38,17 +38,17 @@ def test_all_is_read_in_one_execution(capsys: Any, double: Double) -> None:
     assert double.writes() == ["full POST /graphql 200"]
 
 
-def test_zones_of_three_pages_are_read_whole(double: Double) -> None:
+def test_zones_of_three_pages_are_read_completely(double: Double) -> None:
     double.zones.plans = {f"zone-{number:03}.test": "free" for number in range(120)}
     session = client.Session({"token": TOKEN, "endpoint": double.endpoint, "timeout": 5})
     assert len(session.zones()) == 120
     assert session.calls == 3
 
 
-def test_figures_without_the_permission_name_it(capsys: Any, double: Double) -> None:
+def test_analytics_without_the_permission_name_it(capsys: Any, double: Double) -> None:
     token = double.grant("DNS Read")
-    told = read(capsys, double, "analytics", zone="example.test", since="2026-01-01", token=token)
-    assert "it needs the permission Zone / Analytics / Read" in told["msg"]
+    result = read(capsys, double, "analytics", zone="example.test", since="2026-01-01", token=token)
+    assert "it needs the permission Zone / Analytics / Read" in result["msg"]
 
 
 @pytest.mark.parametrize(
@@ -63,29 +63,29 @@ def test_figures_without_the_permission_name_it(capsys: Any, double: Double) -> 
         ([{"message": "unable to execute query", "extensions": None}], False),
     ],
 )
-def test_error_of_the_figures_is_a_missing_permission_only_where_it_says_so(
+def test_error_of_the_analytics_is_a_missing_permission_only_when_its_text_or_code_says_so(
     capsys: Any, double: Double, monkeypatch: pytest.MonkeyPatch, errors: list[dict[str, Any]], permission: bool
 ) -> None:
     answer = SimpleNamespace(text=json.dumps({"data": None, "errors": errors}))
     monkeypatch.setattr(client.Session, "post", lambda *_arguments, **_options: answer)
-    told = read(capsys, double, "analytics", zone="example.test", since="2026-01-01")["msg"]
-    assert told.startswith(f"Cloudflare: {errors[0]['message']}")
-    assert ("it needs the permission Zone / Analytics / Read" in told) is permission
+    result = read(capsys, double, "analytics", zone="example.test", since="2026-01-01")["msg"]
+    assert result.startswith(f"Cloudflare: {errors[0]['message']}")
+    assert ("it needs the permission Zone / Analytics / Read" in result) is permission
 
 
-def test_figures_without_a_zone_are_refused(capsys: Any, double: Double) -> None:
-    assert "need a zone" in read(capsys, double, "analytics")["msg"]
+def test_analytics_without_a_zone_are_refused(capsys: Any, double: Double) -> None:
+    assert "need the options zone and since" in read(capsys, double, "analytics")["msg"]
     assert double.log == []
 
 
 @pytest.mark.parametrize("position", range(1, 5))
 @FAULTS
-def test_fault_at_any_call_is_made_up_for(
+def test_query_succeeds_after_a_fault_at_any_call(
     capsys: Any, double: Double, monkeypatch: pytest.MonkeyPatch, mode: str, position: int
 ) -> None:
     clock = faulty(monkeypatch, double, f"{mode}@{position}")
-    told = read(capsys, double, *READERS, zone="example.test", since="2026-01-01")
+    result = read(capsys, double, *READERS, zone="example.test", since="2026-01-01")
     assert (len(double.log), clock) == (5, [1.0])
     assert double.log[position - 1].endswith(mode)
     double.fail("none")
-    assert told == read(capsys, double, *READERS, zone="example.test", since="2026-01-01")
+    assert result == read(capsys, double, *READERS, zone="example.test", since="2026-01-01")

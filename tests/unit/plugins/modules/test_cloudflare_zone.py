@@ -1,24 +1,32 @@
-"""Settings of a zone."""
+"""One execution for records, settings and rules: arguments, result, check mode, diff, errors, order."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from ansible_collections.vise.platform.plugins.module_utils.cloudflare import client
 from ansible_collections.vise.platform.plugins.modules import cloudflare_zone
 
 from tests.unit.plugins.cloudflare import FAULTS, Double, faulty, run, running
 
-WANTED: dict[str, Any] = {
-    "ssl": "strict",
-    "minimum_tls": "1.2",
-    "http3": True,
-    "always_use_https": True,
-    "hsts": {"max_age": 31536000, "include_subdomains": True},
-    "authenticated_origin_pulls": True,
-    "dnssec": True,
+RECORDS = [
+    {"type": "A", "name": "www", "value": "192.0.2.1", "proxied": True},
+    {"type": "MX", "name": "@", "value": "mail.example.test", "priority": 10, "comment": "where mail goes"},
+    {"type": "TXT", "name": "key", "value": "v=DKIM1; p=" + "A" * 700},
+    {"type": "CAA", "name": "@", "value": "letsencrypt.org", "flags": 0, "tag": "issue"},
+]
+SETTINGS = {"ssl": "strict", "http3": True}
+RULES = {
+    "http_request_firewall_custom": [{"expression": "true", "action": "block"}],
+    "http_request_cache_settings": [{"expression": "true", "action": "set_cache_settings"}],
 }
+EVERYTHING: dict[str, Any] = {"settings": SETTINGS, "rules": RULES}
+CHECK: dict[str, Any] = {"_ansible_check_mode": True}
+READ_ONLY = ("DNS Read", "Zone Settings Read", "Zone WAF Read", "Cache Settings Read")
+EDIT = ["Zone / DNS / Edit", "Zone / Zone Settings / Edit", "Zone / Zone WAF / Edit", "Zone / Cache Rules / Edit"]
 
 
 @pytest.fixture
@@ -27,82 +35,175 @@ def double() -> Iterator[Double]:
         yield one
 
 
-def keep(capsys: Any, double: Double, **options: Any) -> dict[str, Any]:
-    return run(cloudflare_zone, capsys, double, **{"zone": "example.test", **options})
+def manage(capsys: Any, double: Double, **options: Any) -> dict[str, Any]:
+    return run(cloudflare_zone, capsys, double, **{"zone": "example.test", "records": RECORDS, **options})
 
 
-def test_all_settings_are_set_and_then_left_alone(capsys: Any, double: Double) -> None:
-    first = keep(capsys, double, **WANTED)
-    assert (first["changed"], first["changes"]) == (True, WANTED)
-    assert first["ds"].startswith("example.test. 3600 IN DS 2371 13 2 ")
-    state = double.zones.state["example.test"]
-    assert {name: state["settings"][name] for name in ("ssl", "min_tls_version", "http3", "always_use_https")} == {
-        "ssl": "strict",
-        "min_tls_version": "1.2",
-        "http3": "on",
-        "always_use_https": "on",
-    }
-    header = state["settings"]["security_header"]["strict_transport_security"]
-    assert (header["enabled"], header["max_age"], header["include_subdomains"]) == (True, 31536000, True)
-    assert (state["origin_pulls"], state["dnssec"]) == (True, "pending")
+def paths(lines: list[str]) -> list[str]:
+    """Return the last part of each path that was changed."""
+    return [line.split()[2].split("/", 3)[-1] for line in lines if line.endswith(" 200")]
+
+
+def test_records_are_created_once(capsys: Any, double: Double) -> None:
+    first = manage(capsys, double)
+    assert first["changed"]
+    assert first["counts"] == {"add": 4, "change": 0, "remove": 0, "keep": 0}
+    assert first["plan"][-1] == "4 to add, 0 to change, 0 to remove, 0 as wanted"
+    assert {row["comment"] for row in double.records()} == {"[vise.platform]", "[vise.platform] where mail goes"}
+    again = manage(capsys, double)
+    assert (again["changed"], again["calls"]) == (False, 2)
+    assert again["plan"] == ["0 to add, 0 to change, 0 to remove, 4 as wanted"]
+
+
+def test_obsolete_records_are_removed_only_with_purge(capsys: Any, double: Double) -> None:
+    manage(capsys, double)
+    assert not manage(capsys, double, records=RECORDS[:1])["changed"]
+    assert manage(capsys, double, records=RECORDS[:1], purge=True)["counts"]["remove"] == 3
+    assert [row["name"] for row in double.records()] == ["www.example.test"]
+
+
+def test_records_are_neither_read_nor_purged_when_none_are_given(capsys: Any, double: Double) -> None:
+    manage(capsys, double)
     double.log.clear()
-    again = keep(capsys, double, **WANTED)
-    assert (again["changed"], again["changes"], double.writes()) == (False, {}, [])
-    assert again["ds"] == first["ds"]
+    manage(capsys, double, records=None, settings=SETTINGS, purge=True)
+    assert [line for line in double.log if "dns_records" in line] == []
+    assert len(double.records()) == 4
+    assert manage(capsys, double, records=[], purge=True)["counts"]["remove"] == 4
 
 
-def test_only_what_differs_is_changed_and_only_what_is_given_is_read(capsys: Any, double: Double) -> None:
-    keep(capsys, double, ssl="strict", http3=True)
+def test_records_of_another_owner_are_left_unchanged(capsys: Any, double: Double) -> None:
+    manage(capsys, double)
+    assert not manage(capsys, double, owner="staging", records=[], purge=True)["changed"]
+    assert "conflict with wanted records" in manage(capsys, double, owner="staging", records=RECORDS[:1])["msg"]
+    assert len(double.records()) == 4
+
+
+def test_check_mode_reports_all_changes_and_makes_none(capsys: Any, double: Double) -> None:
+    before = copy.deepcopy(double.zones.state)
+    result = manage(capsys, double, **EVERYTHING, **CHECK, _ansible_diff=True)
+    assert (result["changed"], result["differs"]) == (True, True)
+    assert double.zones.state == before
+    records, settings, *phases = result["diff"]
+    assert records["before"] == ""
+    assert "example.test MX 10 mail.example.test ttl=1 ; [vise.platform] where mail goes\n" in records["after"]
+    assert (settings["before"], settings["after"]) == ({"ssl": "full", "http3": False}, SETTINGS)
+    assert [phase["before_header"] for phase in phases] == list(RULES)
+    assert manage(capsys, double, **EVERYTHING)["plan"] == result["plan"]
+
+
+def test_unchanged_zone_has_no_diff(capsys: Any, double: Double) -> None:
+    manage(capsys, double, **EVERYTHING)
+    assert "diff" not in manage(capsys, double, **EVERYTHING, _ansible_diff=True)
+
+
+def test_one_execution_manages_all_parts_and_a_second_changes_nothing(capsys: Any, double: Double) -> None:
+    first = manage(capsys, double, **EVERYTHING)
+    assert first["counts"] == {"add": 4, "change": 4, "remove": 0, "keep": 0}
+    assert first["settings"] == SETTINGS
     double.log.clear()
-    told = keep(capsys, double, ssl="strict", http3=False, _ansible_diff=True)
-    assert told["changes"] == {"http3": False}
-    assert told["diff"] == {"before": {"http3": True}, "after": {"http3": False}}
-    assert len(double.log) == 4
-    assert [line.split()[-2].rsplit("/", 1)[-1] for line in double.writes()] == ["http3"]
-
-
-def test_check_mode_tells_all_and_changes_nothing(capsys: Any, double: Double) -> None:
-    told = keep(capsys, double, _ansible_check_mode=True, **WANTED)
-    assert told["changes"] == WANTED
+    again = manage(capsys, double, **EVERYTHING)
+    assert (again["changed"], again["differs"], again["counts"]["keep"]) == (False, False, 8)
     assert double.writes() == []
+    # The zone, two settings, two phases, and all records.
+    assert again["calls"] == 6
 
 
-def test_switching_off_is_a_change_as_well(capsys: Any, double: Double) -> None:
-    keep(capsys, double, **WANTED)
-    off = {"hsts": {"max_age": 0}, "dnssec": False, "authenticated_origin_pulls": False}
-    assert keep(capsys, double, **off)["changes"] == off
-    assert not keep(capsys, double, **off)["changed"]
-    state = double.zones.state["example.test"]
-    assert not state["settings"]["security_header"]["strict_transport_security"]["enabled"]
+def test_proxied_record_is_published_after_settings_and_rules(capsys: Any, double: Double) -> None:
+    manage(capsys, double, **EVERYTHING)
+    assert paths(double.writes()) == [
+        "settings/ssl",
+        "settings/http3",
+        *(f"rulesets/phases/{phase}/entrypoint" for phase in RULES),
+        "dns_records/batch",
+    ]
 
 
-def test_preload_that_browsers_would_not_take_is_refused_before_anything_is_sent(capsys: Any, double: Double) -> None:
-    told = keep(capsys, double, hsts={"max_age": 300, "preload": True})
-    assert "include_subdomains" in told["msg"]
+@pytest.mark.parametrize("change", [{}, CHECK], ids=["run", "check mode"])
+def test_all_missing_permissions_are_named_before_anything_changes(
+    capsys: Any, double: Double, change: dict[str, Any]
+) -> None:
+    before = copy.deepcopy(double.zones.state)
+    result = manage(capsys, double, **EVERYTHING, **change, token=double.grant(*READ_ONLY))
+    assert result["failed"]
+    assert result["missing"] == EDIT
+    assert f"example.test: the token lacks {', '.join(EDIT)}; add that to it at Cloudflare" in result["msg"]
+    assert double.zones.state == before
+
+
+@pytest.mark.parametrize("part", ["DNS Write", "Zone Settings Write"])
+def test_all_missing_permissions_are_named_when_a_part_cannot_be_read(capsys: Any, double: Double, part: str) -> None:
+    result = manage(capsys, double, **EVERYTHING, token=double.grant(part))
+    granted = f"Zone / {part.replace(' Write', '')} / Edit"
+    assert result["missing"] == [name for name in EDIT if name != granted]
+
+
+def test_permissions_are_checked_for_all_parts_when_only_one_changes(capsys: Any, double: Double) -> None:
+    manage(capsys, double, **EVERYTHING)
+    changed = {**EVERYTHING, "settings": {**SETTINGS, "ssl": "full"}}
+    token = double.grant(*READ_ONLY, "Zone Settings Write")
+    assert manage(capsys, double, **changed, token=token)["missing"] == [
+        name for name in EDIT if "Settings" not in name
+    ]
+    assert double.zones.state["example.test"]["settings"]["ssl"] == "strict"
+
+
+def test_conflicting_record_stops_the_run_before_settings_change(capsys: Any, double: Double) -> None:
+    double.add(type="A", name="www", content="192.0.2.9")
+    result = manage(capsys, double, **EVERYTHING)
+    assert "A www.example.test 192.0.2.9 (comment: none) for A www.example.test 192.0.2.1" in result["msg"]
+    assert "adopt=true" in result["msg"]
+    assert double.zones.state["example.test"]["settings"]["ssl"] == "full"
+    assert manage(capsys, double, **EVERYTHING, adopt=True)["changed"]
+
+
+def test_invalid_arguments_are_all_named_before_anything_is_sent(capsys: Any, double: Double) -> None:
+    bad = [*RECORDS, {"type": "A", "name": "bad", "value": "300.1.1.1"}, {"type": "MX", "name": "@", "value": "a.test"}]
+    rules = {"http_ratelimit": [{"action": "block"}]}
+    settings = {"hsts": {"max_age": 300, "preload": True}}
+    result = manage(capsys, double, records=bad, rules=rules, settings=settings)
+    assert result["failed"]
+    assert "A bad.example.test: 300.1.1.1 is not an IPv4 address" in result["msg"]
+    assert "MX example.test: the priority is missing" in result["msg"]
+    assert "http_ratelimit: rule 1 (no description): it has no expression" in result["msg"]
+    assert "hsts: browsers preload a domain only with" in result["msg"]
     assert double.log == []
 
 
 @pytest.mark.parametrize(
-    ("options", "permission"),
+    "options",
     [
-        ({"ssl": "strict"}, "Zone / Zone Settings / Edit"),
-        ({"authenticated_origin_pulls": True}, "Zone / SSL and Certificates / Edit"),
-        ({"dnssec": True}, "Zone / DNS / Edit"),
+        {"rules": {"http_request_transform": []}},
+        {"settings": {"brotli": True}},
+        {"records": [{"type": "LOC", "name": "@", "value": "x"}]},
     ],
+    ids=["phase", "setting", "type of record"],
 )
-def test_missing_permission_is_named(capsys: Any, double: Double, options: dict[str, Any], permission: str) -> None:
-    token = double.grant("Zone Settings Read", "SSL and Certificates Read", "DNS Read")
-    assert f"lacks the permission {permission}" in keep(capsys, double, token=token, **options)["msg"]
+def test_unknown_name_is_refused_before_anything_is_sent(capsys: Any, double: Double, options: dict[str, Any]) -> None:
+    assert manage(capsys, double, **options)["failed"]
+    assert double.log == []
 
 
-@pytest.mark.parametrize("position", range(1, 16))
+def test_missing_permission_for_records_is_named(capsys: Any, double: Double) -> None:
+    result = manage(capsys, double, token=double.grant("DNS Read"))
+    assert result["msg"].startswith("example.test: the token lacks Zone / DNS / Edit;")
+    assert double.records() == []
+
+
+# Calls: zone, ssl, http3, two phases, records, four permissions, ssl, http3, two phases, batch.
+@pytest.mark.parametrize("position", [1, 6, 10, 11, 13, 15])
 @FAULTS
-def test_fault_at_any_call_is_made_up_for(
+def test_run_converges_after_a_fault_in_any_part(
     capsys: Any, double: Double, monkeypatch: pytest.MonkeyPatch, mode: str, position: int
 ) -> None:
     clock = faulty(monkeypatch, double, f"{mode}@{position}")
-    assert keep(capsys, double, **WANTED)["changes"] == WANTED
-    assert (len(double.log), clock) == (16, [1.0])
+    assert manage(capsys, double, **EVERYTHING)["counts"] == {"add": 4, "change": 4, "remove": 0, "keep": 0}
     assert double.log[position - 1].endswith(mode)
+    assert clock == [1.0]
     double.fail("none")
-    assert not keep(capsys, double, **WANTED)["changed"]
+    again = manage(capsys, double, **EVERYTHING)
+    assert (again["changed"], again["counts"]["keep"]) == (False, 8)
+
+
+def test_missing_library_is_named(capsys: Any, double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "IMPORT_ERROR", "no such module")
+    assert "cloudflare" in manage(capsys, double)["msg"]

@@ -1,4 +1,4 @@
-"""One run of the module on a directory tree: no change, create, update, remove, check mode, diff, refusal, put back."""
+"""One run of the module on a directory tree: no change, create, update, remove, check mode, diff, refusal, rollback."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GROUP = grp.getgrgid(os.getgid()).gr_name
 
 @pytest.fixture
 def store(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """A component's store in a directory of the test's; what it remembers belongs to whoever runs the test."""
+    """A component's store in a temporary directory, whose files belong to the user who runs the test."""
 
     def write(self: Store, name: str, data: dict[str, t.Any]) -> None:
         path = pathlib.Path(self.directory)
@@ -40,8 +40,8 @@ def wanted(folder: pathlib.Path, *, probe: str = "true", **contents: str) -> Wan
 
 
 def run(state: Wanted, store: Store, check_mode: bool = False) -> dict[str, t.Any]:
-    found, incomplete = component.converge(state, store, check_mode)
-    return component.result(found, incomplete, True)
+    steps, incomplete = component.converge(state, store, check_mode)
+    return component.build_result(steps, incomplete, True)
 
 
 def test_create_then_no_change_then_update_then_remove(tmp_path: pathlib.Path, store: Store) -> None:
@@ -49,56 +49,65 @@ def test_create_then_no_change_then_update_then_remove(tmp_path: pathlib.Path, s
     assert run(wanted(tmp_path, a="1", b="1"), store) == {"changed": False, "actions": [], "diff": []}
     assert run(wanted(tmp_path, a="2", b="1"), store)["actions"] == [f"write {tmp_path}/a"]
     assert run(wanted(tmp_path, a="2"), store)["actions"] == [f"remove {tmp_path}/b"]
-    assert store.manifest().paths == (f"{tmp_path}/a",)
-    assert store.journal() is None
+    assert store.read_manifest().paths == (f"{tmp_path}/a",)
+    assert store.read_journal() is None
 
 
-def test_check_mode_says_the_same_and_changes_nothing(tmp_path: pathlib.Path, store: Store) -> None:
+def test_check_mode_reports_the_same_steps_and_changes_nothing(tmp_path: pathlib.Path, store: Store) -> None:
     planned = run(wanted(tmp_path, a="1"), store, check_mode=True)
     assert list(tmp_path.iterdir()) == []
     assert run(wanted(tmp_path, a="1"), store) == planned
     assert planned["diff"][0]["after"].endswith("1")
 
 
-def test_what_cannot_be_proven_live_is_put_back(tmp_path: pathlib.Path, store: Store) -> None:
+def test_change_that_is_not_proven_live_is_rolled_back(tmp_path: pathlib.Path, store: Store) -> None:
     run(wanted(tmp_path, a="1"), store)
-    with pytest.raises(host.HostError, match=r"not live.*\nThe previous configuration was put back and is live"):
+    with pytest.raises(host.HostError, match=r"not live.*\nRolled back to the previous configuration, which is live"):
         run(wanted(tmp_path, probe=f"! grep 2 {tmp_path}/a", a="2", b="new"), store)
     assert (tmp_path / "a").read_text() == "1"
     assert not (tmp_path / "b").exists()
-    assert store.journal() is None
+    assert store.read_journal() is None
 
 
 @pytest.mark.parametrize(
-    ("full", "b", "said"), [(1, "old", "was put back"), (9, "new", "Not all of the previous files could be put back")]
+    ("failing_writes", "b", "outcome"),
+    [
+        (1, "old", "Rolled back to the previous configuration"),
+        (9, "new", "Rollback failed, some previous files are not restored"),
+    ],
 )
-def test_what_the_disk_refuses_is_put_back(
-    tmp_path: pathlib.Path, store: Store, monkeypatch: pytest.MonkeyPatch, full: int, b: str, said: str
+def test_change_that_the_disk_rejects_is_rolled_back(
+    tmp_path: pathlib.Path,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    failing_writes: int,
+    b: str,
+    outcome: str,
 ) -> None:
     run(wanted(tmp_path, b="old", c="old"), store)
-    write, refusals = host.write_node, itertools.count(1)
+    write, attempts = host.write_node, itertools.count(1)
 
-    def refusing(path: str, node: Node) -> None:
-        if (path.endswith("c") or (b == "new" and node.content == "old")) and next(refusals) <= full:
+    def write_to_full_disk(path: str, node: Node) -> None:
+        if (path.endswith("c") or (b == "new" and node.content == "old")) and next(attempts) <= failing_writes:
             raise OSError(errno.ENOSPC, "No space left on device", path)
         write(path, node)
 
-    match = rf"No space left.*{tmp_path}/c'\n.*{said}"
+    match = rf"No space left.*{tmp_path}/c'\n.*{outcome}"
     with monkeypatch.context() as patch, pytest.raises(host.HostError, match=match):
-        patch.setattr(host, "write_node", refusing)
+        patch.setattr(host, "write_node", write_to_full_disk)
         run(wanted(tmp_path, b="new", c="new"), store)
     assert ((tmp_path / "b").read_text(), (tmp_path / "c").read_text()) == (b, "old")
     run(wanted(tmp_path, b="old", c="old"), store)
-    assert ((tmp_path / "b").read_text(), store.journal()) == ("old", None)
+    assert ((tmp_path / "b").read_text(), store.read_journal()) == ("old", None)
 
 
-def test_a_probe_that_fails_without_any_difference_is_an_error(tmp_path: pathlib.Path, store: Store) -> None:
+def test_failed_probe_without_a_difference_is_an_error(tmp_path: pathlib.Path, store: Store) -> None:
     run(wanted(tmp_path, a="1"), store)
-    with pytest.raises(host.HostError, match=r"demo: `sh -c false` said \(exit 1\)"):
+    with pytest.raises(host.HostError, match=r"demo: no file differs, but probe `sh -c false` failed \(exit 1\)"):
         run(wanted(tmp_path, probe="false", a="1"), store)
 
 
-def test_a_refused_change_is_never_started(tmp_path: pathlib.Path, store: Store) -> None:
+def test_refused_change_is_not_started(tmp_path: pathlib.Path, store: Store) -> None:
     (tmp_path / "a").mkdir()
     with pytest.raises(host.HostError, match=f"refused, nothing was changed: {tmp_path}/a is a directory"):
         run(wanted(tmp_path, a="1", b="1"), store)
@@ -106,28 +115,27 @@ def test_a_refused_change_is_never_started(tmp_path: pathlib.Path, store: Store)
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: nothing in the program catches it."""
+    """Simulates SIGKILL: no code in the program catches it."""
 
 
-def test_a_killed_run_is_finished_and_its_oldest_state_is_what_is_put_back(
+def test_next_run_finishes_a_killed_one_and_rolls_back_to_the_oldest_state(
     tmp_path: pathlib.Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(wanted(tmp_path, a="1"), store)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(transaction, "_activate", lambda *_: (_ for _ in ()).throw(Killed()))
         run(wanted(tmp_path, a="2"), store)
-    assert store.journal() is not None
-    with pytest.raises(host.HostError, match="was put back"):
+    assert store.read_journal() is not None
+    with pytest.raises(host.HostError, match="Rolled back"):
         run(wanted(tmp_path, probe=f"! grep 3 {tmp_path}/a", a="3"), store)
     assert (tmp_path / "a").read_text() == "1"
 
 
-def test_missing_packages_are_asked_for_before_anything_else(
+def test_missing_packages_come_before_any_other_change(
     tmp_path: pathlib.Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(host, "installed_packages", lambda _names: set())
+    monkeypatch.setattr(host, "read_installed_packages", lambda _names: set())
     state = Wanted("demo", "g", packages=("nginx",), nodes={str(tmp_path / "a"): Node("file", "1", ME, GROUP, "0644")})
-    answer = run(state, store)
-    assert answer["needs"]["packages"] == ["nginx"]
+    assert run(state, store)["prerequisites"]["packages"] == ["nginx"]
     assert not (tmp_path / "a").exists()
     assert run(state, store, check_mode=True)["actions"] == ["install nginx", f"create {tmp_path}/a"]

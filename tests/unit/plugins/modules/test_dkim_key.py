@@ -14,8 +14,8 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.vise.platform.plugins.module_utils.dkim import keys, store
 from ansible_collections.vise.platform.plugins.modules import dkim_key
 
-PEM = keys.make("rsa", 2048)
-OTHER = keys.make("ed25519", 0)
+PEM = keys.create("rsa", 2048)
+OTHER = keys.create("ed25519", 0)
 # Any line of a key's middle.
 CANARY = PEM.splitlines()[5]
 
@@ -49,7 +49,7 @@ def host(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Host:
 
 
 @pytest.mark.parametrize(("size", "kind"), [(2048, "rsa"), (4096, "rsa"), (2048, "ed25519")])
-def test_key_is_made_once(host: Host, size: int, kind: str) -> None:
+def test_key_is_created_once(host: Host, size: int, kind: str) -> None:
     first = host.call({"type": kind, "size": size})
     second = host.call({"type": kind, "size": size})
     assert (first["changed"], second["changed"]) == (True, False)
@@ -62,7 +62,7 @@ def test_key_is_made_once(host: Host, size: int, kind: str) -> None:
     assert [path.stat().st_mode & 0o777 for path in (pem, pem.parent, host.root)] == [0o600, 0o700, 0o700]
 
 
-def test_keys_of_all_domains_come_in_one_execution(host: Host) -> None:
+def test_one_execution_returns_the_keys_of_all_domains(host: Host) -> None:
     wanted = [{"domain": domain, "selector": name} for domain in ("b.test", "a.test") for name in ("s2", "s1")]
     host.call(*wanted)
     answer = host.call()
@@ -85,7 +85,7 @@ def test_key_is_imported_from_the_controller_and_from_the_host(host: Host, tmp_p
     assert (host.root / "example.org/s1.pem").read_text() == PEM
 
 
-def test_key_goes_its_way_from_made_to_absent(host: Host) -> None:
+def test_key_passes_all_states_from_made_to_absent(host: Host) -> None:
     host.call({"selector": "old"}, {"selector": "new"})
     host.call({"selector": "old", "state": "active"})
     for state in ("published", "switching", "active"):
@@ -100,7 +100,7 @@ def test_key_goes_its_way_from_made_to_absent(host: Host) -> None:
     assert host.call({"selector": "old", "state": "absent"})["changed"] is False
 
 
-def test_retired_key_whose_removal_was_killed_is_removed_by_the_next_run(host: Host) -> None:
+def test_removal_that_was_interrupted_is_completed_by_the_next_run(host: Host) -> None:
     host.call({})
     pem = (host.root / "example.org/s1.pem").read_text()
     host.call({"state": "retired"})
@@ -109,14 +109,14 @@ def test_retired_key_whose_removal_was_killed_is_removed_by_the_next_run(host: H
     assert host.files() == ["keys.json"]
 
 
-def test_key_whose_entry_was_never_written_is_kept(host: Host) -> None:
+def test_key_without_an_entry_is_not_replaced(host: Host) -> None:
     before = host.call({})["dkim_keys"][0]["txt"]
     (host.root / "example.org/keys.json").unlink()
     answer = host.call({"state": "published"})
     assert (answer["dkim_keys"][0]["txt"], answer["dkim_keys"][0]["state"]) == (before, "published")
 
 
-def test_check_mode_on_an_empty_host_says_what_it_would_do(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_mode_on_an_empty_host_reports_the_plan(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keys, "HAS_CRYPTOGRAPHY", False)
     answer = host.call({}, {"selector": "s2"}, private_keys={"example.org/s2": PEM}, _ansible_check_mode=True)
     assert [(one["selector"], one["txt"], one["state"]) for one in answer["dkim_keys"]] == [
@@ -127,7 +127,7 @@ def test_check_mode_on_an_empty_host_says_what_it_would_do(host: Host, monkeypat
     assert not host.root.exists()
 
 
-def test_check_mode_tells_states_and_notes_nothing(host: Host) -> None:
+def test_check_mode_reports_states_and_records_none(host: Host) -> None:
     host.call({"selector": "old"}, {"selector": "new"})
     host.call({"selector": "old", "state": "active"})
     answer = host.call({"selector": "new", "state": "active"}, _ansible_check_mode=True)
@@ -135,33 +135,33 @@ def test_check_mode_tells_states_and_notes_nothing(host: Host) -> None:
     assert host.states() == {"old": "active", "new": "made"}
 
 
-def test_loose_mode_is_tightened_and_told(host: Host) -> None:
+def test_wrong_mode_is_corrected_and_reported(host: Host) -> None:
     host.call({})
     (host.root / "example.org/s1.pem").chmod(0o644)
     assert host.call(_ansible_check_mode=True)["changed"] is True
-    assert host.call()["actions"] == [f"let only root reach {host.root}/example.org/s1.pem"]
+    assert host.call()["actions"] == [f"restrict {host.root}/example.org/s1.pem to root"]
     assert host.call()["changed"] is False
 
 
 REFUSED: list[tuple[list[dict[str, t.Any]], dict[str, t.Any], str]] = [
-    ([{"selector": "none", "state": "active"}], {}, "make it first"),
-    ([{"state": "absent"}], {}, "mail is signed by it"),
+    ([{"selector": "none", "state": "active"}], {}, "create it first"),
+    ([{"state": "absent"}], {}, "the key signs mail"),
     ([{"selector": "gone", "state": "active"}], {}, "not used twice"),
     ([{"selector": "gone"}], {}, "not used twice"),
-    ([{}], {"private_keys": {"example.org/s1": PEM}}, "never changes its key"),
-    ([{"selector": "lost", "state": "active"}], {}, "its private key is gone"),
+    ([{}], {"private_keys": {"example.org/s1": PEM}}, "the selector has another key, and never changes it"),
+    ([{"selector": "lost", "state": "active"}], {}, "the private key is missing"),
     ([{"selector": "n"}], {"private_keys": {"example.org/n": f"x{CANARY}"}}, "not a private key"),
     ([{"selector": "n", "source": "/nowhere.pem"}], {}, "No such file"),
-    ([{}, {}], {}, "wanted more than once"),
+    ([{}, {}], {}, "listed more than once"),
     ([{}], {"private_keys": {"example.org/other": PEM}}, "example.org/other is not in keys"),
     ([{"selector": "n", "size": 1024}], {}, "2048 to 4096 bits, not 1024"),
     ([{"domain": "../etc"}], {}, "not a domain"),
-    ([{"selector": "a/b"}], {}, "it is one label"),
+    ([{"selector": "a/b"}], {}, "it must be one label"),
 ]
 
 
 @pytest.mark.parametrize(("wanted", "options", "says"), REFUSED)
-def test_what_cannot_be_is_refused_before_anything_changes(
+def test_invalid_request_is_refused_before_anything_changes(
     host: Host, wanted: list[dict[str, t.Any]], options: dict[str, t.Any], says: str
 ) -> None:
     host.call({"selector": "lost"}, {"selector": "gone"}, {})
@@ -192,7 +192,7 @@ def test_no_private_key_leaves_the_host(host: Host, monkeypatch: pytest.MonkeyPa
     assert [line for line in lines if line in "\n".join(said + journal)] == []
 
 
-def test_reading_waits_for_nobody(host: Host) -> None:
+def test_reading_does_not_wait_for_the_lock(host: Host) -> None:
     host.call({})
-    with store.locked(str(host.root)):
+    with store.lock(str(host.root)):
         assert host.states() == {"s1": "made"}

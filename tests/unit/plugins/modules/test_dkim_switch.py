@@ -1,4 +1,4 @@
-"""The switch on a small Redis of the test's, that shows what a signer sees after every single command."""
+"""The switch on a small Redis, which records the signing key after every single command."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.vise.platform.plugins.module_utils.dkim import keys, store
 from ansible_collections.vise.platform.plugins.modules import dkim_switch
 
-OLD, NEW, CURVE = keys.make("rsa", 2048), keys.make("rsa", 2048), keys.make("ed25519", 0)
+OLD, NEW, CURVE = keys.create("rsa", 2048), keys.create("rsa", 2048), keys.create("ed25519", 0)
 DOMAIN, PASSWORD = "a.test", "canary"
 Hashes = dict[str, dict[str, str]]
 
@@ -70,7 +70,7 @@ class Session(socketserver.StreamRequestHandler):
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """The Redis, and what rspamd could have read at each moment."""
+    """The Redis, and the key that rspamd could have read after each command."""
 
     daemon_threads = True
 
@@ -101,7 +101,7 @@ def hashes(selector: str, pem: str) -> Hashes:
 
 
 class Host:
-    """Runs the module beside the Redis."""
+    """Runs the module with the Redis."""
 
     def __init__(self, path: pathlib.Path, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
         self.path, self.server, self.capsys, self.said = path, server, capsys, ""
@@ -129,16 +129,16 @@ def host(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> t.Iterat
         server.shutdown()
 
 
-def test_no_moment_of_the_switch_is_without_a_key(host: Host) -> None:
+def test_a_key_signs_at_each_moment_of_the_switch(host: Host) -> None:
     answer = host.call("new")
-    assert answer["actions"] == ["sign mail of a.test by new in place of old"]
+    assert answer["actions"] == ["sign mail of a.test with new instead of old"]
     assert set(host.server.seen) == {"old", "new"}
     assert host.server.hashes["DKIM_PRIV_KEYS"]["old.a.test"] == OLD.strip(), "a message that is being signed needs it"
     assert host.server.hashes["DKIM_PUB_KEYS"] == {DOMAIN: keys.facts(NEW).public}
     assert host.call("new")["changed"] is False
 
 
-def test_power_cut_takes_no_switch_back(host: Host) -> None:
+def test_switch_survives_a_power_cut(host: Host) -> None:
     host.server.busy = 2
     host.call("new")
     assert host.server.disk == host.server.hashes
@@ -147,14 +147,14 @@ def test_power_cut_takes_no_switch_back(host: Host) -> None:
     assert host.server.disk == {}, "nothing was switched, so nothing is written"
 
 
-def test_full_disk_is_told(host: Host) -> None:
+def test_full_disk_is_an_error(host: Host) -> None:
     host.server.status = "err"
     answer = host.call("new")
-    assert "does not get its data onto the disk" in answer["msg"]
+    assert "cannot save its data to disk" in answer["msg"]
     assert host.server.signs() == "new"
 
 
-def test_next_run_saves_what_a_killed_one_did_not(host: Host) -> None:
+def test_next_run_saves_the_changes_of_an_interrupted_one(host: Host) -> None:
     host.server.status = "err"
     host.call("new")
     host.server.disk, host.server.status = {}, "ok"
@@ -167,7 +167,7 @@ def test_next_run_saves_what_a_killed_one_did_not(host: Host) -> None:
 
 def test_first_key_of_a_domain(host: Host) -> None:
     host.server.hashes.update({"DKIM_SELECTORS": {}, "DKIM_PRIV_KEYS": {}, "DKIM_PUB_KEYS": {}})
-    assert host.call("new")["actions"] == ["sign mail of a.test by new in place of none"]
+    assert host.call("new")["actions"] == ["sign mail of a.test with new instead of none"]
     assert host.server.hashes == hashes("new", NEW)
 
 
@@ -177,9 +177,9 @@ def test_other_key_under_the_same_name_is_replaced(host: Host) -> None:
     assert host.server.hashes == hashes("old", OLD)
 
 
-def test_retired_key_is_forgotten_once(host: Host) -> None:
+def test_copy_of_a_retired_key_is_removed_once(host: Host) -> None:
     host.call("new")
-    assert host.call("new", "old")["actions"] == ["forget the key of old._domainkey.a.test"]
+    assert host.call("new", "old")["actions"] == ["remove the copy of old._domainkey.a.test"]
     assert host.call("new", "old")["changed"] is False
     assert host.server.hashes == hashes("new", NEW)
 
@@ -191,7 +191,7 @@ def test_check_mode_switches_nothing(host: Host) -> None:
     assert host.server.hashes == hashes("old", OLD)
 
 
-def test_nothing_secret_is_said(host: Host) -> None:
+def test_output_has_no_secrets(host: Host) -> None:
     for options in ({"_ansible_check_mode": True}, {}):
         host.call("new", **options)
         secret = [PASSWORD, *NEW.splitlines()[1:-1], *OLD.splitlines()[1:-1]]
@@ -201,10 +201,10 @@ def test_nothing_secret_is_said(host: Host) -> None:
 @pytest.mark.parametrize(
     ("selector", "forget", "says"),
     [
-        ("none", [], "none._domainkey.a.test: there is no such key: make it with dkim_key"),
-        ("curve", [], "mailcow signs by RSA alone"),
-        ("../old", [], "it is one label"),
-        ("new", ["new"], "new is to sign"),
+        ("none", [], "none._domainkey.a.test: the key does not exist: create it with dkim_key"),
+        ("curve", [], "mailcow signs only with RSA keys"),
+        ("../old", [], "it must be one label"),
+        ("new", ["new"], "new is the signing key"),
     ],
 )
 def test_key_that_cannot_sign_is_refused(host: Host, selector: str, forget: list[str], says: str) -> None:
@@ -220,4 +220,4 @@ def test_missing_mailcow_wrong_password_and_dead_redis_are_named(host: Host) -> 
     conf.write_text("REDIS_PORT=127.0.0.1:1\n")
     assert "mailcow's Redis at 127.0.0.1:1 does not answer" in host.call("new")["msg"]
     conf.unlink()
-    assert "mailcow is not set up on this host" in host.call("new")["msg"]
+    assert "mailcow is not installed on this host" in host.call("new")["msg"]

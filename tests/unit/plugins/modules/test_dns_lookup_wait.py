@@ -1,4 +1,4 @@
-"""Every authoritative server is asked until it answers as wanted."""
+"""Every authoritative server is queried until it returns the wanted records."""
 
 from __future__ import annotations
 
@@ -48,20 +48,22 @@ ANSWERS = {
 
 
 class Answers(dict[tuple[str, str], list[str]]):
-    """What a server answers, and how often it was asked."""
+    """The answers of a server, and the types that were queried."""
 
-    asked = 0
+    def __init__(self, answers: dict[tuple[str, str], list[str]]) -> None:
+        super().__init__(answers)
+        self.queries: list[str] = []
 
     def reply(self, raw: bytes, by_tcp: bool) -> bytes:
-        self.asked += 1
         query = dns.message.from_wire(raw)
         question = query.question[0]
         assert not query.flags & dns.flags.RD
         response = dns.message.make_response(query)
         kind = question.rdtype.name
+        self.queries.append(kind)
         rows = self.get((question.name.to_text().removesuffix("example.test.").rstrip("."), kind), [])
         if rows:
-            # A delegation is told beside the answer, by a server that has the zone above.
+            # The server of the parent zone returns a delegation in the authority section.
             section = response.authority if kind == "NS" else response.answer
             section.append(dns.rrset.from_text(question.name, 60, "IN", kind, *rows))
         if not by_tcp and len(response.to_wire()) > 512:
@@ -90,7 +92,7 @@ class Tcp(socketserver.StreamRequestHandler):
 
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
-    """A name server of the test's own at 127.0.0.1, on a port that needs no privilege."""
+    """A name server at 127.0.0.1, on an unprivileged port."""
     held = Answers(ANSWERS)
     tcp = socketserver.ThreadingTCPServer(("127.0.0.1", 0), type("OwnTcp", (Tcp,), {"answers": held}))
     port = tcp.server_address[1]
@@ -110,7 +112,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
 
 def wait(capsys: Any, *records: dict[str, Any], **options: Any) -> dict[str, Any]:
     basic._ANSIBLE_ARGS = None
-    arguments = {"zone": "example.test", "records": list(records), "seconds": 0, **options}
+    arguments = {"zones": [{"zone": "example.test", "records": list(records)}], "seconds": 0, **options}
     with patch_module_args(arguments), contextlib.suppress(SystemExit):
         dns_lookup_wait.main()
     answer: dict[str, Any] = json.loads(capsys.readouterr().out)
@@ -119,48 +121,51 @@ def wait(capsys: Any, *records: dict[str, Any], **options: Any) -> dict[str, Any
 
 @pytest.mark.usefixtures("answers")
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record["type"])
-def test_record_that_is_answered_is_there(capsys: Any, record: dict[str, Any]) -> None:
-    told = wait(capsys, record)
-    assert "msg" not in told, told
-    assert told["servers"] == ["127.0.0.1"]
+def test_returned_record_is_accepted(capsys: Any, record: dict[str, Any]) -> None:
+    result = wait(capsys, record)
+    assert "msg" not in result, result
+    assert result["servers"] == {"example.test": ["127.0.0.1"]}
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record["type"])
-def test_record_that_is_not_answered_is_told_with_server_and_answer(
+def test_missing_record_is_reported_with_server_and_answer(
     capsys: Any, answers: Answers, record: dict[str, Any]
 ) -> None:
     answers.clear()
     (line,) = wait(capsys, record)["msg"].splitlines()[1:]
     assert line.startswith(f"{record['type']} ")
-    assert line.endswith(" at 127.0.0.1: it answers nothing")
+    assert line.endswith(" at 127.0.0.1: the answer is empty")
 
 
 @pytest.mark.usefixtures("answers")
-def test_other_value_is_told(capsys: Any) -> None:
-    told = wait(capsys, {**MX, "value": "other.example.test"})
-    assert "MX example.test at 127.0.0.1: it answers 10 mail.example.test." in told["msg"]
+def test_other_value_is_reported(capsys: Any) -> None:
+    result = wait(capsys, {**MX, "value": "other.example.test"})
+    assert "MX example.test at 127.0.0.1: the answer is 10 mail.example.test." in result["msg"]
 
 
-def test_it_waits_until_the_answer_is_right_and_asks_no_more_for_the_others(capsys: Any, answers: Answers) -> None:
+def test_only_the_missing_record_is_queried_until_the_answer_contains_it(capsys: Any, answers: Answers) -> None:
     right = answers.pop(("", "MX"))
     threading.Timer(0.5, lambda: answers.update({("", "MX"): right})).start()
-    told = wait(capsys, MX, TXT, seconds=30)
-    assert "msg" not in told, told
-    assert 0.5 <= told["seconds"] < 30
+    result = wait(capsys, MX, TXT, seconds=30)
+    assert "msg" not in result, result
+    assert 0.5 <= result["seconds"] < 30
+    # Once by UDP, and once by TCP for the long answer
+    assert answers.queries.count("TXT") == 2
+    assert answers.queries.count("MX") > 2
 
 
-def test_proxied_record_is_not_asked_for(capsys: Any, answers: Answers) -> None:
+def test_proxied_record_is_skipped(capsys: Any, answers: Answers) -> None:
     answers.clear()
-    told = wait(capsys, {"type": "A", "name": "www", "value": "192.0.2.1", "proxied": True})
-    assert "msg" not in told, told
+    result = wait(capsys, {"type": "A", "name": "www", "value": "192.0.2.1", "proxied": True})
+    assert "msg" not in result, result
 
 
-def test_check_mode_asks_nothing(capsys: Any, answers: Answers) -> None:
+def test_check_mode_sends_no_query(capsys: Any, answers: Answers) -> None:
     wait(capsys, MX, _ansible_check_mode=True)
-    assert answers.asked == 0
+    assert answers.queries == []
 
 
-def test_server_without_a_way_to_it_is_skipped_and_one_must_be_left(
+def test_server_without_a_route_is_skipped_unless_it_is_the_only_one(
     capsys: Any, answers: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask = dns.query.udp_with_fallback
@@ -172,22 +177,22 @@ def test_server_without_a_way_to_it_is_skipped_and_one_must_be_left(
 
     monkeypatch.setattr(dns.query, "udp_with_fallback", asked)
     monkeypatch.setattr(dns_lookup_wait, "name_servers", lambda *_: ["127.0.0.1", "2001:db8::53"])
-    assert wait(capsys, MX)["passed_over"] == ["2001:db8::53"]
-    assert answers.asked == 2
+    assert wait(capsys, MX)["without_route"] == {"example.test": ["2001:db8::53"]}
+    assert len(answers.queries) == 2
     monkeypatch.setattr(dns_lookup_wait, "name_servers", lambda *_: ["2001:db8::53"])
-    assert "no way from here" in wait(capsys, MX)["msg"]
+    assert "no route to any of the name servers" in wait(capsys, MX)["msg"]
 
 
 @pytest.mark.usefixtures("answers")
 @pytest.mark.parametrize("error", [dns.exception.Timeout, ConnectionResetError, EOFError])
-def test_server_that_does_not_answer_is_told(
+def test_server_without_an_answer_is_reported(
     capsys: Any, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     monkeypatch.setattr(dns_lookup_wait, "name_servers", lambda *_: ["127.0.0.1", "192.0.2.53"])
     ask = dns.query.udp_with_fallback
 
     def asked(query: Any, server: str, **more: Any) -> Any:
-        # That there is a way to the server has been seen by then
+        # The first query, by which the server counts as reachable, succeeds
         if server == "192.0.2.53" and query.question[0].rdtype == dns.rdatatype.MX:
             raise error
         return ask(query, "127.0.0.1", **more)
@@ -196,6 +201,17 @@ def test_server_that_does_not_answer_is_told(
     assert wait(capsys, MX)["msg"].splitlines()[1:] == [f"MX example.test at 192.0.2.53: no answer ({error.__name__})"]
 
 
-def test_zone_without_name_servers_is_told(capsys: Any) -> None:
-    told = wait(capsys, MX, resolvers=["127.0.0.1"], timeout=0.2)
-    assert "example.test: its name servers cannot be found" in told["msg"]
+def test_zone_without_name_servers_is_an_error(capsys: Any) -> None:
+    result = wait(capsys, MX, resolvers=["127.0.0.1"], timeout=0.2)
+    assert "example.test: the name servers cannot be resolved" in result["msg"]
+
+
+@pytest.mark.usefixtures("answers")
+def test_all_zones_are_queried_in_one_execution(capsys: Any) -> None:
+    zones = [
+        {"zone": "example.test", "records": [MX, TXT]},
+        {"zone": "other.test.", "records": [{**MX, "name": "other.test"}]},
+    ]
+    result = wait(capsys, zones=zones)
+    assert result["servers"] == {"example.test": ["127.0.0.1"], "other.test": ["127.0.0.1"]}
+    assert result["msg"].splitlines()[1:] == ["MX other.test at 127.0.0.1: the answer is empty"]

@@ -1,4 +1,4 @@
-"""The two executions of the module on a directory of the test's, and its refusals."""
+"""The two executions of the module on a temporary directory, and its refusals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMES = ["db-1", "10.0.0.1"]
 
 
 class Host:
-    """Runs the module, and plays the controller's signature."""
+    """Runs the module, and signs its requests in place of the controller."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.capsys = capsys
@@ -41,33 +41,33 @@ def host(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     return Host(capsys)
 
 
-def test_first_execution_asks_and_second_installs(host: Host, tmp_path: pathlib.Path) -> None:
+def test_first_execution_requests_and_second_installs_the_certificate(host: Host, tmp_path: pathlib.Path) -> None:
     first = host.call()
-    assert first["actions"] == ["make an internal certificate: there is none"]
+    assert first["actions"] == ["issue an internal certificate: no certificate exists"]
     assert not (tmp_path / "internal").exists()
     assert host.finish(first)["changed"] is False
     assert (tmp_path / "internal/ca.pem").read_text() == CA
     assert (tmp_path / "internal/privkey.pem").stat().st_mode & 0o777 == 0o600
 
 
-def test_nothing_differs_is_no_change_and_no_request(host: Host) -> None:
+def test_no_difference_is_no_change_and_no_request(host: Host) -> None:
     host.finish(host.call())
     answer = host.call()
     assert (answer["changed"], "request" in answer) == (False, False)
 
 
-def test_other_names_are_asked_for(host: Host) -> None:
+def test_other_names_need_a_new_certificate(host: Host) -> None:
     host.finish(host.call())
-    assert host.call(names=["db-2"])["actions"] == ["make an internal certificate: the names differ"]
+    assert host.call(names=["db-2"])["actions"] == ["issue an internal certificate: the names differ"]
 
 
-def test_check_mode_says_why_and_makes_nothing(host: Host, tmp_path: pathlib.Path) -> None:
+def test_check_mode_reports_the_reason_and_changes_nothing(host: Host, tmp_path: pathlib.Path) -> None:
     answer = host.call(_ansible_check_mode=True, reload_units=["postgresql.service"])
-    assert answer["actions"] == ["make an internal certificate: there is none", "reload postgresql.service"]
+    assert answer["actions"] == ["issue an internal certificate: no certificate exists", "reload postgresql.service"]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_answer_holds_a_private_key(host: Host) -> None:
+def test_results_contain_no_private_key(host: Host) -> None:
     first = host.call(_ansible_diff=True)
     assert "PRIVATE" not in json.dumps([first, host.finish(first)])
 
@@ -79,10 +79,10 @@ def test_no_answer_holds_a_private_key(host: Host) -> None:
         ({"names": ["a b"]}, "neither a host name"),
         ({"ca_key": CA_KEY}, "must stay on the controller"),
         ({"group": "no-such-group"}, "no-such-group"),
-        ({"version": "x", "certificate": CA}, "does not belong to the key"),
+        ({"version": "x", "certificate": CA}, "does not match the key"),
     ],
 )
-def test_wrong_options_are_refused(host: Host, options: dict[str, t.Any], text: str) -> None:
+def test_invalid_options_are_refused(host: Host, options: dict[str, t.Any], text: str) -> None:
     answer = host.call(**options)
     assert answer["failed"]
     assert text in answer["msg"]

@@ -23,7 +23,7 @@ from tests.unit.plugins import mail_server
 
 CA, CA_KEY = x509.make_ca("ours")
 HOST, USER, PASSWORD = "mail.example.org", "probe@example.org", "canary secret"
-PEM = keys.make("rsa", 2048)
+PEM = keys.create("rsa", 2048)
 NAME = "s1._domainkey.example.org"
 
 
@@ -63,7 +63,7 @@ def probe(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> t.Iterator[Probe]:
     key = x509.make_key()
-    chain = x509.sign(x509.request(key, [HOST]), CA, CA_KEY, [HOST], 30)
+    chain = x509.sign(x509.make_request(key, [HOST]), CA, CA_KEY, [HOST], 30)
     (tmp_path / "server.pem").write_text(key + chain)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(tmp_path / "server.pem")
@@ -111,7 +111,7 @@ FAULTS: list[tuple[dict[str, t.Any], dict[str, t.Any], str, str]] = [
     ({"sign": lambda raw: sign(raw, b"other.org")}, {}, "signature", "no signature of example.org, but of other.org"),
     ({"sign": lambda raw: sign(raw + b"more")}, {}, "signature", "wrong signature by s1: "),
     ({"txt": {}}, {}, "signature", f"the DNS gives no key at {NAME}"),
-    ({"txt": {NAME: split(keys.facts(keys.make("rsa", 2048)).txt)}}, {}, "signature", "does not fit the message"),
+    ({"txt": {NAME: split(keys.facts(keys.create("rsa", 2048)).txt)}}, {}, "signature", "does not fit the message"),
     ({}, {"selector": "s2"}, "signature", "signed by s1 in place of s2"),
 ]
 

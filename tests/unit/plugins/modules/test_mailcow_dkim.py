@@ -1,4 +1,4 @@
-"""DKIM keys: import, what counts as a change, and what no key is."""
+"""DKIM keys: import, changes, and files that are not keys."""
 
 from __future__ import annotations
 
@@ -58,45 +58,47 @@ def test_key_is_imported_and_not_shown(mailcow: Mailcow, key: Key, before: str) 
     assert "PRIVATE" not in mailcow.text
 
 
-def test_same_key_is_no_change(mailcow: Mailcow, key: Key) -> None:
+def test_same_key_is_unchanged(mailcow: Mailcow, key: Key) -> None:
     assert not mailcow.run(mailcow_dkim, [DOMAINS, (GET, row(key))], keys=wanted(key))["changed"]
 
 
-def test_unwanted_key_is_removed(mailcow: Mailcow, key: Key) -> None:
+def test_absent_key_is_deleted(mailcow: Mailcow, key: Key) -> None:
     calls = [(GET, row(key)), ("delete/dkim", ["example.org"], DONE), (GET, {})]
     answer = mailcow.run(mailcow_dkim, calls, keys=[{"domain": "example.org", "state": "absent"}])
     assert answer["actions"] == ["delete dkim example.org"]
 
 
-def test_check_mode_goes_without_a_key_that_would_be_made_first(mailcow: Mailcow, key: Key, tmp_path: Path) -> None:
+def test_check_mode_accepts_a_key_that_an_earlier_task_would_create(mailcow: Mailcow, key: Key, tmp_path: Path) -> None:
     later = wanted(key, key_file=str(tmp_path / "later.pem"))
     answer = mailcow.run(mailcow_dkim, [DOMAINS, (GET, {})], check=True, keys=later)
     assert answer["actions"] == ["add dkim example.org"]
 
 
 @pytest.mark.parametrize(
-    ("make", "says"),
+    ("make", "message"),
     [
-        ([], "is not there: make it with dkim_key first"),
-        (["genpkey", "-algorithm", "ed25519", "-out"], "is no RSA key"),
-        (["rand", "-out"], "is no private key in PEM"),
+        ([], "does not exist: create it with dkim_key first"),
+        (["genpkey", "-algorithm", "ed25519", "-out"], "is not an RSA key"),
+        (["rand", "-out"], "is not a private key in PEM"),
     ],
 )
-def test_what_is_no_key_is_refused(mailcow: Mailcow, key: Key, tmp_path: Path, make: list[str], says: str) -> None:
+def test_file_that_is_not_a_key_is_refused(
+    mailcow: Mailcow, key: Key, tmp_path: Path, make: list[str], message: str
+) -> None:
     path = tmp_path / "bad.pem"
     if make:
         openssl(*make, str(path), *(["64"] if make[0] == "rand" else []))
-    assert says in mailcow.run(mailcow_dkim, [DOMAINS], keys=wanted(key, key_file=str(path)))["msg"]
+    assert message in mailcow.run(mailcow_dkim, [DOMAINS], keys=wanted(key, key_file=str(path)))["msg"]
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
-    [({"selector": None}, "selector and key_file are required"), ({"selector": "a b"}, "a b is no selector")],
+    ("options", "message"),
+    [({"selector": None}, "selector and key_file are required"), ({"selector": "a b"}, "a b is not a selector")],
 )
-def test_bad_input_is_refused_beforehand(mailcow: Mailcow, key: Key, options: dict[str, t.Any], says: str) -> None:
-    assert says in mailcow.run(mailcow_dkim, [], keys=wanted(key, **options))["msg"]
+def test_bad_input_is_refused(mailcow: Mailcow, key: Key, options: dict[str, t.Any], message: str) -> None:
+    assert message in mailcow.run(mailcow_dkim, [], keys=wanted(key, **options))["msg"]
 
 
-def test_unknown_domain_is_refused_beforehand(mailcow: Mailcow, key: Key) -> None:
+def test_unknown_domain_is_refused(mailcow: Mailcow, key: Key) -> None:
     answer = mailcow.run(mailcow_dkim, [("get/domain/all", {})], keys=wanted(key))
     assert "domain example.org is unknown" in answer["msg"]

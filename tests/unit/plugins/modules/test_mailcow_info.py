@@ -1,4 +1,4 @@
-"""Reading: what comes back, and what never does."""
+"""Reading: the rows without their secrets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ansible_collections.vise.platform.plugins.modules import mailcow_info
 from tests.unit.plugins.mailcow import Mailcow
 
 
-def test_rows_come_without_passwords(mailcow: Mailcow) -> None:
+def test_rows_have_no_passwords(mailcow: Mailcow) -> None:
     row = {"id": 1, "hostname": "smtp", "password": "s3cret", "password_short": "s3cret..."}
     calls = [("get/relayhost/all", [row]), ("get/mailq/all", [])]
     answer = mailcow.run(mailcow_info, calls, gather=["relay_hosts", "queue"])
@@ -15,14 +15,14 @@ def test_rows_come_without_passwords(mailcow: Mailcow) -> None:
     assert not answer["changed"]
 
 
-def test_version_and_containers(mailcow: Mailcow) -> None:
+def test_version_and_containers_are_read(mailcow: Mailcow) -> None:
     containers = {"postfix-mailcow": {"type": "info", "state": "running"}}
     calls = [("get/status/version", {"version": "2026-07a"}), ("get/status/containers", containers)]
     answer = mailcow.run(mailcow_info, calls, gather=["version", "containers"])
     assert (answer["version"], answer["containers"]) == ("2026-07a", {"postfix-mailcow": "running"})
 
 
-def test_keys_by_domain(mailcow: Mailcow) -> None:
+def test_keys_are_read_by_domain(mailcow: Mailcow) -> None:
     key = {"pubkey": "MIIB", "dkim_selector": "s1", "dkim_txt": "v=DKIM1;p=MIIB", "length": "2048", "privkey": "s3cret"}
     calls = [
         ("get/domain/all", [{"domain_name": "example.org"}, {"domain_name": "example.net"}]),

@@ -1,4 +1,4 @@
-"""What the module says of the program's work."""
+"""The module's result for each result of the program."""
 
 from __future__ import annotations
 
@@ -42,17 +42,19 @@ def test_actions_are_a_change(capsys: pytest.CaptureFixture[str], program: Path,
     assert Path(f"{program}.calls").read_text() == f"{called}\n"
 
 
-def test_nothing_to_do_is_no_change(capsys: pytest.CaptureFixture[str], program: Path) -> None:
+def test_no_action_is_no_change(capsys: pytest.CaptureFixture[str], program: Path) -> None:
     answering(program, """echo '{"actions": []}'""")
     assert not run(capsys)["changed"]
 
 
-def test_failure_is_told_in_the_programs_words(capsys: pytest.CaptureFixture[str], program: Path) -> None:
+def test_failure_has_the_message_of_the_program(capsys: pytest.CaptureFixture[str], program: Path) -> None:
     answering(program, "echo 'vise-mailcow: mailcow is not up' >&2", 1)
     answer = run(capsys)
     assert (answer["failed"], answer["msg"]) == (True, "vise-mailcow: mailcow is not up")
 
 
-def test_check_mode_before_the_role_has_run_says_everything(capsys: pytest.CaptureFixture[str], program: Path) -> None:
+def test_check_mode_before_the_role_has_run_reports_all_actions(
+    capsys: pytest.CaptureFixture[str], program: Path
+) -> None:
     assert not program.exists()
     assert len(run(capsys, check=True)["actions"]) == 3

@@ -1,4 +1,4 @@
-"""What a host is refused for."""
+"""Each problem of a host is reported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.vise.platform.plugins.modules import preflight
-from ansible_collections.vise.platform.plugins.modules.preflight import Found
+from ansible_collections.vise.platform.plugins.modules.preflight import HostFacts
 
 EDGE = ["192.0.2.1", "2001:db8::1"]
 PARAMS: dict[str, Any] = {
@@ -17,7 +17,7 @@ PARAMS: dict[str, Any] = {
     "disk_mb": {"/": 500},
     "names": {"docs.vln.test": EDGE},
 }
-GOOD = Found("debian 13", 2000, {"/": 1000}, {"docs.vln.test": EDGE})
+GOOD = HostFacts("debian 13", 2000, {"/": 1000}, {"docs.vln.test": EDGE})
 
 
 @pytest.mark.parametrize(
@@ -30,23 +30,23 @@ GOOD = Found("debian 13", 2000, {"/": 1000}, {"docs.vln.test": EDGE})
         ({"disk_mb": {"/": 499}}, ["preflight_disk_mb: 499 MiB are free at /, 500 are needed"]),
         (
             {"names": {"docs.vln.test": []}},
-            ["docs.vln.test does not resolve on this host; make DNS records for 192.0.2.1"],
+            ["docs.vln.test does not resolve on this host; create DNS records for 192.0.2.1"],
         ),
         (
             {"names": {"docs.vln.test": ["192.0.2.1", "2001:db8::9"]}},
-            ["docs.vln.test leads to 2001:db8::9 as this host resolves it, and not to 192.0.2.1, 2001:db8::1"],
+            ["docs.vln.test resolves to 2001:db8::9 on this host, not to 192.0.2.1, 2001:db8::1; correct the"],
         ),
     ],
 )
-def test_host_is_refused_with_the_reason(change: dict[str, Any], expected: list[str]) -> None:
-    lines = preflight.problems(GOOD._replace(**change), PARAMS)
+def test_problem_of_the_host_is_reported(change: dict[str, Any], expected: list[str]) -> None:
+    lines = preflight.find_problems(GOOD._replace(**change), PARAMS)
     assert len(lines) == len(expected)
     assert all(line.startswith(start) for line, start in zip(lines, expected, strict=True))
 
 
-def test_all_reasons_are_given_at_once() -> None:
-    bad = Found("ubuntu 24.04", 1, {"/": 1}, {"a.b": [], "c.d": ["192.0.2.9"]})
-    assert len(preflight.problems(bad, {**PARAMS, "names": dict.fromkeys(bad.names, EDGE)})) == 5
+def test_all_problems_are_reported_at_once() -> None:
+    bad = HostFacts("ubuntu 24.04", 1, {"/": 1}, {"a.b": [], "c.d": ["192.0.2.9"]})
+    assert len(preflight.find_problems(bad, {**PARAMS, "names": dict.fromkeys(bad.names, EDGE)})) == 5
 
 
 @pytest.mark.parametrize(
@@ -58,16 +58,18 @@ def test_all_reasons_are_given_at_once() -> None:
     ],
 )
 def test_system_is_read_from_os_release(text: str, expected: str) -> None:
-    assert preflight.system(text) == expected
+    assert preflight.parse_system(text) == expected
 
 
 @pytest.mark.parametrize(("text", "expected"), [("MemTotal:  2048000 kB\nMemFree: 1 kB\n", 2000), ("", 0)])
 def test_memory_is_read_from_meminfo(text: str, expected: int) -> None:
-    assert preflight.memory_mb(text) == expected
+    assert preflight.parse_memory_mb(text) == expected
 
 
-def test_space_below_a_path_that_is_not_there_yet_is_that_of_its_parent(tmp_path: Path) -> None:
-    assert preflight.free_mb(str(tmp_path / "a/b")) == pytest.approx(preflight.free_mb(str(tmp_path)), rel=0.1)
+def test_space_of_a_missing_path_is_that_of_its_parent(tmp_path: Path) -> None:
+    assert preflight.measure_free_mb(str(tmp_path / "a/b")) == pytest.approx(
+        preflight.measure_free_mb(str(tmp_path)), rel=0.1
+    )
 
 
 @pytest.mark.parametrize(("name", "expected"), [("192.0.2.1", ["192.0.2.1"]), ("does-not-exist.invalid", [])])
@@ -76,4 +78,4 @@ def test_names_resolve_to_addresses_or_to_none(name: str, expected: list[str]) -
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout, done.stderr
 
-    assert preflight.resolved(run, name) == expected
+    assert preflight.resolve_name(run, name) == expected

@@ -1,4 +1,4 @@
-"""What the role gives mailcow to read, and the pure parts of its program."""
+"""The configuration that the role writes, and the pure parts of its program."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import yaml
 from tools import collection, templates
 
 ROLE = collection.ROOT / "roles/mailcow"
-CASES = templates.cases(ROLE, collection.ROOT)
+CASES = templates.load_cases(ROLE, collection.ROOT)
 
 
 @pytest.fixture(scope="module", name="code")
@@ -35,7 +35,7 @@ def fixture_code() -> t.Iterator[types.SimpleNamespace]:
 
 
 def conf(code: types.SimpleNamespace, case: str) -> dict[str, str]:
-    found: dict[str, str] = code.host.configuration(dict(templates.rendered(ROLE, CASES[case]))["mailcow.conf.j2"])
+    found: dict[str, str] = code.host.parse_conf(dict(templates.render_templates(ROLE, CASES[case]))["mailcow.conf.j2"])
     return found
 
 
@@ -52,15 +52,15 @@ def test_memory_decides_what_runs(code: types.SimpleNamespace, case: str, skippe
     assert (values["SKIP_CLAMD"], values["SKIP_FTS"]) == skipped
 
 
-def test_settings_win_and_the_host_may_ask_the_api(code: types.SimpleNamespace) -> None:
+def test_settings_override_and_the_host_can_use_the_api(code: types.SimpleNamespace) -> None:
     values = conf(code, "every_setting")
     assert (values["SKIP_SOGO"], values["SNAT_TO_SOURCE"]) == ("y", "192.0.2.1")
     assert values["API_ALLOW_FROM"] == "127.0.0.1,172.22.1.1,192.0.2.0/24"
     assert values["WATCHDOG_NOTIFY_EMAIL"] == "ops@example.net,more@example.net"
 
 
-def test_images_go_by_digest() -> None:
-    text = dict(templates.rendered(ROLE, CASES["every_setting"]))["docker-compose.override.yml.j2"]
+def test_images_are_used_by_digest() -> None:
+    text = dict(templates.render_templates(ROLE, CASES["every_setting"]))["docker-compose.override.yml.j2"]
     services = yaml.safe_load(text)["services"]
     assert services["dovecot-mailcow"] == {"image": CASES["every_setting"]["mailcow_images"]["dovecot-mailcow"]}
     assert services["postfix-mailcow"] == {"security_opt": ["no-new-privileges:false"]}
@@ -76,22 +76,22 @@ ONE, TWO = (f"sha256:{sign * 64}" for sign in "12")
         ("mariadb:10.11", [f"mariadb@{ONE}"], f"mariadb:10.11@{ONE}"),
         ("docker.io/library/mariadb:10.11", [f"mariadb@{ONE}"], f"docker.io/library/mariadb:10.11@{ONE}"),
         ("docker.io/mcuadros/ofelia", [f"mcuadros/ofelia@{ONE}"], f"docker.io/mcuadros/ofelia@{ONE}"),
-        # A port is no tag, and what another registry has told is not this one's
+        # A port is not a tag, and a digest from another registry does not count
         ("a.test:5000/sogo", [f"b.test:5000/sogo@{ONE}", f"a.test:5000/sogo@{TWO}"], f"a.test:5000/sogo@{TWO}"),
         (f"ghcr.io/mailcow/sogo:5.12@{TWO}", [f"ghcr.io/mailcow/sogo@{ONE}"], f"ghcr.io/mailcow/sogo:5.12@{TWO}"),
         ("ghcr.io/mailcow/sogo:5.12", [f"mirror.test/mailcow/sogo@{ONE}"], ""),
         ("ghcr.io/mailcow/sogo:5.12", [], ""),
     ],
 )
-def test_digest_of_an_image_is_what_its_own_registry_told(
+def test_digest_of_an_image_is_that_of_its_own_registry(
     code: types.SimpleNamespace, image: str, known: list[str], expected: str
 ) -> None:
-    assert code.images.with_digest(image, known) == expected
+    assert code.images.add_digest(image, known) == expected
 
 
 @pytest.fixture(name="docker")
 def fixture_docker(code: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> dict[str, t.Any]:
-    """Two services that run; what Docker knows of the images of their containers."""
+    """Two running services, and the image data of Docker for their containers."""
     known: dict[str, t.Any] = {"plan": [], "image-1": [f"ghcr.io/mailcow/sogo@{ONE}"], "image-2": [f"redis@{TWO}"]}
     services = {"sogo-mailcow": {"image": "ghcr.io/mailcow/sogo:5.12"}, "redis-mailcow": {"image": "redis:7.4"}}
     said = {("ps", "--quiet"): "a\nb\n", ("config", "--format", "json"): json.dumps({"services": services})}
@@ -113,7 +113,7 @@ OF = types.SimpleNamespace(version="2026-07a")
 
 
 @pytest.mark.usefixtures("docker")
-def test_images_by_digest_are_what_the_role_takes(code: types.SimpleNamespace) -> None:
+def test_printed_images_are_valid_for_the_role(code: types.SimpleNamespace) -> None:
     pasted = yaml.safe_load(f"mail_images:\n{code.images.digests(OF)}\nmail_settings: {{}}\n")
     assert pasted["mail_images"] == {
         "redis-mailcow": f"redis:7.4@{TWO}",
@@ -126,9 +126,9 @@ def test_images_by_digest_are_what_the_role_takes(code: types.SimpleNamespace) -
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"image-2": []}, r"no registry has told a digest of redis-mailcow \(redis:7.4\): built or loaded"),
-        ({"image-2": None}, r"no registry has told a digest of redis-mailcow \(redis:7.4\)"),
-        ({"plan": ["start redis-mailcow"]}, r"2026-07a does not run as wanted \(start redis-mailcow\)"),
+        ({"image-2": []}, r"no digest from a registry for redis-mailcow \(redis:7.4\): the image was built or loaded"),
+        ({"image-2": None}, r"no digest from a registry for redis-mailcow \(redis:7.4\)"),
+        ({"plan": ["start redis-mailcow"]}, r"2026-07a does not run as configured \(start redis-mailcow\)"),
     ],
 )
 def test_image_without_a_digest_is_named(
@@ -149,11 +149,11 @@ def test_image_without_a_digest_is_named(
         ([("a", "1", "running"), ("b", "2", "running"), ("old", "3", "running")], ["old"]),
     ],
 )
-def test_what_does_not_run_as_wanted_is_named(
+def test_services_that_do_not_run_as_configured_are_named(
     code: types.SimpleNamespace, found: list[t.Any], expected: list[str]
 ) -> None:
     containers = [code.stack.Container(*one) for one in found]
-    assert code.stack.differing({"a": "1", "b": "2"}, containers) == expected
+    assert code.stack.find_differences({"a": "1", "b": "2"}, containers) == expected
 
 
 @pytest.mark.parametrize(
@@ -164,40 +164,40 @@ def test_what_does_not_run_as_wanted_is_named(
         ("2026-03b", {}, r"mailcow is at 2026-03b.*upgrade_mail\.yml"),
         ("2026-03b", {"to": "2026-07a"}, ""),
         ("2026-07a", {"to": "2026-07a", "begun": time.time() - 60}, ""),
-        ("2026-07a", {"to": "2026-07a", "begun": time.time() - 7200}, "2026-07a was never ended.*vise-mailcow keep"),
+        ("2026-07a", {"to": "2026-07a", "begun": time.time() - 7200}, "2026-07a was never finished.*vise-mailcow keep"),
     ],
 )
 def test_another_release_needs_an_upgrade(
     code: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, now: str, upgrade: dict[str, t.Any], refused: str
 ) -> None:
     monkeypatch.setattr(code.stack, "release", lambda _of: now)
-    monkeypatch.setattr(code.stack, "marker", lambda: upgrade)
+    monkeypatch.setattr(code.stack, "read_marker", lambda: upgrade)
     of = code.host.Settings(Path("/opt"), "", "2026-07a", "", "", 8080, 1)
     if refused:
         with pytest.raises(code.host.Problem, match=refused):
-            code.stack.refuse(of)
+            code.stack.refuse_other_release(of)
     else:
-        code.stack.refuse(of)
+        code.stack.refuse_other_release(of)
 
 
 @pytest.mark.parametrize(
     ("upgrade", "run", "refused"),
     [
-        ({}, "", "no upgrade has begun"),
+        ({}, "", "no upgrade is in progress"),
         ({"run": "a"}, "", ""),
         ({"run": "a"}, "a", ""),
-        ({"run": "b"}, "a", "that of another run"),
+        ({"run": "b"}, "a", "belongs to another run"),
     ],
 )
-def test_a_run_ends_its_own_upgrade_alone(
+def test_run_ends_only_its_own_upgrade(
     code: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, upgrade: dict[str, str], run: str, refused: str
 ) -> None:
-    monkeypatch.setattr(code.stack, "marker", lambda: upgrade)
+    monkeypatch.setattr(code.stack, "read_marker", lambda: upgrade)
     if refused:
         with pytest.raises(code.host.Problem, match=refused):
-            code.copies.begun(run)
+            code.copies.read_upgrade(run)
     else:
-        assert code.copies.begun(run) == upgrade
+        assert code.copies.read_upgrade(run) == upgrade
 
 
 @pytest.mark.parametrize(("needed", "present", "fits"), [(100, 0, False), (100, 50, True), (10, 0, True)])
@@ -205,42 +205,40 @@ def test_snapshot_must_fit(code: types.SimpleNamespace, needed: int, present: in
     mib = 1048576
     free = code.copies.SPARE + 60 * mib
     if fits:
-        code.copies.need_space(needed * mib, present * mib, free, Path("/"))
+        code.copies.require_space(needed * mib, present * mib, free, Path("/"))
     else:
         with pytest.raises(code.host.Problem, match="41 MiB more than / has free; nothing was changed"):
-            code.copies.need_space(needed * mib, present * mib, free, Path("/"))
+            code.copies.require_space(needed * mib, present * mib, free, Path("/"))
 
 
 @pytest.mark.parametrize(
     ("end", "is_whole"), [("-- Dump completed on 2026-01-01\n", True), ("INSERT INTO x VALU", False)]
 )
-def test_dump_that_ends_too_early_is_none(
-    code: types.SimpleNamespace, tmp_path: Path, end: str, is_whole: bool
-) -> None:
+def test_truncated_dump_is_refused(code: types.SimpleNamespace, tmp_path: Path, end: str, is_whole: bool) -> None:
     path = tmp_path / "mailcow.sql"
     path.write_text("-- a dump\n" * 100 + end)
     if is_whole:
-        code.copies.whole(path)
+        code.copies.verify_dump(path)
     else:
-        with pytest.raises(code.host.Problem, match="no whole dump"):
-            code.copies.whole(path)
+        with pytest.raises(code.host.Problem, match="not a complete dump"):
+            code.copies.verify_dump(path)
 
 
 @pytest.mark.parametrize(
-    ("greeting", "told"),
+    ("greeting", "message"),
     [
         (b"220 mail.example.org ESMTP\r\n", ""),
-        (b"", "does not greet"),
-        (b"554 no\r\n", "does not greet"),
+        (b"", "sends no greeting"),
+        (b"554 no\r\n", "sends no greeting"),
         (None, "does not answer"),
     ],
 )
-def test_mail_runs_once_it_greets(
-    code: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, greeting: bytes | None, told: str
+def test_mail_service_is_healthy_when_it_sends_its_greeting(
+    code: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, greeting: bytes | None, message: str
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        monkeypatch.setattr(code.stack, "conf", lambda _of: {"SMTP_PORT": f"127.0.0.1:{port}"})
+        monkeypatch.setattr(code.stack, "read_conf", lambda _of: {"SMTP_PORT": f"127.0.0.1:{port}"})
 
         def greet() -> None:
             connection, _address = server.accept()
@@ -251,9 +249,9 @@ def test_mail_runs_once_it_greets(
             server.close()
         else:
             threading.Thread(target=greet, daemon=True).start()
-        said = code.stack.silence(None, "SMTP_PORT")
-    assert told in said
-    assert bool(said) == bool(told)
+        problem = code.stack.check_greeting(None, "SMTP_PORT")
+    assert message in problem
+    assert bool(problem) == bool(message)
 
 
 SHIPPED = "{SSHA256}K8eVJ6YsZbQCfuJvSUbaQRLr0HPLz5rC9IAp0PAFl0tmNDBkMDc0NDAyOTAxN2Rk"
@@ -262,7 +260,7 @@ SHIPPED = "{SSHA256}K8eVJ6YsZbQCfuJvSUbaQRLr0HPLz5rC9IAp0PAFl0tmNDBkMDc0NDAyOTAx
 @pytest.mark.parametrize(
     ("stored", "right"),
     [
-        # A known vector of bcrypt
+        # A test vector of bcrypt
         ("{BLF-CRYPT}$2y$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW", True),
         ("{BLF-CRYPT}$2y$10$vI8aWBnW3fID.ZQ4/zo1G.q1lRps.9cGLcZEiGDMVr5yUP1KUOYTa", False),
         ("{BLF-CRYPT}", False),
@@ -271,20 +269,20 @@ SHIPPED = "{SSHA256}K8eVJ6YsZbQCfuJvSUbaQRLr0HPLz5rC9IAp0PAFl0tmNDBkMDc0NDAyOTAx
         (SHIPPED, False),
     ],
 )
-def test_stored_hash_is_the_passwords_or_not(code: types.SimpleNamespace, stored: str, right: bool) -> None:
-    assert code.administrator.is_hash_of(stored, "U*U") == right
+def test_stored_hash_matches_only_its_password(code: types.SimpleNamespace, stored: str, right: bool) -> None:
+    assert code.administrator.matches(stored, "U*U") == right
 
 
 @pytest.mark.parametrize(("stored", "done"), [("", False), (SHIPPED, True), ("described", False), ("another", True)])
-def test_password_is_set_where_there_is_another_one(
+def test_password_is_set_only_if_it_differs(
     code: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stored: str, done: bool
 ) -> None:
     described = "a-Password-of-an-administrator"
-    words = {"described": described, "another": "what-somebody-typed"}
-    table = {"admin": code.administrator.hashed(words[stored]) if stored in words else stored}
+    words = {"described": described, "another": "a-password-set-in-the-web-interface"}
+    table = {"admin": code.administrator.hash_password(words[stored]) if stored in words else stored}
     (tmp_path / "password").write_text(f"{described}\n")
     monkeypatch.setattr(code.administrator, "PASSWORD", tmp_path / "password")
-    monkeypatch.setattr(code.stack, "container", lambda _of, _service: "id")
+    monkeypatch.setattr(code.stack, "container_id", lambda _of, _service: "id")
 
     def sql(_of: object, statements: bytes) -> str:
         if statements.startswith(b"UPDATE"):
@@ -292,23 +290,25 @@ def test_password_is_set_where_there_is_another_one(
             table["admin"] = statements.decode().split("'")[1]
         return f"{table['admin']}\n"
 
-    monkeypatch.setattr(code.stack, "sql", sql)
+    monkeypatch.setattr(code.stack, "run_sql", sql)
     before = table["admin"]
     expected = [code.administrator.SET] if done else []
     assert code.administrator.plan(None) == expected
     assert table["admin"] == before
-    assert code.administrator.keep(None) == expected
-    assert code.administrator.keep(None) == []
+    assert code.administrator.set_password(None) == expected
+    assert code.administrator.set_password(None) == []
     assert (table["admin"] != before) == done
 
 
-def test_password_waits_for_the_database(code: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(code.stack, "container", lambda _of, _service: "")
+def test_password_is_not_planned_without_the_database(
+    code: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code.stack, "container_id", lambda _of, _service: "")
     assert code.administrator.plan(None) == []
 
 
 class Restore:
-    """A host with mail and a backup beside it; containers do nothing, and files are really copied."""
+    """A host with mail and a restored backup; the containers do nothing, and files are copied."""
 
     def __init__(self, code: types.SimpleNamespace, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.code, self.root, self.composed = code, root, list[str]()
@@ -325,12 +325,14 @@ class Restore:
         (self.backup / "dump/redis.rdb").write_text("")
         monkeypatch.setattr(code.copies, "SNAPSHOTS", root / "snapshots")
         monkeypatch.setattr(code.copies, "volumes", lambda _of: self.volumes)
-        monkeypatch.setattr(code.copies, "snapshot", self.snapshot)
+        monkeypatch.setattr(code.copies, "create_snapshot", self.snapshot)
         monkeypatch.setattr(code.copies, "sync", lambda *_pair, **_options: None)
         monkeypatch.setattr(code.copies, "load_sql", lambda *_pair: None)
-        monkeypatch.setattr(code.copies, "put_back", lambda _of, source: self.composed.append(f"put back {source}"))
+        monkeypatch.setattr(
+            code.copies, "restore_snapshot", lambda _of, source: self.composed.append(f"restore {source}")
+        )
         monkeypatch.setattr(code.stack, "compose", lambda _of, *arguments: self.composed.append(arguments[0]))
-        monkeypatch.setattr(code.stack, "wait", lambda _of: None)
+        monkeypatch.setattr(code.stack, "wait_until_healthy", lambda _of: None)
 
     def snapshot(self, _of: object, name: str) -> None:
         target = self.root / "snapshots" / name
@@ -358,36 +360,36 @@ def fail(*_arguments: object) -> None:
     raise OSError("disk full")
 
 
-def test_restore_that_fails_goes_back_and_names_the_snapshot(
+def test_failed_restore_is_rolled_back_and_names_the_snapshot(
     code: types.SimpleNamespace, restore: Restore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(code.copies, "load_sql", fail)
-    with pytest.raises(code.host.Problem, match=r"disk full; mail is as before.*snapshots/before-restore-"):
+    with pytest.raises(code.host.Problem, match=r"disk full; mail was rolled back.*snapshots/before-restore-"):
         restore.run()
     (kept,) = (restore.root / "snapshots").iterdir()
-    assert restore.composed == [f"put back {kept}", "up"]
+    assert restore.composed == [f"restore {kept}", "up"]
 
 
-def test_restore_whose_snapshot_fails_starts_what_was_there(
+def test_restore_with_a_failed_snapshot_starts_mail_again(
     code: types.SimpleNamespace, restore: Restore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(code.copies, "snapshot", fail)
-    with pytest.raises(code.host.Problem, match="disk full; mail is as before"):
+    monkeypatch.setattr(code.copies, "create_snapshot", fail)
+    with pytest.raises(code.host.Problem, match="disk full; mail was rolled back"):
         restore.run()
     assert restore.composed == ["up"]
 
 
-def test_way_back_that_fails_too_names_the_snapshot(
+def test_failed_rollback_names_the_snapshot(
     code: types.SimpleNamespace, restore: Restore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(code.copies, "load_sql", fail)
-    monkeypatch.setattr(code.copies, "put_back", fail)
-    with pytest.raises(code.host.Problem, match=r"going back failed too.*is in .*snapshots/before-restore-"):
+    monkeypatch.setattr(code.copies, "restore_snapshot", fail)
+    with pytest.raises(code.host.Problem, match=r"the rollback failed too.*are in .*snapshots/before-restore-"):
         restore.run()
 
 
 @pytest.mark.parametrize(("backups_key", "unreadable"), [("old", 1), ("new", 0)])
-def test_newer_mails_under_another_key_are_counted(restore: Restore, backups_key: str, unreadable: int) -> None:
+def test_newer_messages_with_another_key_are_counted(restore: Restore, backups_key: str, unreadable: int) -> None:
     here, backup = restore.volumes["vmail-vol-1"], restore.backed_up("vmail-vol-1")
     restore.put(here, "example.org/a/Maildir/new/2.M2.host", "newer")
     restore.put(here, "example.org/a/Maildir/cur/1.M1.host:2,S", "in both, and read since")

@@ -16,7 +16,7 @@ NAME = "nginx-cloudflare-ranges.j2"
 def program(tmp_path: Path) -> types.ModuleType:
     """The program as the role renders it, in a temporary directory."""
     role = collection.ROOT / "roles/nginx"
-    rendered = dict(templates.rendered(role, templates.cases(role, collection.ROOT)["defaults"]))
+    rendered = dict(templates.render_templates(role, templates.load_cases(role, collection.ROOT)["defaults"]))
     module = types.ModuleType("ranges")
     exec(compile(rendered[NAME], NAME, "exec"), module.__dict__)  # noqa: S102 # the template is what is tested
     vars(module)["FOLDER"] = tmp_path

@@ -10,13 +10,13 @@ import pytest
 from tools import collection, templates
 
 ROLE = collection.ROOT / "roles/pgbackrest"
-CASES = templates.cases(ROLE, collection.ROOT)
+CASES = templates.load_cases(ROLE, collection.ROOT)
 NOW = datetime(2026, 3, 1, 2)
 
 
 def option(name: str, days: int) -> list[str]:
     """Return an option's value for each repository, for a retention of daily backups in days."""
-    files = templates.rendered(ROLE, {**CASES["defaults"], "pgbackrest_daily_days": days})
+    files = templates.render_templates(ROLE, {**CASES["defaults"], "pgbackrest_daily_days": days})
     # The configurations of yearly backups use the same template, without retention
     (text,) = (text for name, text in files if name == "pgbackrest.conf.j2" and "-retention-diff=" in text)
     return re.findall(rf"^repo\d-{name}=(\w+)$", text, re.MULTILINE)

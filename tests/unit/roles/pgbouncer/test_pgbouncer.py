@@ -11,11 +11,11 @@ import pytest
 from tools import collection, templates
 
 ROLE = collection.ROOT / "roles/pgbouncer"
-CASES = templates.cases(ROLE, collection.ROOT)
+CASES = templates.load_cases(ROLE, collection.ROOT)
 
 
 def rendered(case: str) -> dict[str, str]:
-    return dict(templates.rendered(ROLE, CASES[case]))
+    return dict(templates.render_templates(ROLE, CASES[case]))
 
 
 @pytest.fixture(scope="module", name="program")

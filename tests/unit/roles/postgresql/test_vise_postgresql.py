@@ -11,7 +11,7 @@ import pytest
 from tools import collection, templates
 
 ROLE = collection.ROOT / "roles/postgresql"
-CASES = templates.cases(ROLE, collection.ROOT)
+CASES = templates.load_cases(ROLE, collection.ROOT)
 PEER, SELF = "192.0.2.1", "2001:db8::1"
 CONTROL = "Database system identifier:           7\nLatest checkpoint's TimeLineID:       {timeline}\n"
 STUBS = {
@@ -37,7 +37,7 @@ class Host:
         for name, code in STUBS.items():
             (place / "bin" / name).write_text(f"#!/bin/sh\n{code}\n")
             (place / "bin" / name).chmod(0o755)
-        text = dict(templates.rendered(ROLE, CASES["described"]))["vise-postgresql.j2"]
+        text = dict(templates.render_templates(ROLE, CASES["described"]))["vise-postgresql.j2"]
         for old, new in {
             "/usr/lib/postgresql/17/bin": place / "bin",
             "/var/lib/postgresql/17/main": self.data,
@@ -139,6 +139,7 @@ def test_running_primary_yields_to_a_promoted_peer(
 
 def test_only_a_server_with_peers_queries_them_repeatedly() -> None:
     drop_ins = [
-        dict(templates.rendered(ROLE, CASES[case]))["postgresql.service.conf.j2"] for case in ("described", "defaults")
+        dict(templates.render_templates(ROLE, CASES[case]))["postgresql.service.conf.j2"]
+        for case in ("described", "defaults")
     ]
     assert ["yield" in text for text in drop_ins] == [True, False]

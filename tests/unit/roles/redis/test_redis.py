@@ -16,12 +16,12 @@ from ansible.template import Templar
 from tools import collection, templates
 
 ROLE = collection.ROOT / "roles/redis"
-CASES = templates.cases(ROLE, collection.ROOT)
+CASES = templates.load_cases(ROLE, collection.ROOT)
 SHA256 = "5e0f1d2d9d3f4ff0b5d5b2f6ae6fd1ee6f7d6f0e6d0f8bb4e2a4e6f1a4a5c9d3"
 
 
 def rendered(case: str) -> dict[str, str]:
-    return dict(templates.rendered(ROLE, CASES[case]))
+    return dict(templates.render_templates(ROLE, CASES[case]))
 
 
 @pytest.fixture(scope="module", name="program")

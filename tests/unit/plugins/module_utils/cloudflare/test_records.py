@@ -1,4 +1,4 @@
-"""Records of the description and of the API in one form."""
+"""Records of the description and of the API are converted into one form."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ VALID: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("kind", "fields", "content"), VALID)
-def test_record_is_the_same_after_the_api_has_kept_it(kind: str, fields: dict[str, Any], content: str) -> None:
+def test_record_is_the_same_after_a_round_trip_through_the_api(kind: str, fields: dict[str, Any], content: str) -> None:
     options = {"type": kind, "name": "WWW", "ttl": 300, **fields}
     assert records.problems([options], ZONE, MARK) == []
     record = records.from_options(options, ZONE, MARK)
@@ -51,7 +51,7 @@ def test_record_is_the_same_after_the_api_has_kept_it(kind: str, fields: dict[st
         ('"open', '"open'),
     ],
 )
-def test_text_is_the_same_however_it_is_quoted_and_split(content: str, text: str) -> None:
+def test_text_is_the_same_in_each_form_of_quotation(content: str, text: str) -> None:
     assert records.plain_text(content) == text
 
 
@@ -66,25 +66,25 @@ def test_text_is_sent_in_strings_of_at_most_255_bytes(length: int) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"type": "A", "value": "300.1.1.1"}, "300.1.1.1 is no IPv4 address"),
-        ({"type": "A", "value": "2001:db8::1"}, "no IPv4 address"),
-        ({"type": "AAAA", "value": "192.0.2.1"}, "no IPv6 address"),
-        ({"type": "CNAME", "value": "not a name"}, "no name of a host"),
-        ({"type": "MX", "value": "mail.example.test"}, "it has no priority"),
+        ({"type": "A", "value": "300.1.1.1"}, "300.1.1.1 is not an IPv4 address"),
+        ({"type": "A", "value": "2001:db8::1"}, "not an IPv4 address"),
+        ({"type": "AAAA", "value": "192.0.2.1"}, "not an IPv6 address"),
+        ({"type": "CNAME", "value": "not a name"}, "not a host name"),
+        ({"type": "MX", "value": "mail.example.test"}, "the priority is missing"),
         ({"type": "MX", "value": "mail.example.test", "priority": 70000}, "priority 70000 is not between"),
-        ({"type": "SRV", "value": "a.test", "priority": 1, "weight": 1}, "it has no port"),
-        ({"type": "CAA", "value": "ca.test", "flags": 0, "tag": "isue"}, "tag isue is none of"),
-        ({"type": "TLSA", "value": "xyz", **TLSA}, "no hash"),
+        ({"type": "SRV", "value": "a.test", "priority": 1, "weight": 1}, "the port is missing"),
+        ({"type": "CAA", "value": "ca.test", "flags": 0, "tag": "isue"}, "tag isue is not one of"),
+        ({"type": "TLSA", "value": "xyz", **TLSA}, "not a hash"),
         ({"type": "TXT", "value": "a\nb"}, "control character"),
         ({"type": "TXT", "value": "x" * 4001}, "longer than 4000"),
         ({"type": "TXT", "value": "x", "proxied": True}, "cannot be proxied"),
         ({"type": "TXT", "value": "x", "ttl": 5}, "ttl 5 is neither"),
         ({"type": "TXT", "value": "x", "comment": "c" * 96}, "longer than 100 characters"),
-        ({"type": "TXT", "value": ""}, "it has no value"),
-        ({"type": "TXT", "value": "x", "name": "a..b"}, "the name is not possible"),
+        ({"type": "TXT", "value": ""}, "the value is missing"),
+        ({"type": "TXT", "value": "x", "name": "a..b"}, "the name is not valid"),
     ],
 )
-def test_impossible_record_is_named_with_what_is_wrong(options: dict[str, Any], said: str) -> None:
+def test_invalid_record_is_named_with_its_problem(options: dict[str, Any], said: str) -> None:
     complete = {"name": "www", **options}
     (problem,) = records.problems([complete], ZONE, MARK)
     assert problem.startswith(f"{options['type']} {complete['name']}.{ZONE}: ")
@@ -94,22 +94,22 @@ def test_impossible_record_is_named_with_what_is_wrong(options: dict[str, Any], 
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        ([{"type": "A", "value": "192.0.2.1"}, {"type": "A", "value": "192.0.2.1"}], "wanted twice"),
-        ([{"type": "CNAME", "value": "b.test"}, {"type": "A", "value": "192.0.2.1"}], "a CNAME stands alone"),
-        ([{"type": "CNAME", "value": "b.test"}, {"type": "CNAME", "value": "c.test"}], "several names"),
+        ([{"type": "A", "value": "192.0.2.1"}, {"type": "A", "value": "192.0.2.1"}], "listed twice"),
+        ([{"type": "CNAME", "value": "b.test"}, {"type": "A", "value": "192.0.2.1"}], "which allows no other record"),
+        ([{"type": "CNAME", "value": "b.test"}, {"type": "CNAME", "value": "c.test"}], "several targets"),
     ],
 )
-def test_records_that_cannot_stand_together_are_named(wanted: list[dict[str, Any]], said: str) -> None:
+def test_records_that_cannot_be_in_one_zone_are_named(wanted: list[dict[str, Any]], said: str) -> None:
     (problem,) = records.problems([{"name": "www", **options} for options in wanted], ZONE, MARK)
     assert "www.example.test" in problem
     assert said in problem
 
 
-def test_record_of_a_type_that_is_not_ours_is_kept_as_it_is() -> None:
+def test_record_of_an_unknown_type_keeps_its_content() -> None:
     row = {"id": "1", "type": "LOC", "name": "Example.test", "content": "51 N", "ttl": 1, "data": {"lat_degrees": 51}}
     assert records.from_api(row).record == records.Record("LOC", "example.test", "51 N")
 
 
-def test_proxied_record_has_no_lifetime_of_its_own() -> None:
+def test_proxied_record_has_an_automatic_ttl() -> None:
     options = {"type": "A", "name": "@", "value": "192.0.2.1", "proxied": True, "ttl": 300}
     assert records.from_options(options, ZONE, MARK) == records.Record("A", ZONE, "192.0.2.1", 1, True, "[us]")

@@ -1,4 +1,4 @@
-"""What is written is what is read back, and a file appears whole or not at all."""
+"""Reading and writing nodes, commands, probes and overlay directories on a real directory tree."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ GROUP = grp.getgrgid(os.getgid()).gr_name
         ABSENT,
     ],
 )
-def test_a_node_is_read_back_as_it_was_written(tmp_path: pathlib.Path, node: Node) -> None:
+def test_node_is_read_back_as_written(tmp_path: pathlib.Path, node: Node) -> None:
     path = str(tmp_path / "deep" / "node")
     host.write_node(path, node)
     assert host.read_node(path) == node
     assert not list(tmp_path.rglob("*vise-new*"))
 
 
-def test_a_link_is_replaced_and_not_followed(tmp_path: pathlib.Path) -> None:
+def test_link_is_replaced_and_not_followed(tmp_path: pathlib.Path) -> None:
     (tmp_path / "target").write_text("kept")
     (tmp_path / "node").symlink_to("target")
     host.write_node(str(tmp_path / "node"), Node("file", "new", ME, GROUP, "0644"))
@@ -42,7 +42,7 @@ def test_a_link_is_replaced_and_not_followed(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["file", "directory"])
-def test_link_that_is_put_in_the_place_of_what_is_being_made_leads_nowhere(
+def test_link_that_replaces_a_staged_node_is_not_followed(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     others = tmp_path / "others"
@@ -50,50 +50,50 @@ def test_link_that_is_put_in_the_place_of_what_is_being_made_leads_nowhere(
     others.chmod(0o600)
     place = tmp_path / "own"
     place.mkdir()
-    known = pwd.getpwnam
+    getpwnam = pwd.getpwnam
 
-    def meanwhile(name: str) -> pwd.struct_passwd:
-        """Whoever owns the directory takes the moment before owner and mode are set."""
+    def replace_by_link(name: str) -> pwd.struct_passwd:
+        """Act as the owner of the directory, just before owner and mode are set."""
         for path in place.iterdir():
             if path.is_dir():
                 path.rmdir()
             else:
                 path.unlink()
             path.symlink_to(others)
-        return known(name)
+        return getpwnam(name)
 
-    monkeypatch.setattr(pwd, "getpwnam", meanwhile)
+    monkeypatch.setattr(pwd, "getpwnam", replace_by_link)
     host.write_node(str(place / "node"), Node(kind, "new" if kind == "file" else "", ME, GROUP, "0777"))
     assert (place / "node").is_symlink()
     assert others.stat().st_mode & 0o777 == 0o600
 
 
-def test_link_is_in_the_way_of_a_directory(tmp_path: pathlib.Path) -> None:
+def test_link_at_the_path_of_a_directory_is_an_error(tmp_path: pathlib.Path) -> None:
     (tmp_path / "others").mkdir(mode=0o700)
     (tmp_path / "node").symlink_to(tmp_path / "others")
-    with pytest.raises(host.HostError, match="node is in the way of a directory"):
+    with pytest.raises(host.HostError, match=r"cannot create directory .*node, another file blocks it"):
         host.write_node(str(tmp_path / "node"), Node("directory", "", ME, GROUP, "0777"))
     assert (tmp_path / "others").stat().st_mode & 0o777 == 0o700
 
 
-def test_an_unknown_owner_leaves_the_old_file(tmp_path: pathlib.Path) -> None:
+def test_old_file_remains_when_the_owner_is_unknown(tmp_path: pathlib.Path) -> None:
     (tmp_path / "node").write_text("old")
     with pytest.raises(host.HostError, match="nobody-here:"):
         host.write_node(str(tmp_path / "node"), Node("file", "new", "nobody-here", GROUP, "0644"))
     assert (tmp_path / "node").read_text() == "old"
 
 
-def test_a_full_directory_is_not_removed(tmp_path: pathlib.Path) -> None:
+def test_directory_with_content_is_not_removed(tmp_path: pathlib.Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "data").touch()
-    with pytest.raises(host.HostError, match="cannot be removed"):
+    with pytest.raises(host.HostError, match=r"cannot remove .*full"):
         host.write_node(str(tmp_path / "full"), ABSENT)
 
 
-def test_what_a_killed_run_staged_is_removed_and_never_purged(tmp_path: pathlib.Path) -> None:
+def test_staged_file_of_a_killed_run_is_removed_and_not_matched_by_purge(tmp_path: pathlib.Path) -> None:
     staged = tmp_path / host.STAGED.format("a.conf")
     staged.touch()
-    assert host.find([str(tmp_path / "*")]) == set()
+    assert host.expand_globs([str(tmp_path / "*")]) == set()
     host.remove_staged([str(tmp_path / "a.conf")])
     assert not staged.exists()
 
@@ -102,16 +102,16 @@ def test_what_a_killed_run_staged_is_removed_and_never_purged(tmp_path: pathlib.
     ("argv", "status", "text"),
     [
         (["sh", "-c", "echo out; echo err >&2; exit 3"], 3, "out\nerr"),
-        (["no-such-program-here"], 127, "no-such-program-here: no such program"),
-        (["sleep", "5"], 124, "sleep: no answer in 1 s"),
+        (["no-such-program-here"], 127, "no-such-program-here: program not found"),
+        (["sleep", "5"], 124, "sleep: timed out after 1 s"),
     ],
 )
-def test_a_command_gives_its_status_and_words(argv: list[str], status: int, text: str) -> None:
+def test_run_returns_exit_status_and_output(argv: list[str], status: int, text: str) -> None:
     assert host.run(argv, timeout=1) == (status, text)
 
 
 @pytest.mark.parametrize(
-    ("argv", "expect", "content"),
+    ("argv", "expect", "passes"),
     [
         (("echo", "live 1234"), "{generation}", True),
         (("echo", "live 9999"), "{generation}", False),
@@ -119,15 +119,13 @@ def test_a_command_gives_its_status_and_words(argv: list[str], status: int, text
         (("false",), "", False),
     ],
 )
-def test_a_probe_is_content_with_exit_0_and_the_expected_text(
-    argv: tuple[str, ...], expect: str, content: bool
-) -> None:
-    assert (host.await_probes([Probe(argv, expect, timeout=0)], "1234") == "") is content
+def test_probe_passes_with_exit_0_and_the_expected_text(argv: tuple[str, ...], expect: str, passes: bool) -> None:
+    assert (host.wait_for_probes([Probe(argv, expect, timeout=0)], "1234") == "") is passes
 
 
-def test_a_probe_is_asked_again_until_it_is_content(tmp_path: pathlib.Path) -> None:
+def test_probe_is_retried_until_it_passes(tmp_path: pathlib.Path) -> None:
     script = f"echo x >> {tmp_path}/n; test $(wc -l < {tmp_path}/n) -ge 3"
-    assert host.await_probes([Probe(("sh", "-c", script), timeout=10)], "") == ""
+    assert host.wait_for_probes([Probe(("sh", "-c", script), timeout=10)], "") == ""
     assert (tmp_path / "n").read_text() == "x\n" * 3
 
 
@@ -140,7 +138,7 @@ def test_a_probe_is_asked_again_until_it_is_content(tmp_path: pathlib.Path) -> N
         (["/a"], {"/"}, ["/"]),
     ],
 )
-def test_the_private_view_covers_the_fewest_existing_directories(
+def test_overlays_cover_the_smallest_set_of_existing_directories(
     paths: list[str], existing: set[str], expected: list[str]
 ) -> None:
-    assert host.overlay_roots(paths, existing.__contains__) == expected
+    assert host.find_overlay_roots(paths, existing.__contains__) == expected

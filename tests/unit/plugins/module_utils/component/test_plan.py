@@ -1,4 +1,4 @@
-"""The planner compares plain values: every case is data."""
+"""The planner, tested with tables of plain values."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ RUNNING = UnitState("loaded", "active", "enabled")
         ({"/a": ABSENT, "/b": FILE}, {"/a": FILE}, ["create /b", "remove /a"]),
     ],
 )
-def test_paths_that_differ_are_planned_in_a_safe_order(
+def test_differing_paths_are_planned_in_a_safe_order(
     wanted: dict[str, Node], observed: dict[str, Node], expected: list[str]
 ) -> None:
-    assert [plan.describe(change) for change in plan.plan_paths(wanted, observed)] == expected
+    assert [plan.describe_change(change) for change in plan.plan_paths(wanted, observed)] == expected
 
 
-def test_secrecy_of_a_file_is_not_a_difference() -> None:
+def test_secret_flag_of_a_file_is_not_a_difference() -> None:
     assert plan.plan_paths({"/a": Node("file", "x", secret=True)}, {"/a": Node("file", "x")}) == []
 
 
@@ -61,11 +61,11 @@ def test_secrecy_of_a_file_is_not_a_difference() -> None:
         (FOLDER, Node("directory", owner="a", group="b", mode="0700"), False),
     ],
 )
-def test_a_change_that_could_lose_data_is_refused(before: Node, after: Node, refused: bool) -> None:
-    assert bool(plan.refusal([Change("/a", before, after)])) is refused
+def test_change_that_could_lose_data_is_refused(before: Node, after: Node, refused: bool) -> None:
+    assert bool(plan.explain_refusal([Change("/a", before, after)])) is refused
 
 
-def test_what_is_owned_or_found_and_not_wanted_is_unwanted() -> None:
+def test_owned_or_purgeable_path_that_is_not_wanted_is_removed() -> None:
     wanted = Wanted("x", "g", nodes={"/keep": FILE})
     assert plan.unwanted_paths(wanted, Manifest(paths=("/keep", "/old")), {"/foreign", "/keep"}) == {"/old", "/foreign"}
 
@@ -93,7 +93,7 @@ def test_what_is_owned_or_found_and_not_wanted_is_unwanted() -> None:
         (Unit("u", activation="reload"), RUNNING, [], True, ["reload"]),
     ],
 )
-def test_a_unit_gets_the_verbs_that_its_state_and_the_changes_ask_for(
+def test_unit_gets_the_verbs_that_its_state_and_the_changes_need(
     unit: Unit, state: UnitState, paths: list[str], stale: bool, expected: list[str]
 ) -> None:
     assert plan.plan_unit(unit, state, paths, stale) == expected
@@ -102,7 +102,7 @@ def test_a_unit_gets_the_verbs_that_its_state_and_the_changes_ask_for(
 @pytest.mark.parametrize(
     ("paths", "stale", "expected"), [([], False, 0), (["/a"], False, 0), (["/etc/ufw/x"], False, 1), ([], True, 1)]
 )
-def test_a_command_runs_when_a_watched_file_changes_or_nothing_is_live(
+def test_command_runs_when_a_watched_file_changes_or_a_probe_failed(
     paths: list[str], stale: bool, expected: int
 ) -> None:
     assert len(plan.plan_commands([Command(("ufw", "reload"), ("/etc/ufw/*",))], paths, stale)) == expected
@@ -116,11 +116,11 @@ def test_a_command_runs_when_a_watched_file_changes_or_nothing_is_live(
         (UnitState("loaded", "active", "enabled", needs_reload=True), [], True),
     ],
 )
-def test_systemd_is_told_of_changed_unit_files(state: UnitState, paths: list[str], expected: bool) -> None:
+def test_daemon_reload_follows_changed_unit_files(state: UnitState, paths: list[str], expected: bool) -> None:
     assert plan.needs_daemon_reload({"u": state}, paths) is expected
 
 
-def test_packages_are_compared_both_ways() -> None:
+def test_missing_packages_are_installed_and_unwanted_ones_removed() -> None:
     wanted = Wanted("x", "g", packages=("a", "b"), absent_packages=("c", "d"))
     assert plan.plan_packages(wanted, {"a", "c"}) == (["b"], ["c"])
 
@@ -141,8 +141,8 @@ def test_only_given_properties_of_an_account_are_compared(account: dict[str, obj
     assert bool(plan.plan_accounts([account], observed)) is differs
 
 
-def test_a_diff_shows_owner_mode_and_content() -> None:
-    shown = plan.diff(Change("/a", ABSENT, FILE))
+def test_diff_shows_owner_mode_and_content() -> None:
+    shown = plan.build_diff(Change("/a", ABSENT, FILE))
     assert (shown["before"], shown["after"]) == ("", "file root:root 0644\na\n")
 
 
@@ -154,7 +154,7 @@ def test_a_diff_shows_owner_mode_and_content() -> None:
         (Node("file", "old-canary", secret=True), ABSENT),
     ],
 )
-def test_a_diff_never_shows_a_secret(before: Node, after: Node) -> None:
-    shown = plan.diff(Change("/a", before, after))
+def test_diff_never_shows_a_secret(before: Node, after: Node) -> None:
+    shown = plan.build_diff(Change("/a", before, after))
     assert "canary" not in str(shown)
     assert shown["before"] != shown["after"]

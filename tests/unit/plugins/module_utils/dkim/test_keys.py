@@ -10,8 +10,8 @@ from ansible_collections.vise.platform.plugins.module_utils.dkim import keys
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-RSA = keys.make("rsa", 2048)
-ED25519 = keys.make("ed25519", 2048)
+RSA = keys.create("rsa", 2048)
+ED25519 = keys.create("ed25519", 2048)
 PLAIN = serialization.NoEncryption()
 
 
@@ -19,7 +19,7 @@ def published(txt: str) -> bytes:
     return base64.b64decode(txt.partition("p=")[2], validate=True)
 
 
-def test_rsa_key_is_published_as_openssl_gives_it() -> None:
+def test_rsa_record_has_the_public_key_of_openssl() -> None:
     openssl = ["openssl", "pkey", "-pubout", "-outform", "DER"]
     known = keys.facts(RSA)
     assert (known.type, known.size) == ("rsa", 2048)
@@ -27,7 +27,7 @@ def test_rsa_key_is_published_as_openssl_gives_it() -> None:
     assert published(known.txt) == subprocess.run(openssl, input=RSA.encode(), capture_output=True, check=True).stdout
 
 
-def test_ed25519_key_is_published_as_its_bare_32_bytes() -> None:
+def test_ed25519_record_has_the_32_raw_bytes() -> None:
     known = keys.facts(ED25519)
     public = ed25519.Ed25519PublicKey.from_public_bytes(published(known.txt))
     private = serialization.load_pem_private_key(ED25519.encode(), None)
@@ -36,11 +36,11 @@ def test_ed25519_key_is_published_as_its_bare_32_bytes() -> None:
     assert public == private.public_key()
 
 
-def test_old_form_of_pem_becomes_the_new_one_with_the_same_key() -> None:
+def test_older_pem_form_is_converted_with_the_same_key() -> None:
     key = serialization.load_pem_private_key(RSA.encode(), None)
     old = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, PLAIN).decode()
     assert old != RSA
-    assert keys.normal(old) == RSA
+    assert keys.normalize(old) == RSA
 
 
 def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, guard: bytes = b"") -> str:
@@ -59,7 +59,7 @@ def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, guard: bytes = b"")
 )
 def test_key_that_must_not_sign_is_refused_without_quoting_it(text: str, says: str) -> None:
     with pytest.raises(keys.DkimError, match=says) as refused:
-        keys.normal(text)
+        keys.normalize(text)
     assert text.strip() not in str(refused.value)
 
 
@@ -76,5 +76,5 @@ def test_key_that_must_not_sign_is_refused_without_quoting_it(text: str, says: s
         ("example.org", "s" * 64, 1),
     ],
 )
-def test_names_that_dns_or_the_store_cannot_hold_are_refused(domain: str, selector: str, count: int) -> None:
+def test_names_that_are_invalid_in_dns_or_in_the_store_are_refused(domain: str, selector: str, count: int) -> None:
     assert len(keys.name_problems(domain, selector)) == count

@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.vise.platform.plugins.module_utils.dkim import keys, store
 
 AT = "2026-03-01T02:00:00Z"
-PEM = keys.make("ed25519", 0)
+PEM = keys.create("ed25519", 0)
 
 
 def index(**states: str) -> store.Index:
@@ -29,22 +29,22 @@ def index(**states: str) -> store.Index:
         ({}, "a", "absent", {}),
     ],
 )
-def test_key_comes_to_a_state(before: dict[str, str], selector: str, state: str, after: dict[str, str]) -> None:
-    found = store.moved(index(**before), selector, state, AT)
+def test_key_reaches_a_state(before: dict[str, str], selector: str, state: str, after: dict[str, str]) -> None:
+    found = store.set_state(index(**before), selector, state, AT)
     assert {name: entry["state"] for name, entry in found.items()} == after
     for name, entry in found.items():
         assert entry["since"][entry["state"]] == ("before" if before[name] == entry["state"] else AT)
 
 
-def test_key_without_an_entry_counts_as_made(tmp_path: pathlib.Path) -> None:
+def test_key_without_an_entry_has_the_state_made(tmp_path: pathlib.Path) -> None:
     store.write(store.key_path(str(tmp_path), "example.org", "s1"), PEM)
-    found = store.listing(str(tmp_path), AT)
+    found = store.list_keys(str(tmp_path), AT)
     assert [(one["record"], one["state"], one["since"]) for one in found] == [
         ("s1._domainkey.example.org", "made", {"made": AT})
     ]
 
 
-def test_write_that_is_killed_leaves_the_old_file_and_the_next_run_removes_the_rest(
+def test_interrupted_write_keeps_the_old_file_and_the_next_run_removes_the_new_one(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = store.key_path(str(tmp_path), "example.org", "s1")
@@ -59,23 +59,23 @@ def test_write_that_is_killed_leaves_the_old_file_and_the_next_run_removes_the_r
             store.write(path, "new")
     assert pathlib.Path(path).read_text() == "old"
     assert pathlib.Path(f"{path}.new").stat().st_mode & 0o777 == 0o600
-    store.tidy(str(tmp_path))
+    store.remove_temporary_files(str(tmp_path))
     assert [file.name for file in (tmp_path / "example.org").iterdir()] == ["s1.pem"]
 
 
-def test_what_others_could_reach_is_guarded_again(tmp_path: pathlib.Path) -> None:
+def test_wrong_modes_are_corrected(tmp_path: pathlib.Path) -> None:
     root = tmp_path / "dkim"
     path = pathlib.Path(store.key_path(str(root), "example.org", "s1"))
     store.write(str(path), PEM)
     for loose, mode in ((path, 0o644), (path.parent, 0o755), (root, 0o755)):
         loose.chmod(mode)
-    assert [name for name, _mode in store.unguarded(str(root))] == [str(root), str(path.parent), str(path)]
-    store.guard(str(root))
-    assert store.unguarded(str(root)) == []
+    assert [name for name, _mode in store.find_unprotected(str(root))] == [str(root), str(path.parent), str(path)]
+    store.protect(str(root))
+    assert store.find_unprotected(str(root)) == []
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_index_that_is_no_json_is_named(tmp_path: pathlib.Path) -> None:
+def test_index_that_is_not_json_is_named(tmp_path: pathlib.Path) -> None:
     store.write(str(tmp_path / "example.org/keys.json"), "{")
     with pytest.raises(keys.DkimError, match=r"keys\.json is not JSON"):
-        store.listing(str(tmp_path), AT)
+        store.list_keys(str(tmp_path), AT)

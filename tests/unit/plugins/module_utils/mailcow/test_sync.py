@@ -1,4 +1,4 @@
-"""The plan as a table, and what is done with it."""
+"""The plan as a table, and its application."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ import typing as t
 
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.mailcow import sync
-from ansible_collections.vise.platform.plugins.module_utils.mailcow.client import Client, MailcowDown, Refused
+from ansible_collections.vise.platform.plugins.module_utils.mailcow.client import (
+    Client,
+    MailcowDown,
+    Refused,
+    UnknownObject,
+)
 
 from tests.unit.plugins.mailcow import DONE, KEY, URL, danger, scripted
 
-KIND = sync.Kind("thing", "name", dict, lambda changes, _found: changes, ("password",), ("token",))
+KIND = sync.Kind("thing", "name", dict, lambda changes, _current: changes, ("password",), ("token",))
 
 
 def entry(name: str, state: str = "present", **options: t.Any) -> dict[str, t.Any]:
     return {"name": name, "state": state, "size": None, "password": None, "token": None, **options}
 
 
-def found(*names: str) -> dict[str, sync.Found]:
-    return {name: sync.Found(f"id-{name}", {"name": name, "size": 1, "token": "s3cret"}) for name in names}
+def existing(*names: str) -> dict[str, sync.Current]:
+    return {name: sync.Current(f"id-{name}", {"name": name, "size": 1, "token": "s3cret"}) for name in names}
 
 
 @pytest.mark.parametrize(
@@ -45,14 +50,14 @@ def found(*names: str) -> dict[str, sync.Found]:
     ],
 )
 def test_plan(wanted: list[t.Any], purge: list[str], always: bool, texts: list[str]) -> None:
-    steps = sync.plan(KIND, wanted, found("a", "b"), purge, always)
+    steps = sync.plan(KIND, wanted, existing("a", "b"), purge, always)
     assert [step.text for step in steps] == texts
-    assert "s3cret" not in str([(step.before, step.after, sync.diff(step)) for step in steps])
+    assert "s3cret" not in str([(step.before, step.after, sync.format_diff(step)) for step in steps])
 
 
-def test_equal_changes_are_one_call_and_additions_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_changes_share_one_call_and_additions_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = [entry("a", size=2), entry("b", size=2), entry("c", size=2), entry("d", "absent"), entry("e", "absent")]
-    steps = sync.plan(KIND, wanted, found("a", "b", "d", "e"))
+    steps = sync.plan(KIND, wanted, existing("a", "b", "d", "e"))
     script = scripted(
         monkeypatch,
         ("delete/thing", ["id-d", "id-e"], DONE),
@@ -63,16 +68,16 @@ def test_equal_changes_are_one_call_and_additions_are_not(monkeypatch: pytest.Mo
     assert script.calls == []
 
 
-def test_failure_says_what_was_done_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failure_names_the_steps_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     scripted(monkeypatch, ("delete/thing", ["id-b"], DONE), ("add/thing", {"name": "c"}, danger("object_exists", "c")))
-    steps = sync.plan(KIND, [entry("c"), entry("b", "absent")], found("b"))
-    with pytest.raises(Refused, match=r"add thing c: .*it exists already.*done before that: delete thing b"):
+    steps = sync.plan(KIND, [entry("c"), entry("b", "absent")], existing("b"))
+    with pytest.raises(Refused, match=r"add thing c: .*it already exists.*done before that: delete thing b"):
         sync.apply(Client(URL, KEY), steps, [])
 
 
-def test_change_that_mailcow_took_and_does_not_hold_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accepted_change_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     scripted(monkeypatch, *[("add/thing", {"name": "c"}, DONE)] * 2)
-    with pytest.raises(Refused, match="does not hold it: add thing c"):
+    with pytest.raises(Refused, match="does not have it: add thing c"):
         sync.converge(Client(URL, KEY), lambda _client, _params: sync.plan(KIND, [entry("c")], {}), {}, False)
 
 
@@ -84,18 +89,18 @@ EDIT_C = ("edit/thing", {"items": ["id-c"], "attr": {"size": 2}})
 @pytest.mark.parametrize(
     ("plans", "calls", "refusal"),
     [
-        # The new one has a value of mailcow's own
+        # mailcow gave the new object a value of its own
         ([["c"], [("c", 2)], []], [ADD_C, (*EDIT_C, DONE)], ""),
-        ([["c"], [("c", 2)], [("c", 2)]], [ADD_C, (*EDIT_C, DONE)], "does not hold it: edit thing c: size"),
-        # Somebody else was there first, and has done it all, or a part, or otherwise
+        ([["c"], [("c", 2)], [("c", 2)]], [ADD_C, (*EDIT_C, DONE)], "does not have it: edit thing c: size"),
+        # A run in parallel was first, and applied all, a part, or other values
         ([["c"], []], [TAKEN_C], ""),
         ([["c", "d"], ["d"], []], [TAKEN_C, ADD_D], ""),
         ([["c"], [("c", 2)], []], [TAKEN_C, (*EDIT_C, DONE)], ""),
         ([["c", "d"], ["d"], []], [TAKEN_C, TAKEN_D], ""),
-        # Nobody was, or it is not known
-        ([["c"]], [TAKEN_C], "add thing c: .*it exists already"),
-        ([["c", "d"], ["c", "d"]], [TAKEN_C], "add thing c: .*it exists already.*; nothing was changed before that"),
-        ([["c", "d"], ["d"]], [ADD_C, TAKEN_D], "add thing d: .*it exists already.*; done before that: add thing c"),
+        # No run in parallel, or mailcow does not answer
+        ([["c"]], [TAKEN_C], "add thing c: .*it already exists"),
+        ([["c", "d"], ["c", "d"]], [TAKEN_C], "add thing c: .*it already exists.*; nothing was changed before that"),
+        ([["c", "d"], ["d"]], [ADD_C, TAKEN_D], "add thing d: .*it already exists.*; done before that: add thing c"),
         (
             [["c"], [("c", 2)], [("c", 2)]],
             [ADD_C, (*EDIT_C, danger("no"))],
@@ -103,7 +108,7 @@ EDIT_C = ("edit/thing", {"items": ["id-c"], "attr": {"size": 2}})
         ),
     ],
 )
-def test_what_is_left_is_applied_once_more(
+def test_remaining_steps_are_applied_once_more(
     monkeypatch: pytest.MonkeyPatch, plans: list[list[t.Any]], calls: list[tuple[t.Any, ...]], refusal: str
 ) -> None:
     left = list(plans)
@@ -113,7 +118,7 @@ def test_what_is_left_is_applied_once_more(
         if not left:
             raise MailcowDown("gone")
         for one in left.pop(0):
-            there, wanted = ({}, entry(one)) if isinstance(one, str) else (found(one[0]), entry(one[0], size=one[1]))
+            there, wanted = ({}, entry(one)) if isinstance(one, str) else (existing(one[0]), entry(one[0], size=one[1]))
             steps += sync.plan(KIND, [wanted], there)
         return steps
 
@@ -128,10 +133,36 @@ def test_what_is_left_is_applied_once_more(
     ("value", "expected"),
     [(1, True), ("1", True), (True, True), ("true", True), (0, False), ("0", False), (None, False)],
 )
-def test_flags_come_in_several_types(value: t.Any, expected: bool) -> None:
-    assert sync.flag(value) is expected
+def test_flags_have_several_types(value: t.Any, expected: bool) -> None:
+    assert sync.to_flag(value) is expected
 
 
 @pytest.mark.parametrize(("value", "expected"), [(3, 3), ("3", 3), (3.0, 3), ("", 0), (None, 0)])
-def test_numbers_come_in_several_types(value: t.Any, expected: int) -> None:
-    assert sync.number(value) == expected
+def test_numbers_have_several_types(value: t.Any, expected: int) -> None:
+    assert sync.to_number(value) == expected
+
+
+NUMBER = sync.Reference("relay", "host", "a")
+
+
+@pytest.mark.parametrize(("rows", "expected"), [([{"id": "3", "host": "b"}, {"id": "4", "host": "a"}], 4), ([], None)])
+def test_reference_is_resolved_when_its_call_is_made(
+    monkeypatch: pytest.MonkeyPatch, rows: list[t.Any], expected: int | None
+) -> None:
+    step = sync.Step("edit", "thing", "x", 1, {"size": 2, "relay": NUMBER})
+    change = [("edit/thing", {"items": [1], "attr": {"size": 2, "relay": expected}}, DONE)] if expected else []
+    script = scripted(monkeypatch, ("get/relay/all", rows), *change)
+    with contextlib.nullcontext() if expected else pytest.raises(UnknownObject, match="relay a is unknown"):
+        sync.apply(Client(URL, KEY), [step], [])
+    assert script.calls == []
+
+
+@pytest.mark.parametrize(
+    ("state", "size", "texts"), [("absent", 2, ["edit thing a: size"]), ("absent", 0, []), ("present", 0, [])]
+)
+def test_absent_object_of_a_kind_with_a_default_is_reset_to_it(state: str, size: int, texts: list[str]) -> None:
+    kind = KIND._replace(default=lambda name: sync.Current(name, {"name": name, "size": 0}))
+    current = {"a": sync.Current("a", {"name": "a", "size": size})} if size else {}
+    steps = sync.plan(kind, [entry("a", state, size=0)], current)
+    assert [step.text for step in steps] == texts
+    assert [step.attributes for step in steps] == [{"size": 0}] * len(texts)

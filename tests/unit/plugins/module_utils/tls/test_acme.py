@@ -1,12 +1,12 @@
-"""What is decided about a certificate, as tables; and whole runs with a certbot that is played."""
+"""Decisions about a certificate as tables, and complete runs with a fake certbot."""
 
 from __future__ import annotations
 
 import datetime
 import itertools
+import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.tls import acme, store, x509
@@ -17,49 +17,49 @@ DOCS = acme.Wanted("docs", ("docs.example.com", "www.example.com"))
 SETTINGS = acme.Settings(DIRECTORY, (DOCS,), reload_units=("nginx.service",))
 
 
-def held(
-    left: float, lifetime: float = 90, names: tuple[str, ...] = DOCS.domains, placeholder: bool = False
+def make_facts(
+    days_left: float, lifetime: float = 90, names: tuple[str, ...] = DOCS.domains, placeholder: bool = False
 ) -> x509.Facts:
-    end = NOW + datetime.timedelta(days=left)
+    end = NOW + datetime.timedelta(days=days_left)
     return x509.Facts(frozenset(names), end - datetime.timedelta(days=lifetime), end, placeholder)
 
 
 @pytest.mark.parametrize(
     ("lineage", "directory", "expected"),
     [
-        (None, "", "there is none"),
-        (held(60), DIRECTORY, ""),
-        (held(31), DIRECTORY, ""),
-        (held(29), DIRECTORY, "it ends 2030-03-01 00:00 UTC"),
-        (held(-1), DIRECTORY, "it ends 2030-01-30 00:00 UTC"),
-        (held(3, lifetime=6), DIRECTORY, ""),
-        (held(1.9, lifetime=6), DIRECTORY, "it ends 2030-02-01 21:36 UTC"),
-        (held(60, names=("docs.example.com",)), DIRECTORY, "the domains differ"),
-        (held(60, names=(*DOCS.domains, "old.example.com")), DIRECTORY, "the domains differ"),
-        (held(60), "https://staging.example.com/dir", "it came from https://staging.example.com/dir"),
+        (None, "", "no certificate exists"),
+        (make_facts(60), DIRECTORY, ""),
+        (make_facts(31), DIRECTORY, ""),
+        (make_facts(29), DIRECTORY, "it expires 2030-03-01 00:00 UTC"),
+        (make_facts(-1), DIRECTORY, "it expires 2030-01-30 00:00 UTC"),
+        (make_facts(3, lifetime=6), DIRECTORY, ""),
+        (make_facts(1.9, lifetime=6), DIRECTORY, "it expires 2030-02-01 21:36 UTC"),
+        (make_facts(60, names=("docs.example.com",)), DIRECTORY, "the domains differ"),
+        (make_facts(60, names=(*DOCS.domains, "old.example.com")), DIRECTORY, "the domains differ"),
+        (make_facts(60), "https://staging.example.com/dir", "it was issued by https://staging.example.com/dir"),
     ],
 )
-def test_reason_to_issue(lineage: x509.Facts | None, directory: str, expected: str) -> None:
-    assert acme.reason(DOCS, SETTINGS, acme.Found(lineage, directory), NOW) == expected
+def test_reason_to_issue_is_named(lineage: x509.Facts | None, directory: str, expected: str) -> None:
+    assert acme.explain_issue(DOCS, SETTINGS, acme.Current(lineage, directory), NOW) == expected
 
 
 @pytest.mark.parametrize(
     ("served", "good", "text"),
     [
-        (None, False, "nothing is served"),
-        (held(60, placeholder=True), False, "only a self-signed placeholder is served"),
-        (held(-1), False, "the certificate that is served ended 2030-01-30 00:00 UTC"),
-        (held(5, names=("docs.example.com",)), False, "the certificate that is served lacks www.example.com"),
-        (held(5), True, "the certificate that is served stays valid until 2030-02-05 00:00 UTC"),
+        (None, False, "no certificate is served"),
+        (make_facts(60, placeholder=True), False, "only a self-signed placeholder is served"),
+        (make_facts(-1), False, "the served certificate expired 2030-01-30 00:00 UTC"),
+        (make_facts(5, names=("docs.example.com",)), False, "the served certificate does not cover www.example.com"),
+        (make_facts(5), True, "the served certificate stays valid until 2030-02-05 00:00 UTC"),
         (
-            held(5, names=(*DOCS.domains, "x.org")),
+            make_facts(5, names=(*DOCS.domains, "x.org")),
             True,
-            "the certificate that is served stays valid until 2030-02-05 00:00 UTC",
+            "the served certificate stays valid until 2030-02-05 00:00 UTC",
         ),
     ],
 )
-def test_what_is_served_while_acme_is_down(served: x509.Facts | None, good: bool, text: str) -> None:
-    assert (acme.good(served, DOCS, NOW), acme.standing(served, DOCS, NOW)) == (good, text)
+def test_served_certificate_is_described_while_acme_is_down(served: x509.Facts | None, good: bool, text: str) -> None:
+    assert (acme.is_usable(served, DOCS, NOW), acme.describe_served(served, DOCS, NOW)) == (good, text)
 
 
 @pytest.mark.parametrize(
@@ -68,23 +68,24 @@ def test_what_is_served_while_acme_is_down(served: x509.Facts | None, good: bool
         (acme.Wanted("docs", ("docs.example.com",)), None),
         (acme.Wanted("docs", ("*.example.com",), "dns-01"), None),
         (acme.Wanted("docs", ("*.example.com",)), "wildcard"),
-        (acme.Wanted("internal", ("docs.example.com",)), "is not 'internal'"),
-        (acme.Wanted("../docs", ("docs.example.com",)), "a name is made of"),
+        (acme.Wanted("internal", ("docs.example.com",)), "is reserved"),
+        (acme.Wanted("../docs", ("docs.example.com",)), "may contain only"),
         (acme.Wanted("", ("docs.example.com",)), "(no name)"),
-        (acme.Wanted("docs", ()), "has no domains"),
+        (acme.Wanted("docs", ()), "domains is empty"),
         (acme.Wanted("docs", ("Docs.example.com",)), "lower case"),
-        (acme.Wanted("docs", ("-x.example.com",)), "is not a domain"),
-        (acme.Wanted("docs", ("a.example.com",), "tls-01"), "neither"),
+        (acme.Wanted("docs", ("-x.example.com",)), "is not a valid domain"),
+        (acme.Wanted("docs", ("a.example.com",), "tls-01"), "must be http-01 or dns-01"),
     ],
 )
-def test_problems_are_named(wanted: acme.Wanted, text: str | None) -> None:
-    found = acme.problems(acme.Settings(DIRECTORY, (wanted,)))
-    assert found == [] if text is None else text in "\n".join(found)
+def test_problems_of_a_certificate_are_named(wanted: acme.Wanted, text: str | None) -> None:
+    problems = acme.find_problems(acme.Settings(DIRECTORY, (wanted,)))
+    assert problems == [] if text is None else text in "\n".join(problems)
 
 
-def test_a_name_wanted_twice_a_plain_directory_and_a_renewal_after_the_end_are_refused() -> None:
-    found = acme.problems(acme.Settings("http://acme.example.com", (DOCS, DOCS), renew_days=0))
-    assert [text.partition(":")[0] for text in found] == ["ACME directory 'http", "renew_days is 0", "docs"]
+def test_duplicate_name_directory_without_tls_and_renewal_after_expiry_are_refused() -> None:
+    problems = acme.find_problems(acme.Settings("http://acme.example.com", (DOCS, DOCS), renew_days=0))
+    subjects = [re.split("[:,]", text)[0] for text in problems]
+    assert subjects == ["ACME directory 'http", "renew_days is 0", "docs"]
 
 
 def test_settings_are_read_from_the_file_of_the_timer() -> None:
@@ -101,25 +102,27 @@ def test_settings_are_read_from_the_file_of_the_timer() -> None:
         ("dns-01", False, ["--dns-cloudflare-credentials", acme.CREDENTIALS]),
     ],
 )
-def test_certbot_proves_as_the_situation_wants(challenge: str, free: bool, expected: list[str]) -> None:
-    argv = acme.certbot(acme.Wanted("docs", DOCS.domains, challenge), SETTINGS, free)
+def test_certbot_uses_the_plugin_that_challenge_and_port_80_need(
+    challenge: str, free: bool, expected: list[str]
+) -> None:
+    argv = acme.certbot_command(acme.Wanted("docs", DOCS.domains, challenge), SETTINGS, free)
     assert " ".join(expected) in " ".join(argv)
     assert "--domains docs.example.com,www.example.com" in " ".join(argv)
-    # A TLSA record in the DNS names the key.
+    # A TLSA record in the DNS contains the key.
     assert "--reuse-key" in argv
 
 
-def test_token_is_not_in_what_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_token_is_not_in_the_error_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     credentials = tmp_path / "cloudflare.ini"
     credentials.write_text("# Managed\ndns_cloudflare_api_token = very-secret\n")
     monkeypatch.setattr(acme, "CREDENTIALS", str(credentials))
-    said = "Saving debug log to /var/log/x\nError: token very-secret is wrong\nAsk for help or search"
-    assert acme.told(1, said) == "Error: token ******** is wrong"
-    assert acme.told(124, "") == "no answer within 300 seconds"
+    output = "Saving debug log to /var/log/x\nError: token very-secret is wrong\nAsk for help or search"
+    assert acme.explain_failure(1, output) == "Error: token ******** is wrong"
+    assert acme.explain_failure(124, "") == "certbot timed out after 300 seconds"
 
 
 class Server:
-    """Plays certbot and systemctl: answers as told, and keeps lineages as certbot does."""
+    """A fake of certbot and systemctl: fails on request, and writes lineages as certbot does."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.down, self.reload, self.calls = root, False, 0, list[str]()
@@ -144,7 +147,7 @@ class Server:
         live.mkdir(parents=True, exist_ok=True)
         key = x509.make_key()
         (live / "privkey.pem").write_text(key)
-        (live / "fullchain.pem").write_text(x509.sign(x509.request(key, names), *self.ca, names, days))
+        (live / "fullchain.pem").write_text(x509.sign(x509.make_request(key, names), *self.ca, names, days))
         (self.root / "renewal").mkdir(exist_ok=True)
         (self.root / "renewal" / f"{name}.conf").write_text(f"[renewalparams]\nserver = {server}\n")
 
@@ -163,14 +166,19 @@ def root(tmp_path: Path) -> str:
 
 
 def served(root: str) -> x509.Facts:
-    kept = store.Store("docs", root)
-    assert x509.pair_fits(kept.read("fullchain.pem"), kept.read("privkey.pem"))
-    found = x509.facts(kept.read("fullchain.pem"))
+    deployed = store.Store("docs", root)
+    assert x509.key_matches(deployed.read("fullchain.pem"), deployed.read("privkey.pem"))
+    found = x509.read_facts(deployed.read("fullchain.pem"))
     assert found
     return found
 
 
-FIRST = ["place a placeholder for docs", "issue docs by http-01: there is none", "deploy docs", "reload nginx.service"]
+FIRST = [
+    "create a placeholder for docs",
+    "issue docs by http-01: no certificate exists",
+    "deploy docs",
+    "reload nginx.service",
+]
 
 
 def test_first_run_issues_and_second_does_nothing(server: Server, root: str) -> None:
@@ -183,7 +191,7 @@ def test_first_run_issues_and_second_does_nothing(server: Server, root: str) -> 
     assert server.calls == []
 
 
-def test_placeholder_lies_there_and_run_fails_while_acme_is_down(server: Server, root: str) -> None:
+def test_placeholder_is_deployed_and_run_fails_while_acme_is_down(server: Server, root: str) -> None:
     server.down = True
     outcome = acme.run(SETTINGS, server, root)
     assert served(root).self_signed
@@ -191,7 +199,7 @@ def test_placeholder_lies_there_and_run_fails_while_acme_is_down(server: Server,
     assert acme.run(SETTINGS, server, root).actions == []
 
 
-def test_old_certificate_stays_with_a_warning_while_acme_is_down(server: Server, root: str) -> None:
+def test_valid_certificate_stays_with_a_warning_while_acme_is_down(server: Server, root: str) -> None:
     server.issue("docs", list(DOCS.domains), DIRECTORY, 90)
     acme.run(SETTINGS, server, root)
     before = served(root)
@@ -208,7 +216,7 @@ def test_due_certificate_is_renewed_and_reloaded(server: Server, root: str) -> N
     assert [action.split()[0] for action in actions] == ["issue", "deploy", "reload"]
 
 
-def test_lineage_that_a_killed_run_did_not_deploy_is_deployed_without_asking(server: Server, root: str) -> None:
+def test_lineage_that_a_killed_run_did_not_deploy_is_deployed_without_issuing(server: Server, root: str) -> None:
     acme.run(SETTINGS, server, root)
     server.issue("docs", list(DOCS.domains), DIRECTORY, 90)
     server.calls.clear()
@@ -217,7 +225,7 @@ def test_lineage_that_a_killed_run_did_not_deploy_is_deployed_without_asking(ser
 
 
 @pytest.mark.parametrize("damage", ["key", "mode", "link"])
-def test_drift_of_what_is_served_is_mended(server: Server, root: str, damage: str) -> None:
+def test_drift_of_the_served_pair_is_repaired(server: Server, root: str, damage: str) -> None:
     acme.run(SETTINGS, server, root)
     before, key = served(root), Path(root, "docs/privkey.pem")
     if damage == "key":
@@ -231,43 +239,44 @@ def test_drift_of_what_is_served_is_mended(server: Server, root: str, damage: st
     assert key.stat().st_mode & 0o777 == 0o600
 
 
-def test_failed_reload_is_told_and_tried_again(server: Server, root: str) -> None:
+def test_failed_reload_is_reported_and_retried(server: Server, root: str) -> None:
     server.reload = 1
-    assert "nginx.service does not reload" in acme.run(SETTINGS, server, root).failures[0]
+    assert "nginx.service serves the old certificate" in acme.run(SETTINGS, server, root).failures[0]
     server.reload = 0
     assert acme.run(SETTINGS, server, root).actions == ["reload nginx.service"]
 
 
-def test_unit_that_does_not_exist_yet_is_no_failure(server: Server, root: str) -> None:
+def test_unit_that_does_not_exist_yet_is_not_a_failure(server: Server, root: str) -> None:
     server.reload = store.NOT_LOADED
     assert acme.run(SETTINGS, server, root) == acme.Outcome(FIRST[:-1])
 
 
-def test_dns_without_a_token_says_which_variable(server: Server, root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dns_challenge_without_a_token_names_the_variable(
+    server: Server, root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(acme, "CREDENTIALS", root + "/absent")
     settings = acme.Settings(DIRECTORY, (acme.Wanted("docs", ("*.example.com",), "dns-01"),))
     assert "certificates_cloudflare_token" in acme.run(settings, server, root).failures[0]
 
 
-def test_half_made_versions_go_away(server: Server, root: str) -> None:
+def test_incomplete_versions_are_removed(server: Server, root: str) -> None:
     acme.run(SETTINGS, server, root)
     versions = Path(root, ".versions/docs")
     store.Store("docs", root).stage("half made")
-    acme.deploy(store.Store("docs", root), acme.lineage("docs"))
+    acme.deploy(store.Store("docs", root), acme.read_lineage("docs"))
     assert len(list(versions.iterdir())) == 2
     shutil.rmtree(versions)
     assert acme.run(SETTINGS, server, root).actions[0] == "deploy docs"
 
 
-def test_host_without_cryptography_can_preview(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preview_works_on_a_host_without_cryptography(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(x509, "HAS_CRYPTOGRAPHY", False)
-    answers: Any = acme.preview(SETTINGS, root)
-    assert answers.actions == FIRST
+    assert acme.preview(SETTINGS, root).actions == FIRST
 
 
 @pytest.fixture
 def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(acme, "PLACES", (str(tmp_path / "etc"), str(tmp_path / "none")))
+    monkeypatch.setattr(acme, "CONFIGURATION_DIRECTORIES", (str(tmp_path / "etc"), str(tmp_path / "none")))
     (tmp_path / "etc/nginx").mkdir(parents=True)
     return tmp_path / "etc/nginx/site.conf"
 
@@ -285,36 +294,36 @@ NOTHING = acme.Settings(DIRECTORY)
         ("", ["docs"]),
     ],
 )
-def test_certificate_is_left_over_when_no_configuration_names_it(
+def test_certificate_is_unused_when_no_configuration_refers_to_it(
     server: Server, root: str, etc: Path, text: str, left: list[str]
 ) -> None:
     acme.run(SETTINGS, server, root)
     store.Store("internal", root).stage("key")
     etc.write_text(text.format(root=root))
-    assert acme.left_over(NOTHING, root) == left
-    assert acme.left_over(SETTINGS, root) == []
+    assert acme.find_unused(NOTHING, root) == left
+    assert acme.find_unused(SETTINGS, root) == []
 
 
 @pytest.mark.usefixtures("etc")
-def test_what_is_left_over_is_removed_with_its_lineage(server: Server, root: str) -> None:
+def test_unused_certificate_is_removed_with_its_lineage(server: Server, root: str) -> None:
     acme.run(SETTINGS, server, root)
     outcome = acme.Outcome()
-    acme.tidy(NOTHING, server, outcome, root)
+    acme.remove_unused(NOTHING, server, outcome, root)
     assert outcome == acme.Outcome(["remove docs"])
     assert sorted(path.name for path in Path(root).iterdir()) == [".lock", ".versions"]
-    assert store.names(root) == []
-    assert acme.lineage("docs") == {}
+    assert store.list_names(root) == []
+    assert acme.read_lineage("docs") == {}
 
 
 @pytest.mark.usefixtures("etc")
-def test_removal_that_was_killed_or_failed_is_finished_by_the_next(server: Server, root: str) -> None:
+def test_next_run_finishes_a_killed_or_failed_removal(server: Server, root: str) -> None:
     acme.run(SETTINGS, server, root)
     server.down = True
     outcome = acme.Outcome()
-    acme.tidy(NOTHING, server, outcome, root)
-    assert outcome == acme.Outcome(failures=["docs: not removed: connection refused"])
+    acme.remove_unused(NOTHING, server, outcome, root)
+    assert outcome == acme.Outcome(failures=["docs: unused, but not removed: connection refused"])
     assert served(root)
     shutil.rmtree(server.root / "renewal")
     (Path(root) / "docs").unlink()
-    acme.tidy(NOTHING, server, outcome, root)
-    assert store.names(root) == []
+    acme.remove_unused(NOTHING, server, outcome, root)
+    assert store.list_names(root) == []

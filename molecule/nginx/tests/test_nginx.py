@@ -1,0 +1,284 @@
+"""Sites as visitors see them; a configuration that cannot work is refused, and the sites stay up."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from typing import Any
+
+import pytest
+from testinfra.host import Host
+
+from tests import machines
+from tests.scenario import ADDRESS, ADDRESS6, Role
+
+SUMMARY = "\\ncode=%{http_code} version=%{http_version} exit=%{exitcode}\\n"
+# The answer must contain a pattern, up to the summary that curl adds. curl does not judge HTTP/3 correctly.
+QUESTIONS = [
+    pytest.param(
+        "curl", "http://docs.vln.test/a?b=c", "Location: https://docs.vln.test/a.b=c.*code=301", id="HTTP is redirected"
+    ),
+    pytest.param(
+        "curl",
+        "http://docs.vln.test/.well-known/acme-challenge/try",
+        "token.*code=200",
+        id="the ACME challenge is served",
+    ),
+    pytest.param(
+        "curl",
+        "http://new.vln.test/.well-known/acme-challenge/try",
+        "code=200",
+        id="the ACME challenge of a name without a site is served",
+    ),
+    pytest.param("curl", "http://new.vln.test/", "code=000 version=0 exit=5[26]", id="an unknown name is disconnected"),
+    pytest.param("curl", "https://new.vln.test/", "code=000 version=0 exit=35", id="an unknown name gets no handshake"),
+    pytest.param("curl", "-H Host:new.vln.test https://docs.vln.test/", "code=000", id="a forged Host is disconnected"),
+    pytest.param("curl", "--http1.1 https://docs.vln.test/", "the index.*code=200 version=1.1", id="HTTP/1.1"),
+    pytest.param("curl", "--http2 https://docs.vln.test/", "the index.*code=200 version=2 ", id="HTTP/2"),
+    pytest.param("h3", "https://docs.vln.test/", "the index.*code=200 version=3 ", id="HTTP/3"),
+    pytest.param("curl", "https://docs.vln.test/", "alt-svc: h3=.:443", id="HTTP/3 is announced"),
+    pytest.param("curl", "https://docs.vln.test/", "strict-transport-security: max-age=63072000", id="HSTS"),
+    pytest.param(
+        "curl",
+        "https://docs.vln.test/",
+        "content-security-policy: default-src 'self'; style-src",
+        id="the site's own policy replaces the default",
+    ),
+    pytest.param(
+        "curl",
+        "https://docs.vln.test/gone.html",
+        "x-content-type-options: nosniff.*nothing here.*code=404",
+        id="error pages have the headers too",
+    ),
+    pytest.param("curl", "https://docs.vln.test/", "server: nginx\r?\n", id="no version is shown"),
+    pytest.param("curl", "--tls-max 1.2 https://docs.vln.test/", "code=000 version=0 exit=35", id="TLS 1.2 is refused"),
+    pytest.param(
+        "curl",
+        "--tls-max 1.2 https://old.vln.test:9443/",
+        "code=200",
+        id="TLS 1.2 is accepted where the site allows it",
+    ),
+    pytest.param(
+        "curl",
+        "--tls-max 1.2 https://strict.vln.test:9443/",
+        "code=000",
+        id="another site on that port refuses TLS 1.2",
+    ),
+    pytest.param("curl", "https://strict.vln.test:9443/", "code=200", id="another site on that port accepts TLS 1.3"),
+    pytest.param(
+        "curl", "https://docs.vln.test/page", "cache-control: no-cache.*a page.*code=200", id="pages are revalidated"
+    ),
+    pytest.param(
+        "curl",
+        "https://docs.vln.test/assets/app.2222.js",
+        "cache-control: public, max-age=31536000, immutable.*new code",
+        id="hashed files are cached",
+    ),
+    pytest.param(
+        "curl",
+        "https://docs.vln.test/assets/app.1111.js",
+        "immutable.*old code.*code=200",
+        id="hashed files of the previous release stay",
+    ),
+    pytest.param(
+        "curl",
+        "-o /dev/null -D - -H Accept-Encoding:gzip https://docs.vln.test/page.html",
+        "content-encoding: gzip",
+        id="a compressed file is sent compressed",
+    ),
+    pytest.param(
+        "curl",
+        "https://www.vln.test/a",
+        "location: https://docs.vln.test/a\r?\n.*code=301",
+        id="a redirect keeps the path",
+    ),
+    pytest.param(
+        "curl", "https://later.vln.test/", "code=404", id="a root that is not there yet is only a missing page"
+    ),
+    pytest.param("curl", "--http1.1 -N wss://edu.vln.test/", "hello sockets.*code=101", id="WebSocket"),
+    pytest.param(
+        "curl",
+        "https://edu.vln.test/",
+        '"host": "edu.vln.test".*"x-forwarded-proto": "https"',
+        id="the application receives its own name",
+    ),
+    pytest.param(
+        "curl", "https://edu.vln.test/", r"\A(?!.*SAMEORIGIN).*x-frame-options: DENY", id="a header is sent once"
+    ),
+    pytest.param(
+        "curl",
+        "https://edu.vln.test/",
+        r"\A(?!.*content-security-policy)",
+        id="no policy is set where the application sets it",
+    ),
+    pytest.param(
+        "curl",
+        "-H CF-Connecting-IP:198.51.100.7 https://edu.vln.test/",
+        r"\A(?!.*198.51.100.7)",
+        id="a stranger's address header is ignored",
+    ),
+    pytest.param(
+        "curl",
+        "-o /dev/null --http1.1 https://edu.vln.test/api/[1-9]",
+        "code=200.*code=429",
+        id="requests beyond the limit get 429",
+    ),
+    pytest.param(
+        "curl",
+        "-o /dev/null --http1.1 https://edu.vln.test/other/[1-9]",
+        r"\A(?!.*code=429)",
+        id="other paths are not limited",
+    ),
+    pytest.param("curl", "https://edu.vln.test/admin", "code=403", id="a path of administrators is refused"),
+    pytest.param(
+        "curl",
+        "--path-as-is https://edu.vln.test/x/..//%61dmin/x",
+        "code=403",
+        id="a path of administrators is refused in each spelling",
+    ),
+    pytest.param(
+        "curl",
+        "https://edu.vln.test/robots.txt",
+        "content-type: text/plain.*agent: [*]\nDisallow: /admin\n.*code=200",
+        id="a text is served by nginx itself",
+    ),
+    pytest.param(
+        "curl", "https://edge.vln.test/page.html", "a page.*code=200", id="a site on another host is reached over TLS"
+    ),
+    pytest.param(
+        "curl", "https://wrong.vln.test/", "code=502", id="an upstream with another name in its certificate is refused"
+    ),
+    pytest.param("curl", "https://locked.vln.test/", "code=403", id="a stranger is locked out"),
+    pytest.param("curl", "https://pulled.vln.test/", "code=400", id="a stranger without a certificate is locked out"),
+]
+# The marker that answers is that of the first configuration, in memory and on disk.
+UNCHANGED = """
+curl -fsSk -o /dev/null --resolve docs.vln.test:443:127.0.0.1 https://docs.vln.test/
+test ! -e /etc/nginx/sites-enabled/fault.conf
+curl -fsS --unix-socket /run/nginx-status.sock http://nginx/generation | grep -F -f - /etc/nginx/nginx.conf
+"""
+# Changes of an administrator in a hurry; then the kernel kills nginx because memory ends.
+DRIFT = """
+echo '# by hand' >>/etc/nginx/nginx.conf
+echo 'server { listen 7080; return 200; }' >/etc/nginx/sites-enabled/mine.conf
+rm /etc/nginx/sites-enabled/docs.conf /etc/nginx/cloudflare/ranges.conf
+sed -i '/ranges.conf/d; /limit_req_zone/d' /etc/nginx/nginx.conf
+rm /etc/nginx/sites-enabled/locked.conf /etc/nginx/sites-enabled/edu.conf
+systemctl reload nginx
+kill -9 "$(cat /run/nginx.pid)"
+"""
+LOG = """
+import json
+lines = [json.loads(line) for line in open("/var/log/nginx/access.log")]
+last = [line for line in lines if line["host"] == "edu.vln.test" and line["status"] == 200][-1]
+assert isinstance(last["request_time"], float) and float(last["upstream_response_time"]) >= 0, last
+assert last["client"] == "198.51.100.7" and last["peer"] == "172.30.0.1", last
+"""
+
+
+def ask(world: Host, program: str, arguments: str, address: str = ADDRESS) -> str:
+    """Return the answer to a visitor who knows only the site's name."""
+    if program == "h3":
+        return machines.output(world, f"h3 -k --timeout 8 --to {address} {arguments}")
+    target = f"[{address}]" if ":" in address else address
+    words = shlex.split(arguments)
+    command = f"curl -sSki -m 8 --connect-to ::{target}: -w " + " ".join(["%s"] * (len(words) + 1))
+    return machines.output(world, command, SUMMARY, *words)
+
+
+def ask_from_here(*arguments: str) -> str:
+    """Return the answer to the machine of the tests, whose address is in Cloudflare's ranges at first."""
+    argv = ["curl", "-sSk", "--connect-to", f"::{ADDRESS}:", *arguments]
+    return subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+
+
+@pytest.mark.parametrize(("program", "arguments", "pattern"), QUESTIONS)
+def test_visitor_gets(world: Host, program: str, arguments: str, pattern: str) -> None:
+    answer = ask(world, program, arguments)
+    assert re.search(f"(?s){pattern}", answer), answer
+
+
+def test_site_is_served_over_http3_and_ipv6(world: Host) -> None:
+    assert "code=200 version=3 " in ask(world, "h3", "https://docs.vln.test/", ADDRESS6)
+
+
+@pytest.mark.parametrize("url", ["locked.vln.test/", "edu.vln.test/", "edu.vln.test/admin"])
+def test_cloudflare_is_admitted_and_its_header_is_the_visitor(url: str) -> None:
+    answer = ask_from_here("-H", "CF-Connecting-IP: 198.51.100.7", f"https://{url}")
+    assert re.search("the index|x-real-ip.{4}198.51.100.7", answer), answer
+
+
+def test_origin_pull_certificate_is_admitted(host: Host) -> None:
+    # From the host, which has the key.
+    certificate = "--cert /srv/tls/client.pem --key /srv/tls/client.key"
+    host.check_output(f"curl -fsSk --resolve pulled.vln.test:443:127.0.0.1 {certificate} https://pulled.vln.test/")
+
+
+def test_log_is_json_with_the_visitors_address(host: Host) -> None:
+    ask_from_here("-H", "CF-Connecting-IP: 198.51.100.7", "https://edu.vln.test/")
+    host.check_output("python3 -c %s", LOG)
+
+
+def test_configuration_that_cannot_work_is_refused_and_the_site_stays_up(role: Role, host: Host) -> None:
+    faults: list[tuple[dict[str, Any], str]] = [
+        ({"static": {"immutable": ["("]}}, "nothing was changed(?s:.*)pcre2_compile"),
+        (
+            {"tls": {"certificate": "/srv/tls/none.pem", "key": "/srv/tls/none.key"}},
+            "nothing was changed(?s:.*)/srv/tls/none.pem",
+        ),
+        (
+            {"listen": {"port": 3000, "address": "127.0.0.1"}},
+            "Address already in use(?s:.*)Rolled back to the previous configuration, which is live",
+        ),
+        ({"domains": ["docs.vln.test"]}, "docs.vln.test belongs to both docs and fault"),
+        ({"rooot": "/srv"}, "rooot"),
+        ({"http3": "perhaps"}, "http3"),
+    ]
+    # After each one, the host is as before.
+    for fault, message in faults:
+        role.assert_refused([({"nginx_sites": "{{ sites + [fault_site | combine(" + repr(fault) + ")] }}"}, message)])
+        machines.script(host, UNCHANGED)
+
+
+def test_drift_is_corrected_and_a_killed_nginx_returns(role: Role, host: Host, world: Host) -> None:
+    machines.script(host, DRIFT)
+    assert machines.eventually(lambda: host.socket("tcp://0.0.0.0:7080").is_listening)
+    role.apply()
+    assert re.search("(?s)the index.*code=200", ask(world, "h3", "https://docs.vln.test/"))
+    assert machines.eventually(lambda: not host.socket("tcp://0.0.0.0:7080").is_listening)
+
+
+def test_stopped_nginx_is_started(role: Role, host: Host, world: Host) -> None:
+    host.check_output("systemctl stop nginx")
+    role.apply()
+    assert "code=200" in ask(world, "curl", "https://docs.vln.test/")
+
+
+def test_check_mode_writes_nothing_next_to_the_configuration(role: Role, host: Host) -> None:
+    host.check_output("echo '# by hand' >>/etc/nginx/sites-enabled/docs.conf; rm /etc/nginx/cloudflare/ranges.conf")
+    role.apply("--check")
+    assert not host.file("/etc/nginx/cloudflare/ranges.conf").exists
+    role.apply()
+
+
+def test_renewed_ranges_decide_and_an_invalid_list_changes_nothing(role: Role, host: Host, world: Host) -> None:
+    # World becomes Cloudflare, and the machine of the tests a stranger.
+    source = world.check_output("hostname -I").split()[0]
+    host.check_output(f"echo {source}/32 >/srv/ranges/v4 && systemctl start nginx-cloudflare-ranges")
+    admitted = "--retry 3 --retry-all-errors --fail https://locked.vln.test/"
+    assert re.search("(?s)the index.*code=200", ask(world, "curl", admitted))
+    assert ask_from_here("-o", "/dev/null", "-w", "%{http_code}", "https://locked.vln.test/") == "403"
+    before = host.file("/etc/nginx/cloudflare/ranges.conf").sha256sum
+    for fault in (
+        "echo 0.0.0.0/0 >/srv/ranges/v4",
+        "echo '<html>busy</html>' >/srv/ranges/v4",
+        "true >/srv/ranges/v4",
+        "rm /srv/ranges/v4",
+    ):
+        host.check_output(fault)
+        assert host.run("systemctl start nginx-cloudflare-ranges").rc != 0, fault
+        assert host.file("/etc/nginx/cloudflare/ranges.conf").sha256sum == before
+        host.check_output("nginx -t")
+    role.apply()
+    assert "code=200" in ask(world, "curl", "https://locked.vln.test/")

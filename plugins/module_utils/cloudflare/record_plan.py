@@ -1,0 +1,216 @@
+# Copyright: vise.platform contributors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Plan the changes of a zone's DNS records. Pure."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from collections.abc import Iterator, Sequence
+
+from ansible_collections.vise.platform.plugins.module_utils.cloudflare.records import Found, Record, body, short
+
+# One set of values per name: any other record of the type would be answered with, or in place of, the wanted ones.
+SINGLE = ("A", "AAAA", "CNAME", "MX", "NS", "SRV", "HTTPS")
+# Types that a name with a CNAME cannot have.
+EXCLUDED_BY_CNAME = ("A", "AAAA", "CNAME", "NS")
+# A name has only one text of each such version: SPF, DMARC, DKIM, MTA-STS, TLS-RPT.
+VERSIONED = re.compile(r"v=\w+")
+
+
+class Policy(t.NamedTuple):
+    """The records that may be changed, and how."""
+
+    mark: str
+    purge: bool = False
+    adopt: bool = False
+    # Regular expressions of names; purge does not remove their records.
+    purge_except: Sequence[str] = ()
+
+    def owns(self, found: Found) -> bool:
+        """Return whether a record has the mark."""
+        comment = found.record.comment
+        return comment == self.mark or comment.startswith(f"{self.mark} ")
+
+    def purges(self, found: Found) -> bool:
+        """Return whether a record is removed when it is not wanted."""
+        excepted = any(re.search(pattern, found.record.name) for pattern in self.purge_except)
+        return self.purge and self.owns(found) and not excepted
+
+
+class Change(t.NamedTuple):
+    """A record before and after the change; one of them may be missing."""
+
+    before: Found | None
+    after: Record | None
+
+    @property
+    def record(self) -> Record:
+        """Return the record that identifies the change."""
+        return self.after or t.cast(Found, self.before).record
+
+    def sign(self) -> str:
+        """Return the kind of change, as in a diff."""
+        return "+" if not self.before else "~" if self.after else "-"
+
+
+class Plan(t.NamedTuple):
+    """The changes, the number of unchanged records, and conflicts of other owners' records with wanted ones."""
+
+    changes: list[Change]
+    unchanged: int
+    conflicts: list[tuple[Record, Record]]
+
+
+def version_of(record: Record) -> str:
+    """Return the version of a text, when a name has only one such text."""
+    match = VERSIONED.match(record.content) if record.type == "TXT" else None
+    return match[0].lower() if match else ""
+
+
+def conflicts_with(other: Record, wanted: Record) -> bool:
+    """Return whether a record of the same name would change the answer for a wanted one."""
+    kinds = {other.type, wanted.type}
+    if other.key == wanted.key:
+        return True
+    if "CNAME" in kinds and kinds <= set(EXCLUDED_BY_CNAME):
+        return True
+    if other.type != wanted.type:
+        return False
+    return other.type in SINGLE or (version_of(other) != "" and version_of(other) == version_of(wanted))
+
+
+def plan_records(existing: Sequence[Found], wanted: Sequence[Record], policy: Policy) -> Plan:
+    """Return the changes after which the zone has the wanted records and, with purge, no others with the mark."""
+    by_key = {record.key: record for record in wanted}
+    by_name: dict[str, list[Record]] = {}
+    for record in wanted:
+        by_name.setdefault(record.name, []).append(record)
+    changes: list[Change] = []
+    obsolete: list[Found] = []
+    conflicts: list[tuple[Record, Record]] = []
+    matched: set[tuple[str, str, str]] = set()
+    for found in existing:
+        affected = next((r for r in by_name.get(found.record.name, ()) if conflicts_with(found.record, r)), None)
+        if not policy.owns(found) and affected and not policy.adopt:
+            conflicts.append((found.record, affected))
+        elif found.record.key in by_key and found.record.key not in matched:
+            matched.add(found.record.key)
+            if found.record != by_key[found.record.key]:
+                changes.append(Change(found, by_key[found.record.key]))
+        elif affected or policy.purges(found):
+            obsolete.append(found)
+    unchanged = len(matched) - len(changes)
+    missing = [record for record in wanted if record.key not in matched]
+    return Plan(sorted([*changes, *pair_changes(obsolete, missing)], key=sort_key), unchanged, conflicts)
+
+
+def pair_changes(obsolete: Sequence[Found], missing: Sequence[Record]) -> Iterator[Change]:
+    """Yield the changes that turn obsolete records into missing ones of the same name and type, and all others."""
+    left = list(obsolete)
+    for record in missing:
+        same = next((f for f in left if (f.record.type, f.record.name) == (record.type, record.name)), None)
+        if same:
+            left.remove(same)
+        yield Change(same, record)
+    yield from (Change(found, None) for found in left)
+
+
+def sort_key(change: Change) -> tuple[str, ...]:
+    """Return the key to sort a change by: first the name, since all changes of a name are sent in one call."""
+    record = change.record
+    return (record.name, record.type, record.content, change.sign())
+
+
+def batches(changes: Sequence[Change], limit: int) -> Iterator[list[Change]]:
+    """Yield the changes in as few calls as the limit allows, with all changes of a name in one."""
+    batch: list[Change] = []
+    for group in group_by_name(changes):
+        if batch and len(batch) + len(group) > limit:
+            yield batch
+            batch = []
+        batch += group
+        while len(batch) > limit:
+            yield batch[:limit]
+            batch = batch[limit:]
+    if batch:
+        yield batch
+
+
+def group_by_name(changes: Sequence[Change]) -> list[list[Change]]:
+    """Return the changes of each name."""
+    groups: dict[str, list[Change]] = {}
+    for change in changes:
+        groups.setdefault(change.record.name, []).append(change)
+    return list(groups.values())
+
+
+def request_body(changes: Sequence[Change]) -> dict[str, list[dict[str, t.Any]]]:
+    """Return the body of a batch call; the API deletes first, then changes, then adds."""
+    parts: dict[str, list[dict[str, t.Any]]] = {
+        "deletes": [{"id": c.before.id} for c in changes if c.before and not c.after],
+        # Fields that a patch leaves out stay, so an empty list removes tags. It is sent only when there are tags, since
+        # free plans have none.
+        "patches": [
+            {"id": c.before.id, **({"tags": []} if c.before.record.tags else {}), **body(c.after)}
+            for c in changes
+            if c.before and c.after
+        ],
+        "posts": [body(c.after) for c in changes if c.after and not c.before],
+    }
+    return {name: part for name, part in parts.items() if part}
+
+
+def count_changes(plan: Plan) -> dict[str, int]:
+    """Return how many records are added, changed, removed and unchanged."""
+    signs = [change.sign() for change in plan.changes]
+    return {"add": signs.count("+"), "change": signs.count("~"), "remove": signs.count("-"), "keep": plan.unchanged}
+
+
+def describe_plan(plan: Plan) -> list[str]:
+    """Return the plan for an operator, one line per record that changes."""
+    width = max((len(change.record.name) for change in plan.changes), default=0)
+    return [
+        f"{change.sign()} {change.record.type:<5} {change.record.name:<{width}}  {describe_change(change)}"
+        for change in plan.changes
+    ]
+
+
+def describe_change(change: Change) -> str:
+    """Return the values that a change is about."""
+    before = change.before.record if change.before else None
+    if before and change.after and before.content != change.after.content:
+        return f"{short(before.content)} -> {short(change.after.content)}"
+    text = short(change.record.content)
+    if not (before and change.after):
+        return f"{text}  proxied" if change.record.proxied else text
+    fields = [f for f in ("ttl", "proxied", "comment", "tags") if getattr(before, f) != getattr(change.after, f)]
+    return f"{text}  " + ", ".join(f"{f} {getattr(before, f)} -> {getattr(change.after, f)}" for f in fields)
+
+
+def diff_line(record: Record) -> str:
+    """Return a record for a diff."""
+    more = [f"ttl={record.ttl}", *(["proxied"] if record.proxied else []), *record.tags, f"; {record.comment}"]
+    return f"{record.name} {record.type} {record.content} {' '.join(more)}\n"
+
+
+def diff(plan: Plan, zone: str) -> dict[str, str]:
+    """Return the records that change, before and after."""
+    return {
+        "before_header": zone,
+        "after_header": zone,
+        "before": "".join(diff_line(change.before.record) for change in plan.changes if change.before),
+        "after": "".join(diff_line(change.after) for change in plan.changes if change.after),
+    }
+
+
+def describe_conflicts(plan: Plan) -> str:
+    """Return the conflicts of other owners' records with wanted ones, and the remedy."""
+    lines = [f"- {theirs} (comment: {theirs.comment or 'none'}) for {ours}" for theirs, ours in plan.conflicts]
+    return "\n".join(
+        [
+            "nothing was changed: records of other owners conflict with wanted records",
+            *lines,
+            "remove them, or take them over with adopt=true (publish_dns.yml: -e dns_adopt=true)",
+        ]
+    )

@@ -1,0 +1,108 @@
+# Copyright: vise.platform contributors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Find the files of the controller that define a host's variables, and the variables that roles have."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import yaml
+from ansible import constants
+from ansible.errors import AnsibleError
+from ansible.inventory.data import InventoryData
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import inventory_loader
+
+SUFFIXES = ("", ".yml", ".yaml", ".json")
+# Plugins that read an inventory file which lists its hosts. Other plugins query a cloud or run a program.
+YAML_PLUGIN, INI_PLUGIN, TOML_PLUGIN = "ansible.builtin.yaml", "ansible.builtin.ini", "ansible.builtin.toml"
+# Ansible itself sets them for each host of an inventory file.
+MAGIC = ("inventory_dir", "inventory_file")
+
+
+def find_definitions(task_vars: t.Mapping[str, t.Any], loader: DataLoader) -> dict[str, str]:
+    """Return the variables that files define for a host, each with the file that wins."""
+    sources = [Path(str(source)) for source in task_vars.get("ansible_inventory_sources") or []]
+    inventories = [source if source.is_dir() else source.parent for source in sources]
+    playbooks = Path(str(task_vars.get("playbook_dir") or "."))
+    host, groups = task_vars["inventory_hostname"], [group for group in task_vars["group_names"] if group != "all"]
+    found = read_inventories(sources, host, ["all", *groups], loader)
+    for kind, names in (("group_vars", ["all"]), ("group_vars", groups), ("host_vars", [host])):
+        for path in [path for base in (*inventories, playbooks) for path in find_files(base / kind, names)]:
+            found |= dict.fromkeys(loader.load_from_file(str(path), cache="all") or {}, str(path))
+    return found
+
+
+def find_files(folder: Path, names: t.Iterable[str]) -> t.Iterator[Path]:
+    """Yield the files of these groups or hosts, as Ansible finds them."""
+    for path in [folder / f"{name}{suffix}" for name in names for suffix in SUFFIXES]:
+        if path.is_file():
+            yield path
+        elif path.is_dir():
+            yield from sorted(
+                one
+                for one in path.rglob("*")
+                if one.is_file() and one.suffix in SUFFIXES and not one.name.startswith(".")
+            )
+
+
+def read_inventories(
+    sources: t.Iterable[Path], host: str, groups: t.Collection[str], loader: DataLoader
+) -> dict[str, str]:
+    """Return the variables of a host and its groups in the files of the inventory, each with its file."""
+    found: dict[str, str] = {}
+    for path in [path for source in sources for path in inventory_files(source)]:
+        inventory = read_inventory(path, loader)
+        parts = [*(inventory.groups.get(group) for group in groups), inventory.hosts.get(host)]
+        names = {str(name) for part in parts if part is not None for name in part.vars}
+        found |= dict.fromkeys(sorted(names.difference(MAGIC)), str(path))
+    return found
+
+
+def inventory_files(source: Path) -> t.Iterator[Path]:
+    """Yield the files of an inventory source: itself, or those of a folder that Ansible does not ignore."""
+    if source.is_file():
+        yield source
+    elif source.is_dir():
+        for path in sorted(source.iterdir()):
+            ignored = path.name.startswith(".") or path.name.endswith(tuple(constants.INVENTORY_IGNORE_EXTS))
+            if not ignored and path.name not in ("group_vars", "host_vars"):
+                yield from inventory_files(path)
+
+
+def read_inventory(path: Path, loader: DataLoader) -> InventoryData:
+    """Return what an inventory file lists; nothing for the configuration of another plugin, and for a program."""
+    for plugin in inventory_plugins(path):
+        inventory = InventoryData()
+        try:
+            inventory_loader.get(plugin).parse(inventory, loader, str(path))
+        except AnsibleError:
+            continue
+        return inventory
+    return InventoryData()
+
+
+def inventory_plugins(path: Path) -> tuple[str, ...]:
+    """Return the plugins that can read a file, in the order in which Ansible uses them."""
+    with path.open("rb") as file:
+        if file.read(2) == b"#!":
+            return ()
+    if path.suffix == ".toml":
+        return (TOML_PLUGIN,)
+    if path.suffix in SUFFIXES[1:]:
+        return (YAML_PLUGIN,)
+    return (INI_PLUGIN,) if path.suffix else (YAML_PLUGIN, INI_PLUGIN)
+
+
+def role_options(roles: str) -> set[str]:
+    """Return the public variables of the roles in a folder, except those that the playbooks next to it set."""
+    names: set[str] = set()
+    for path in Path(roles).glob("*/meta/argument_specs.yml"):
+        specs = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]
+        names |= {name for entry in specs.values() for name in entry.get("options") or {}}
+    for path in Path(roles).parent.glob("playbooks/*.yml"):
+        plays = yaml.safe_load(path.read_text(encoding="utf-8")) or []
+        used = [role for play in plays for role in play.get("roles") or [] if isinstance(role, dict)]
+        names -= {name for role in used for name in role.get("vars") or {}}
+    return names

@@ -1,0 +1,118 @@
+"""The role under test, and where its scenario's hosts are."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests import machines
+from tests.runs import Run
+
+WORKER = os.environ.get("VISE_WORKER", "1")
+NAME = f"molecule-{WORKER}"
+ADDRESS, ADDRESS6 = f"172.30.0.10{WORKER}", f"fd30::10{WORKER}"
+LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+
+
+def _write(path: Path, content: str) -> dict[str, Any]:
+    """Return a task that writes a text on the controller."""
+    copy = {"content": content, "dest": str(path), "mode": "0600"}
+    local = {"delegate_to": "localhost", "run_once": True, "vars": LOCAL, "diff": False, "check_mode": False}
+    return {"name": f"Write {path.name}", "ansible.builtin.copy": copy, **local}
+
+
+def _record(failures: str) -> dict[str, Any]:
+    """Return a task that sets the list of failures."""
+    return {"name": "Record", "ansible.builtin.set_fact": {"failures": "{{ " + failures + " }}"}}
+
+
+@dataclass(frozen=True)
+class Role:
+    """The role under test, applied to the scenario's hosts with the variables of the scenario."""
+
+    name: str
+    folder: Path
+    scratch: Path
+    inventory: Path
+
+    def play(self, plays: Sequence[dict[str, Any]] | Path, *arguments: str) -> Run:
+        """Run a playbook, or plays as data, against the scenario's hosts."""
+        if not isinstance(plays, Path):
+            path = self.scratch / f"test-{self.name}.yml"
+            path.write_text(yaml.safe_dump(list(plays), sort_keys=False, width=1000))
+            plays = path
+        done = subprocess.run(
+            ["ansible-playbook", "--inventory", str(self.inventory), str(plays), "--diff", *arguments],
+            cwd=machines.ROOT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        print(done.stdout, done.stderr, sep="\n")
+        return Run(done.returncode, done.stdout + done.stderr)
+
+    def _plays(self, tasks: list[dict[str, Any]], hosts: str) -> list[dict[str, Any]]:
+        files = [str(path) for path in (self.folder / "vars.yml",) if path.exists()]
+        return [{"name": "Test", "hosts": hosts, "gather_facts": False, "vars_files": files, "tasks": tasks}]
+
+    def _include(self, variables: dict[str, Any]) -> dict[str, Any]:
+        name = f"vise.platform.{self.name}"
+        return {"name": "Apply the role", "ansible.builtin.include_role": {"name": name}, "vars": variables}
+
+    def run(self, *arguments: str, hosts: str = "all", **variables: Any) -> Run:
+        """Apply the role, whatever the result is."""
+        return self.play(self._plays([self._include(variables)], hosts), *arguments)
+
+    def apply(self, *arguments: str, hosts: str = "all", **variables: Any) -> Run:
+        """Apply the role; it must succeed."""
+        run = self.run(*arguments, hosts=hosts, **variables)
+        assert run.code == 0, run.tail
+        return run
+
+    def assert_refused(self, cases: Sequence[tuple[dict[str, Any], str]], hosts: str = "all") -> None:
+        """Apply the role with invalid variables, one set after another in one run; each must fail with its message.
+
+        Args:
+            cases: variables, and a regular expression that the failure, as JSON, must contain.
+        """
+        failures = self.failures([variables for variables, _message in cases], hosts)
+        accepted = [
+            f"{variables}: {failure or 'was accepted'}"
+            for (variables, message), failure in zip(cases, failures, strict=True)
+            if not re.search(message, failure)
+        ]
+        assert not accepted, "\n".join(accepted)
+
+    def results(self, tasks: list[dict[str, Any]], hosts: str = "all") -> dict[str, Any]:
+        """Run tasks with the scenario's variables, and return what they registered, by name."""
+        path = self.scratch / "results.json"
+        path.unlink(missing_ok=True)
+        names = [task["register"] for task in tasks if "register" in task]
+        content = "{{ {" + ", ".join(f"'{name}': {name}" for name in names) + "} | to_json }}"
+        run = self.play(self._plays([*tasks, _write(path, content)], hosts))
+        assert run.code == 0, run.tail
+        registered: dict[str, Any] = json.loads(path.read_text())
+        return registered
+
+    def failures(self, cases: Sequence[dict[str, Any]], hosts: str = "all") -> list[str]:
+        """Apply the role once for each set of variables, in one run; return each failure, empty where it passed."""
+        tasks = [_record("[]")]
+        for variables in cases:
+            passed, failed = _record("failures + ['']"), _record("failures + [ansible_failed_result | to_json]")
+            tasks.append({"name": "Try", "block": [self._include(variables), passed], "rescue": [failed]})
+        path = self.scratch / "failures.json"
+        path.unlink(missing_ok=True)
+        run = self.play(self._plays([*tasks, _write(path, "{{ failures | to_json }}")], hosts))
+        assert run.code == 0, run.tail
+        failures: list[str] = json.loads(path.read_text())
+        return failures

@@ -1,0 +1,161 @@
+"""What preflight derives from the description, and how it reports problems."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.vise.platform.plugins.module_utils import description, preflight_checks
+from ansible_collections.vise.platform.plugins.module_utils.description import Problem
+
+SCHEMA: dict[str, Any] = {
+    "required": ["domain"],
+    "properties": {
+        "domain": {"type": "string", "examples": ["example.org"]},
+        "key": {"type": "string", "pattern": "^.+$"},
+        "token": {"type": "string"},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ("'vault_x' is undefined", Problem("vault_x", "is missing, and topic needs it", "write it encrypted")),
+        ("'domain' is undefined", Problem("domain", "is missing", "write `domain: example.org`")),
+        ("'other' is undefined", Problem("topic", "'other' is undefined", "correct it")),
+        ("The filter plugin 'a.b.c' failed: two\n people", Problem("topic", "two people", "correct it")),
+        ("Filter plugin 'a.b.c' failed: two; use one", Problem("topic", "two", "use one")),
+        ("no\n such file", Problem("topic", "no such file", "correct it")),
+    ],
+)
+def test_variable_without_a_value_names_what_is_missing(error: str, expected: Problem) -> None:
+    assert preflight_checks.describe_failure("topic", error, SCHEMA) == expected
+
+
+@pytest.mark.parametrize(
+    ("variable", "file"),
+    [("sites.docs.gruop", "sites.yml"), ("people[0].name", "people.yml"), ("vault_x", "vault.yml"), ("domain", "")],
+)
+def test_problem_names_the_file_of_its_variable(variable: str, file: str) -> None:
+    problem = preflight_checks.locate_problem(
+        Problem(variable, "", ""), {"sites": "sites.yml", "people": "people.yml"}, "vault.yml"
+    )
+    assert problem.file == file
+
+
+def values(**more: Any) -> dict[str, Any]:
+    return {"sites": {"docs": {"domain": "docs.vln.test", "group": "docs"}}, "people": [{"name": "alice"}], **more}
+
+
+TOKEN = {"cloudflare_acme_token": "abc"}
+TASK_VARS: dict[str, Any] = {
+    "inventory_hostname": "a",
+    "groups": {"edge": ["a"], "docs": ["a"]},
+    "hostvars": {"a": {"ansible_host": "192.0.2.1"}},
+}
+
+
+def derive(right: dict[str, Any], task_vars: dict[str, Any]) -> tuple[dict[str, list[str]], list[Problem]]:
+    return preflight_checks.derive_names(right, right, task_vars)
+
+
+def test_names_of_the_edge_must_lead_to_it() -> None:
+    assert derive(values(), TASK_VARS) == ({"docs.vln.test": ["192.0.2.1"]}, [])
+
+
+def test_group_without_hosts_is_a_problem() -> None:
+    _names, (problem,) = derive(values(), {**TASK_VARS, "groups": {"edge": ["a"]}})
+    assert problem.line() == "sites.docs: no host is in group docs; put one into that group of the inventory"
+
+
+def test_two_primaries_are_a_problem() -> None:
+    groups = {**TASK_VARS["groups"], "database": ["a", "b"]}
+    _names, (problem,) = derive(values(), {**TASK_VARS, "groups": groups})
+    assert problem.line() == (
+        "group database: it has a, b, but only one host can be the primary; move the others to database_standby"
+    )
+
+
+@pytest.mark.parametrize(("token", "expected"), [("abc", []), ("", ["vault_cloudflare_token"])])
+def test_dns_challenge_needs_a_token(token: str, expected: list[str]) -> None:
+    _names, problems = derive(values(acme_challenge="dns-01", cloudflare_token=token), TASK_VARS)
+    assert [problem.variable for problem in problems] == expected
+
+
+@pytest.mark.parametrize(("challenge", "expected"), [("http-01", 1), ("dns-01", 0)])
+def test_name_that_leads_to_several_hosts_needs_dns_01(challenge: str, expected: int) -> None:
+    task_vars = {
+        **TASK_VARS,
+        "groups": {"edge": ["a", "b"], "docs": ["a", "b"]},
+        "hostvars": {"a": {"ansible_host": "192.0.2.1"}, "b": {"ansible_host": "192.0.2.2"}},
+    }
+    _names, problems = derive(values(acme_challenge=challenge, **TOKEN), task_vars)
+    assert [problem.line() for problem in problems] == expected * [
+        "sites.docs.challenge: http-01 validates a name at one host only, and visitors reach this one at a, b; "
+        "write `dns-01`, here or as acme_challenge"
+    ]
+
+
+@pytest.mark.parametrize(("allowed", "expected"), [({}, ["people"]), ({"admin_users_allow_none": True}, [])])
+def test_platform_without_administrators_is_refused_unless_allowed(
+    allowed: dict[str, Any], expected: list[str]
+) -> None:
+    _names, problems = derive(values(people=[]), {**TASK_VARS, **allowed})
+    assert [problem.variable for problem in problems] == expected
+
+
+def test_faulty_site_hides_no_problem_of_another() -> None:
+    sites = {name: {"domain": f"{name}.vln.test", "group": group} for name, group in (("a", "edu"), ("b", "mail"))}
+    sites["c"] = {"domain": "c.vln.test"}  # its group was wrong
+    names, problems = derive(values(sites=sites), TASK_VARS)
+    assert list(names) == ["a.vln.test", "b.vln.test", "c.vln.test"]
+    assert [problem.variable for problem in problems] == ["sites.a", "sites.b"]
+
+
+@pytest.mark.parametrize("faulty", [{"acme_challenge": "dns01"}, {"sites": {"docs": {"challenge": "dns01"}}}])
+def test_name_with_an_invalid_challenge_is_not_resolved(faulty: dict[str, Any]) -> None:
+    names, problems = preflight_checks.derive_names(values(**faulty), values(), TASK_VARS)
+    assert (names, problems) == ({}, [])
+
+
+def test_incomplete_database_is_left_out() -> None:
+    _names, problems = derive(values(databases={"edu": {"clients": "edu"}}), TASK_VARS)
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "raw", "expected"),
+    [
+        ("key", "", "{{ vault_key | default('') }}", ["vault_key: is missing, and key needs it; write it encrypted"]),
+        # Optional: the schema accepts an empty one.
+        ("token", "", "{{ vault_key | default('') }}", []),
+        ("key", "", "{{ vault_known | default('') }}", []),
+        ("key", "", "", []),
+        ("key", "x", "{{ vault_key | default('x') }}", []),
+    ],
+)
+def test_empty_default_of_a_missing_secret_names_the_secret(
+    name: str, value: str, raw: str, expected: list[str]
+) -> None:
+    found = preflight_checks.find_missing_secrets({name: value}, {name: raw, "vault_known": ""}, SCHEMA)
+    assert [problem.line() for problem in found.values()] == expected
+
+
+def test_placeholder_is_reported_where_it_is_written() -> None:
+    raw = {
+        "vault_token": "todo",
+        "token": "{{ vault_token | default('') }}",
+        "acme_token": "{{ token }}",
+        "other": "todo",
+        "stores": {"a": {"password": "{{ vault_token }}"}},
+    }
+    names = [*raw, "stores.a.password"]
+    problems = [Problem(name, "is a placeholder", description.ENCRYPT) for name in names if name != "stores"]
+    problems.append(Problem("token2", "is missing", "write it"))
+    kept = preflight_checks.drop_consequences(problems, raw)
+    assert [problem.variable for problem in kept] == ["vault_token", "other", "stores.a.password", "token2"]
+
+
+def test_message_counts_and_lists_the_problems() -> None:
+    assert preflight_checks.write_message("a", ["x", "y"]) == "a: 2 problems; nothing was changed\n- x\n- y"
