@@ -29,25 +29,25 @@ def test_each_release_is_a_tag_and_the_newest_is_the_branch(repository: Path) ->
     assert git(repository, "rev-parse", "master") == git(repository, "rev-parse", mailcow.RELEASES[-1])
 
 
-def test_same_files_are_the_same_commits() -> None:
+def test_same_files_give_the_same_commits() -> None:
     assert list(mailcow.commits()) == list(mailcow.commits())
 
 
 @pytest.mark.parametrize("release", mailcow.RELEASES)
-def test_release_runs_its_own_image_in_every_service(repository: Path, release: str) -> None:
+def test_release_uses_its_own_image_in_every_service(repository: Path, release: str) -> None:
     compose = yaml.safe_load(git(repository, "show", f"{release}:docker-compose.yml"))
     assert {each["image"] for each in compose["services"].values()} == {
         f"registry.vln.test/{mailcow.REPOSITORY}:{release}"
     }
 
 
-def test_just_the_last_release_signs_nothing(repository: Path) -> None:
+def test_only_the_last_release_does_not_sign(repository: Path) -> None:
     path = "data/conf/rspamd/local.d/dkim_signing.conf"
     signs = ["use_redis" in git(repository, "show", f"{release}:{path}") for release in mailcow.RELEASES]
     assert signs == [True, True, True, False]
 
 
-def test_links_are_links_and_settings_of_an_administrator_are_no_change(repository: Path, tmp_path: Path) -> None:
+def test_links_are_kept_and_settings_of_an_administrator_are_ignored(repository: Path, tmp_path: Path) -> None:
     git(tmp_path, "clone", "-q", str(repository), "clone")
     clone = tmp_path / "clone"
     assert (clone / ".env").readlink() == Path("mailcow.conf")
@@ -57,7 +57,7 @@ def test_links_are_links_and_settings_of_an_administrator_are_no_change(reposito
     assert git(clone, "status", "--short") == ""
 
 
-def test_every_variable_of_the_compose_file_that_has_no_default_is_mailcows() -> None:
+def test_each_variable_of_the_compose_file_without_a_default_is_of_mailcow() -> None:
     text = (mailcow.FOLDER / "repository/docker-compose.yml").read_text()
     needed = set(re.findall(r"\$\{(\w+)\}", text))
     assert needed == {"TZ", "DBNAME", "DBUSER", "DBPASS", "DBROOT", "REDISPASS", "MAILCOW_HOSTNAME"}
