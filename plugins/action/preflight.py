@@ -195,7 +195,7 @@ def shared_entrances(plan: topology.Topology, names: t.Iterable[str]) -> t.Itera
 
 def disagreements(plan: topology.Topology, right: dict[str, t.Any], host: str) -> t.Iterator[Problem]:
     """Yield what keeps the host's services from being derived, for each site on its own and for what stores data."""
-    stores = datastores.Description(complete(right, "databases"), complete(right, "caches"), "", "")
+    stores = datastores.Description(complete(right, "databases"), complete(right, "caches"), {})
     attempts: list[t.Callable[[], t.Any]] = [
         functools.partial(topology.host_services, plan._replace(sites={name: site}), host, "")
         for name, site in plan.sites.items()

@@ -22,8 +22,10 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
 }
 # Keys of an option that an argument specification does not have
 OWN_KEYS = ("group", "in_run")
-# How similar a name without a known prefix must be to an option, so that it is a misspelt one.
+# How similar a name without a known prefix must be to an option to count as a misspelt one
 SIMILAR = 0.85
+# Keys of the description that are also a part of an option's name
+DESCRIPTION = frozenset({"domain"})
 
 Options = t.Mapping[str, t.Mapping[str, t.Any]]
 
@@ -93,10 +95,16 @@ def unknown_names(given: t.Iterable[str], options: Options, prefixes: t.Iterable
     for name in sorted(set(given) - set(options)):
         prefixed = name.startswith(tuple(prefixes))
         near = difflib.get_close_matches(name, sorted(options), n=1, cutoff=0.6 if prefixed else SIMILAR)
+        near = near or [option for option in sorted(options) if is_part(name, option)]
         if prefixed or near:
             hint = f"did you mean {near[0]}?" if near else f"the options are {', '.join(sorted(options)) or 'none'}"
             problems.append(f"{name}: this runbook has no such option; {hint}")
     return problems
+
+
+def is_part(name: str, option: str) -> bool:
+    """Return whether a name is the option's without its prefix or its end: `snapshot` for restore_snapshot."""
+    return name not in DESCRIPTION and (option.endswith(f"_{name}") or option.startswith(f"{name}_"))
 
 
 def host_problems(values: t.Mapping[str, t.Any], options: Options, variables: t.Mapping[str, t.Any]) -> list[str]:

@@ -30,17 +30,15 @@ options:
     type: list
     elements: dict
     default: []
-  database_passphrase:
-    description: Passphrase that encrypts the backups of the database.
-    type: str
-    default: ""
-  files_passphrase:
+  passphrases:
     description:
-      - Passphrase from which the passwords of files are derived. The password of one name is the HMAC-SHA256 of the
-        name with this key, in hexadecimal digits, so that no password reveals another one.
-      - Required where files are backed up.
-    type: str
-    default: ""
+      - C(database) encrypts the backups of the database.
+      - The passwords of files are derived from C(files). The password of one name is the HMAC-SHA256 of the name with
+        this key, in hexadecimal digits, so that no password reveals another one. It is required where files are backed
+        up.
+      - They are read only for hosts that need them.
+    type: dict
+    default: {}
   pruner:
     description: The host that removes old backups of the files of all hosts; they are not removed when it is empty.
     type: str
@@ -51,7 +49,7 @@ EXAMPLES = r"""
 - name: Show the backup sets of a host
   ansible.builtin.debug:
     var: (backup_repositories | vise.platform.backup_services(inventory_hostname, groups, hostvars, sets=backup_sets,
-          files_passphrase=backup_files_passphrase)).sets
+          passphrases={'files': backup_files_passphrase})).sets
 """
 
 RETURN = r"""
@@ -75,12 +73,11 @@ def backup_services(
     groups: topology.Groups,
     hostvars: topology.HostVars,
     sets: backups.Entries = (),
-    database_passphrase: str = "",
-    files_passphrase: str = "",
+    passphrases: t.Mapping[str, str] | None = None,
     pruner: str = "",
 ) -> dict[str, t.Any]:
     """Return the backups of one host."""
-    wanted = backups.Description(repositories or (), sets or (), database_passphrase, files_passphrase, pruner)
+    wanted = backups.Description(repositories or (), sets or (), passphrases or {}, pruner)
     try:
         return backups.backup_services(wanted, host, groups, hostvars)
     except backups.BackupsError as error:

@@ -26,14 +26,12 @@ options:
     description: The caches by name, each with C(clients) and C(password).
     type: dict
     default: {}
-  replication_password:
-    description: Password of the replication user.
-    type: str
-    default: ""
-  pool_password:
-    description: Password with which the connection pool reads the password verifiers.
-    type: str
-    default: ""
+  passwords:
+    description:
+      - C(replication), the password of the replication user, and C(pool), with which the connection pool reads the
+        password verifiers. They are read only for hosts that need them.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -64,12 +62,11 @@ def data_services(
     groups: topology.Groups,
     hostvars: topology.HostVars,
     caches: datastores.Stores | None = None,
-    replication_password: str = "",
-    pool_password: str = "",
+    passwords: t.Mapping[str, str] | None = None,
 ) -> dict[str, t.Any]:
     """Return the databases and caches of one host."""
     plan = topology.Topology({}, {}, groups, hostvars)
-    wanted = datastores.Description(databases or {}, caches or {}, replication_password, pool_password)
+    wanted = datastores.Description(databases or {}, caches or {}, passwords or {})
     try:
         return datastores.data_services(plan, host, wanted)
     except topology.TopologyError as error:

@@ -27,13 +27,16 @@ class BackupsError(ValueError):
 
 
 class Description(t.NamedTuple):
-    """The repositories, the sets of files, the passphrases, and the host that removes old backups."""
+    """The repositories, the sets of files, the passphrases of `database` and `files`, and the host that prunes."""
 
     repositories: Entries
     sets: Entries
-    database_passphrase: str
-    files_passphrase: str
+    passphrases: Mapping[str, str]
     pruner: str
+
+    def passphrase(self, kind: str) -> str:
+        """Return a passphrase; empty when it is not set."""
+        return self.passphrases.get(kind, "")
 
 
 def database_repository(repository: Mapping[str, t.Any], passphrase: str) -> Entry:
@@ -79,7 +82,7 @@ def pruned_repositories(wanted: Description, groups: Groups, hostvars: HostVars)
     hosts = [host for host in groups.get("all") or () if sets_of_host(wanted.sets, host, groups)]
     return [
         {
-            **files_repository(repository, wanted.files_passphrase, name, "full"),
+            **files_repository(repository, wanted.passphrase("files"), name, "full"),
             "name": re.sub(r"[^a-z0-9]+", "-", f"{name}-{repository['name']}".lower()),
         }
         # A lost host and its replacement have the same name while the inventory lists both.
@@ -107,8 +110,8 @@ def backup_services(wanted: Description, host: str, groups: Groups, hostvars: Ho
     of_files = wanted.repositories if own else ()
     return {
         "name": name,
-        "database_repositories": [database_repository(one, wanted.database_passphrase) for one in of_database],
-        "file_repositories": [files_repository(one, wanted.files_passphrase, name, "append") for one in of_files],
+        "database_repositories": [database_repository(one, wanted.passphrase("database")) for one in of_database],
+        "file_repositories": [files_repository(one, wanted.passphrase("files"), name, "append") for one in of_files],
         "pruned_repositories": pruned_repositories(wanted, groups, hostvars) if host == wanted.pruner else [],
         "sets": [without(one, "group", *PROOF) for one in own],
         "proofs": [{key: one[key] for key in ("name", *PROOF) if key in one} for one in own],

@@ -21,12 +21,11 @@ Stores = Mapping[str, Mapping[str, t.Any]]
 
 
 class Description(t.NamedTuple):
-    """Databases and caches by name, and the passwords of the replication user and of the connection pool."""
+    """Databases and caches by name, and the passwords of the users `replication` and `pool`."""
 
     databases: Stores
     caches: Stores
-    replication_password: str
-    pool_password: str
+    passwords: Mapping[str, str]
 
 
 def primary(plan: Topology) -> str:
@@ -64,14 +63,14 @@ def users(plan: Topology, wanted: Description) -> list[Entry]:
         }
         for name, database in wanted.databases.items()
     ]
-    found.append({"name": POOL_USER, "password": wanted.pool_password})
+    found.append({"name": POOL_USER, "password": wanted.passwords.get("pool", "")})
     if plan.members(STANDBY):
         # The primary too: after a failover it returns as a standby.
         followers = [*plan.members(STANDBY), *plan.members(PRIMARY)]
         found.append(
             {
                 "name": REPLICATION_USER,
-                "password": wanted.replication_password,
+                "password": wanted.passwords.get("replication", ""),
                 "addresses": networks(plan, followers),
                 "replication": True,
             }
@@ -84,7 +83,7 @@ def replication_source(plan: Topology, host: str, wanted: Description) -> Entry:
     return {
         "host": plan.internal(primary(plan))[0],
         "user": REPLICATION_USER,
-        "password": wanted.replication_password,
+        "password": wanted.passwords.get("replication", ""),
         "slot": slot(host),
     }
 

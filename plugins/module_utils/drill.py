@@ -1,11 +1,11 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a drill has shown: its stages, what was recovered, and whether that is good enough. Pure.
+"""The result of a recovery drill: its stages, the restored data, and the verdict. Pure.
 
-A drill is a mapping that is kept as JSON while the drill goes on: C(began) and C(ended) (seconds since the epoch),
-C(stages) (each with C(name), C(began), C(ended)), C(limits) (C(rpo) and C(rto) in seconds) and, when the last stage has
-looked at the rebuilt platform, C(found): C(newest) (seconds since the epoch of the newest row that came back),
-C(checks) (each with C(name), C(passed), C(detail)), and C(tables) and C(files) as they were counted.
+A drill is a mapping that is stored as JSON while the drill runs: C(began) and C(ended) (seconds since the epoch),
+C(stages) (each with C(name), C(began), C(ended)), C(limits) (C(rpo) and C(rto) in seconds) and, once a stage has
+inspected the rebuilt platform, C(found): C(newest) (seconds since the epoch of the newest restored row), C(checks)
+(each with C(name), C(passed), C(detail)), and the counted C(tables) and C(files).
 """
 
 from __future__ import annotations
@@ -17,45 +17,45 @@ Drill = t.Mapping[str, t.Any]
 
 
 def clock(seconds: float) -> str:
-    """Return a moment as people and machines read it."""
+    """Return a time in ISO 8601."""
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def begin(at: float, rpo: int, rto: int) -> dict[str, t.Any]:
-    """Return a drill that starts now: from this moment on, everything counts as lost."""
+def start(at: float, rpo: int, rto: int) -> dict[str, t.Any]:
+    """Return a drill that starts now: all later data counts as lost."""
     return {"began": at, "ended": None, "limits": {"rpo": rpo, "rto": rto}, "stages": [], "found": {}}
 
 
-def with_stage(drill: Drill, name: str, at: float) -> dict[str, t.Any]:
-    """Return the drill with one more stage under way."""
+def start_stage(drill: Drill, name: str, at: float) -> dict[str, t.Any]:
+    """Return the drill with another stage that has started."""
     return {**drill, "stages": [*drill["stages"], {"name": name, "began": at, "ended": None}]}
 
 
-def with_stage_done(drill: Drill, at: float) -> dict[str, t.Any]:
-    """Return the drill with its last stage passed."""
+def complete_stage(drill: Drill, at: float) -> dict[str, t.Any]:
+    """Return the drill with its last stage completed."""
     *before, last = drill["stages"]
     return {**drill, "stages": [*before, {**last, "ended": at}]}
 
 
-def finished(drill: Drill, found: t.Mapping[str, t.Any], at: float) -> dict[str, t.Any]:
-    """Return the drill as it ended."""
+def finish(drill: Drill, found: t.Mapping[str, t.Any], at: float) -> dict[str, t.Any]:
+    """Return the drill at its end."""
     passed = [stage["ended"] for stage in drill["stages"] if stage["ended"] is not None]
     return {**drill, "found": dict(found), "ended": max(passed, default=at)}
 
 
 def rpo(drill: Drill) -> float | None:
-    """Return how many seconds of work were lost; none where nothing came back to tell."""
+    """Return how many seconds of data were lost; None when no restored row has a time."""
     newest = drill["found"].get("newest")
     return None if newest is None else max(0.0, drill["began"] - newest)
 
 
 def rto(drill: Drill) -> float:
-    """Return the seconds from the loss to the last stage that passed."""
+    """Return the seconds from the loss to the end of the last completed stage."""
     return float(drill["ended"] - drill["began"])
 
 
 def problems(drill: Drill) -> list[str]:
-    """Return why the drill has failed; nothing when it has passed."""
+    """Return the reasons for which the drill failed; empty when it passed."""
     unfinished = [stage["name"] for stage in drill["stages"] if stage["ended"] is None]
     if unfinished:
         return [f"the stage `{unfinished[0]}` failed"]
@@ -64,19 +64,19 @@ def problems(drill: Drill) -> list[str]:
     found = [f"{check['name']}: {check['detail']}" for check in _checks(drill) if not check["passed"]]
     took, limits = rto(drill), drill["limits"]
     if rpo(drill) is None:
-        found.append("RPO: nothing came back that tells how old it is")
-    found += stale(drill)
+        found.append("RPO: unknown, no restored row has a time")
+    found += rpo_problems(drill)
     if took > limits["rto"]:
         found.append(f"RTO: it took {took:.0f} s, the limit is {limits['rto']} s")
     return found
 
 
-def stale(drill: Drill) -> list[str]:
-    """Return that what came back is too old; nothing where it is not, or nobody knows yet."""
+def rpo_problems(drill: Drill) -> list[str]:
+    """Return that the restored data is too old; empty when it is not, or when its age is not known yet."""
     lost, limit = rpo(drill), drill["limits"]["rpo"]
     if lost is None or lost <= limit:
         return []
-    return [f"RPO: {lost:.0f} s of work were lost, the limit is {limit} s"]
+    return [f"RPO: {lost:.0f} s of data were lost, the limit is {limit} s"]
 
 
 def _checks(drill: Drill) -> list[dict[str, t.Any]]:
@@ -106,7 +106,7 @@ def metrics(drill: Drill) -> str:
 
 
 def markdown(drill: Drill) -> str:
-    """Return the report for people."""
+    """Return the report in Markdown."""
     lost = rpo(drill)
     head = [
         f"# Drill of {clock(drill['began'])}",
@@ -115,7 +115,7 @@ def markdown(drill: Drill) -> str:
         "",
         "| | measured | limit |",
         "| --- | --- | --- |",
-        f"| work lost (RPO) | {'unknown' if lost is None else f'{lost:.0f} s'} | {drill['limits']['rpo']} s |",
+        f"| data lost (RPO) | {'unknown' if lost is None else f'{lost:.0f} s'} | {drill['limits']['rpo']} s |",
         f"| time to recover (RTO) | {rto(drill):.0f} s | {drill['limits']['rto']} s |",
     ]
     parts = [head, _stage_rows(drill), _check_rows(drill), _table_rows(drill), _file_rows(drill)]
@@ -134,7 +134,7 @@ def _check_rows(drill: Drill) -> list[str]:
     rows = [
         f"| {one['name']} | {'passed' if one['passed'] else 'FAILED'} | {one['detail']} |" for one in _checks(drill)
     ]
-    return ["| check | result | seen |", "| --- | --- | --- |", *rows] if rows else []
+    return ["| check | result | detail |", "| --- | --- | --- |", *rows] if rows else []
 
 
 def _table_rows(drill: Drill) -> list[str]:

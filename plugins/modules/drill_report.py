@@ -6,42 +6,43 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: drill_report
-short_description: Keep the report of a recovery drill while the drill goes on
+short_description: Record a recovery drill and write its report
 version_added: 0.1.0
 description:
-  - Notes when a drill and each of its stages began and ended, in a JSON file that is whole at any moment, so that a
-    drill that was cut off still tells how far it came.
-  - A stage that has brought back what is older than the limit fails the drill at once, since what follows would mend
-    nothing.
-  - At the end it judges what was found, writes the report for people beside the JSON file and a metric for
-    node_exporter, and fails when the drill has failed.
+  - Records the start and the end of a drill and of each stage in a JSON file, which is complete at any time, so that
+    the report of an interrupted drill shows how far it came.
+  - Data that is older than the limit fails the drill as soon as a stage has restored it, because the later stages
+    cannot change that.
+  - At the end it evaluates the results, writes a report in Markdown and metrics for node_exporter next to the JSON
+    file, and fails when the drill has failed.
 author:
   - vise.platform contributors (@vise-platform)
 options:
   event:
     description:
-      - V(begin) starts a report. V(stage) and V(passed) surround a stage. V(finish) ends and judges the drill.
+      - V(begin) starts a report. V(stage) starts a stage and V(passed) completes it. V(finish) ends and evaluates the
+        drill.
     type: str
     choices: [begin, stage, passed, finish]
     required: true
   directory:
-    description: Where reports are kept; needed for V(begin).
+    description: The directory of the reports; required for V(begin).
     type: path
   report:
-    description: The JSON file that V(begin) returned; needed for every other event.
+    description: The JSON file that V(begin) returned; required for every other event.
     type: path
   stage:
-    description: The name of the stage; needed for V(stage).
+    description: The name of the stage; required for V(stage).
     type: str
   found:
-    description: JSON file with what the stages found on the rebuilt platform so far; for V(passed) and V(finish).
+    description: The JSON file with the results of the stages; for V(passed) and V(finish).
     type: path
   rpo:
-    description: Seconds of work that may be lost; for V(begin).
+    description: How many seconds of data may be lost; for V(begin).
     type: int
     default: 3600
   rto:
-    description: Seconds that the rebuild may take; for V(begin).
+    description: How many seconds the rebuild may take; for V(begin).
     type: int
     default: 14400
 attributes:
@@ -49,28 +50,28 @@ attributes:
     description: Nothing is written.
     support: full
   diff_mode:
-    description: It changes its own report alone.
+    description: It changes only its own report.
     support: none
   platform:
-    description: Where it runs.
+    description: Systems on which it runs.
     support: full
     platforms: posix
 """
 
 EXAMPLES = r"""
-- name: Begin a report
+- name: Start a report
   vise.platform.drill_report:
     event: begin
     directory: reports/drills
   register: drill
 
-- name: Note that a stage begins
+- name: Record the start of a stage
   vise.platform.drill_report:
     event: stage
     stage: restore the database
     report: "{{ drill.report }}"
 
-- name: Judge the drill
+- name: Evaluate the drill
   vise.platform.drill_report:
     event: finish
     report: "{{ drill.report }}"
@@ -101,7 +102,7 @@ from ansible_collections.vise.platform.plugins.module_utils import drill
 
 
 def write(path: str, text: str) -> None:
-    """Put a file in place at once."""
+    """Write a file atomically."""
     with tempfile.NamedTemporaryFile("w", dir=os.path.dirname(path), delete=False, encoding="utf-8") as staged:
         staged.write(text)
         os.fchmod(staged.fileno(), 0o644)
@@ -109,22 +110,22 @@ def write(path: str, text: str) -> None:
 
 
 def load(path: str | None) -> dict[str, t.Any]:
-    """Return a JSON file's mapping; an absent file is an empty one."""
+    """Return the mapping in a JSON file; empty when the file does not exist."""
     if not path or not os.path.exists(path):
         return {}
     with open(path, encoding="utf-8") as handle:
         return t.cast("dict[str, t.Any]", json.load(handle))
 
 
-def noted(event: str, known: dict[str, t.Any], params: dict[str, t.Any], at: float) -> dict[str, t.Any]:
+def apply_event(event: str, known: dict[str, t.Any], params: dict[str, t.Any], at: float) -> dict[str, t.Any]:
     """Return the drill after an event."""
     if event == "begin":
-        return drill.begin(at, params["rpo"], params["rto"])
+        return drill.start(at, params["rpo"], params["rto"])
     if event == "stage":
-        return drill.with_stage(known, params["stage"], at)
+        return drill.start_stage(known, params["stage"], at)
     if event == "passed":
-        return {**drill.with_stage_done(known, at), "found": load(params["found"])}
-    return drill.finished(known, load(params["found"]), at)
+        return {**drill.complete_stage(known, at), "found": load(params["found"])}
+    return drill.finish(known, load(params["found"]), at)
 
 
 def main() -> None:
@@ -150,7 +151,7 @@ def main() -> None:
     params, at = module.params, time.time()
     name = drill.clock(at).replace(":", "-")
     path = os.path.abspath(params["report"] or os.path.join(params["directory"], f"{name}.json"))
-    state = noted(params["event"], load(path), params, at)
+    state = apply_event(params["event"], load(path), params, at)
     ended = params["event"] == "finish"
     if not module.check_mode:
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -159,8 +160,8 @@ def main() -> None:
         write(path.removesuffix(".json") + ".md", drill.markdown(state))
         write(os.path.join(os.path.dirname(path), "vise_drill.prom"), drill.metrics(state))
     answer = {"changed": True, "report": path, **({"verdict": drill.verdict(state)} if ended else {})}
-    if params["event"] == "passed" and drill.stale(state):
-        module.fail_json(msg=f"{drill.stale(state)[0]}; the drill ends here", **answer)
+    if params["event"] == "passed" and drill.rpo_problems(state):
+        module.fail_json(msg=f"{drill.rpo_problems(state)[0]}; the drill ends here", **answer)
     if ended and drill.problems(state):
         module.fail_json(msg=f"{answer['verdict']}; the report: {path.removesuffix('.json')}.md", **answer)
     module.exit_json(**answer)

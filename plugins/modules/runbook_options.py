@@ -13,8 +13,9 @@ description:
     types and defaults.
   - Reports all problems at once, followed by the usage of the runbook. It runs on the controller and does not connect
     to a host.
-  - Refuses extra variables (C(-e)) that are not an option, but begin with one of O(prefixes) or are similar to an
-    option. Without this a misspelt option would have no effect.
+  - Refuses extra variables (C(-e)) that are not an option, but begin with one of O(prefixes), are similar to an
+    option or are a part of its name, as C(snapshot) of C(restore_snapshot). Without this a misspelt option would have
+    no effect.
   - An empty text counts as no value.
 author:
   - vise.platform contributors (@vise-platform)

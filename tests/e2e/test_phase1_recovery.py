@@ -88,12 +88,12 @@ def assert_stale_backup_fails(reports: Path) -> None:
     run = DRILL.play("drill", extra=extra)
     assert run.code != 0
     [report] = reports.glob("*.md")
-    verdict = r"drill FAILED: RPO: ([0-9]+) s of work were lost, the limit is ([0-9]+) s"
+    verdict = r"drill FAILED: RPO: ([0-9]+) s of data were lost, the limit is ([0-9]+) s"
     [(lost, said)] = re.findall(verdict, report.read_text())
     assert int(lost) > limit == int(said)
     assert f"drill FAILED: RPO: {lost} s" in run.output
     stages = [stage["name"] for stage in json.loads(report.with_suffix(".json").read_text())["stages"]]
-    assert stages[-1] == "see how much was lost"
+    assert stages[-1] == "measure the loss"
     metrics = (reports / "vise_drill.prom").read_text()
     assert "vise_drill_success 0\n" in metrics
     assert f"vise_drill_rpo_seconds {lost}\n" in metrics

@@ -236,17 +236,17 @@ def refusal_to_promote(
     if answers:
         return (
             f"the old primary still answers at {standby.host} port {standby.port}: fence it first, by "
-            "promote_standby.yml without old_primary_gone"
+            "promote_standby.yml without promote_old_primary_gone"
         )
     if not fenced_at and not gone:
         return (
             "the old primary was not fenced: its host must be reachable, or be gone and stay away, which "
-            "promote_standby.yml -e old_primary_gone=HOST says"
+            "promote_standby.yml -e promote_old_primary_gone=HOST says"
         )
     if lost_bytes is not None and lost_bytes > accepted:
         return (
             f"the old primary has {lost_bytes} bytes of WAL that this standby lacks: it ends at {fenced_at}, here "
-            f"it is known up to {standby.received}. promote_standby.yml -e accept_lost_bytes={lost_bytes} accepts that "
-            "loss; where the old primary is fenced, unfence_primary.yml lets it serve again"
+            f"it is known up to {standby.received}. promote_standby.yml -e promote_accept_lost_bytes={lost_bytes} "
+            "accepts that loss; where the old primary is fenced, unfence_primary.yml lets it serve again"
         )
     return ""

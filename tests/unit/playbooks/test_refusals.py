@@ -1,4 +1,4 @@
-"""What playbooks refuse before they change anything, on hosts that nobody reaches."""
+"""Refusals of playbooks before any change, on unreachable hosts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import yaml
 
 from tools import collection
 
-# What connects is refused at once, so that nothing could be done to a host.
+# Connections are refused at once, so that no host could be changed.
 NOWHERE = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_ssh_retries": 0}
 GROUPS: dict[str, dict[str, dict[str, dict[str, str]]]] = {
     "database": {"hosts": {"db-1": {}}},
@@ -28,31 +28,31 @@ def inventory(path: Path, name: str, **variables: object) -> str:
 
 
 def refused(playbook: str, *arguments: str) -> str:
-    """Run a playbook, which must fail; return what it said, without the ends of its lines."""
+    """Run a playbook, which must fail; return its output without line breaks."""
     command = ["ansible-playbook", f"playbooks/{playbook}.yml", *arguments]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(collection.ROOT / "ansible.cfg")}
     done = subprocess.run(command, cwd=collection.ROOT, env=environment, capture_output=True, text=True, check=False)
-    said = " ".join((done.stdout + done.stderr).split())
-    assert done.returncode == 2, said
-    return said
+    output = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode == 2, output
+    return output
 
 
 @pytest.mark.parametrize(
-    ("variables", "says"),
+    ("variables", "reason"),
     [
-        ([{}], "db-1, db-2 may not be"),
-        # The stages would run on the first alone.
-        ([{}, {"drill_hosts_may_be_wiped": True}], "more than one inventory may not be"),
+        ([{}], "db-1, db-2 may not be overwritten"),
+        # The stages would run on the first only.
+        ([{}, {"drill_hosts_may_be_wiped": True}], "more than one inventory may not be overwritten"),
     ],
 )
-def test_drill_overwrites_no_hosts_that_are_not_for_it(
-    variables: list[dict[str, object]], says: str, tmp_path: Path
+def test_drill_refuses_hosts_that_are_not_for_drills(
+    variables: list[dict[str, object]], reason: str, tmp_path: Path
 ) -> None:
     inventories = [f"--inventory={inventory(tmp_path, str(number), **one)}" for number, one in enumerate(variables)]
     reports = tmp_path / "reports"
-    said = refused("drill", *inventories, "--extra-vars", json.dumps({"drill_reports": str(reports)}))
-    assert says in said
-    assert "drill_hosts_may_be_wiped: true" in said
+    output = refused("drill", *inventories, "--extra-vars", json.dumps({"drill_reports": str(reports)}))
+    assert reason in output
+    assert "drill_hosts_may_be_wiped: true" in output
     assert not reports.exists()
 
 
@@ -60,19 +60,19 @@ def test_drill_overwrites_no_hosts_that_are_not_for_it(
     ("groups", "missing"),
     [
         (["database", "cache", "mail"], set()),
-        (["database"], {"mail", "restore the configuration", "restore the caches", "restore the mail"}),
-        (["cache"], {"restore the databases", "see how much was lost", "mail"}),
+        (["database"], {"mail", "restore the configuration", "restore the caches", "restore mail"}),
+        (["cache"], {"restore the databases", "measure the loss", "mail"}),
     ],
 )
-def test_drill_leaves_out_what_is_for_groups_without_hosts(
-    groups: list[str], missing: set[str], tmp_path: Path
-) -> None:
+def test_drill_skips_stages_of_groups_without_hosts(groups: list[str], missing: set[str], tmp_path: Path) -> None:
     [play] = yaml.safe_load((collection.ROOT / "playbooks/drill.yml").read_text())
-    told = {"name": "Tell", "hosts": "localhost", "connection": "local", "gather_facts": False, "vars": play["vars"]}
+    report = {key: play[key] for key in ("name", "hosts", "connection", "gather_facts", "roles", "vars")}
     for part in ("all", "due"):
         names = f"{{{{ {'drill' if part == 'all' else part}_stages | map(attribute='name') }}}}"
-        told.setdefault("tasks", []).append({"ansible.builtin.copy": {"content": names, "dest": str(tmp_path / part)}})
-    (tmp_path / "play.json").write_text(json.dumps([told]))
+        report.setdefault("tasks", []).append(
+            {"ansible.builtin.copy": {"content": names, "dest": str(tmp_path / part)}}
+        )
+    (tmp_path / "play.json").write_text(json.dumps([report]))
     children: dict[str, dict[str, Any]] = {group: {"hosts": {"host-1": {}}} for group in groups}
     (tmp_path / "hosts.json").write_text(json.dumps({"all": {"children": {**children, "edge": {}}}}))
     command = ["ansible-playbook", "--inventory", str(tmp_path / "hosts.json"), str(tmp_path / "play.json")]
@@ -83,21 +83,32 @@ def test_drill_leaves_out_what_is_for_groups_without_hosts(
     assert bool(missing) == (every != due)
 
 
-@pytest.mark.parametrize("arguments", [["--extra-vars=standby=db2"], ["--limit=db-1"]])
-def test_primary_is_not_fenced_for_a_standby_that_was_not_asked(arguments: list[str], tmp_path: Path) -> None:
-    said = refused("promote_standby", f"--inventory={inventory(tmp_path, 'hosts')}", *arguments)
-    assert "has not said that it can be promoted" in said
-    assert "-e standby=db-2" in said
-    assert "Stop it and keep it from starting" not in said
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (
+            ["--extra-vars=standby_host=db2"],
+            "db2 is not a host of group database_standby of the inventory; did you mean db-2?",
+        ),
+        (["--limit=db-1"], "db-2 did not report that it can be promoted"),
+    ],
+)
+def test_primary_is_not_fenced_for_a_standby_that_was_not_queried(
+    arguments: list[str], reason: str, tmp_path: Path
+) -> None:
+    output = refused("promote_standby", f"--inventory={inventory(tmp_path, 'hosts')}", *arguments)
+    assert reason in output
+    assert "-e standby_host=" in output
+    assert "Stop the old primary" not in output
 
 
-def test_primary_stays_fenced_while_a_standby_cannot_be_asked(tmp_path: Path) -> None:
-    said = refused("unfence_primary", f"--inventory={inventory(tmp_path, 'hosts')}")
-    assert "db-2 cannot be asked, or is no standby any more" in said
-    assert "TASK [Let it serve again]" not in said
+def test_primary_stays_fenced_while_a_standby_cannot_be_queried(tmp_path: Path) -> None:
+    output = refused("unfence_primary", f"--inventory={inventory(tmp_path, 'hosts')}")
+    assert "db-2 cannot be queried, or is no longer a standby" in output
+    assert "TASK [Remove the fence and start the primary]" not in output
 
 
-def test_drill_looks_at_a_platform_without_databases_and_caches(tmp_path: Path) -> None:
+def test_drill_inspects_a_platform_without_databases_and_caches(tmp_path: Path) -> None:
     (tmp_path / "hosts.json").write_text(json.dumps({"all": {"children": {"edge": {}}}}))
     found = tmp_path / "found.json"
     options = ["--inventory", str(tmp_path / "hosts.json"), "--extra-vars", json.dumps({"drill_found": str(found)})]
@@ -119,8 +130,9 @@ MAIL_VAULT = dict.fromkeys(
         ("restore_mail", {"restore_replace_live": "db-9"}, "db-9 is not a host of the inventory"),
         ("restore_mail", {"restore_replace_live": "db-1", "restore_snapshop": "1"}, "did you mean restore_snapshot?"),
         ("upgrade_mail", {"mail_upgrade_left": "stay"}, "value of mail_upgrade_left must be one of: keep, revert"),
-        ("upgrade_mail", {"mail_gate_second": 5}, "did you mean mail_gate_seconds?"),
-        ("upgrade_mail", {"mail_gate_queue_limit": "few"}, "mail_gate_queue_limit"),
+        ("upgrade_mail", {"mail_upgrade_leaf": "keep"}, "did you mean mail_upgrade_left?"),
+        ("probe_mail", {"mail_gate_second": 5}, "did you mean mail_gate_seconds?"),
+        ("probe_mail", {"mail_gate_queue_limit": "few"}, "mail_gate_queue_limit"),
         ("probe_mail", {"mail_gate_ports": 0}, "did you mean mail_gate_"),
     ],
 )

@@ -17,7 +17,12 @@ ROOT = Path(__file__).resolve().parents[3]
 Variables = dict[str, Any]
 # The host of each group, and what stages derive for it from the description.
 HOSTS = {"docs": "a", "edge": "a", "edu": "b", "database": "c", "database_standby": "d", "cache": "e", "mail": "f"}
-DERIVATIONS = [("baseline", "data"), ("data", "data"), ("data", "backups"), ("backups", "backups")]
+DERIVATIONS = [
+    ("baseline", "data_services"),
+    ("data", "data_services"),
+    ("data", "backup_services"),
+    ("backups", "backup_services"),
+]
 
 CA = {"vault_internal_ca", "vault_internal_ca_key"}
 DATABASE = {"vault_database_edu", "vault_database_pool", "vault_backup_database_passphrase"}
@@ -90,6 +95,7 @@ def stages(seen: Variables) -> None:
     """Template what stages derive for the host."""
     templar = Templar(loader=DataLoader(), variables=seen)
     for playbook, variable in DERIVATIONS:
+        templar.available_variables = {**seen, **PLAYBOOKS[playbook][0]["vars"]}
         templar.template(PLAYBOOKS[playbook][0]["vars"][variable])
 
 
@@ -117,8 +123,8 @@ def test_preflight_asks_for_the_secrets_of_groups_that_have_a_host(groups: list[
         ("cache", CACHE | APPEND | FILES),
         ("mail", APPEND | FILES),
         # The first removes old backups of files as well
-        ("database", {"vault_database_edu"} | FULL | FILES),
-        ("database_standby", {"vault_database_edu"} | FULL),
+        ("database", DATABASE | {"vault_database_replication"} | FULL | FILES),
+        ("database_standby", DATABASE | {"vault_database_replication"} | FULL),
     ],
 )
 def test_stages_read_the_secrets_of_a_hosts_own_groups_alone(group: str, expected: set[str]) -> None:

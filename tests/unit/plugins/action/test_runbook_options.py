@@ -95,6 +95,10 @@ def test_relations_of_the_specification_are_validated(missing: list[str]) -> Non
         # The prefix itself is misspelt.
         ("retsore_target_time", "did you mean restore_target_time?"),
         ("restoretarget_time", "did you mean restore_target_time?"),
+        # The prefix or the end is missing.
+        ("archiving", "did you mean restore_archiving?"),
+        ("target_lsn", "did you mean restore_target_lsn?"),
+        ("restore", "did you mean restore_archiving?"),
     ],
 )
 def test_misspelt_option_is_refused_with_the_nearest_name(name: str, hint: str) -> None:
@@ -103,7 +107,9 @@ def test_misspelt_option_is_refused_with_the_nearest_name(name: str, hint: str) 
     assert hint in found
 
 
-@pytest.mark.parametrize("name", ["database_version", "ansible_user", "backups_enabled", "drill_found"])
+@pytest.mark.parametrize(
+    "name", ["database_version", "ansible_user", "backups_enabled", "drill_found", "domain", "place"]
+)
 def test_other_variables_may_be_given(name: str) -> None:
     assert problems(name) == []
 

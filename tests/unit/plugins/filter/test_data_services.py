@@ -25,9 +25,8 @@ HOSTVARS: dict[str, dict[str, Any]] = {
 
 
 def of(host: str, groups: dict[str, list[str]]) -> dict[str, Any]:
-    return data_services(
-        DATABASES, host, groups, HOSTVARS, caches=CACHES, replication_password=REPLICATION, pool_password=POOL
-    )
+    passwords = {"replication": REPLICATION, "pool": POOL}
+    return data_services(DATABASES, host, groups, HOSTVARS, caches=CACHES, passwords=passwords)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +39,9 @@ def of(host: str, groups: dict[str, list[str]]) -> dict[str, Any]:
         ("s-1", SCALED, "standby", False),
     ],
 )
-def test_host_holds_what_its_groups_say(host: str, groups: dict[str, list[str]], database: str, cache: bool) -> None:
+def test_role_of_a_host_follows_from_its_groups(
+    host: str, groups: dict[str, list[str]], database: str, cache: bool
+) -> None:
     found = of(host, groups)
     assert (found["database"], found["cache"]) == (database, cache)
 
@@ -60,13 +61,13 @@ def test_host_holds_what_its_groups_say(host: str, groups: dict[str, list[str]],
         ),
     ],
 )
-def test_ports_open_to_clients_and_peers_alone(
+def test_ports_are_open_to_clients_and_peers_only(
     host: str, groups: dict[str, list[str]], rules: dict[str, list[str]]
 ) -> None:
     assert {rule["port"]: rule["from"] for rule in of(host, groups)["firewall_allow"]} == rules
 
 
-def test_database_is_owned_by_the_user_of_its_name_who_comes_from_its_clients() -> None:
+def test_database_is_owned_by_the_user_of_its_name_with_the_addresses_of_its_clients() -> None:
     found = of("d", EACH)
     assert found["databases"] == [{"name": "edu", "owner": "edu", "extensions": ["pg_trgm"]}]
     assert found["users"] == [
@@ -77,7 +78,7 @@ def test_database_is_owned_by_the_user_of_its_name_who_comes_from_its_clients() 
     assert (found["slots"], found["follows"]) == ([], {})
 
 
-def test_standby_follows_the_primary_through_a_slot_of_its_own() -> None:
+def test_standby_replicates_the_primary_through_its_own_slot() -> None:
     assert of("d", SCALED)["slots"] == ["s_1"]
     assert of("s-1", SCALED)["follows"] == {
         "host": "10.0.0.3",
@@ -95,7 +96,7 @@ def test_cache_user_has_the_password_of_the_description() -> None:
 
 
 @pytest.mark.parametrize("host", ["c", "d", "e"])
-def test_host_that_does_not_hold_a_store_gets_none_of_its_passwords(host: str) -> None:
+def test_host_without_a_store_gets_none_of_its_passwords(host: str) -> None:
     known = str(of(host, EACH))
     assert ("of edu" in known, "of the cache" in known) == (host == "d", host == "c")
 
@@ -108,7 +109,7 @@ def test_host_that_does_not_hold_a_store_gets_none_of_its_passwords(host: str) -
         ({"database_standby": ["a"]}, "group database: it has no host"),
     ],
 )
-def test_inventory_that_cannot_work_is_refused(groups: dict[str, list[str]], reason: str) -> None:
+def test_contradictory_inventory_is_refused(groups: dict[str, list[str]], reason: str) -> None:
     with pytest.raises(AnsibleFilterError, match=reason):
         of("a", groups)
 

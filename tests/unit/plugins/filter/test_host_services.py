@@ -1,4 +1,4 @@
-"""What follows for one host, for one host in every group and for a host a group."""
+"""The services of one host, with one host in every group and with one host per group."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def of(host: str, groups: dict[str, list[str]], sites: Any = SITES, **more: Any)
         ("d", SEVERAL, {"docs-internal": "root"}),
     ],
 )
-def test_a_host_serves_or_asks_by_where_the_groups_lie(
+def test_host_serves_or_proxies_a_site_by_its_groups(
     host: str, groups: dict[str, list[str]], expected: dict[str, str]
 ) -> None:
     sites = of(host, groups)["nginx_sites"]
     assert {site["name"]: "root" if "root" in site else "upstream" for site in sites} == expected
 
 
-def test_edge_host_with_the_content_serves_it_itself() -> None:
+def test_edge_host_with_the_content_serves_it() -> None:
     assert of("a", ONE)["nginx_sites"] == [
         {
             "name": "docs",
@@ -71,7 +71,7 @@ def test_edge_host_with_the_content_serves_it_itself() -> None:
     ]
 
 
-def test_edge_host_without_the_content_asks_every_host_that_has_it_over_tls() -> None:
+def test_edge_host_without_the_content_proxies_to_every_host_that_has_it_over_tls() -> None:
     (site,) = of("e", SEVERAL)["nginx_sites"]
     assert site["upstream"] == {
         "servers": ["10.0.0.1:8443", "10.0.0.3:8443"],
@@ -82,7 +82,7 @@ def test_edge_host_without_the_content_asks_every_host_that_has_it_over_tls() ->
     assert site["static"] == {"immutable": ["^/assets/"]}
 
 
-def test_serving_host_behind_the_edge_shows_its_internal_certificate() -> None:
+def test_host_behind_the_edge_serves_with_its_internal_certificate() -> None:
     found = of("d", EACH)
     (site,) = found["nginx_sites"]
     assert (site["domains"], site["tls"], site["listen"]) == (
@@ -95,7 +95,7 @@ def test_serving_host_behind_the_edge_shows_its_internal_certificate() -> None:
 
 
 @pytest.mark.parametrize(("host", "proxied", "expected"), [("e", True, True), ("e", False, False), ("d", True, False)])
-def test_addresses_of_visitors_come_from_cloudflare_where_it_asks_for_them(
+def test_addresses_of_visitors_are_read_from_cloudflare_only_for_proxied_sites(
     host: str, proxied: bool, expected: bool
 ) -> None:
     sites = {name: {**site, "proxied": proxied} for name, site in SITES.items()}
@@ -118,13 +118,13 @@ def rules(found: dict[str, Any]) -> list[str]:
         ("m", EACH, ["22/tcp", "25/tcp", "587/tcp", "993/tcp"]),
     ],
 )
-def test_ports_follow_from_the_groups_and_internal_ones_open_to_the_edge_alone(
+def test_ports_follow_from_the_groups_and_internal_ports_are_open_to_the_edge_only(
     host: str, groups: dict[str, list[str]], expected: list[str]
 ) -> None:
     assert rules(of(host, groups)) == expected
 
 
-def test_aliases_are_certified_and_sent_to_the_domain() -> None:
+def test_aliases_are_in_the_certificate_and_redirect_to_the_domain() -> None:
     sites = {"docs": {"domain": "docs.vln.test", "aliases": ["www.vln.test"], "group": "docs"}}
     found = of("a", ONE, sites)
     assert found["certificates_wanted"] == [
@@ -160,7 +160,7 @@ MAIL = {
 
 
 @pytest.mark.parametrize(("host", "groups", "names"), [("a", ONE, ["mail"]), ("m", EACH, ["mail"]), ("e", EACH, [])])
-def test_visitors_reach_a_site_at_its_entrance(host: str, groups: dict[str, list[str]], names: list[str]) -> None:
+def test_site_is_public_on_the_hosts_of_its_entrance(host: str, groups: dict[str, list[str]], names: list[str]) -> None:
     found = of(host, groups, MAIL)
     assert [one["name"] for one in found["certificates_wanted"]] == names
     assert [site["domains"] for site in found["nginx_sites"]] == [["mail.vln.test", "mta-sts.vln.test"] for _ in names]
@@ -168,7 +168,7 @@ def test_visitors_reach_a_site_at_its_entrance(host: str, groups: dict[str, list
     assert found["static_sites"] == []
 
 
-def test_a_program_is_asked_through_the_edge_as_files_are() -> None:
+def test_edge_proxies_to_a_program_as_to_files() -> None:
     sites = {"edu": {"domain": "edu.vln.test", "group": "docs", "port": 3000}}
     (public,), (internal,) = (of(host, EACH, sites)["nginx_sites"] for host in ("e", "d"))
     assert public["upstream"]["servers"] == ["10.0.0.3:8443"]
@@ -183,11 +183,13 @@ def test_a_program_is_asked_through_the_edge_as_files_are() -> None:
         ("e", EACH, []),
     ],
 )
-def test_built_sites_go_to_the_hosts_of_their_group(host: str, groups: dict[str, list[str]], urls: list[str]) -> None:
+def test_built_sites_are_released_on_the_hosts_of_their_group(
+    host: str, groups: dict[str, list[str]], urls: list[str]
+) -> None:
     assert of(host, groups)["static_sites"] == [{"name": "docs", "url": url, "source": "/built"} for url in urls]
 
 
-def test_site_that_only_others_may_ask_for_has_no_url_of_its_own() -> None:
+def test_site_with_an_origin_lock_has_no_url_for_its_own_host() -> None:
     sites = {"docs": {**SITES["docs"], "nginx": {"origin_lock": "cloudflare"}, "release": "previous"}}
     assert of("a", ONE, sites)["static_sites"] == [
         {"name": "docs", "url": "", "source": "/built", "release": "previous"}

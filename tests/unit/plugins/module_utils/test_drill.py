@@ -1,4 +1,4 @@
-"""What a drill has shown, as tables."""
+"""The result of a drill, as tables."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ FOUND = {
 
 def after(*stages: tuple[str, float, float | None], found: Any = FOUND, rpo: int = 3600, rto: int = 14400) -> Any:
     """A drill that went through these stages, each with the seconds at which it began and passed."""
-    known = drill.begin(BEGAN, rpo, rto)
+    known = drill.start(BEGAN, rpo, rto)
     for name, begun, ended in stages:
-        known = drill.with_stage(known, name, BEGAN + begun)
+        known = drill.start_stage(known, name, BEGAN + begun)
         if ended is not None:
-            known = drill.with_stage_done(known, BEGAN + ended)
-    return drill.finished(known, found, BEGAN + 500)
+            known = drill.complete_stage(known, BEGAN + ended)
+    return drill.finish(known, found, BEGAN + 500)
 
 
-WHOLE = (("build the hosts", 0.0, 20.0), ("restore the database", 20.0, 75.0))
+WHOLE = (("create the hosts", 0.0, 20.0), ("restore the database", 20.0, 75.0))
 
 
 def test_drill_that_recovered_everything_passes() -> None:
@@ -42,9 +42,9 @@ def test_drill_that_recovered_everything_passes() -> None:
         (after(), "it ended before its first stage"),
         (
             after(*WHOLE, found={**FOUND, "newest": BEGAN - 86400}),
-            "RPO: 86400 s of work were lost, the limit is 3600 s",
+            "RPO: 86400 s of data were lost, the limit is 3600 s",
         ),
-        (after(*WHOLE, found={}), "RPO: nothing came back that tells how old it is"),
+        (after(*WHOLE, found={}), "RPO: unknown, no restored row has a time"),
         (after(*WHOLE, rto=60), "RTO: it took 75 s, the limit is 60 s"),
         (
             after(*WHOLE, found={**FOUND, "checks": [{"name": "amcheck", "passed": False, "detail": "index i"}]}),
@@ -59,22 +59,22 @@ def test_drill_fails_with_the_reason(failed: Any, problem: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "told"),
+    ("found", "problems"),
     [
         (FOUND, []),
         ({}, []),
-        ({"newest": BEGAN - 86400}, ["RPO: 86400 s of work were lost, the limit is 3600 s"]),
+        ({"newest": BEGAN - 86400}, ["RPO: 86400 s of data were lost, the limit is 3600 s"]),
     ],
 )
-def test_what_is_too_old_is_known_as_soon_as_it_is_back(found: Any, told: list[str]) -> None:
-    assert drill.stale({**after(*WHOLE), "found": found}) == told
+def test_age_of_restored_data_is_evaluated_as_soon_as_it_is_known(found: Any, problems: list[str]) -> None:
+    assert drill.rpo_problems({**after(*WHOLE), "found": found}) == problems
 
 
 def test_stages_after_the_last_passed_one_do_not_count_as_recovery_time() -> None:
     assert drill.rto(after(*WHOLE)) == 75
 
 
-def test_metrics_tell_rpo_and_rto() -> None:
+def test_metrics_contain_rpo_and_rto() -> None:
     text = drill.metrics(after(*WHOLE))
     assert "vise_drill_success 1\n" in text
     assert "vise_drill_rpo_seconds 30\n" in text
@@ -93,7 +93,7 @@ def test_report_shows_stages_checks_tables_and_files() -> None:
         assert row in text
 
 
-def test_report_of_a_drill_that_was_cut_off_names_the_stage() -> None:
+def test_report_of_an_interrupted_drill_names_the_stage() -> None:
     text = drill.markdown(after(*WHOLE[:1], ("restore the database", 20.0, None), found={}))
     assert "| restore the database | FAILED |" in text
-    assert "| work lost (RPO) | unknown | 3600 s |" in text
+    assert "| data lost (RPO) | unknown | 3600 s |" in text

@@ -1,4 +1,4 @@
-"""The report of a drill on disk: whole at any moment, judged at the end."""
+"""The report of a drill on disk: complete at any time, evaluated at the end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Ended(Exception):
 
 
 @pytest.fixture
-def note(monkeypatch: pytest.MonkeyPatch) -> Any:
+def record(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run the module; its answer."""
 
     def ended(_module: Any, **answer: Any) -> None:
@@ -35,44 +35,44 @@ def note(monkeypatch: pytest.MonkeyPatch) -> Any:
     return run
 
 
-def test_drill_is_written_event_by_event_and_judged(note: Any, tmp_path: Path) -> None:
-    report = note(event="begin", directory=str(tmp_path / "drills"))["report"]
-    note(event="stage", stage="restore the database", report=report)
+def test_drill_is_written_event_by_event_and_evaluated(record: Any, tmp_path: Path) -> None:
+    report = record(event="begin", directory=str(tmp_path / "drills"))["report"]
+    record(event="stage", stage="restore the database", report=report)
     kept = json.loads(Path(report).read_text())
     assert [stage["ended"] for stage in kept["stages"]] == [None]
-    note(event="passed", report=report)
+    record(event="passed", report=report)
     found = tmp_path / "found.json"
     found.write_text(json.dumps({"newest": kept["began"] - 5, "checks": []}))
-    answer = note(event="finish", report=report, found=str(found))
+    answer = record(event="finish", report=report, found=str(found))
     assert answer["verdict"].startswith("drill passed: RPO 5 s")
     assert Path(report).with_suffix(".md").read_text().startswith("# Drill of ")
     assert "vise_drill_success 1" in (tmp_path / "drills/vise_drill.prom").read_text()
 
 
-def test_drill_whose_stage_did_not_end_fails_and_leaves_its_report(note: Any, tmp_path: Path) -> None:
-    report = note(event="begin", directory=str(tmp_path))["report"]
-    note(event="stage", stage="build the hosts", report=report)
-    answer = note(event="finish", report=report)
+def test_drill_whose_stage_did_not_end_fails_and_leaves_its_report(record: Any, tmp_path: Path) -> None:
+    report = record(event="begin", directory=str(tmp_path))["report"]
+    record(event="stage", stage="create the hosts", report=report)
+    answer = record(event="finish", report=report)
     assert answer["failed"] is True
-    assert "the stage `build the hosts` failed" in answer["msg"]
+    assert "the stage `create the hosts` failed" in answer["msg"]
     assert "FAILED" in Path(report).with_suffix(".md").read_text()
 
 
-def test_drill_ends_when_what_came_back_is_too_old(note: Any, tmp_path: Path) -> None:
-    report = note(event="begin", directory=str(tmp_path), rpo=60)["report"]
-    note(event="stage", stage="see how much was lost", report=report)
+def test_drill_ends_when_the_restored_data_is_too_old(record: Any, tmp_path: Path) -> None:
+    report = record(event="begin", directory=str(tmp_path), rpo=60)["report"]
+    record(event="stage", stage="measure the loss", report=report)
     found = tmp_path / "found.json"
     found.write_text(json.dumps({"newest": json.loads(Path(report).read_text())["began"] - 86400}))
-    assert "RPO: 86400 s" in note(event="passed", report=report, found=str(found))["msg"]
-    answer = note(event="finish", report=report, found=str(found))
-    assert answer["verdict"] == "drill FAILED: RPO: 86400 s of work were lost, the limit is 60 s"
+    assert "RPO: 86400 s" in record(event="passed", report=report, found=str(found))["msg"]
+    answer = record(event="finish", report=report, found=str(found))
+    assert answer["verdict"] == "drill FAILED: RPO: 86400 s of data were lost, the limit is 60 s"
 
 
-def test_check_mode_writes_nothing(note: Any, tmp_path: Path) -> None:
-    note(event="begin", directory=str(tmp_path / "drills"), _ansible_check_mode=True)
+def test_check_mode_writes_nothing(record: Any, tmp_path: Path) -> None:
+    record(event="begin", directory=str(tmp_path / "drills"), _ansible_check_mode=True)
     assert not (tmp_path / "drills").exists()
 
 
 @pytest.mark.parametrize("event", ["begin", "stage", "passed", "finish"])
-def test_event_without_what_it_needs_is_refused(note: Any, event: str) -> None:
-    assert note(event=event)["failed"] is True
+def test_event_without_its_options_is_refused(record: Any, event: str) -> None:
+    assert record(event=event)["failed"] is True

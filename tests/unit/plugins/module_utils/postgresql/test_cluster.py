@@ -199,9 +199,9 @@ STOPPED = cluster.Standby("db-1", 5432, "0/3000060", 4)
         (False, "0/3000080", False, 32, 32, ""),
         (True, "0/3000060", False, 0, 0, "still answers at db-1 port 5432: fence it first, by promote_standby.yml"),
         (True, "", True, None, 0, "still answers"),
-        (False, "", False, None, 0, "-e old_primary_gone=HOST"),
+        (False, "", False, None, 0, "-e promote_old_primary_gone=HOST"),
         (False, "0/3000080", False, 32, 0, "32 bytes of WAL that this standby lacks"),
-        (False, "0/3000080", False, 32, 0, "-e accept_lost_bytes=32"),
+        (False, "0/3000080", False, 32, 0, "-e promote_accept_lost_bytes=32"),
         (False, "0/3000080", False, 32, 0, "unfence_primary.yml lets it serve again"),
     ],
 )
