@@ -92,7 +92,7 @@ class Role:
 
     def runbook(self, name: str, *arguments: str) -> Run:
         """Run a playbook of playbooks/ as an operator does, whatever the result is."""
-        return self.play(machines.ROOT / "playbooks" / name, *arguments)
+        return self.play(machines.ROOT / f"playbooks/{name}.yml", *arguments)
 
     def assert_refused(
         self, cases: Sequence[tuple[dict[str, Any], str]], hosts: str = "all", secret: str | None = None
