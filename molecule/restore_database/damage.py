@@ -1,4 +1,4 @@
-"""Damage objects in the sandbox's repositories, or repair them: damage.py PLACE mend | PLACE KIND REPOSITORY:DAMAGE..."""
+"""Damage objects in the sandbox's repositories, or repair them: damage.py PLACE mend | PLACE KIND STORE:DAMAGE..."""
 
 from __future__ import annotations
 
