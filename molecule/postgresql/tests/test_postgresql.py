@@ -288,7 +288,7 @@ def test_wiped_standby_is_built_again_by_the_role(role: Role, second: Host) -> N
 @pytest.fixture(scope="module")
 def promoted(role: Role) -> None:
     """The standby is the primary; the old primary is fenced."""
-    run = role.runbook("promote_standby.yml")
+    run = role.runbook("promote_standby")
     assert run.code == 0, run.tail
 
 
