@@ -19,6 +19,7 @@ from tests.runs import Run
 WORKER = os.environ.get("VISE_WORKER", "1")
 NAME = f"molecule-{WORKER}"
 ADDRESS, ADDRESS6 = f"172.30.0.10{WORKER}", f"fd30::10{WORKER}"
+SECOND, SECOND_ADDRESS = f"{NAME}-b", f"172.30.0.11{WORKER}"
 LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
 
 
@@ -79,13 +80,32 @@ class Role:
         assert run.code == 0, run.tail
         return run
 
-    def assert_refused(self, cases: Sequence[tuple[dict[str, Any], str]], hosts: str = "all") -> None:
+    def tasks(self, *files: str, hosts: str = "all", **variables: Any) -> Run:
+        """Run files of the scenario's tasks/ as one play with these variables; it must succeed."""
+        includes = [
+            {"name": f"Run {name}", "ansible.builtin.include_tasks": str(self.folder / "tasks" / name)}
+            for name in files
+        ]
+        run = self.play([{**play, "vars": variables} for play in self._plays(includes, hosts)])
+        assert run.code == 0, run.tail
+        return run
+
+    def runbook(self, name: str, *arguments: str) -> Run:
+        """Run a playbook of playbooks/ as an operator does, whatever the result is."""
+        return self.play(machines.ROOT / f"playbooks/{name}.yml", *arguments)
+
+    def assert_refused(
+        self, cases: Sequence[tuple[dict[str, Any], str]], hosts: str = "all", secret: str | None = None
+    ) -> None:
         """Apply the role with invalid variables, one set after another in one run; each must fail with its message.
 
         Args:
             cases: variables, and a regular expression that the failure, as JSON, must contain.
+            hosts: the hosts of the run.
+            secret: a text that no failure may contain.
         """
         failures = self.failures([variables for variables, _message in cases], hosts)
+        assert not secret or secret not in "".join(failures)
         accepted = [
             f"{variables}: {failure or 'was accepted'}"
             for (variables, message), failure in zip(cases, failures, strict=True)
