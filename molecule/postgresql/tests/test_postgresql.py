@@ -19,6 +19,7 @@ LIVE = "/usr/local/libexec/vise-postgresql-17 live"
 # The files, the live settings, and the process.
 STATE = f"cd /etc/postgresql/17/main; sha256sum *.conf conf.d/*; {LIVE}; systemctl show -P MainPID {UNIT}"
 PID = f"systemctl show -P MainPID {UNIT}"
+RESTART = f"systemctl daemon-reload; systemctl restart {UNIT}"
 APP = "user=edu_app dbname=edu"
 STANDBY = {"hosts": "database_standby", "postgresql_standby": "{{ follows }}"}
 
@@ -103,7 +104,7 @@ def test_invalid_configuration_is_refused_and_the_old_one_stays(role: Role, host
             "host without TLS",
         ),
         ({"postgresql_users": []}, "owner edu is not in the list of users"),
-        ({"postgresql_extensions": ["postgis"]}, "no extension postgis"),
+        ({"postgresql_extensions": ["postgis"]}, "extension postgis is not available"),
         ({"postgresql_standby": "{{ follows }}"}, "contains the data of a primary"),
     ]
     role.assert_refused(cases, hosts="database")
@@ -139,7 +140,6 @@ def test_memory_score_of_the_server_does_not_reach_its_sessions(host: Host) -> N
     machines.script(host, f"rm -r {drop_in}\n{RESTART}")
 
 
-RESTART = f"systemctl daemon-reload; systemctl restart {UNIT}"
 DRIFT = f"""
 cd /
 runuser -u postgres -- psql -Xq -v ON_ERROR_STOP=1 edu <<'SQL'
