@@ -80,6 +80,20 @@ class Role:
         assert run.code == 0, run.tail
         return run
 
+    def correct(self, hosts: str = "all") -> None:
+        """Apply the role in check mode and then for real, in one run; both must report a change."""
+        marker = {"name": "Correct the drift", "ansible.builtin.debug": {"msg": ""}}
+        preview = self._include({}) | {"name": "Preview the role"}
+        preview["ansible.builtin.include_role"] = preview["ansible.builtin.include_role"] | {
+            "apply": {"check_mode": True}
+        }
+        run = self.play(self._plays([preview, marker, self._include({})], hosts))
+        assert run.code == 0, run.tail
+        previewed, found, corrected = run.output.partition("TASK [Correct the drift]")
+        assert found
+        assert "\nchanged: [" in previewed, "check mode reported no change"
+        assert "\nchanged: [" in corrected.partition("PLAY RECAP")[0], "nothing was corrected"
+
     def tasks(self, *files: str, hosts: str = "all", **variables: Any) -> Run:
         """Run files of the scenario's tasks/ as one play with these variables; it must succeed."""
         includes = [

@@ -202,8 +202,7 @@ DRIFT = {
 def test_drift_is_reported_and_corrected(role: Role, host: Host, fault: str, proof: str, restarts: bool) -> None:
     machines.script(host, f"{fault}\n{proof}")
     before = host.check_output(PID)
-    assert not role.apply("--check", hosts="pool").is_unchanged
-    role.apply(hosts="pool")
+    role.correct(hosts="pool")
     assert host.run(proof).rc != 0
     assert restarts or host.check_output(PID) == before
 

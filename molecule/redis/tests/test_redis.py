@@ -232,8 +232,7 @@ DEEP_DRIFT = {
 def test_drift_is_reported_and_corrected(role: Role, host: Host, fault: str, proof: str, restarts: bool) -> None:
     machines.script(host, f"{fault}\n{proof}")
     before = host.check_output(PID)
-    assert not role.apply("--check").is_unchanged
-    role.apply()
+    role.correct()
     assert host.run(proof).rc != 0
     assert restarts or host.check_output(PID) == before
     assert cli(host, "GET", "edu:whole") == "1"

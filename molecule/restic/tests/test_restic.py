@@ -147,8 +147,7 @@ def test_drift_is_reported_and_corrected(role: Role, host: Host) -> None:
         f"systemctl disable --now {UNIT}.timer; rm /etc/vise/restic/repositories.json; chmod 755 /etc/vise/restic\n"
         "sed -i 's/^KillMode=.*/KillMode=none/' /etc/systemd/system/restic-backup@.service",
     )
-    assert not role.apply("--check").is_unchanged
-    role.apply()
+    role.correct()
     assert host.check_output("stat -c %a /etc/vise/restic /etc/vise/restic/repositories.json") == "700\n600"
     assert host.check_output(f"systemctl is-active {UNIT}.timer") == "active"
     assert host.check_output(f"systemctl show -P KillMode {UNIT}") == "control-group"
