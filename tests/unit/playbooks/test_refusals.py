@@ -42,7 +42,7 @@ def refused(playbook: str, *arguments: str) -> str:
     [
         ([{}], "db-1, db-2 may not be overwritten"),
         # The stages would run on the first only.
-        ([{}, {"drill_hosts_may_be_wiped": True}], "more than one inventory may not be overwritten"),
+        ([{}, {"drill_hosts_may_be_wiped": True}], "this run has more than one inventory"),
     ],
 )
 def test_drill_refuses_hosts_that_are_not_for_drills(
