@@ -201,7 +201,7 @@ molecule: world ## Run the scenarios of the contract, two at a time
 
 .PHONY: test-role
 test-role: world ## Run one role's scenario (ROLE=nginx)
-	molecule test --scenario-name $(or $(ROLE),$(error ROLE is missing: make test-role ROLE=nginx))
+	PYTEST_ADDOPTS="-m 'not deep'" molecule test --scenario-name $(or $(ROLE),$(error ROLE is missing: make test-role ROLE=nginx))
 
 .PHONY: world-tests
 world-tests: world ## Test the sandbox's world, and what needs no host but world
