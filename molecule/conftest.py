@@ -22,6 +22,12 @@ def host() -> Host:
 
 
 @pytest.fixture(scope="session")
+def second() -> Host:
+    """The scenario's second host, by SSH as root."""
+    return machines.by_ssh(scenario.SECOND_ADDRESS)
+
+
+@pytest.fixture(scope="session")
 def world() -> Host:
     """The outside: another host of the network, which knows the platform by its addresses only."""
     return machines.by_docker(machines.WORLD)

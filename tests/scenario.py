@@ -19,6 +19,7 @@ from tests.runs import Run
 WORKER = os.environ.get("VISE_WORKER", "1")
 NAME = f"molecule-{WORKER}"
 ADDRESS, ADDRESS6 = f"172.30.0.10{WORKER}", f"fd30::10{WORKER}"
+SECOND, SECOND_ADDRESS = f"{NAME}-b", f"172.30.0.11{WORKER}"
 LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
 
 
@@ -79,13 +80,46 @@ class Role:
         assert run.code == 0, run.tail
         return run
 
-    def assert_refused(self, cases: Sequence[tuple[dict[str, Any], str]], hosts: str = "all") -> None:
+    def correct(self, hosts: str = "all") -> None:
+        """Apply the role in check mode and then for real, in one run; both must report a change."""
+        marker = {"name": "Correct the drift", "ansible.builtin.debug": {"msg": ""}}
+        preview = self._include({}) | {"name": "Preview the role"}
+        preview["ansible.builtin.include_role"] = preview["ansible.builtin.include_role"] | {
+            "apply": {"check_mode": True}
+        }
+        run = self.play(self._plays([preview, marker, self._include({})], hosts))
+        assert run.code == 0, run.tail
+        previewed, found, corrected = run.output.partition("TASK [Correct the drift]")
+        assert found
+        assert "\nchanged: [" in previewed, "check mode reported no change"
+        assert "\nchanged: [" in corrected.partition("PLAY RECAP")[0], "nothing was corrected"
+
+    def tasks(self, *files: str, hosts: str = "all", **variables: Any) -> Run:
+        """Run files of the scenario's tasks/ as one play with these variables; it must succeed."""
+        includes = [
+            {"name": f"Run {name}", "ansible.builtin.include_tasks": str(self.folder / "tasks" / name)}
+            for name in files
+        ]
+        run = self.play([{**play, "vars": variables} for play in self._plays(includes, hosts)])
+        assert run.code == 0, run.tail
+        return run
+
+    def runbook(self, name: str, *arguments: str) -> Run:
+        """Run a playbook of playbooks/ as an operator does, whatever the result is."""
+        return self.play(machines.ROOT / f"playbooks/{name}.yml", *arguments)
+
+    def assert_refused(
+        self, cases: Sequence[tuple[dict[str, Any], str]], hosts: str = "all", secret: str | None = None
+    ) -> None:
         """Apply the role with invalid variables, one set after another in one run; each must fail with its message.
 
         Args:
             cases: variables, and a regular expression that the failure, as JSON, must contain.
+            hosts: the hosts of the run.
+            secret: a text that no failure may contain.
         """
         failures = self.failures([variables for variables, _message in cases], hosts)
+        assert not secret or secret not in "".join(failures)
         accepted = [
             f"{variables}: {failure or 'was accepted'}"
             for (variables, message), failure in zip(cases, failures, strict=True)

@@ -1,6 +1,24 @@
 #!/bin/bash
-# What the platform's other roles do on a database host, with the bare tools.
+# The work of the platform's other roles on a database host, by the tools themselves.
 set -eux
+files() {
+  for number in $(seq 300); do echo "set key:$number value-$number"; done | redis-cli --pipe
+  redis-cli save
+  cp /var/lib/redis/dump.rdb /srv/redis/
+  echo '300 keys' >/srv/redis/dump.keys
+  for number in 1 2 3; do head -c 400000 /dev/urandom >/srv/files/upload-$number; done
+  ln -s upload-1 /srv/files/latest
+  for name in a b; do
+    set -a
+    . /root/$name.env
+    restic init
+    restic backup --tag files /srv/files
+    restic backup --tag redis /srv/redis
+  done
+}
+
+# They do not need the database.
+files &
 systemctl stop postgresql@17-main
 su postgres -c '/usr/lib/postgresql/17/bin/pg_checksums --enable -D /var/lib/postgresql/17/main'
 cat >/etc/postgresql/17/main/conf.d/archive.conf <<'CONF'
@@ -20,7 +38,7 @@ INSERT INTO lesson SELECT i, 'lesson ' || i, repeat(md5(i::text), 20) FROM gener
 CREATE INDEX ON lesson (title);
 CREATE TABLE far (id bigint PRIMARY KEY) TABLESPACE elsewhere;
 INSERT INTO far SELECT generate_series(1, 700);
--- What whoever has taken the application leaves for a superuser who reads its tables; a proof that runs it fails.
+-- An attacker who has taken the application leaves this for a superuser who reads its tables; a proof that runs it fails.
 ALTER TABLE lesson OWNER TO app;
 SET ROLE app;
 CREATE FUNCTION public.taken(lesson) RETURNS text LANGUAGE plpgsql AS
@@ -31,7 +49,7 @@ CREATE FUNCTION public.format(text, text, name, name) RETURNS text LANGUAGE plpg
 CREATE FUNCTION public.hashtextextended(text, int) RETURNS bigint LANGUAGE plpgsql AS
   $$ BEGIN RAISE EXCEPTION 'taken: hashtextextended ran as %', current_user; END $$;
 RESET ROLE;
--- What a database has set for its sessions must not keep a proof from reading all.
+-- The settings of a database for its sessions must not keep a proof from reading everything.
 ALTER DATABASE app SET statement_timeout = '1ms';
 ALTER DATABASE app SET default_transaction_read_only = on;
 SQL
@@ -40,16 +58,4 @@ su postgres -c 'pgbackrest --config=/etc/pgbackrest-yearly.conf --stanza=main st
 for repo in 1 2; do su postgres -c "pgbackrest --stanza=main --type=full --repo=$repo backup"; done
 su postgres -c 'pgbackrest --config=/etc/pgbackrest-yearly.conf --stanza=main --type=full backup'
 
-for number in $(seq 300); do echo "set key:$number value-$number"; done | redis-cli --pipe
-redis-cli save
-cp /var/lib/redis/dump.rdb /srv/redis/
-echo '300 keys' >/srv/redis/dump.keys
-for number in 1 2 3; do head -c 400000 /dev/urandom >/srv/files/upload-$number; done
-ln -s upload-1 /srv/files/latest
-for name in a b; do
-  set -a
-  . /root/$name.env
-  restic init
-  restic backup --tag files /srv/files
-  restic backup --tag redis /srv/redis
-done
+wait $!

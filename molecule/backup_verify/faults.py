@@ -1,6 +1,6 @@
-"""Damage what one host has in the stores, and mend it: faults.py HOST flip|delete STORE PATTERN [WHICH] | mend.
+"""Damage objects of one host in the stores, and repair them: faults.py HOST flip|delete STORE PATTERN [WHICH] | mend.
 
-Of the objects that fit, the last one by name counts, or the largest, or the last but one.
+Of the objects that match, the last one by name is damaged, or the largest, or the last but one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CHOICES = {
 
 
 def main(host: str, verb: str, store: str = "", pattern: str = "", which: str = "last") -> None:
-    """Do one thing and say it."""
+    """Damage one object, or repair all."""
     kept = ROOT / f"faults-{host}"
     if verb == "mend":
         shutil.copytree(kept, ROOT, dirs_exist_ok=True)

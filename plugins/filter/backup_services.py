@@ -48,8 +48,9 @@ options:
 EXAMPLES = r"""
 - name: Show the backup sets of a host
   ansible.builtin.debug:
-    var: (backup_repositories | vise.platform.backup_services(inventory_hostname, groups, hostvars, sets=backup_sets,
-          passphrases={'files': backup_files_passphrase})).sets
+    var: >-
+      (backup_repositories | vise.platform.backup_services(inventory_hostname, groups, hostvars, sets=backup_sets,
+      passphrases={'files': backup_files_passphrase})).sets
 """
 
 RETURN = r"""

@@ -21,7 +21,8 @@ else:
 
 # A JSON Schema, or a part of one. Its references are replaced by what they refer to: see inline_references.
 Schema = Mapping[str, t.Any]
-Path = tuple[str | int, ...]
+# Keys and indices
+Path = tuple[t.Any, ...]
 
 TYPES: Mapping[str, tuple[type, str]] = {
     "string": (str, "a string"),

@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Mail as a user sees it from outside: handed in, delivered, fetched, and its signatures held against the DNS."""
+"""Mail from a user's view: submit a message, fetch it, and verify its signatures against the DNS."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ except ImportError:
     HAS_LIBRARIES = False
 
 DNS_PORT = 53
-# Where a message to oneself can land.
+# Folders in which a message to the own mailbox can arrive
 FOLDERS = ("INBOX", "Junk")
 POLL = 0.5
 
 
 class ProbeError(Exception):
-    """Which step failed and why, in words that help; never with a password in it."""
+    """The failed step and the reason; the message never contains a password."""
 
     def __init__(self, step: str, text: str) -> None:
         super().__init__(f"{step}: {text}")
@@ -41,7 +41,7 @@ class ProbeError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Account:
-    """A mailbox, and where its server answers."""
+    """A mailbox, and the address and ports of its server."""
 
     host: str
     address: str
@@ -54,7 +54,7 @@ class Account:
     ca: str = ""
 
     def tls(self) -> ssl.SSLContext:
-        """Return a context that verifies by the system's authorities and the given ones."""
+        """Return a context that trusts the system's authorities and those of the account."""
         context = ssl.create_default_context()
         if self.ca:
             context.load_verify_locations(cadata=self.ca)
@@ -62,7 +62,7 @@ class Account:
 
 
 class Smtp(smtplib.SMTP):
-    """SMTP to a given address, under the name of the host."""
+    """SMTP to a given address, with the name of the host."""
 
     def __init__(self, account: Account, port: int) -> None:
         self.at = account.address
@@ -73,7 +73,7 @@ class Smtp(smtplib.SMTP):
 
 
 class Imap(imaplib.IMAP4_SSL):
-    """IMAPS to a given address, under the name of the host."""
+    """IMAPS to a given address, with the name of the host."""
 
     def __init__(self, account: Account) -> None:
         self.at = account.address
@@ -86,85 +86,85 @@ class Imap(imaplib.IMAP4_SSL):
 
 
 @contextlib.contextmanager
-def named(step: str, where: str) -> t.Iterator[None]:
-    """Give what fails inside the step's name, and say what it means."""
+def report_step(step: str, where: str) -> t.Iterator[None]:
+    """Convert an error inside to one that names the step and explains the error."""
     try:
         yield
     except (OSError, smtplib.SMTPException, imaplib.IMAP4.error) as error:
-        raise ProbeError(step, f"{where}: {meaning(error, step)}") from None
+        raise ProbeError(step, f"{where}: {explain(error, step)}") from None
 
 
-def meaning(error: Exception, step: str) -> str:
-    """Return what an error of the standard library means for mail."""
+def explain(error: Exception, step: str) -> str:
+    """Return the meaning of an error of the standard library for mail."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
     if isinstance(error, smtplib.SMTPAuthenticationError):
         return f"login refused ({error.smtp_code} {error.smtp_error!r})"
     if isinstance(error, smtplib.SMTPNotSupportedError):
-        return f"{error} Does the server offer STARTTLS, and a login behind it?"
+        return f"{error} Does the server offer STARTTLS, and a login after it?"
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     if isinstance(error, TimeoutError):
-        return "no answer in time" + ("; many networks block port 25 on the way out" if step == "smtp" else "")
+        return "no answer in time" + ("; many networks block outgoing connections to port 25" if step == "smtp" else "")
     return f"{type(error).__name__}: {error}"
 
 
-def resolver(nameservers: t.Sequence[str], timeout: int) -> dns.resolver.Resolver:
-    """Return what asks the given name servers, or the system's."""
-    found = dns.resolver.Resolver(configure=not nameservers)
+def make_resolver(nameservers: t.Sequence[str], timeout: int) -> dns.resolver.Resolver:
+    """Return a resolver that queries the given name servers, or those of the system."""
+    resolver = dns.resolver.Resolver(configure=not nameservers)
     if nameservers:
-        found.nameservers, found.port = list(nameservers), DNS_PORT
-    found.lifetime = timeout
-    return found
+        resolver.nameservers, resolver.port = list(nameservers), DNS_PORT
+    resolver.lifetime = timeout
+    return resolver
 
 
-def resolve(host: str, asked: dns.resolver.Resolver) -> str:
+def resolve(host: str, resolver: dns.resolver.Resolver) -> str:
     """Return an address of a host."""
     try:
-        return str(next(asked.resolve_name(host).addresses()))
+        return str(next(resolver.resolve_name(host).addresses()))
     except (dns.exception.DNSException, StopIteration) as error:
         raise ProbeError("resolve", f"{host} has no address: {error}") from None
 
 
-def greet(account: Account) -> None:
-    """Make sure that other servers can bring mail, encrypted and to whom they mean."""
-    with named("smtp", f"{account.host} port {account.smtp_port}"), Smtp(account, account.smtp_port) as server:
+def check_smtp(account: Account) -> None:
+    """Verify that other servers can deliver mail, encrypted and with a valid certificate."""
+    with report_step("smtp", f"{account.host} port {account.smtp_port}"), Smtp(account, account.smtp_port) as server:
         server.starttls(context=account.tls())
         server.ehlo()
 
 
 def compose(sender: str, recipient: str) -> email.message.EmailMessage:
-    """Write a message that is told from all others by its id."""
+    """Return a new message with a unique id."""
     message = email.message.EmailMessage(policy=email.policy.SMTP)
     message["From"], message["To"] = sender, recipient
     message["Subject"] = "Probe of mail delivery"
     message["Date"] = email.utils.formatdate(localtime=False)
     message["Message-ID"] = email.utils.make_msgid("probe", sender.rpartition("@")[2])
-    message.set_content("This message was sent by a check of the mail server, which removes it again.\n")
+    message.set_content("A check of the mail server sent this message and deletes it again.\n")
     return message
 
 
 def submit(account: Account, message: email.message.EmailMessage) -> None:
-    """Hand a message in as the mailbox's user."""
+    """Submit a message as the user of the mailbox."""
     where = f"{account.host} port {account.submission_port}"
-    with named("submission", where), Smtp(account, account.submission_port) as server:
+    with report_step("submission", where), Smtp(account, account.submission_port) as server:
         server.starttls(context=account.tls())
         server.login(account.user, account.password)
         server.send_message(message)
 
 
-def fetch(account: Account, message_id: str, patience: float) -> bytes:
-    """Wait for a message, take it out of the mailbox and return it."""
-    end = time.monotonic() + patience
-    with named("delivery", f"{account.host} port {account.imap_port}"), Imap(account) as box:
+def fetch(account: Account, message_id: str, timeout: float) -> bytes:
+    """Wait for a message, delete it from the mailbox and return it."""
+    end = time.monotonic() + timeout
+    with report_step("delivery", f"{account.host} port {account.imap_port}"), Imap(account) as box:
         login(box, account)
         while True:
             for folder in FOLDERS:
-                found = taken(box, folder, message_id)
-                if found:
-                    return found
+                raw = take_message(box, folder, message_id)
+                if raw:
+                    return raw
             if time.monotonic() > end:
-                raise ProbeError("delivery", f"the message is not in {' or '.join(FOLDERS)} after {patience:g} s")
+                raise ProbeError("delivery", f"the message is not in {' or '.join(FOLDERS)} after {timeout:g} s")
             time.sleep(POLL)
 
 
@@ -176,8 +176,8 @@ def login(box: Imap, account: Account) -> None:
         raise ProbeError("delivery", f"{account.host} port {account.imap_port}: login refused ({error})") from None
 
 
-def taken(box: Imap, folder: str, message_id: str) -> bytes:
-    """Return a message and remove it; nothing when the folder does not hold it."""
+def take_message(box: Imap, folder: str, message_id: str) -> bytes:
+    """Return a message and delete it; nothing if it is not in the folder."""
     status, _count = box.select(folder)
     if status != "OK":
         return b""
@@ -192,21 +192,21 @@ def taken(box: Imap, folder: str, message_id: str) -> bytes:
     return raw
 
 
-def signatures(raw: bytes, asked: dns.resolver.Resolver) -> list[dict[str, str]]:
-    """Return what each DKIM signature of a message is worth by the DNS of now."""
+def verify_signatures(raw: bytes, resolver: dns.resolver.Resolver) -> list[dict[str, str]]:
+    """Verify each DKIM signature of a message with the keys in the DNS."""
     count = [name.lower() for name, _value in dkim.DKIM(raw).headers].count(b"dkim-signature")
-    return [signature(raw, index, asked) for index in range(count)]
+    return [verify_signature(raw, index, resolver) for index in range(count)]
 
 
-def signature(raw: bytes, index: int, asked: dns.resolver.Resolver) -> dict[str, str]:
-    """Return what one of them is worth."""
+def verify_signature(raw: bytes, index: int, resolver: dns.resolver.Resolver) -> dict[str, str]:
+    """Verify one signature."""
     missing: list[str] = []
 
-    def lookup(name: bytes, timeout: int = 5) -> bytes | None:  # noqa: ARG001  # the resolver has its own
+    def lookup(name: bytes, timeout: int = 5) -> bytes | None:  # noqa: ARG001  # the resolver has a timeout
         try:
-            answer = asked.resolve(name.decode(), "TXT")
+            answer = resolver.resolve(name.decode(), "TXT")
         except dns.exception.DNSException as error:
-            missing.append(f"the DNS gives no key at {name.decode().rstrip('.')} ({type(error).__name__})")
+            missing.append(f"the DNS has no key at {name.decode().rstrip('.')} ({type(error).__name__})")
             return None
         return b"".join(answer[0].strings)
 
@@ -222,19 +222,21 @@ def signature(raw: bytes, index: int, asked: dns.resolver.Resolver) -> dict[str,
         "result": "pass" if passed else "fail",
         "problem": ""
         if passed
-        else problem or "".join(missing) or "it does not fit the message and the key in the DNS",
+        else problem or "".join(missing) or "it does not match the message and the key in the DNS",
     }
 
 
-def judge(found: list[dict[str, str]], domain: str, selector: str) -> str:
-    """Say what is wrong with a message's signatures; nothing when the domain's are good."""
-    own = [one for one in found if one["domain"] == domain]
+def find_problem(signatures: list[dict[str, str]], domain: str, selector: str) -> str:
+    """Return the problem of a message's signatures; an empty text if those of the domain are valid."""
+    own = [one for one in signatures if one["domain"] == domain]
     if not own:
-        others = ", ".join(one["domain"] for one in found)
-        return f"no signature of {domain}" + (f", but of {others}" if others else "")
-    bad = [f"wrong signature by {one['selector']}: {one['problem']}" for one in own if one["result"] != "pass"]
+        others = ", ".join(one["domain"] for one in signatures)
+        return f"no signature of {domain}" + (f", only of {others}" if others else "")
+    bad = [
+        f"wrong signature with selector {one['selector']}: {one['problem']}" for one in own if one["result"] != "pass"
+    ]
     if bad:
         return "; ".join(bad)
     if selector and selector not in [one["selector"] for one in own]:
-        return f"signed by {', '.join(one['selector'] for one in own)} in place of {selector}"
+        return f"signed with selector {', '.join(one['selector'] for one in own)} instead of {selector}"
     return ""

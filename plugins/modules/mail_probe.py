@@ -9,79 +9,79 @@ module: mail_probe
 short_description: Send a message as a user does, fetch it, and verify its signature
 version_added: 0.1.0
 description:
-  - Asks port 25 for STARTTLS and verifies the certificate, hands a message in by submission with a login, fetches it by
-    IMAPS, and verifies its DKIM signatures against the DNS. The message goes to the mailbox that sends it, and is gone
-    afterwards.
-  - It stops at the first step that fails, and says which one that was.
+  - Connects to port 25 with STARTTLS and verifies the certificate, submits a message with a login, fetches it with
+    IMAPS, and verifies its DKIM signatures against the DNS. The mailbox sends the message to itself; the module deletes
+    it.
+  - It stops at the first step that fails and names it.
 author:
   - vise.platform contributors (@vise-platform)
 requirements: [dkimpy, dnspython]
 options:
   host:
-    description: The mail server's name, which its certificate must hold.
+    description: Name of the mail server, which its certificate must contain.
     type: str
     required: true
   address:
-    description: IP address to ask at; what the name resolves to when empty.
+    description: IP address to connect to; by default the address of the name.
     type: str
     default: ""
   user:
-    description: The mailbox, by its address.
+    description: Address of the mailbox.
     type: str
     required: true
   password:
-    description: Its password.
+    description: Password of the mailbox.
     type: str
     required: true
   selector:
-    description: The selector by which the message must be signed; any when empty.
+    description: The selector with which the message must be signed; by default any.
     type: str
     default: ""
   resolvers:
-    description: IP addresses of the name servers to ask; the system's when empty.
+    description: IP addresses of the name servers to query; by default those of the system.
     type: list
     elements: str
     default: []
   ca:
-    description: Certificates in PEM that are trusted beside the system's.
+    description: Certificates in PEM to trust in addition to the system's.
     type: str
     default: ""
   smtp_port:
-    description: Port at which other servers bring mail; 0 leaves it out, where a network blocks it on the way out.
+    description: Port that other servers use; 0 skips it, if the network blocks outgoing connections to it.
     type: int
     default: 25
   submission_port:
-    description: Port at which users hand mail in.
+    description: Port for submission.
     type: int
     default: 587
   imap_port:
-    description: Port at which users fetch it.
+    description: Port for IMAPS.
     type: int
     default: 993
   timeout:
-    description: Seconds for a connection and for each answer.
+    description: Timeout in seconds of a connection and of each answer.
     type: int
     default: 10
   delivery_timeout:
-    description: Seconds until the message must have arrived.
+    description: Seconds until the message must be delivered.
     type: int
     default: 60
 attributes:
   check_mode:
-    description: It changes nothing that lasts.
+    description: The module changes nothing permanently.
     support: partial
-    details: In check mode it sends nothing, and proves nothing.
+    details: In check mode it sends nothing and verifies nothing.
   diff_mode:
-    description: It changes nothing.
+    description: The module changes nothing.
     support: none
   platform:
-    description: Where it runs.
+    description: Hosts on which it runs, usually the controller.
     support: full
     platforms: posix
 """
 
 EXAMPLES = r"""
-- name: Prove that mail flows, and is signed by the new key
+- name: Verify that mail flows and is signed with the new key
   vise.platform.mail_probe:
     host: mail.example.org
     user: probe@example.org
@@ -92,19 +92,19 @@ EXAMPLES = r"""
 
 RETURN = r"""
 message_id:
-  description: The message's id, by which the server's log tells more.
+  description: Id of the message, to find it in the log of the server.
   returned: when a message was sent
   type: str
   sample: <176404.1.probe@example.org>
 signatures:
-  description: What each DKIM signature is worth; C(problem) says why one failed.
-  returned: when the message came back
+  description: The result of each DKIM signature; C(problem) has the reason of a failure.
+  returned: when the message was delivered
   type: list
   elements: dict
   sample: [{domain: example.org, selector: s2026, result: pass, problem: ""}]
 seconds:
-  description: From the submission until the message was in the mailbox.
-  returned: when the message came back
+  description: Seconds from submission to delivery.
+  returned: when the message was delivered
   type: float
   sample: 1.4
 step:
@@ -123,23 +123,23 @@ from ansible_collections.vise.platform.plugins.module_utils import mail_probe
 ACCOUNT = ("host", "user", "password", "smtp_port", "submission_port", "imap_port", "timeout", "ca")
 
 
-def probe(params: dict[str, t.Any], told: dict[str, t.Any]) -> None:
-    """Send a message and verify it, and tell what was learned on the way."""
-    asked = mail_probe.resolver(params["resolvers"], params["timeout"])
-    address = params["address"] or mail_probe.resolve(params["host"], asked)
+def probe(params: dict[str, t.Any], result: dict[str, t.Any]) -> None:
+    """Send a message and verify it; add the values to the result step by step."""
+    resolver = mail_probe.make_resolver(params["resolvers"], params["timeout"])
+    address = params["address"] or mail_probe.resolve(params["host"], resolver)
     account = mail_probe.Account(address=address, **{name: params[name] for name in ACCOUNT})
     if account.smtp_port:
-        mail_probe.greet(account)
+        mail_probe.check_smtp(account)
     message = mail_probe.compose(account.user, account.user)
     begin = time.monotonic()
     mail_probe.submit(account, message)
-    told["message_id"] = message["Message-ID"]
+    result["message_id"] = message["Message-ID"]
     raw = mail_probe.fetch(account, message["Message-ID"], params["delivery_timeout"])
-    told["seconds"] = round(time.monotonic() - begin, 2)
-    told["signatures"] = mail_probe.signatures(raw, asked)
-    wrong = mail_probe.judge(told["signatures"], account.user.rpartition("@")[2], params["selector"])
-    if wrong:
-        raise mail_probe.ProbeError("signature", wrong)
+    result["seconds"] = round(time.monotonic() - begin, 2)
+    result["signatures"] = mail_probe.verify_signatures(raw, resolver)
+    problem = mail_probe.find_problem(result["signatures"], account.user.rpartition("@")[2], params["selector"])
+    if problem:
+        raise mail_probe.ProbeError("signature", problem)
 
 
 def main() -> None:
@@ -163,13 +163,13 @@ def main() -> None:
     )
     if not mail_probe.HAS_LIBRARIES:
         module.fail_json(msg="dkimpy and dnspython are missing where the module runs: run it on the controller")
-    told: dict[str, t.Any] = {}
+    result: dict[str, t.Any] = {}
     if not module.check_mode:
         try:
-            probe(module.params, told)
+            probe(module.params, result)
         except mail_probe.ProbeError as error:
-            module.fail_json(msg=f"mail probe: {error}", step=error.step, **told)
-    module.exit_json(changed=False, **told)
+            module.fail_json(msg=f"mail probe: {error}", step=error.step, **result)
+    module.exit_json(changed=False, **result)
 
 
 if __name__ == "__main__":

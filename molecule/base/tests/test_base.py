@@ -91,6 +91,7 @@ def test_drift_is_corrected(role: Role, host: Host) -> None:
     assert "192.0.2.1" not in host.check_output("chronyc -N sources")
 
 
+@pytest.mark.deep
 def test_upgrade_that_needs_a_reboot_gets_it_in_the_window(host: Host) -> None:
     started = machines.started_at(NAME)
     # A moment later, so that this command can end first.

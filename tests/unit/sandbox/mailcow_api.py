@@ -107,7 +107,7 @@ class Api:
     def get(self, path: str) -> Any:
         return self.ask(f"get/{path}")[1]
 
-    def said(self, path: str, body: Any) -> list[Any]:
+    def change(self, path: str, body: Any) -> list[Any]:
         status, content = self.ask(path, body)
         assert status == 200
         return [(each["type"], each["msg"]) for each in content]

@@ -34,7 +34,7 @@ def test_same_files_give_the_same_commits() -> None:
 
 
 @pytest.mark.parametrize("release", mailcow.RELEASES)
-def test_release_runs_its_own_image_in_every_service(repository: Path, release: str) -> None:
+def test_release_uses_its_own_image_in_every_service(repository: Path, release: str) -> None:
     compose = yaml.safe_load(git(repository, "show", f"{release}:docker-compose.yml"))
     assert {each["image"] for each in compose["services"].values()} == {
         f"registry.vln.test/{mailcow.REPOSITORY}:{release}"

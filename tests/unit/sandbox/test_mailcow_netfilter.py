@@ -31,7 +31,7 @@ OWN = ["172.22.1.0/24", "fd4d:6169:6c63:6f77::/64"]
     ],
     ids=["submission", "smtps over IPv6", "api", "imap", "no attempt", "connection"],
 )
-def test_address_is_taken_from_a_line_of_a_failure_alone(line: str, address: str) -> None:
+def test_address_is_read_only_from_a_line_of_a_failure(line: str, address: str) -> None:
     assert culprit(line, PATTERNS) == address
 
 
@@ -44,11 +44,11 @@ def test_tenth_failure_within_ten_minutes_bans_for_half_an_hour() -> None:
     assert seconds([float(at) for at in range(10)]) == [0] * 9 + [1800]
 
 
-def test_failures_of_long_ago_are_forgotten() -> None:
+def test_old_failures_do_not_count() -> None:
     assert seconds([*range(9), 9 + 600, *range(620, 628)]) == [0] * 18
 
 
-def test_ban_grows_with_each_one_up_to_the_longest() -> None:
+def test_each_ban_is_longer_up_to_the_maximum() -> None:
     options = {**DEFAULTS, "max_attempts": 1}
     assert [attempt(Count(bans=bans), 1.0, options) for bans in range(5)] == [1800, 3600, 7200, 10000, 10000]
     assert attempt(Count(bans=3), 1.0, {**options, "ban_time_increment": False}) == 1800
@@ -58,15 +58,15 @@ def test_ban_grows_with_each_one_up_to_the_longest() -> None:
     ("address", "wanted"),
     [("172.22.1.1", True), ("127.0.0.1", True), ("fd4d:6169:6c63:6f77::1", True), ("172.30.0.4", False)],
 )
-def test_own_networks_are_spared(address: str, wanted: bool) -> None:
+def test_own_networks_are_never_banned(address: str, wanted: bool) -> None:
     assert spared(address, [], OWN) is wanted
 
 
-def test_list_of_the_api_spares_as_well() -> None:
+def test_networks_on_the_list_are_never_banned() -> None:
     assert spared("172.30.0.4", ["172.30.0.0/28"], OWN)
 
 
-def test_rules_drop_what_is_forwarded_and_what_comes_in() -> None:
+def test_rules_drop_forwarded_and_incoming_packets() -> None:
     rules = netfilter.RULES.format(table="mailcow")
     assert rules.count("ip saddr @banned4 drop; ip6 saddr @banned6 drop;") == 2
 
@@ -74,7 +74,7 @@ def test_rules_drop_what_is_forwarded_and_what_comes_in() -> None:
 @pytest.mark.parametrize(
     ("task", "argument"), [("shell", ""), ("maildir-remove", "../x"), ("maildir-remove", "a/b/c"), ("mailq", "; id")]
 )
-def test_docker_runs_what_is_listed_with_a_harmless_argument(
+def test_docker_runs_only_listed_tasks_with_a_valid_argument(
     task: str, argument: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(docker_api, "ask")

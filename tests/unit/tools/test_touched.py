@@ -14,7 +14,7 @@ DEEP = set(tiers.deep_targets(ROOT))
 @pytest.mark.parametrize(
     ("change", "scenarios", "deep"),
     [
-        pytest.param("roles/redis/tasks/main.yml", {"redis"}, {"platform"}, id="tasks of a role"),
+        pytest.param("roles/redis/tasks/main.yml", {"redis"}, {"redis", "platform"}, id="tasks of a role"),
         pytest.param(
             "roles/ssh/templates/sshd.conf.j2", {"baseline"}, {"platform"}, id="template of a role in a shared scenario"
         ),
@@ -36,6 +36,8 @@ DEEP = set(tiers.deep_targets(ROOT))
         ),
         pytest.param("plugins/filter/nginx_model.py", {"nginx"}, {"platform"}, id="filter"),
         pytest.param("playbooks/restore_database.yml", set(), {"restore-database", "platform"}, id="runbook"),
+        pytest.param("playbooks/promote_standby.yml", {"postgresql"}, {"postgresql"}, id="runbook of a deep test"),
+        pytest.param("playbooks/restore_files.yml", {"restic"}, {"backups"}, id="runbook of a deep test of backups"),
         pytest.param("playbooks/edge.yml", set(), {"platform", "spread"}, id="stage"),
         pytest.param("group_vars/all/mail.yml", set(), {"platform", "platform-mail", "spread"}, id="description"),
         pytest.param("sandbox/host/Dockerfile", ALL, DEEP, id="the sandbox"),

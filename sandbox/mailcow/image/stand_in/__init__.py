@@ -1,1 +1,1 @@
-"""What the one image of the stand-in runs as: mail services of Debian, and a double of mailcow's API."""
+"""The services of the stand-in's image: Debian's mail services and a stand-in of mailcow's API."""

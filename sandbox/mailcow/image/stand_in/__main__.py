@@ -1,4 +1,4 @@
-"""`stand-in SERVICE` becomes a service; `stand-in fault MODE` makes the API of this container fail."""
+"""`stand-in SERVICE` runs a service; `stand-in fault MODE` makes the API of this container fail."""
 
 from __future__ import annotations
 

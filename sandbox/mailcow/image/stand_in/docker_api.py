@@ -1,4 +1,4 @@
-"""The one service that may speak to Docker: the API learns from it what runs, and has it do a few things inside."""
+"""The only service with access to Docker: the API uses it to list containers and to run a few tasks in them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 SOCKET = "/var/run/docker.sock"
 PORT = 8080
-# What may be run in which service, by name; {} is an argument that the pattern has let through.
+# Allowed tasks by name, with their service and command; {} is an argument that matches the pattern.
 TASKS = {
     "mailq": ("postfix-mailcow", ["postqueue", "-j"]),
     "mailq-flush": ("postfix-mailcow", ["postqueue", "-f"]),
@@ -23,7 +23,7 @@ ARGUMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*(/[A-Za-z0-9][A-Za-z0-9._+-]*
 
 
 class Unix(http.client.HTTPConnection):
-    """HTTP over Docker's socket."""
+    """HTTP over the socket of Docker."""
 
     def __init__(self) -> None:
         super().__init__("localhost", timeout=60)
@@ -36,7 +36,7 @@ class Unix(http.client.HTTPConnection):
 
 
 def ask(method: str, path: str, body: Any = None) -> Any:
-    """Docker's answer: JSON where it is some, else text."""
+    """Return Docker's answer: parsed JSON, or text."""
     connection = Unix()
     try:
         raw = None if body is None else json.dumps(body)
@@ -49,7 +49,7 @@ def ask(method: str, path: str, body: Any = None) -> Any:
 
 
 def containers() -> dict[str, Any]:
-    """The containers of this project by their services' names."""
+    """Return the containers of this project by service."""
     me = ask("GET", f"/containers/{socket.gethostname()}/json")
     project = me["Config"]["Labels"]["com.docker.compose.project"]
     label = quote(json.dumps({"label": [f"com.docker.compose.project={project}"]}))
@@ -59,7 +59,7 @@ def containers() -> dict[str, Any]:
 
 
 def execute(task: str, argument: str) -> dict[str, str]:
-    """Run one of the tasks; what it printed."""
+    """Run a task and return its output."""
     if task not in TASKS or (argument and not ARGUMENT.fullmatch(argument)):
         return {"type": "danger", "msg": "unknown task"}
     service, argv = TASKS[task]
@@ -67,9 +67,9 @@ def execute(task: str, argument: str) -> dict[str, str]:
     identity = containers()[service]["Id"]
     order = {"Cmd": command, "AttachStdout": True, "AttachStderr": True, "Tty": True}
     run = ask("POST", f"/containers/{identity}/exec", order)["Id"]
-    said = ask("POST", f"/exec/{run}/start", {"Detach": False, "Tty": True})
+    output = ask("POST", f"/exec/{run}/start", {"Detach": False, "Tty": True})
     status = ask("GET", f"/exec/{run}/json")["ExitCode"]
-    return {"type": "success" if status == 0 else "danger", "msg": said}
+    return {"type": "success" if status == 0 else "danger", "msg": output}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -84,15 +84,15 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(raw)
 
     def do_GET(self) -> None:
-        """What runs."""
+        """Return the containers."""
         self.answer(containers())
 
     def do_POST(self) -> None:
-        """Something done inside of a container."""
+        """Run a task in a container."""
         _, _, task, *argument = self.path.split("/", 3)
         self.answer(execute(task, argument[0] if argument else ""))
 
 
 def main() -> None:
-    """Serve; the network of the containers is the only one that reaches it."""
+    """Serve; only the containers' network has access."""
     ThreadingHTTPServer(("", PORT), Handler).serve_forever()

@@ -1,4 +1,4 @@
-"""Asking the service that may speak to Docker."""
+"""Client of the service with access to Docker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _ask(method: str, path: str) -> Any:
 
 
 def run(task: str, argument: str = "") -> dict[str, str]:
-    """Have one of its tasks done; a problem is an answer."""
+    """Run a task; an error is an answer too."""
     try:
         done: dict[str, str] = _ask("POST", f"/exec/{task}/{argument}".rstrip("/"))
     except (OSError, ValueError, http.client.HTTPException) as problem:
@@ -26,6 +26,6 @@ def run(task: str, argument: str = "") -> dict[str, str]:
 
 
 def containers() -> dict[str, Any]:
-    """Docker's description of each container of this project, by the name of its service."""
+    """Return Docker's description of each container of this project, by service."""
     found: dict[str, Any] = _ask("GET", "/containers")
     return found

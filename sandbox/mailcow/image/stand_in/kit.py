@@ -1,4 +1,4 @@
-"""What the services share: waiting, becoming a program, Redis, and passing a log on.
+"""Helpers of the services: wait, replace the process, Redis, and forward a log.
 
 What only the image has is imported where it is used, so that the rest can be tested elsewhere.
 """
@@ -21,27 +21,27 @@ LOG_LINES = int(os.environ.get("LOG_LINES") or 9999)
 
 
 def environment(*names: str) -> tuple[str, ...]:
-    """Values of mailcow.conf, which all have to be there."""
+    """Return values of mailcow.conf; each must exist."""
     return tuple(os.environ[name] for name in names)
 
 
-def say(line: str) -> None:
-    """A line of the container's log."""
+def log(line: str) -> None:
+    """Write a line to the container's log."""
     print(line, flush=True)
 
 
-def wait(what: str, test: Callable[[], bool]) -> None:
-    """Wait for another service, as long as it takes: its restart is not this one's."""
-    said = False
-    while not test():
-        if not said:
-            say(f"Waiting for {what}")
-            said = True
+def wait(service: str, is_ready: Callable[[], bool]) -> None:
+    """Wait for another service without a limit: its restart must not restart this one."""
+    logged = False
+    while not is_ready():
+        if not logged:
+            log(f"Waiting for {service}")
+            logged = True
         time.sleep(0.2)
 
 
 def run(*argv: str, text: str | None = None) -> str:
-    """Run a command; its standard output."""
+    """Run a command and return its standard output."""
     done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{argv[0]}: exit {done.returncode}: {done.stderr or done.stdout}")
@@ -49,12 +49,12 @@ def run(*argv: str, text: str | None = None) -> str:
 
 
 def become(*argv: str) -> NoReturn:
-    """Turn into a program."""
+    """Replace this process by a program."""
     os.execvp(argv[0], argv)  # noqa: S606 (that is the point)
 
 
 def write(path: str, content: str, mode: int = 0o644, owner: str = "root") -> None:
-    """A file that never was readable for more people than it is to be."""
+    """Write a file that never has wider permissions than its final ones."""
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.unlink(missing_ok=True)
@@ -64,15 +64,15 @@ def write(path: str, content: str, mode: int = 0o644, owner: str = "root") -> No
 
 
 def hooks(service: str) -> None:
-    """What somebody put into data/hooks/<service>, in the order of names."""
+    """Run the hooks in data/hooks/<service>, in the order of their names."""
     for hook in sorted(Path("/hooks").glob("*")):
         if os.access(hook, os.X_OK) and hook.is_file():
-            say(f"Running hook {hook} of {service}")
+            log(f"Running hook {hook} of {service}")
             subprocess.run([str(hook)], check=False)
 
 
 def database_answers() -> bool:
-    """Whether MariaDB lets mailcow's user in over the socket that the containers share."""
+    """Return whether mailcow's user can log in to MariaDB over the shared socket."""
     import pymysql
 
     try:
@@ -83,7 +83,7 @@ def database_answers() -> bool:
 
 
 def connect_database() -> Any:
-    """A connection as mailcow's user, each statement a transaction of its own."""
+    """Return a connection as mailcow's user, with one transaction per statement."""
     import pymysql
 
     user, password, name = environment("DBUSER", "DBPASS", "DBNAME")
@@ -99,20 +99,20 @@ def connect_database() -> Any:
 
 
 def connect_redis(host: str = "redis") -> Any:
-    """A client; it connects when it is first asked something."""
+    """Return a client; it connects with its first command."""
     import redis
 
     return redis.Redis(host, password=os.environ.get("REDISPASS") or None, decode_responses=True, socket_timeout=30)
 
 
-def pass_on(key: str, stop: str, *argv: str) -> NoReturn:
-    """Run a daemon; what it logs goes to the container's log, to Redis for the API and to whoever counts failures."""
+def forward_log(key: str, stop: str, *argv: str) -> NoReturn:
+    """Run a daemon and forward its log to the container's log, to Redis for the API, and to netfilter."""
     import redis
 
     child = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
 
     def end(*_signal: Any) -> NoReturn:
-        """Its children may hold the pipe for longer than it lives, and Dovecot waits six seconds for its own."""
+        """Stop the daemon and exit: its children can keep the pipe open, and Dovecot waits six seconds for them."""
         subprocess.run(stop.split(), check=False)
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(1)
@@ -123,7 +123,7 @@ def pass_on(key: str, stop: str, *argv: str) -> NoReturn:
     assert child.stdout is not None
     for line in child.stdout:
         text = line.rstrip()
-        say(text)
+        log(text)
         try:
             record = {"time": str(int(time.time())), "priority": "info", "program": argv[0], "message": text}
             store.lpush(key, json.dumps(record))

@@ -1,8 +1,8 @@
-"""What Postfix and Dovecot ask MariaDB, in mailcow's tables."""
+"""The queries of Postfix and Dovecot in mailcow's tables."""
 
 from __future__ import annotations
 
-# %s is what is looked up, %u and %d its two halves (mysql_table(5)).
+# %s is the key, %u and %d are its two halves (mysql_table(5)).
 POSTFIX = {
     "virtual_domains_maps": "SELECT domain FROM domain WHERE domain = '%s' AND active = 1 AND backupmx = 0"
     " UNION SELECT alias_domain FROM alias_domain WHERE alias_domain = '%s' AND active = 1",
@@ -17,8 +17,8 @@ POSTFIX = {
     " AND mailbox.username = CONCAT('%u', '@', alias_domain.target_domain) AND mailbox.active IN (1, 2)",
     "virtual_spamalias_maps": "SELECT goto FROM spamalias"
     " WHERE address = '%s' AND (permanent <> 0 OR validity >= UNIX_TIMESTAMP())",
-    # Who may send as somebody: whom the address leads to, or who was given it. Without an alias of the address's own
-    # the domain's catch-all counts.
+    # Users that can send with an address: its targets, and users with a permission. Without an alias of the address
+    # the catch-all of the domain counts.
     "virtual_sender_acl": "SELECT goto FROM alias JOIN domain ON domain.domain = alias.domain"
     " WHERE domain.active = 1 AND alias.active = 1 AND alias.sender_allowed = 1 AND (alias.address = '%s'"
     " OR (alias.address = '@%d' AND NOT EXISTS (SELECT 1 FROM alias AS own WHERE own.address = '%s')))"
@@ -45,7 +45,7 @@ mysql /var/run/mysqld/mysqld.sock {{
   dbname = {database}
 }}
 """
-# Besides a mailbox's own password its app passwords count, the newest of them: one query answers with one row.
+# The password of the mailbox counts and its newest app passwords: one query returns one row.
 APP_PASSWORDS = 5
 _PASSDB = """
 passdb sql{number} {{
@@ -76,7 +76,7 @@ _APP = (
 
 
 def dovecot(user: str, password: str, database: str) -> str:
-    """Dovecot's accounts: configuration with a password in it."""
+    """Write Dovecot's accounts: configuration with a password."""
     queries = [_OWN, *(f"{_APP} {number}" for number in range(APP_PASSWORDS))]
     passdbs = [
         _PASSDB.format(number=number, query=query, failure="continue" if number < APP_PASSWORDS else "return-fail")

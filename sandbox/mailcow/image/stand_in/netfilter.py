@@ -1,4 +1,4 @@
-"""Bans: whoever fails to log in too often is dropped by the host's packet filter, until its time is over."""
+"""Bans: the host's packet filter drops addresses with too many failed logins, until the ban ends."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ DEFAULTS: dict[str, Any] = {
 PATTERNS = {
     "1": r"mailcow UI: Invalid password for .+ by ([0-9a-f\.:]+)",
     "2": r"warning: .*\[([0-9a-f\.:]+)\]: SASL \S+ authentication failed",
-    # Dovecot speaks of Postfix's clients as well, whom Postfix has named already.
+    # Dovecot logs Postfix's clients too, which Postfix has logged already.
     "3": r"(?:imap|managesieve)-login: .*\(auth failed.*rip=([0-9a-f\.:]+)",
 }
-# Every published port is forwarded; the input is for a service in the host's own network.
+# Published ports are forwarded; the input chain is for a service in the host's own network.
 RULES = """
 table inet {table}
 delete table inet {table}
@@ -46,7 +46,7 @@ table inet {table} {{
 
 @dataclass
 class Count:
-    """What an address has done."""
+    """The failures and the ban of an address."""
 
     attempts: int = 0
     last: float = 0
@@ -54,7 +54,7 @@ class Count:
 
 
 def attempt(count: Count, now: float, options: dict[str, Any]) -> int:
-    """Count one failure; for how many seconds the address is banned now, 0 when it is not."""
+    """Count one failure; return the seconds of the ban, 0 without a ban."""
     if now - count.last > int(options["retry_window"]):
         count.attempts = 0
     count.attempts, count.last = count.attempts + 1, now
@@ -65,19 +65,19 @@ def attempt(count: Count, now: float, options: dict[str, Any]) -> int:
 
 
 def culprit(line: str, patterns: dict[str, str]) -> str:
-    """The address that failed to log in, as a line of a log says; empty when it says nothing of that kind."""
+    """Return the address of a failed login from a log line; empty for other lines."""
     found = next((match[1] for pattern in patterns.values() if (match := re.search(pattern, line))), "")
     return found.removeprefix("::ffff:")
 
 
 def spared(address: str, allowed: list[str], own: list[str]) -> bool:
-    """Whether an address is never banned: mailcow's own networks, and those on the list."""
+    """Return whether an address is never banned: mailcow's own networks, and those on the list."""
     ip = ipaddress.ip_address(address)
     return ip.is_loopback or any(ip in ipaddress.ip_network(net, strict=False) for net in (*own, *allowed))
 
 
 def answers(host: str, port: int) -> bool:
-    """Whether somebody listens."""
+    """Return whether a service listens."""
     try:
         socket.create_connection((host, port), 5).close()
     except OSError:
@@ -86,7 +86,7 @@ def answers(host: str, port: int) -> bool:
 
 
 class Netfilter:
-    """The bans, in Redis and in the packet filter."""
+    """The bans in Redis and in the packet filter."""
 
     def __init__(self, store: Any) -> None:
         self.store = store
@@ -98,7 +98,7 @@ class Netfilter:
             self.filter("add", net)
 
     def options(self) -> dict[str, Any]:
-        """What the API set, with defaults for the rest."""
+        """Return the options from the API, with defaults."""
         found = json.loads(self.store.get("F2B_OPTIONS") or "{}")
         options = {**DEFAULTS, "banlist_id": str(uuid.uuid4()), **{k: v for k, v in found.items() if v is not None}}
         if options != found:
@@ -106,21 +106,21 @@ class Netfilter:
         return options
 
     def patterns(self) -> dict[str, str]:
-        """By what failures are known."""
+        """Return the patterns of failures."""
         found = self.store.get("F2B_REGEX")
         if not found:
             self.store.set("F2B_REGEX", json.dumps(PATTERNS))
         return json.loads(found) if found else PATTERNS
 
     def filter(self, verb: str, net: str) -> None:
-        """Add a network to the packet filter or delete it."""
+        """Add a network to the packet filter, or delete it."""
         try:
             kit.run("nft", verb, "element", "inet", TABLE, f"banned{ipaddress.ip_network(net).version}", f"{{ {net} }}")
         except RuntimeError as problem:
-            kit.say(str(problem))
+            kit.log(str(problem))
 
     def see(self, line: str) -> None:
-        """One line of a log."""
+        """Process a line of a log."""
         address = culprit(line, self.patterns())
         if not address or spared(address, self.store.hkeys("F2B_WHITELIST"), self.own):
             return
@@ -130,15 +130,15 @@ class Netfilter:
         count = self.counts.setdefault(net, Count())
         seconds = attempt(count, time.time(), options)
         if not seconds:
-            kit.say(f"{int(options['max_attempts']) - count.attempts} more attempts until {net} is banned")
+            kit.log(f"{int(options['max_attempts']) - count.attempts} more attempts until {net} is banned")
             return
-        kit.say(f"Banning {net} for {seconds / 60:.0f} minutes")
+        kit.log(f"Banning {net} for {seconds / 60:.0f} minutes")
         self.filter("add", net)
         self.store.hset("F2B_ACTIVE_BANS", net, int(time.time()) + seconds)
 
     def unban(self, net: str) -> None:
-        """Let a network in again."""
-        kit.say(f"Unbanning {net}")
+        """Unban a network."""
+        kit.log(f"Unbanning {net}")
         if self.store.hdel("F2B_ACTIVE_BANS", net):
             self.filter("delete", net)
         self.store.hdel("F2B_QUEUE_UNBAN", net)
@@ -146,14 +146,14 @@ class Netfilter:
         count.attempts, count.bans = 0, count.bans + 1
 
     def tidy(self) -> None:
-        """Unban whose time is over, and whom the API names."""
+        """Unban networks whose ban has ended or that the API names."""
         over = [net for net, end in self.store.hgetall("F2B_ACTIVE_BANS").items() if int(end) <= time.time()]
         for net in {*over, *self.store.hkeys("F2B_QUEUE_UNBAN")}:
             self.unban(net)
 
 
 def main() -> None:
-    """Follow what Postfix, Dovecot and the API say; it ends with Redis, and Docker starts it anew."""
+    """Follow the logs of Postfix, Dovecot and the API; ends with Redis, and Docker restarts it."""
     host = f"{os.environ.get('IPV4_NETWORK', '172.22.1')}.249"
     kit.wait("Redis", lambda: answers(host, 6379))
     store = kit.connect_redis(host)

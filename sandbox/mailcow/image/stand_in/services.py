@@ -1,4 +1,4 @@
-"""The services: each writes what its program needs to know from mailcow.conf, and becomes it."""
+"""The services: each writes the configuration of its program from mailcow.conf, and runs it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NETWORK4 = os.environ.get("IPV4_NETWORK", "172.22.1")
 
 
 def mysql() -> NoReturn:
-    """MariaDB; names and passwords of mailcow.conf count at the very first start, as in the real image."""
+    """MariaDB; names and passwords of mailcow.conf apply only at the first start, as in the real image."""
     root, database, user, password = kit.environment(
         "MYSQL_ROOT_PASSWORD", "MYSQL_DATABASE", "MYSQL_USER", "MYSQL_PASSWORD"
     )
@@ -45,7 +45,7 @@ def redis() -> NoReturn:
 
 
 def postfix() -> NoReturn:
-    """Postfix: the repository's main.cf and master.cf, lookups in MariaDB, and what an administrator added."""
+    """Postfix: the repository's main.cf and master.cf, lookups in MariaDB, and the administrator's additions."""
     kit.wait("MariaDB", kit.database_answers)
     kit.wait("a certificate", (kit.TLS / "key.pem").exists)
     kit.hooks("postfix")
@@ -61,11 +61,11 @@ def postfix() -> NoReturn:
     kit.write("/etc/postfix/master.cf", (conf / "master.cf").read_text())
     kit.write("/etc/aliases", "null: /dev/null\nham: /dev/null\nspam: /dev/null\nwatchdog: /dev/null\n")
     kit.run("newaliases")
-    kit.pass_on("POSTFIX_MAILLOG", "postfix stop", "postfix", "start-fg")
+    kit.forward_log("POSTFIX_MAILLOG", "postfix stop", "postfix", "start-fg")
 
 
 def dovecot() -> NoReturn:
-    """Dovecot: the repository's dovecot.conf, accounts in MariaDB, and what an administrator added."""
+    """Dovecot: the repository's dovecot.conf, accounts in MariaDB, and the administrator's additions."""
     kit.wait("MariaDB", kit.database_answers)
     kit.wait("a certificate", (kit.TLS / "key.pem").exists)
     kit.hooks("dovecot")
@@ -73,11 +73,11 @@ def dovecot() -> NoReturn:
     for folder in ("/var/vmail", "/var/vmail_index", "/var/vmail/sieve"):
         Path(folder).mkdir(exist_ok=True)
         kit.run("chown", "vmail:vmail", folder)
-    kit.pass_on("DOVECOT_MAILLOG", "doveadm stop", "dovecot", "-F")
+    kit.forward_log("DOVECOT_MAILLOG", "doveadm stop", "dovecot", "-F")
 
 
 def rspamd() -> NoReturn:
-    """Rspamd: the repository's local.d, with the keys that Redis holds."""
+    """Rspamd: the repository's local.d, with the keys in Redis."""
     kit.hooks("rspamd")
     password = os.environ["REDISPASS"]
     kit.write(
@@ -88,7 +88,7 @@ def rspamd() -> NoReturn:
 
 
 def php_fpm() -> None:
-    """The double of the API, behind nginx."""
+    """The stand-in of the API, behind nginx."""
     from stand_in.api import server
 
     kit.wait("MariaDB", kit.database_answers)
@@ -117,7 +117,7 @@ http {{
   server_tokens off;
   client_max_body_size 64m;
   resolver 127.0.0.11 valid=5s;
-  # Whoever is in a private network may say for whom it asks.
+  # Private networks can set the address of the client.
   set_real_ip_from 10.0.0.0/8;
   set_real_ip_from 172.16.0.0/12;
   set_real_ip_from 192.168.0.0/16;
@@ -142,7 +142,7 @@ http {{
 """
 API = """
 location / {
-  # By a variable, so that a restart of the other container, with another address, is seen.
+  # A variable, so that nginx resolves the name again when the other container has a new address.
   set $api phpfpm;
   proxy_pass http://$api:9000;
   proxy_set_header X-Real-IP $remote_addr;
@@ -152,7 +152,7 @@ location / {
 
 
 def nginx() -> NoReturn:
-    """The front of the API: ports, TLS, and who asks."""
+    """The front of the API: ports, TLS, and the client's address."""
     kit.wait("a certificate", (kit.TLS / "key.pem").exists)
     http, https = (os.environ.get(name) or default for name, default in (("HTTP_PORT", "80"), ("HTTPS_PORT", "443")))
     proxies = [proxy.strip() for proxy in os.environ.get("TRUSTED_PROXIES", "").split(",") if proxy.strip()]
@@ -174,7 +174,7 @@ def nginx() -> NoReturn:
 
 
 def acme() -> NoReturn:
-    """No certificates from an authority: whoever brings none gets one that nobody trusts, as from the real image."""
+    """Create a self-signed certificate if there is none, as the real image does."""
     if not Path("/var/lib/acme/key.pem").exists():
         host = os.environ["MAILCOW_HOSTNAME"]
         key = kit.run("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
@@ -185,17 +185,17 @@ def acme() -> NoReturn:
 
 
 def idle() -> NoReturn:
-    """What the real one has and nothing here asks: it is there, and does nothing."""
-    kit.say("Nothing to do in the sandbox")
+    """A service of the real mailcow that the sandbox does not use: it runs and does nothing."""
+    kit.log("Nothing to do in the sandbox")
     while True:
         signal.pause()
 
 
 def watchdog() -> None:
-    """Say what does not answer; nothing is restarted here."""
+    """Log the services that do not answer; restart none."""
     ports = {"postfix": 25, "dovecot": 143, "redis": 6379, "nginx": int(os.environ.get("HTTPS_PORT") or 443)}
     while True:
-        kit.say(" ".join(f"{name}={'up' if netfilter.answers(name, port) else 'DOWN'}" for name, port in ports.items()))
+        kit.log(" ".join(f"{name}={'up' if netfilter.answers(name, port) else 'DOWN'}" for name, port in ports.items()))
         time.sleep(30)
 
 

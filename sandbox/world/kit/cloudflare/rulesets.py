@@ -18,7 +18,7 @@ ACTIONS = {
 
 
 def show(phase: str, ruleset: dict[str, Any] | None) -> dict[str, Any]:
-    """Return an entry point; where nobody has written one, there is none."""
+    """Return an entry point; without any rules there is none."""
     if ruleset is None:
         raise Refused(404, 10003, f"could not find entrypoint ruleset in the {phase} phase")
     return ruleset

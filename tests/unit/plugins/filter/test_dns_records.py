@@ -194,7 +194,7 @@ def test_further_records_are_added() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (
             {"sites": {"x": {"domain": "x.other.test", "group": "docs"}}},
@@ -204,13 +204,13 @@ def test_further_records_are_added() -> None:
         ({"groups": {"edge": ["named"]}}, "docs.example.test: web-1 is not an IP address; set `public_addresses"),
     ],
 )
-def test_contradiction_is_an_error_that_names_the_remedy(options: dict[str, Any], said: str) -> None:
+def test_contradiction_is_an_error_that_names_the_remedy(options: dict[str, Any], message: str) -> None:
     hostvars = {**HOSTVARS, "named": {"ansible_host": "web-1"}}
     arguments = {"sites": SITES, "groups": ONE, **options}
     sites, groups = arguments.pop("sites"), arguments.pop("groups")
     with pytest.raises(AnsibleFilterError) as refused:
         dns_records(sites, DOMAIN, groups, hostvars, **arguments)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_filter_has_its_name() -> None:

@@ -1,4 +1,4 @@
-"""The module on a directory of the test's: each state, each refusal, and no private key anywhere."""
+"""The module on a temporary directory: each state, each refusal, and no private key in the output."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ CANARY = PEM.splitlines()[5]
 
 
 class Host:
-    """Runs the module, and reads what it left."""
+    """Runs the module, and reads the store."""
 
     def __init__(self, root: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.root, self.capsys, self.said = root, capsys, ""
+        self.root, self.capsys, self.output = root, capsys, ""
 
     def call(self, *wanted: dict[str, t.Any], **options: t.Any) -> dict[str, t.Any]:
         basic._ANSIBLE_ARGS = None
@@ -32,8 +32,8 @@ class Host:
         given = {"directory": str(self.root), "keys": entries, "_ansible_diff": True, **options}
         with patch_module_args(given), contextlib.suppress(SystemExit):
             dkim_key.main()
-        self.said = self.capsys.readouterr().out
-        answer: dict[str, t.Any] = json.loads(self.said)
+        self.output = self.capsys.readouterr().out
+        answer: dict[str, t.Any] = json.loads(self.output)
         return answer
 
     def states(self) -> dict[str, str]:
@@ -160,17 +160,17 @@ REFUSED: list[tuple[list[dict[str, t.Any]], dict[str, t.Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("wanted", "options", "says"), REFUSED)
+@pytest.mark.parametrize(("wanted", "options", "message"), REFUSED)
 def test_invalid_request_is_refused_before_anything_changes(
-    host: Host, wanted: list[dict[str, t.Any]], options: dict[str, t.Any], says: str
+    host: Host, wanted: list[dict[str, t.Any]], options: dict[str, t.Any], message: str
 ) -> None:
     host.call({"selector": "lost"}, {"selector": "gone"}, {})
     host.call({"state": "active"}, {"selector": "gone", "state": "retired"})
     (host.root / "example.org/lost.pem").unlink()
     before = host.states()
     answer = host.call({"selector": "fine"}, *wanted, **options)
-    assert says in answer["msg"]
-    assert CANARY not in host.said
+    assert message in answer["msg"]
+    assert CANARY not in host.output
     assert host.states() == before
 
 
@@ -179,17 +179,17 @@ def test_no_private_key_leaves_the_host(host: Host, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(basic, "has_journal", False)
     monkeypatch.setattr(syslog, "syslog", lambda *line: journal.append(str(line)))
     (tmp_path / "source.pem").write_text(OTHER)
-    said = []
+    outputs = []
     for options in ({"_ansible_check_mode": True}, {}, {}):
         wanted = [{}, {"selector": "s2", "source": str(tmp_path / "source.pem")}, {"selector": "s3"}]
         host.call(*wanted, private_keys={"example.org/s1": PEM}, **options)
-        said.append(host.said)
+        outputs.append(host.output)
     private = [path.read_text() for path in host.root.rglob("*.pem")]
     lines = {line for pem in private for line in pem.splitlines()[1:-1]}
     assert len(private) == 3
     assert CANARY in lines
     assert journal, "the module logs its call, so this test looks where a leak would be"
-    assert [line for line in lines if line in "\n".join(said + journal)] == []
+    assert [line for line in lines if line in "\n".join(outputs + journal)] == []
 
 
 def test_reading_does_not_wait_for_the_lock(host: Host) -> None:

@@ -104,7 +104,7 @@ class Host:
     """Runs the module with the Redis."""
 
     def __init__(self, path: pathlib.Path, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
-        self.path, self.server, self.capsys, self.said = path, server, capsys, ""
+        self.path, self.server, self.capsys, self.output = path, server, capsys, ""
         port = server.socket.getsockname()[1]
         (path / "mailcow.conf").write_text(f"REDISPASS={PASSWORD}\nREDIS_PORT=127.0.0.1:{port}\n# a remark\n")
         for selector, pem in (("old", OLD), ("new", NEW), ("curve", CURVE)):
@@ -116,8 +116,8 @@ class Host:
         given = {"keys": wanted, "directory": str(self.path / "dkim"), "project": str(self.path)}
         with patch_module_args({**given, "_ansible_diff": True, **options}), contextlib.suppress(SystemExit):
             dkim_switch.main()
-        self.said = self.capsys.readouterr().out
-        answer: dict[str, t.Any] = json.loads(self.said)
+        self.output = self.capsys.readouterr().out
+        answer: dict[str, t.Any] = json.loads(self.output)
         return answer
 
 
@@ -195,11 +195,11 @@ def test_output_has_no_secrets(host: Host) -> None:
     for options in ({"_ansible_check_mode": True}, {}):
         host.call("new", **options)
         secret = [PASSWORD, *NEW.splitlines()[1:-1], *OLD.splitlines()[1:-1]]
-        assert [text for text in secret if text in host.said] == []
+        assert [text for text in secret if text in host.output] == []
 
 
 @pytest.mark.parametrize(
-    ("selector", "forget", "says"),
+    ("selector", "forget", "message"),
     [
         ("none", [], "none._domainkey.a.test: the key does not exist: create it with dkim_key"),
         ("curve", [], "mailcow signs only with RSA keys"),
@@ -207,8 +207,8 @@ def test_output_has_no_secrets(host: Host) -> None:
         ("new", ["new"], "new is the signing key"),
     ],
 )
-def test_key_that_cannot_sign_is_refused(host: Host, selector: str, forget: list[str], says: str) -> None:
-    assert says in host.call(selector, *forget)["msg"]
+def test_key_that_cannot_sign_is_refused(host: Host, selector: str, forget: list[str], message: str) -> None:
+    assert message in host.call(selector, *forget)["msg"]
     assert host.server.hashes == hashes("old", OLD)
 
 

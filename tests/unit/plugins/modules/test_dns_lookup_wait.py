@@ -170,12 +170,12 @@ def test_server_without_a_route_is_skipped_unless_it_is_the_only_one(
 ) -> None:
     ask = dns.query.udp_with_fallback
 
-    def asked(query: Any, server: str, **more: Any) -> Any:
+    def send(query: Any, server: str, **more: Any) -> Any:
         if ":" in server:
             raise OSError("Network is unreachable")
         return ask(query, server, **more)
 
-    monkeypatch.setattr(dns.query, "udp_with_fallback", asked)
+    monkeypatch.setattr(dns.query, "udp_with_fallback", send)
     monkeypatch.setattr(dns_lookup_wait, "name_servers", lambda *_: ["127.0.0.1", "2001:db8::53"])
     assert wait(capsys, MX)["without_route"] == {"example.test": ["2001:db8::53"]}
     assert len(answers.queries) == 2
@@ -191,13 +191,13 @@ def test_server_without_an_answer_is_reported(
     monkeypatch.setattr(dns_lookup_wait, "name_servers", lambda *_: ["127.0.0.1", "192.0.2.53"])
     ask = dns.query.udp_with_fallback
 
-    def asked(query: Any, server: str, **more: Any) -> Any:
+    def send(query: Any, server: str, **more: Any) -> Any:
         # The first query, by which the server counts as reachable, succeeds
         if server == "192.0.2.53" and query.question[0].rdtype == dns.rdatatype.MX:
             raise error
         return ask(query, "127.0.0.1", **more)
 
-    monkeypatch.setattr(dns.query, "udp_with_fallback", asked)
+    monkeypatch.setattr(dns.query, "udp_with_fallback", send)
     assert wait(capsys, MX)["msg"].splitlines()[1:] == [f"MX example.test at 192.0.2.53: no answer ({error.__name__})"]
 
 

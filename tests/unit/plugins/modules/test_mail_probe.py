@@ -1,4 +1,4 @@
-"""A round trip through a small mail server, and what is said of each step that fails."""
+"""A round trip through a small mail server, and the error of each step that fails."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ def probe(
         yield Probe(box, ports, capsys)
 
 
-def test_message_makes_the_round_and_its_signature_passes(probe: Probe) -> None:
+def test_message_is_delivered_and_its_signature_passes(probe: Probe) -> None:
     answer = probe.call(selector="s1")
     assert answer["changed"] is False
     assert answer["signatures"] == [{"domain": "example.org", "selector": "s1", "result": "pass", "problem": ""}]
     assert answer["message_id"].endswith("@example.org>")
-    assert probe.box.messages == [], "the message is removed again"
+    assert probe.box.messages == [], "the message is deleted"
 
 
 def test_key_in_several_strings_of_the_dns_verifies(probe: Probe) -> None:
@@ -108,11 +108,11 @@ FAULTS: list[tuple[dict[str, t.Any], dict[str, t.Any], str, str]] = [
     ({}, {"password": "wrong canary"}, "submission", "login refused (535"),
     ({"delivers": False}, {}, "delivery", "not in INBOX or Junk after 1 s"),
     ({"sign": lambda _raw: b""}, {}, "signature", "no signature of example.org"),
-    ({"sign": lambda raw: sign(raw, b"other.org")}, {}, "signature", "no signature of example.org, but of other.org"),
-    ({"sign": lambda raw: sign(raw + b"more")}, {}, "signature", "wrong signature by s1: "),
-    ({"txt": {}}, {}, "signature", f"the DNS gives no key at {NAME}"),
-    ({"txt": {NAME: split(keys.facts(keys.create("rsa", 2048)).txt)}}, {}, "signature", "does not fit the message"),
-    ({}, {"selector": "s2"}, "signature", "signed by s1 in place of s2"),
+    ({"sign": lambda raw: sign(raw, b"other.org")}, {}, "signature", "no signature of example.org, only of other.org"),
+    ({"sign": lambda raw: sign(raw + b"more")}, {}, "signature", "wrong signature with selector s1: "),
+    ({"txt": {}}, {}, "signature", f"the DNS has no key at {NAME}"),
+    ({"txt": {NAME: split(keys.facts(keys.create("rsa", 2048)).txt)}}, {}, "signature", "does not match the message"),
+    ({}, {"selector": "s2"}, "signature", "signed with selector s1 instead of s2"),
 ]
 
 
@@ -129,20 +129,20 @@ def test_each_step_that_fails_is_named(
     assert "canary" not in probe.said
 
 
-def test_login_refused_by_imap_alone_is_named(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_login_that_only_imap_refuses_is_named(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "submit", lambda *_given: None)
     answer = probe.call(password="wrong canary")  # noqa: S106  # the one that must be refused
     assert (answer["step"], "login refused" in answer["msg"]) == ("delivery", True)
     assert "canary" not in probe.said
 
 
-def test_port_25_can_be_left_out(probe: Probe) -> None:
+def test_port_25_can_be_skipped(probe: Probe) -> None:
     assert "failed" not in probe.call(smtp_port=0)
 
 
-def test_port_25_that_does_not_answer_may_be_blocked_on_the_way_out() -> None:
-    assert "port 25" in library.meaning(TimeoutError(), "smtp")
-    assert "port 25" not in library.meaning(TimeoutError(), "submission")
+def test_timeout_of_port_25_mentions_blocked_networks() -> None:
+    assert "port 25" in library.explain(TimeoutError(), "smtp")
+    assert "port 25" not in library.explain(TimeoutError(), "submission")
 
 
 def test_check_mode_sends_nothing(probe: Probe) -> None:

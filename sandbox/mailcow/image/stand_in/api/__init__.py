@@ -1,4 +1,4 @@
-"""A double of mailcow's API: its addresses, its tables, its way to say 200 with an error inside."""
+"""A stand-in of mailcow's API: its paths, its tables, its errors with status 200."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stand_in.api import accounts, addresses, admins, dkim, domains, limits, relays, status
-from stand_in.api.store import Said, Store
+from stand_in.api.store import Reply, Store
 
 GET = {
     "domain": domains.get,
@@ -72,7 +72,7 @@ DELETE = {
 
 @dataclass
 class Request:
-    """What was asked, by whom."""
+    """A request and its client."""
 
     method: str
     path: str
@@ -85,12 +85,12 @@ Answer = tuple[int, Any]
 
 
 def error(status_code: int, message: str) -> Answer:
-    """An error that the API itself gives, and not what lies behind it."""
+    """Return an error of the API itself."""
     return status_code, {"type": "error", "msg": message}
 
 
 def authenticate(store: Store, request: Request) -> str | Answer:
-    """`rw` or `ro`, or the refusal; both are 401, an address that is not allowed as well."""
+    """Return `rw` or `ro`, or the refusal: 401 for a wrong key and for an address that is not allowed."""
     key = re.sub(r"[^a-zA-Z0-9-]", "", request.key)
     row = store.one("SELECT * FROM api WHERE api_key = %s AND active = 1", key) if key else None
     if row and (row["skip_ip_check"] or limits.allowed(request.address, row["allow_from"])):
@@ -100,11 +100,11 @@ def authenticate(store: Store, request: Request) -> str | Answer:
 
 
 def dispatch(store: Store, request: Request) -> Answer:
-    """Status and content of the answer to one request."""
+    """Return status and content of the answer to a request."""
     parts = request.path.partition("?")[0].removeprefix("/api/v1/").split("/")
     verb, kind, *rest = [*parts, "", ""]
     if not request.key:
-        # Without a key the real one takes it for a page that nobody has logged in to.
+        # Without a key the real API treats it as a page without a login.
         return (200, {}) if verb == "get" else error(403, "API read/write access denied")
     access = authenticate(store, request)
     if not isinstance(access, str):
@@ -117,7 +117,7 @@ def dispatch(store: Store, request: Request) -> Answer:
 
 
 def read(store: Store, request: Request, kind: str, rest: list[str]) -> Answer:
-    """An object, a list, or {} for neither."""
+    """Return an object, a list, or {} if there is none."""
     if request.method != "GET":
         return error(405, "only GET method is allowed")
     if kind not in GET:
@@ -126,7 +126,7 @@ def read(store: Store, request: Request, kind: str, rest: list[str]) -> Answer:
 
 
 def write(store: Store, request: Request, verb: str, kind: str, access: str) -> Answer:
-    """Something changed: a list of what was said to it, which is an answer of 200 also when it was refused."""
+    """Change something; return the list of messages, with status 200 also for a refusal."""
     try:
         body = json.loads(request.body)
     except ValueError:
@@ -136,22 +136,22 @@ def write(store: Store, request: Request, verb: str, kind: str, access: str) -> 
     if request.method != "POST":
         return error(405, "only POST method is allowed")
     log_call(store, request, body)
-    said = Said(verb, kind)
+    reply = Reply(verb, kind)
     if verb == "add" and kind in ADD:
-        ADD[kind](store, said, dict(body) if isinstance(body, dict) else {})
+        ADD[kind](store, reply, dict(body) if isinstance(body, dict) else {})
     elif verb == "edit" and kind in EDIT:
         if not isinstance(body, dict) or "attr" not in body:
             return error(200, "Cannot find attributes in post data")
-        EDIT[kind](store, said, as_list(body.get("items")), dict(body["attr"] or {}))
+        EDIT[kind](store, reply, as_list(body.get("items")), dict(body["attr"] or {}))
     elif verb == "delete" and kind in DELETE:
-        DELETE[kind](store, said, as_list(body))
+        DELETE[kind](store, reply, as_list(body))
     else:
         return error(404, "route not found")
-    return 200, said.messages or {"type": "success", "msg": "Task completed"}
+    return 200, reply.messages or {"type": "success", "msg": "Task completed"}
 
 
 def as_list(items: Any) -> list[Any]:
-    """PHP's (array): one thing is a list of one, an object is its values."""
+    """Convert like PHP's (array): a value to a list of one, an object to its values."""
     if items is None:
         return []
     if isinstance(items, dict):
@@ -160,7 +160,7 @@ def as_list(items: Any) -> list[Any]:
 
 
 def log_call(store: Store, request: Request, body: Any) -> None:
-    """What logs/api shows, without passwords."""
+    """Write the log of logs/api, without passwords."""
     attributes = body.get("attr", body) if isinstance(body, dict) else body
     if isinstance(attributes, dict):
         hidden = re.compile("pass|private_key", re.IGNORECASE)

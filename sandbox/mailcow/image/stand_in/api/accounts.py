@@ -9,7 +9,7 @@ from typing import Any
 
 from stand_in import docker_client
 from stand_in.api import domains, limits, passwords
-from stand_in.api.store import Row, Said, Store, given, is_address, is_domain, number
+from stand_in.api.store import Reply, Row, Store, given, is_address, is_domain, number
 
 PROTOCOLS = ("imap", "pop3", "smtp", "sieve", "eas", "dav")
 ATTRIBUTES = {
@@ -24,7 +24,7 @@ ATTRIBUTES = {
 
 
 def _access(attributes: Row) -> Row:
-    """`protocol_access`, a list, is another way to say imap_access and so on."""
+    """Convert the list `protocol_access` to imap_access and so on."""
     chosen = attributes.get("protocol_access")
     if chosen is None:
         return attributes
@@ -33,13 +33,13 @@ def _access(attributes: Row) -> Row:
 
 
 def usernames(store: Store, domain: str = "") -> list[str]:
-    """Every mailbox, or a domain's."""
+    """Return all mailboxes, or those of a domain."""
     rows = store.rows("SELECT username, domain FROM mailbox WHERE kind = '' ORDER BY username")
     return [row["username"] for row in rows if not domain or row["domain"] == domain]
 
 
 def details(store: Store, username: str, reduced: bool = False) -> Row:
-    """A mailbox as get/mailbox has it: its attributes are texts, and its quota is in bytes."""
+    """Return a mailbox in the form of get/mailbox: attributes as texts, quota in bytes."""
     row = store.one("SELECT * FROM mailbox WHERE username = %s AND kind = ''", username)
     domain = store.one("SELECT * FROM domain WHERE domain = %s", row["domain"]) if row else None
     if not row or not domain:
@@ -64,7 +64,7 @@ def details(store: Store, username: str, reduced: bool = False) -> Row:
 
 
 def _more(store: Store, row: Row, domain: Row) -> Row:
-    """What is left out of the reduced list."""
+    """Return the values that the reduced list does not have."""
     others = store.count(
         "SELECT COALESCE(SUM(quota), 0) FROM mailbox WHERE kind = '' AND domain = %s AND username <> %s",
         row["domain"],
@@ -84,28 +84,28 @@ def _more(store: Store, row: Row, domain: Row) -> Row:
 
 
 def get(store: Store, name: str, more: str) -> Any:
-    """All, all of a domain, or one."""
+    """Return all, those of a domain, or one."""
     if name in ("all", "reduced"):
         chosen = [each for domain in more.split(",") for each in usernames(store, domain)]
         return [found for each in chosen if (found := details(store, each, name == "reduced"))]
     return details(store, name)
 
 
-def _taken(store: Store, said: Said, username: str) -> bool:
-    """Whether the address is somebody's; says whose."""
+def _taken(store: Store, reply: Reply, username: str) -> bool:
+    """Return whether the address is in use; the message names the kind."""
     for table, column, message in (
         ("mailbox", "username", "object_exists"),
         ("alias", "address", "is_alias"),
         ("spamalias", "address", "is_spam_alias"),
     ):
         if store.rows(f"SELECT 1 FROM {table} WHERE {column} = %s", username):  # noqa: S608 (names are ours)
-            said.danger(message, username)
+            reply.danger(message, username)
             return True
     return False
 
 
-def _full(said: Said, domain: Row, used: dict[str, int], quota: int) -> bool:
-    """Whether the domain has no room for one more mailbox of this quota in MiB; says of what kind."""
+def _full(reply: Reply, domain: Row, used: dict[str, int], quota: int) -> bool:
+    """Return whether another mailbox with this quota in MiB exceeds a limit of the domain; the message names it."""
     left = domain["quota"] - used["quota"] // domains.MIB
     for wrong, message in (
         (used["mailboxes"] >= domain["mailboxes"], ("max_mailbox_exceeded", used["mailboxes"], domain["mailboxes"])),
@@ -113,30 +113,30 @@ def _full(said: Said, domain: Row, used: dict[str, int], quota: int) -> bool:
         (quota > left, ("mailbox_quota_left_exceeded", left)),
     ):
         if wrong:
-            said.danger(*message)
+            reply.danger(*message)
             return True
     return False
 
 
-def add(store: Store, said: Said, attributes: Row) -> None:
-    """A new mailbox; its quota is in MiB, 0 without end."""
+def add(store: Store, reply: Reply, attributes: Row) -> None:
+    """Add a mailbox; its quota is in MiB, 0 for no limit."""
     attributes = _access(attributes)
     local, name = (str(attributes.get(key) or "").strip().lower() for key in ("local_part", "domain"))
     username = f"{local}@{name}"
     if not is_address(username):
-        return said.danger("mailbox_invalid")
+        return reply.danger("mailbox_invalid")
     if not domains.known(store, name):
-        # The real one asks who may change the domain before it asks whether there is one.
-        return said.danger("access_denied") if is_domain(name) else said.danger("domain_invalid")
-    if _taken(store, said, username):
+        # The real API checks permissions before it checks whether the domain exists.
+        return reply.danger("access_denied") if is_domain(name) else reply.danger("domain_invalid")
+    if _taken(store, reply, username):
         return None
     domain = store.one("SELECT * FROM domain WHERE domain = %s", name)
     if not domain:
-        return said.danger("domain_not_found", name)
-    if not passwords.accepted(store, said, attributes.get("password"), attributes.get("password2")):
+        return reply.danger("domain_not_found", name)
+    if not passwords.accepted(store, reply, attributes.get("password"), attributes.get("password2")):
         return None
     quota = given(attributes, "quota", 0)
-    if _full(said, domain, domains.usage(store, name), quota):
+    if _full(reply, domain, domains.usage(store, name), quota):
         return None
     active = given(attributes, "active", 1)
     own = {key: str(given(attributes, key, default)) for key, default in ATTRIBUTES.items()}
@@ -148,33 +148,33 @@ def add(store: Store, said: Said, attributes: Row) -> None:
     for tag in attributes.get("tags") or []:
         store.insert("tags_mailbox", {"username": username, "tag_name": tag})
     store.insert("quota2", {"username": username})
-    # Each mailbox has an alias to itself, by which Postfix knows who may send as it.
+    # Each mailbox has an alias to itself, from which Postfix knows its allowed senders.
     store.insert("alias", {"address": username, "goto": username, "domain": name, "active": active})
     if attributes.get("rl_frame") and attributes.get("rl_value") is not None:
-        limits.set_limit(store, said, username, attributes)
-    said.success("mailbox_added", username)
+        limits.set_limit(store, reply, username, attributes)
+    reply.success("mailbox_added", username)
     return None
 
 
-def edit(store: Store, said: Said, items: list[Any], attributes: Row) -> None:
-    """Mailboxes changed; what is not named stays."""
+def edit(store: Store, reply: Reply, items: list[Any], attributes: Row) -> None:
+    """Change mailboxes; attributes that are not given are unchanged."""
     attributes = _access(attributes)
     for username in items:
         if not is_address(username):
-            said.danger("username_invalid", username)
+            reply.danger("username_invalid", username)
             continue
         now = details(store, username)
         if not now:
-            said.danger("access_denied")
+            reply.danger("access_denied")
             continue
         has_quota = attributes.get("quota") not in (None, "")
         quota = number(attributes["quota"]) if has_quota else now["quota"] // domains.MIB
         if quota > now["max_new_quota"] // domains.MIB:
-            said.danger("mailbox_quota_left_exceeded", now["max_new_quota"] // domains.MIB)
+            reply.danger("mailbox_quota_left_exceeded", now["max_new_quota"] // domains.MIB)
             continue
-        if not _new_password(store, said, username, attributes):
+        if not _new_password(store, reply, username, attributes):
             continue
-        _senders(store, said, username, attributes)
+        _senders(store, reply, username, attributes)
         own = {key: str(given(attributes, key, now["attributes"].get(key, "0"))) for key in ATTRIBUTES}
         row = {"name": attributes.get("name") or now["name"], "quota": quota * domains.MIB}
         row["active"] = given(attributes, "active", now["active"])
@@ -184,14 +184,14 @@ def edit(store: Store, said: Said, items: list[Any], attributes: Row) -> None:
         store.update("alias", "address", username, {"active": row["active"]})
         for tag in attributes.get("tags") or []:
             store.insert("tags_mailbox", {"username": username, "tag_name": tag})
-        said.success("mailbox_modified", username)
+        reply.success("mailbox_modified", username)
 
 
-def _new_password(store: Store, said: Said, username: str, attributes: Row) -> bool:
-    """The password, when a new one is given; whether there is nothing wrong with it."""
+def _new_password(store: Store, reply: Reply, username: str, attributes: Row) -> bool:
+    """Set the password if one is given; return whether it is valid."""
     if not attributes.get("password"):
         return True
-    if not passwords.accepted(store, said, attributes["password"], attributes.get("password2")):
+    if not passwords.accepted(store, reply, attributes["password"], attributes.get("password2")):
         return False
     row = store.one("SELECT attributes FROM mailbox WHERE username = %s", username) or {"attributes": "{}"}
     changed = {**json.loads(row["attributes"]), "passwd_update": time.strftime("%Y-%m-%d %H:%M:%S")}
@@ -200,8 +200,8 @@ def _new_password(store: Store, said: Said, username: str, attributes: Row) -> b
     return True
 
 
-def _senders(store: Store, said: Said, username: str, attributes: Row) -> None:
-    """As whom a mailbox may send besides itself."""
+def _senders(store: Store, reply: Reply, username: str, attributes: Row) -> None:
+    """Set the other addresses with which a mailbox can send."""
     if "sender_acl" not in attributes:
         return
     wanted = attributes["sender_acl"]
@@ -214,15 +214,15 @@ def _senders(store: Store, said: Said, username: str, attributes: Row) -> None:
             send_as = f"@{domain}" if is_domain(domain) and "@" not in domain and each != "*" else each
             store.insert("sender_acl", {"send_as": send_as, "logged_in_as": username})
         else:
-            said.danger("sender_acl_invalid", each)
+            reply.danger("sender_acl_invalid", each)
 
 
-def delete(store: Store, said: Said, items: list[Any]) -> None:
-    """Mailboxes with their mail, and their part in aliases."""
+def delete(store: Store, reply: Reply, items: list[Any]) -> None:
+    """Delete mailboxes with their mail, and remove them from aliases."""
     for username in items:
         now = details(store, str(username))
         if not now:
-            said.danger("access_denied")
+            reply.danger("access_denied")
             continue
         docker_client.run("maildir-remove", f"{now['domain']}/{now['local_part']}")
         store.run("DELETE FROM alias WHERE goto = %s", username)
@@ -236,17 +236,17 @@ def delete(store: Store, said: Said, items: list[Any]) -> None:
         for table in ("tags_mailbox", "quota2", "mailbox"):
             store.run(f"DELETE FROM {table} WHERE username = %s", username)  # noqa: S608 (names are ours)
         store.redis.hdel("RL_VALUE", username)
-        said.success("mailbox_removed", username)
+        reply.success("mailbox_removed", username)
 
 
 def get_app_passwords(store: Store, _all: str, username: str) -> Any:
-    """A mailbox's app passwords, without {} for none: the real one says so as well, and escapes names once more."""
+    """Return a mailbox's app passwords, with names escaped once more, as the real API does."""
     rows = store.rows("SELECT * FROM app_passwd WHERE mailbox = %s ORDER BY id", username)
     return [{**row, "name": _escaped(row["name"])} for row in rows]
 
 
 def _escaped(name: Any) -> str:
-    """PHP's htmlspecialchars, which escapes what is escaped already."""
+    """Escape like PHP's htmlspecialchars, which escapes escaped text again."""
     return html.escape(str(name).strip()).replace("&#x27;", "&#039;")
 
 
@@ -256,47 +256,47 @@ def _protocols(attributes: Row) -> Row:
     return {f"{name}_access": int(f"{name}_access" in chosen) for name in PROTOCOLS}
 
 
-def add_app_password(store: Store, said: Said, attributes: Row) -> None:
-    """One more password for a mailbox, for some protocols."""
+def add_app_password(store: Store, reply: Reply, attributes: Row) -> None:
+    """Add an app password for some protocols of a mailbox."""
     box = details(store, str(attributes.get("username") or ""))
     if not box:
-        return said.danger("access_denied")
-    if not passwords.accepted(store, said, attributes.get("app_passwd"), attributes.get("app_passwd2")):
+        return reply.danger("access_denied")
+    if not passwords.accepted(store, reply, attributes.get("app_passwd"), attributes.get("app_passwd2")):
         return None
     name = _escaped(attributes.get("app_name") or "")
     if not name:
-        return said.danger("app_name_empty")
+        return reply.danger("app_name_empty")
     row = {"name": name, "mailbox": box["username"], "domain": box["domain"]}
     row |= {"password": passwords.hashed(str(attributes["app_passwd"])), "active": given(attributes, "active", 0)}
     store.insert("app_passwd", {**row, **_protocols(attributes)})
-    return said.success("app_passwd_added")
+    return reply.success("app_passwd_added")
 
 
-def edit_app_password(store: Store, said: Said, items: list[Any], attributes: Row) -> None:
-    """Name, protocols, password."""
+def edit_app_password(store: Store, reply: Reply, items: list[Any], attributes: Row) -> None:
+    """Change name, protocols or password."""
     for identity in items:
         now = store.one("SELECT * FROM app_passwd WHERE id = %s", identity)
         if not now:
-            said.danger("app_passwd_id_invalid", identity)
+            reply.danger("app_passwd_id_invalid", identity)
             continue
-        # Without a name it takes the one that it would show
+        # Without a name the real API stores the escaped one that it would show
         name = _escaped(attributes.get("app_name") or _escaped(now["name"]))
         row = {"name": name, "active": given(attributes, "active", now["active"])}
         if "protocols" in attributes:
             row |= _protocols(attributes)
         if attributes.get("app_passwd") and attributes.get("app_passwd2"):
-            if not passwords.accepted(store, said, attributes["app_passwd"], attributes["app_passwd2"]):
+            if not passwords.accepted(store, reply, attributes["app_passwd"], attributes["app_passwd2"]):
                 continue
             row["password"] = passwords.hashed(str(attributes["app_passwd"]))
         store.update("app_passwd", "id", identity, row)
-        said.success("object_modified", ", ".join(str(item) for item in items))
+        reply.success("object_modified", ", ".join(str(item) for item in items))
 
 
-def delete_app_password(store: Store, said: Said, items: list[Any]) -> None:
-    """Passwords that let nobody in any more."""
+def delete_app_password(store: Store, reply: Reply, items: list[Any]) -> None:
+    """Delete app passwords."""
     for identity in items:
         if not store.one("SELECT 1 FROM app_passwd WHERE id = %s", identity):
-            return said.danger("app_passwd_id_invalid")
+            return reply.danger("app_passwd_id_invalid")
         store.run("DELETE FROM app_passwd WHERE id = %s", identity)
-        said.success("app_passwd_removed", identity)
+        reply.success("app_passwd_removed", identity)
     return None

@@ -1,4 +1,4 @@
-"""Administrators: the first one of everything, and those of domains."""
+"""Administrators: the global one, and those of domains."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 from typing import Any
 
 from stand_in.api import domains, passwords
-from stand_in.api.store import Row, Said, Store, given
+from stand_in.api.store import Reply, Row, Store, given
 
-# `admin` and `moohoo`, as the real one ships them.
+# `admin` and `moohoo`, as the real mailcow ships them.
 FIRST = ("admin", "{SSHA256}K8eVJ6YsZbQCfuJvSUbaQRLr0HPLz5rC9IAp0PAFl0tmNDBkMDc0NDAyOTAxN2Rk")
 
 
 def first(store: Store) -> None:
-    """The administrator of everything, where there is none at all."""
+    """Add the global administrator if there is none."""
     if store.rows("SELECT 1 FROM admin"):
         return
     username, password = FIRST
@@ -23,7 +23,7 @@ def first(store: Store) -> None:
 
 
 def login(store: Store, username: str, password: str, address: str) -> bool:
-    """Whether somebody may come in to the pages of administration; who may not is counted."""
+    """Return whether a login to the web interface succeeds; a failure is published for bans."""
     name = username.strip().lower()
     row = store.one("SELECT password FROM admin WHERE superadmin = 1 AND active = 1 AND username = %s", name)
     if row and passwords.verified(row["password"], password):
@@ -33,7 +33,7 @@ def login(store: Store, username: str, password: str, address: str) -> bool:
 
 
 def details(store: Store, username: str) -> Row:
-    """An administrator and the domains that are hers."""
+    """Return an administrator and her domains."""
     rows = store.rows("SELECT * FROM domain_admins WHERE username = %s ORDER BY id", username)
     if not rows:
         return {}
@@ -54,7 +54,7 @@ def details(store: Store, username: str) -> Row:
 
 
 def get(store: Store, name: str, _more: str) -> Any:
-    """All, or one."""
+    """Return all, or one."""
     if name != "all":
         return details(store, name)
     rows = store.rows("SELECT DISTINCT username FROM domain_admins WHERE domain <> 'ALL' ORDER BY username")
@@ -69,68 +69,68 @@ def _list(value: Any) -> list[str]:
     return [str(each) for each in (value if isinstance(value, list) else [value]) if each]
 
 
-def add(store: Store, said: Said, attributes: Row) -> None:
-    """A new one, for at least one domain."""
+def add(store: Store, reply: Reply, attributes: Row) -> None:
+    """Add an administrator for at least one domain."""
     username = str(attributes.get("username") or "").strip().lower()
     chosen = _list(attributes.get("domains"))
     if not chosen:
-        return said.danger("domain_invalid")
+        return reply.danger("domain_invalid")
     if not _named(username):
-        return said.danger("username_invalid", username)
+        return reply.danger("username_invalid", username)
     if any(
         store.rows(f"SELECT 1 FROM {table} WHERE username = %s", username)  # noqa: S608 (names are ours)
         for table in ("mailbox", "admin", "domain_admins")
     ):
-        return said.danger("object_exists", username)
-    if not passwords.accepted(store, said, attributes.get("password"), attributes.get("password2")):
+        return reply.danger("object_exists", username)
+    if not passwords.accepted(store, reply, attributes.get("password"), attributes.get("password2")):
         return None
     active = given(attributes, "active", 0)
     known = [name for name in chosen if name in domains.names(store)]
     for name in chosen:
         if name not in known:
-            said.danger("domain_invalid", name)
+            reply.danger("domain_invalid", name)
     for name in known:
         store.insert("domain_admins", {"username": username, "domain": name, "active": active})
     if known:
         row = {"username": username, "password": passwords.hashed(str(attributes["password"])), "active": active}
         store.insert("admin", row)
-    return said.success("domain_admin_added", username)
+    return reply.success("domain_admin_added", username)
 
 
-def edit(store: Store, said: Said, items: list[Any], attributes: Row) -> None:
-    """Domains, name, password."""
+def edit(store: Store, reply: Reply, items: list[Any], attributes: Row) -> None:
+    """Change domains, name or password."""
     for username in items:
         now = details(store, str(username))
         if not now:
-            said.danger("access_denied")
+            reply.danger("access_denied")
             continue
         chosen = _list(attributes.get("domains")) or now["selected_domains"]
         wrong = next((name for name in chosen if name not in domains.names(store)), None)
         new = attributes.get("username_new") or username
         if wrong:
-            said.danger("domain_invalid", wrong)
+            reply.danger("domain_invalid", wrong)
             continue
         if not _named(new) or (new != username and details(store, new)):
-            said.danger("username_invalid", new)
+            reply.danger("username_invalid", new)
             continue
         row: Row = {"username": new, "active": given(attributes, "active", now["active"])}
         if attributes.get("password"):
-            if not passwords.accepted(store, said, attributes["password"], attributes.get("password2")):
+            if not passwords.accepted(store, reply, attributes["password"], attributes.get("password2")):
                 return
             row["password"] = passwords.hashed(str(attributes["password"]))
         store.run("DELETE FROM domain_admins WHERE username = %s", username)
         for name in chosen:
             store.insert("domain_admins", {"username": new, "domain": name, "active": row["active"]})
         store.update("admin", "username", username, row)
-        said.success("domain_admin_modified", username)
+        reply.success("domain_admin_modified", username)
 
 
-def delete(store: Store, said: Said, items: list[Any]) -> None:
-    """Administrators of nothing any more."""
+def delete(store: Store, reply: Reply, items: list[Any]) -> None:
+    """Delete administrators."""
     for username in items:
         if not details(store, str(username)):
-            said.danger("username_invalid", username)
+            reply.danger("username_invalid", username)
             continue
         for table in ("domain_admins", "admin"):
             store.run(f"DELETE FROM {table} WHERE username = %s", username)  # noqa: S608 (names are ours)
-        said.success("domain_admin_removed", username)
+        reply.success("domain_admin_removed", username)

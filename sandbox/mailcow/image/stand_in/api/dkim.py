@@ -1,4 +1,4 @@
-"""DKIM keys, in the hashes of Redis where rspamd looks."""
+"""DKIM keys, in the hashes of Redis that rspamd reads."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 import subprocess
 from typing import Any
 
-from stand_in.api.store import Row, Said, Store, is_domain, number, words
+from stand_in.api.store import Reply, Row, Store, is_domain, number, words
 
-# By the length of the public key in base64, as the real one tells.
+# Key sizes by the length of the public key in base64, as in the real API.
 LENGTHS = ((391, "1024"), (564, "2048"), (736, "3072"), (1416, "4096"))
 
 
 class Unreadable(Exception):
-    """What was given is no private key."""
+    """The input is not a private key."""
 
 
 def _openssl(*argv: str, text: str = "") -> str:
@@ -24,12 +24,12 @@ def _openssl(*argv: str, text: str = "") -> str:
 
 
 def public(private: str) -> str:
-    """The public half of a private key, as a DNS record has it."""
+    """Return the public half of a private key in the form of a DNS record."""
     return "".join(_openssl("pkey", "-pubout", text=private).splitlines()[1:-1])
 
 
 def get(store: Store, domain: str, _more: str = "") -> Row:
-    """A domain's key, without its private half."""
+    """Return a domain's key without its private half."""
     key = store.redis.hget("DKIM_PUB_KEYS", domain)
     if not key:
         return {}
@@ -52,70 +52,70 @@ def _is_selector(text: str) -> bool:
     return bool(re.fullmatch(r"[A-Za-z0-9._-]*[A-Za-z0-9][A-Za-z0-9._-]*", text))
 
 
-def add(store: Store, said: Said, attributes: Row) -> None:
-    """A new RSA key for each domain that has none."""
+def add(store: Store, reply: Reply, attributes: Row) -> None:
+    """Add an RSA key for each domain without one."""
     selector = str(attributes.get("dkim_selector", "dkim"))
     size = number(attributes.get("key_size"))
     for domain in words(attributes.get("domains")):
         taken = store.redis.hget("DKIM_PUB_KEYS", domain)
         owner = store.one("SELECT domain FROM domain WHERE domain = %s", domain)
         if not is_domain(domain) or taken or not _is_selector(selector):
-            said.danger("dkim_domain_or_sel_invalid", domain)
+            reply.danger("dkim_domain_or_sel_invalid", domain)
         elif not owner and not store.one("SELECT 1 FROM alias_domain WHERE alias_domain = %s", domain):
-            said.danger("access_denied", domain)
+            reply.danger("access_denied", domain)
         else:
             try:
                 private = _openssl("genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", f"rsa_keygen_bits:{size}")
             except Unreadable:
-                said.danger("dkim_domain_or_sel_invalid", domain)
+                reply.danger("dkim_domain_or_sel_invalid", domain)
                 continue
             _save(store, domain, selector, private.strip(), public(private))
-            said.success("dkim_added", domain)
+            reply.success("dkim_added", domain)
 
 
-def duplicate(store: Store, said: Said, attributes: Row) -> None:
-    """One domain's key for others."""
+def duplicate(store: Store, reply: Reply, attributes: Row) -> None:
+    """Copy a domain's key to others."""
     source = str(attributes.get("from_domain") or "")
     found = get(store, source)
     if not found:
-        return said.danger("dkim_domain_or_sel_invalid", source)
+        return reply.danger("dkim_domain_or_sel_invalid", source)
     selector = found["dkim_selector"]
     private = store.redis.hget("DKIM_PRIV_KEYS", f"{selector}.{source}")
     for target in words(attributes.get("to_domain")):
         _save(store, target, selector, private, found["pubkey"])
-        said.success("dkim_duplicated", source, target)
+        reply.success("dkim_duplicated", source, target)
     return None
 
 
-def import_key(store: Store, said: Said, attributes: Row) -> None:
-    """A key that was made elsewhere."""
+def import_key(store: Store, reply: Reply, attributes: Row) -> None:
+    """Import a key."""
     private = re.sub(r"\r\n?", "\n", str(attributes.get("private_key_file") or "").strip())
     selector = str(attributes.get("dkim_selector", "dkim"))
     domain = str(attributes.get("domain") or "")
     try:
         key = public(private)
     except Unreadable as problem:
-        return said.danger("private_key_error", str(problem))
+        return reply.danger("private_key_error", str(problem))
     if not is_domain(domain):
-        return said.danger("dkim_domain_or_sel_invalid", domain)
+        return reply.danger("dkim_domain_or_sel_invalid", domain)
     if store.redis.hget("DKIM_PUB_KEYS", domain) and not number(attributes.get("overwrite_existing")):
-        return said.danger("dkim_domain_or_sel_exists", domain)
+        return reply.danger("dkim_domain_or_sel_exists", domain)
     if not _is_selector(selector):
-        return said.danger("dkim_domain_or_sel_invalid", domain)
-    # As in the real one: for a moment there is no key, and what is sent in it goes unsigned.
-    delete(store, said, [domain])
+        return reply.danger("dkim_domain_or_sel_invalid", domain)
+    # As in the real API: for a moment there is no key, and mail is sent unsigned.
+    delete(store, reply, [domain])
     _save(store, domain, selector, private, key)
-    return said.success("dkim_added", domain)
+    return reply.success("dkim_added", domain)
 
 
-def delete(store: Store, said: Said, items: list[Any]) -> None:
-    """Keys taken away; it is no error when there is none."""
+def delete(store: Store, reply: Reply, items: list[Any]) -> None:
+    """Delete keys; a missing key is not an error."""
     for domain in items:
         if not is_domain(domain):
-            said.danger("dkim_domain_or_sel_invalid", domain)
+            reply.danger("dkim_domain_or_sel_invalid", domain)
             continue
         selector = store.redis.hget("DKIM_SELECTORS", domain)
         store.redis.hdel("DKIM_PUB_KEYS", domain)
         store.redis.hdel("DKIM_PRIV_KEYS", f"{selector}.{domain}")
         store.redis.hdel("DKIM_SELECTORS", domain)
-        said.success("dkim_removed", domain)
+        reply.success("dkim_removed", domain)

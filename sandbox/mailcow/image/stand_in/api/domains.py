@@ -6,10 +6,10 @@ import os
 from typing import Any
 
 from stand_in.api import dkim, limits
-from stand_in.api.store import Row, Said, Store, given, is_domain, number, words
+from stand_in.api.store import Reply, Row, Store, given, is_domain, number, words
 
 MIB = 1 << 20
-# The template that the real one has from its first start.
+# The template of the real mailcow at its first start.
 TEMPLATE = {
     "aliases": 400,
     "mailboxes": 10,
@@ -28,18 +28,18 @@ FLAGS = ("active", "backupmx", "gal", "relay_all_recipients", "relay_unknown_onl
 
 
 def names(store: Store) -> list[str]:
-    """Every domain."""
+    """Return all domains."""
     return [row["domain"] for row in store.rows("SELECT domain FROM domain ORDER BY domain")]
 
 
 def known(store: Store, name: Any) -> bool:
-    """Whether there is a domain or an alias domain of this name."""
+    """Return whether a domain or alias domain has this name."""
     query = "SELECT 1 FROM domain WHERE domain = %s UNION SELECT 1 FROM alias_domain WHERE alias_domain = %s"
     return bool(store.rows(query, name, name))
 
 
 def usage(store: Store, name: str) -> dict[str, int]:
-    """How much of a domain's limits is used: mailboxes, their quota in bytes, aliases."""
+    """Return the usage of a domain's limits: mailboxes, their quota in bytes, aliases."""
     boxes = store.one(
         "SELECT COUNT(*) AS mailboxes, COALESCE(SUM(quota), 0) AS quota, COALESCE(MAX(quota), 0) AS biggest"
         " FROM mailbox WHERE kind = '' AND domain = %s",
@@ -56,7 +56,7 @@ def usage(store: Store, name: str) -> dict[str, int]:
 
 
 def details(store: Store, name: str) -> Row:
-    """A domain as get/domain has it: sizes in bytes, sums as texts."""
+    """Return a domain in the form of get/domain: sizes in bytes, sums as texts."""
     target = store.one("SELECT target_domain FROM alias_domain WHERE alias_domain = %s", name)
     row = store.one("SELECT * FROM domain WHERE domain = %s", target["target_domain"] if target else name)
     if not row:
@@ -95,12 +95,12 @@ def details(store: Store, name: str) -> Row:
 
 
 def get(store: Store, name: str, _more: str) -> Any:
-    """All, or one."""
+    """Return all, or one."""
     return [details(store, each) for each in names(store)] if name == "all" else details(store, name.lower())
 
 
-def _sizes_refused(said: Said, row: Row) -> bool:
-    """Whether the limits contradict each other; says how."""
+def _sizes_refused(reply: Reply, row: Row) -> bool:
+    """Return whether the limits contradict each other; the message has the reason."""
     for wrong, message in (
         (row["defquota"] > row["maxquota"], "mailbox_defquota_exceeds_mailbox_maxquota"),
         (row["maxquota"] > row["quota"], "mailbox_quota_exceeds_domain_quota"),
@@ -108,59 +108,59 @@ def _sizes_refused(said: Said, row: Row) -> bool:
         (not row["maxquota"], "maxquota_empty"),
     ):
         if wrong:
-            said.danger(message)
+            reply.danger(message)
             return True
     return False
 
 
 def _relaying(row: Row) -> None:
-    """What follows from being a backup for somebody else."""
+    """Set the flags that the other relay flags imply."""
     if row["relay_unknown_only"] == 1:
         row["relay_all_recipients"] = 1
     if row["relay_all_recipients"] == 1:
         row["backupmx"] = 1
 
 
-def add(store: Store, said: Said, attributes: Row) -> None:
-    """A new domain, and with it a key to sign by."""
+def add(store: Store, reply: Reply, attributes: Row) -> None:
+    """Add a domain with a DKIM key."""
     name = str(attributes.get("domain") or "").strip().lower()
     sizes = ("aliases", "mailboxes", "defquota", "maxquota", "quota")
     row: Row = {key: given(attributes, key, TEMPLATE[key]) for key in (*sizes, *FLAGS)}
-    if _sizes_refused(said, row):
+    if _sizes_refused(reply, row):
         return None
     if not is_domain(name):
-        return said.danger("domain_invalid")
+        return reply.danger("domain_invalid")
     if known(store, name):
-        return said.danger("domain_exists", name)
+        return reply.danger("domain_exists", name)
     if name == os.environ.get("MAILCOW_HOSTNAME"):
-        return said.danger("domain_cannot_match_hostname")
+        return reply.danger("domain_cannot_match_hostname")
     _relaying(row)
     store.insert("domain", {"domain": name, "description": attributes.get("description") or name, **row})
     for tag in attributes.get("tags") or []:
         store.insert("tags_domain", {"domain": name, "tag_name": tag})
     store.redis.hset("DOMAIN_MAP", name, 1)
     if attributes.get("rl_value") and attributes.get("rl_frame"):
-        limits.set_limit(store, said, name, attributes)
+        limits.set_limit(store, reply, name, attributes)
     size, selector = (attributes.get(key, TEMPLATE[key]) for key in ("key_size", "dkim_selector"))
     if number(size) and selector:
         if store.redis.hget("DKIM_SELECTORS", name):
-            said.success("domain_add_dkim_available")
+            reply.success("domain_add_dkim_available")
         else:
-            dkim.add(store, said, {"domains": name, "key_size": size, "dkim_selector": selector})
-    return said.success("domain_added", name)
+            dkim.add(store, reply, {"domains": name, "key_size": size, "dkim_selector": selector})
+    return reply.success("domain_added", name)
 
 
-def edit(store: Store, said: Said, items: list[Any], attributes: Row) -> None:
-    """Domains changed; what is not named stays, and what is in use stays possible."""
+def edit(store: Store, reply: Reply, items: list[Any], attributes: Row) -> None:
+    """Change domains; attributes that are not given are unchanged, and limits below the usage are refused."""
     for name in items:
         now = details(store, str(name))
         if not is_domain(name) or not now:
-            said.danger("domain_invalid")
+            reply.danger("domain_invalid")
             continue
         row: Row = {flag: given(attributes, flag, now[flag]) for flag in FLAGS}
         row["relayhost"] = str(given(attributes, "relayhost", now["relayhost"]))
         _relaying(row)
-        # An empty value is none, and for these three 0 is empty as well.
+        # An empty value does not count; for these three, 0 is empty too.
         row["aliases"] = number(attributes.get("aliases") or now["max_num_aliases_for_domain"])
         row["maxquota"] = number(attributes.get("maxquota") or now["max_quota_for_mbox"] // MIB)
         row["quota"] = number(attributes.get("quota") or now["max_quota_for_domain"] // MIB)
@@ -170,16 +170,16 @@ def edit(store: Store, said: Said, items: list[Any], attributes: Row) -> None:
         ):
             row[key] = number(attributes[key]) if attributes.get(key) not in (None, "") else old
         row["description"] = attributes.get("description") or now["description"]
-        if _sizes_refused(said, row) or _in_use(said, row, usage(store, str(name))):
+        if _sizes_refused(reply, row) or _in_use(reply, row, usage(store, str(name))):
             continue
         store.update("domain", "domain", name, row)
         for tag in attributes.get("tags") or []:
             store.insert("tags_domain", {"domain": name, "tag_name": tag})
-        said.success("domain_modified", name)
+        reply.success("domain_modified", name)
 
 
-def _in_use(said: Said, row: Row, used: dict[str, int]) -> bool:
-    """Whether more is used than the new limits allow; says what."""
+def _in_use(reply: Reply, row: Row, used: dict[str, int]) -> bool:
+    """Return whether the usage exceeds the new limits; the message names the limit."""
     for have, limit, message in (
         (used["biggest"] // MIB, row["maxquota"], "max_quota_in_use"),
         (used["quota"] // MIB, row["quota"], "domain_quota_m_in_use"),
@@ -187,19 +187,19 @@ def _in_use(said: Said, row: Row, used: dict[str, int]) -> bool:
         (used["aliases"], row["aliases"], "aliases_in_use"),
     ):
         if have > limit:
-            said.danger(message, have)
+            reply.danger(message, have)
             return True
     return False
 
 
-def delete(store: Store, said: Said, items: list[Any]) -> None:
-    """Domains without mailboxes; their keys stay in Redis, as in the real one."""
+def delete(store: Store, reply: Reply, items: list[Any]) -> None:
+    """Delete domains without mailboxes; their keys remain in Redis, as in the real API."""
     for name in items:
         if not known(store, name):
-            said.danger("domain_invalid")
+            reply.danger("domain_invalid")
             continue
         if store.rows("SELECT 1 FROM mailbox WHERE domain = %s", name):
-            said.danger("domain_not_empty", name)
+            reply.danger("domain_not_empty", name)
             continue
         for table in ("domain", "domain_admins", "alias", "tags_domain"):
             store.run(f"DELETE FROM {table} WHERE domain = %s", name)  # noqa: S608 (names are ours)
@@ -208,63 +208,63 @@ def delete(store: Store, said: Said, items: list[Any]) -> None:
         store.run("DELETE FROM admin WHERE superadmin = 0 AND username NOT IN (SELECT username FROM domain_admins)")
         for key in ("DOMAIN_MAP", "RL_VALUE"):
             store.redis.hdel(key, name)
-        said.success("domain_removed", name)
+        reply.success("domain_removed", name)
 
 
 def get_alias_domain(store: Store, name: str, _more: str) -> Any:
-    """All, or one."""
+    """Return all, or one."""
     rows = store.rows("SELECT * FROM alias_domain ORDER BY alias_domain")
     found = [{**row, "active_int": row["active"]} for row in rows]
     return found if name == "all" else next((row for row in found if row["alias_domain"] == name), {})
 
 
-def add_alias_domain(store: Store, said: Said, attributes: Row) -> None:
-    """Names under which a domain's mailboxes are reached as well."""
+def add_alias_domain(store: Store, reply: Reply, attributes: Row) -> None:
+    """Add alias domains of a domain."""
     target = str(attributes.get("target_domain") or "").strip().lower()
     if not is_domain(target):
-        return said.danger("target_domain_invalid")
+        return reply.danger("target_domain_invalid")
     if target not in names(store):
-        return said.danger("targetd_not_found", target)
+        return reply.danger("targetd_not_found", target)
     for name in words(attributes.get("alias_domain")):
         if not is_domain(name):
-            said.danger("alias_domain_invalid", name)
+            reply.danger("alias_domain_invalid", name)
         elif name == target:
-            said.danger("aliasd_targetd_identical", target)
+            reply.danger("aliasd_targetd_identical", target)
         elif known(store, name):
-            said.danger("alias_domain_invalid", name)
+            reply.danger("alias_domain_invalid", name)
         else:
             active = given(attributes, "active", 0)
             store.insert("alias_domain", {"alias_domain": name, "target_domain": target, "active": active})
             store.redis.hset("DOMAIN_MAP", name, 1)
-            said.success("aliasd_added", name)
+            reply.success("aliasd_added", name)
     return None
 
 
-def edit_alias_domain(store: Store, said: Said, items: list[Any], attributes: Row) -> None:
-    """Where they lead, and whether they do."""
+def edit_alias_domain(store: Store, reply: Reply, items: list[Any], attributes: Row) -> None:
+    """Change target and state of alias domains."""
     for name in items:
         now = get_alias_domain(store, str(name), "")
         if not now:
-            said.danger("alias_domain_invalid", name)
+            reply.danger("alias_domain_invalid", name)
             continue
         row = {
             "target_domain": attributes.get("target_domain") or now["target_domain"],
             "active": given(attributes, "active", now["active"]),
         }
         if row["target_domain"] not in names(store):
-            said.danger("target_domain_invalid", row["target_domain"])
+            reply.danger("target_domain_invalid", row["target_domain"])
             continue
         store.update("alias_domain", "alias_domain", name, row)
-        said.success("aliasd_modified", name)
+        reply.success("aliasd_modified", name)
 
 
-def delete_alias_domain(store: Store, said: Said, items: list[Any]) -> None:
-    """Names that lead nowhere any more."""
+def delete_alias_domain(store: Store, reply: Reply, items: list[Any]) -> None:
+    """Delete alias domains."""
     for name in items:
         if not get_alias_domain(store, str(name), ""):
-            said.danger("domain_invalid")
+            reply.danger("domain_invalid")
             continue
         store.run("DELETE FROM alias_domain WHERE alias_domain = %s", name)
         store.run("DELETE FROM alias WHERE domain = %s", name)
         store.redis.hdel("DOMAIN_MAP", name)
-        said.success("alias_domain_removed", name)
+        reply.success("alias_domain_removed", name)

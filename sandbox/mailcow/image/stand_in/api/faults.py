@@ -1,4 +1,4 @@
-"""How the API is to fail, for tests: `stand-in fault MODE [PATH]` in the container of php-fpm."""
+"""Faults of the API for tests: `stand-in fault MODE [PATH]` in the container of php-fpm."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 FILE = Path("/run/stand-in-fault")
-# `down` closes the connection without an answer, `slow` takes three seconds, `html` is what a broken PHP says.
+# `down` closes the connection without an answer, `slow` takes three seconds, `html` is the page of a broken PHP.
 MODES = ("none", "down", "500", "slow", "html")
 SLOW = 3.0
 
@@ -23,7 +23,7 @@ def order(arguments: list[str]) -> int:
 
 
 def mode(path: str, file: Path = FILE) -> str:
-    """The fault of a request."""
+    """Return the fault of a request."""
     try:
         what, *patterns = file.read_text().split()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Limits: how much may be sent, who is let in, what a password has to have."""
+"""Limits: rate limits, allowed addresses, bans, password policy."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import time
 from typing import Any
 
 from stand_in.api import passwords
-from stand_in.api.store import Row, Said, Store, given, number, words
+from stand_in.api.store import Reply, Row, Store, given, number, words
 
 BANS = ("ban_time", "max_ban_time", "max_attempts", "retry_window", "netban_ipv4", "netban_ipv6")
 
 
 def allowed(address: str, networks: str) -> bool:
-    """Whether an address is in one of the networks of a list."""
+    """Return whether an address is in one of the networks of a list."""
     ip = ipaddress.ip_address(address.removeprefix("::ffff:"))
     for text in words(networks):
         try:
@@ -26,21 +26,21 @@ def allowed(address: str, networks: str) -> bool:
 
 
 def of(store: Store, name: str) -> Row | bool:
-    """The rate limit of a mailbox or domain; false where there is none."""
+    """Return the rate limit of a mailbox or domain; false without one."""
     value, _, frame = (store.redis.hget("RL_VALUE", name) or "").partition(" / 1")
     return {"value": value, "frame": frame} if value else False
 
 
-def set_limit(store: Store, said: Said, name: str, attributes: Row) -> None:
-    """So many messages in a second, minute, hour or day; 0 takes the limit away."""
+def set_limit(store: Store, reply: Reply, name: str, attributes: Row) -> None:
+    """Set the messages per second, minute, hour or day; 0 removes the limit."""
     value, frame = number(attributes.get("rl_value")), attributes.get("rl_frame")
     if frame not in ("s", "m", "h", "d"):
-        return said.danger("rl_timeframe")
+        return reply.danger("rl_timeframe")
     if value:
         store.redis.hset("RL_VALUE", name, f"{value} / 1{frame}")
     else:
         store.redis.hdel("RL_VALUE", name)
-    return said.success("rl_saved", name)
+    return reply.success("rl_saved", name)
 
 
 def _names(store: Store, table: str, column: str) -> list[str]:
@@ -48,7 +48,7 @@ def _names(store: Store, table: str, column: str) -> list[str]:
 
 
 def get_domain(store: Store, name: str, _more: str) -> Any:
-    """Limits of all domains, or of one."""
+    """Return the limits of all domains, or of one."""
     if name != "all":
         return of(store, name)
     found = {each: of(store, each) for each in _names(store, "domain", "domain")}
@@ -56,33 +56,33 @@ def get_domain(store: Store, name: str, _more: str) -> Any:
 
 
 def get_mailbox(store: Store, name: str, _more: str) -> Any:
-    """Limits of all mailboxes, or of one."""
+    """Return the limits of all mailboxes, or of one."""
     if name != "all":
         return of(store, name)
     found = {each: of(store, each) for each in _names(store, "mailbox", "username")}
     return [{**limit, "mailbox": each} for each, limit in found.items() if isinstance(limit, dict)]
 
 
-def _edit(store: Store, said: Said, known: list[str], items: list[Any], attributes: Row) -> None:
+def _edit(store: Store, reply: Reply, known: list[str], items: list[Any], attributes: Row) -> None:
     for name in items:
         if attributes.get("rl_frame") in ("s", "m", "h", "d") and name not in known:
-            said.danger("access_denied")
+            reply.danger("access_denied")
         else:
-            set_limit(store, said, name, attributes)
+            set_limit(store, reply, name, attributes)
 
 
-def edit_domain(store: Store, said: Said, items: list[Any], attributes: Row) -> None:
-    """Limits of domains."""
-    _edit(store, said, _names(store, "domain", "domain"), items, attributes)
+def edit_domain(store: Store, reply: Reply, items: list[Any], attributes: Row) -> None:
+    """Change limits of domains."""
+    _edit(store, reply, _names(store, "domain", "domain"), items, attributes)
 
 
-def edit_mailbox(store: Store, said: Said, items: list[Any], attributes: Row) -> None:
-    """Limits of mailboxes."""
-    _edit(store, said, _names(store, "mailbox", "username"), items, attributes)
+def edit_mailbox(store: Store, reply: Reply, items: list[Any], attributes: Row) -> None:
+    """Change limits of mailboxes."""
+    _edit(store, reply, _names(store, "mailbox", "username"), items, attributes)
 
 
 def get_bans(store: Store, _name: str, _more: str) -> Row:
-    """How bans work, and who is banned now."""
+    """Return the options of bans, and the active bans."""
     now = time.time()
     queue = store.redis.hgetall("F2B_QUEUE_UNBAN")
     bans = []
@@ -108,20 +108,20 @@ def _is_network(text: str) -> bool:
     return True
 
 
-def edit_bans(store: Store, said: Said, items: list[Any], attributes: Row) -> None:
-    """Unban networks, or set how bans work."""
+def edit_bans(store: Store, reply: Reply, items: list[Any], attributes: Row) -> None:
+    """Unban networks, or set the options of bans."""
     action = attributes.get("action")
     if action in ("unban", "whitelist") and items:
         for network in items:
             if not _is_network(str(network)):
                 if action == "whitelist":
-                    said.danger("network_host_invalid", network)
+                    reply.danger("network_host_invalid", network)
                     continue
             else:
                 if action == "whitelist":
                     store.redis.hset("F2B_WHITELIST", network, 1)
                 store.redis.hset("F2B_QUEUE_UNBAN", network, 1)
-            said.success("object_modified", network)
+            reply.success("object_modified", network)
         return
     now = get_bans(store, "", "")
     options: Row = {key: given(attributes, key, now.get(key, 0)) for key in BANS}
@@ -137,18 +137,18 @@ def edit_bans(store: Store, said: Said, items: list[Any], attributes: Row) -> No
             if _is_network(network):
                 store.redis.hset(name, network, 1)
             else:
-                said.danger("network_host_invalid", network)
-    said.success("f2b_modified")
+                reply.danger("network_host_invalid", network)
+    reply.success("f2b_modified")
 
 
 def get_password_policy(store: Store, _name: str, _more: str) -> Row:
-    """What a password has to have; texts."""
+    """Return the password policy as texts."""
     return dict(passwords.policy(store))
 
 
-def edit_password_policy(store: Store, said: Said, _items: list[Any], attributes: Row) -> None:
-    """What a password has to have from now."""
+def edit_password_policy(store: Store, reply: Reply, _items: list[Any], attributes: Row) -> None:
+    """Set the password policy."""
     now = passwords.policy(store)
     for key in passwords.POLICY:
         store.redis.hset("PASSWD_POLICY", key, given(attributes, key, now[key]))
-    said.success("password_policy_saved")
+    reply.success("password_policy_saved")

@@ -9,7 +9,7 @@ import re
 import secrets
 from typing import Any
 
-from stand_in.api.store import Said, Store, number
+from stand_in.api.store import Reply, Store, number
 
 HASHED = re.compile(
     r"\{(ARGON2I|ARGON2ID|BLF-CRYPT|CLEAR|CLEARTEXT|CRYPT|DES-CRYPT|LDAP-MD5|MD5|MD5-CRYPT|PBKDF2|PLAIN|PLAIN-MD4"
@@ -21,29 +21,29 @@ WANTS = {"chars": "[a-zA-Z]", "special_chars": r"[^a-zA-Z\d]", "numbers": r"\d"}
 
 
 def policy(store: Store) -> dict[str, str]:
-    """What a password has to have."""
+    """Return the password policy."""
     return {**POLICY, **store.redis.hgetall("PASSWD_POLICY")}
 
 
-def accepted(store: Store, said: Said, first: Any, second: Any) -> bool:
-    """Whether it may be a password; says why not."""
+def accepted(store: Store, reply: Reply, first: Any, second: Any) -> bool:
+    """Return whether a password is valid; the message has the reason."""
     if not first or not second:
-        said.danger("password_complexity")
+        reply.danger("password_complexity")
         return False
     if first != second:
-        said.danger("password_mismatch")
+        reply.danger("password_mismatch")
         return False
     rules, text = policy(store), str(first)
     missing = [name for name, pattern in WANTS.items() if number(rules[name]) == 1 and not re.search(pattern, text)]
     mixed = re.search("[a-z]", text) and re.search("[A-Z]", text)
     if len(text) < number(rules["length"]) or missing or (number(rules["lowerupper"]) == 1 and not mixed):
-        said.danger("password_complexity")
+        reply.danger("password_complexity")
         return False
     return True
 
 
 def hashed(password: str) -> str:
-    """The hash by mailcow.conf's scheme; what is one already stays as it is."""
+    """Return the hash with the scheme of mailcow.conf; an existing hash is unchanged."""
     if HASHED.match(password):
         return password
     scheme = os.environ.get("MAILCOW_PASS_SCHEME", "BLF-CRYPT").upper()
@@ -57,7 +57,7 @@ def hashed(password: str) -> str:
 
 
 def verified(stored: str, password: str) -> bool:
-    """Whether a stored hash is the password's: by the schemes that are here."""
+    """Return whether a stored hash belongs to a password, for the supported schemes."""
     scheme, _brace, coded = stored.removeprefix("{").partition("}")
     if scheme == "BLF-CRYPT":
         import bcrypt

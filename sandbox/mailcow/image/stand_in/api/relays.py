@@ -1,11 +1,11 @@
-"""Relay hosts (by who sends) and transports (by who receives)."""
+"""Relay hosts (by sender) and transports (by recipient)."""
 
 from __future__ import annotations
 
 import ipaddress
 from typing import Any
 
-from stand_in.api.store import Row, Said, Store, given, is_address, is_domain, words
+from stand_in.api.store import Reply, Row, Store, given, is_address, is_domain, words
 
 
 def _relayhost(store: Store, row: Row) -> Row:
@@ -15,44 +15,44 @@ def _relayhost(store: Store, row: Row) -> Row:
 
 
 def get_relayhost(store: Store, name: str, _more: str) -> Any:
-    """All, or one, with passwords: the real one shows them as well."""
+    """Return all, or one, with passwords, as the real API does."""
     rows = [_relayhost(store, row) for row in store.rows("SELECT * FROM relayhosts ORDER BY id")]
     return rows if name == "all" else next((row for row in rows if str(row["id"]) == name), {})
 
 
-def add_relayhost(store: Store, said: Said, attributes: Row) -> None:
-    """A new one."""
+def add_relayhost(store: Store, reply: Reply, attributes: Row) -> None:
+    """Add a relay host."""
     host = str(attributes.get("hostname") or "").strip()
     if not host:
-        return said.danger("invalid_host", "")
+        return reply.danger("invalid_host", "")
     row = {key: str(attributes.get(key) or "").strip() for key in ("username", "password")}
     store.insert("relayhosts", {"hostname": host, **row})
-    return said.success("relayhost_added", "")
+    return reply.success("relayhost_added", "")
 
 
-def edit_relayhost(store: Store, said: Said, items: list[Any], attributes: Row) -> None:
-    """Relay hosts changed; what is not named stays."""
+def edit_relayhost(store: Store, reply: Reply, items: list[Any], attributes: Row) -> None:
+    """Change relay hosts; attributes that are not given are unchanged."""
     for identity in items:
         now = store.one("SELECT * FROM relayhosts WHERE id = %s", identity)
         if not now:
-            said.danger("relayhost_invalid", identity)
+            reply.danger("relayhost_invalid", identity)
             continue
         row = {key: attributes.get(key, now[key]) for key in ("username", "password")}
         row |= {"hostname": attributes.get("hostname") or now["hostname"]}
         store.update("relayhosts", "id", identity, {**row, "active": given(attributes, "active", now["active"])})
-        said.success("object_modified", row["hostname"])
+        reply.success("object_modified", row["hostname"])
 
 
-def delete_relayhost(store: Store, said: Said, items: list[Any]) -> None:
-    """Relay hosts that nobody uses any more; it is no error when there is none."""
+def delete_relayhost(store: Store, reply: Reply, items: list[Any]) -> None:
+    """Delete relay hosts and their use in domains; a missing one is not an error."""
     for identity in items:
         store.run("DELETE FROM relayhosts WHERE id = %s", identity)
         store.run("UPDATE domain SET relayhost = '0' WHERE relayhost = %s", str(identity))
-        said.success("relayhost_removed", identity)
+        reply.success("relayhost_removed", identity)
 
 
 def get_transport(store: Store, name: str, _more: str) -> Any:
-    """All, or one."""
+    """Return all, or one."""
     rows = store.rows("SELECT * FROM transports ORDER BY id")
     rows = [{**row, "password_short": f"{row['password'][:3]}..."} for row in rows]
     return rows if name == "all" else next((row for row in rows if str(row["id"]) == name), {})
@@ -63,7 +63,7 @@ def _is_destination(text: str) -> bool:
 
 
 def _bracketed(nexthop: str) -> str:
-    """A bare IP address gets brackets; that of a relay host does not."""
+    """Put a bare IP address in brackets; the real API does not do so for relay hosts."""
     try:
         ipaddress.ip_address(nexthop)
     except ValueError:
@@ -71,46 +71,46 @@ def _bracketed(nexthop: str) -> str:
     return f"[{nexthop}]"
 
 
-def add_transport(store: Store, said: Said, attributes: Row) -> None:
-    """A way for destinations, which must not have one yet."""
+def add_transport(store: Store, reply: Reply, attributes: Row) -> None:
+    """Add transports for destinations without one."""
     nexthop = _bracketed(str(attributes.get("nexthop") or "").strip())
     if not nexthop:
-        return said.danger("invalid_nexthop")
+        return reply.danger("invalid_nexthop")
     taken = [row["destination"] for row in store.rows("SELECT destination FROM transports")]
     login = {key: str(attributes.get(key) or "").strip() for key in ("username", "password")}
     flags = {key: given(attributes, key, 0) for key in ("active", "is_mx_based")}
     done = False
     for destination in dict.fromkeys(words(attributes.get("destination"))):
         if destination in taken:
-            said.danger("transport_dest_exists", destination)
+            reply.danger("transport_dest_exists", destination)
         elif not flags["is_mx_based"] and not _is_destination(destination):
-            said.danger("invalid_destination", destination)
+            reply.danger("invalid_destination", destination)
         else:
             store.insert("transports", {"destination": destination, "nexthop": nexthop, **login, **flags})
             done = True
-    return said.success("relayhost_added", "") if done else None
+    return reply.success("relayhost_added", "") if done else None
 
 
-def edit_transport(store: Store, said: Said, items: list[Any], attributes: Row) -> None:
-    """Transports changed; what is not named stays."""
+def edit_transport(store: Store, reply: Reply, items: list[Any], attributes: Row) -> None:
+    """Change transports; attributes that are not given are unchanged."""
     for identity in items:
         now = store.one("SELECT * FROM transports WHERE id = %s", identity)
         if not now:
-            said.danger("relayhost_invalid", identity)
+            reply.danger("relayhost_invalid", identity)
             continue
         row = {key: attributes.get(key) or now[key] for key in ("destination", "nexthop")}
         row["nexthop"] = _bracketed(str(row["nexthop"]).strip())
         row |= {key: attributes.get(key, now[key]) for key in ("username", "password")}
         row |= {key: given(attributes, key, now[key]) for key in ("active", "is_mx_based")}
         if not row["is_mx_based"] and not _is_destination(row["destination"]):
-            said.danger("invalid_destination", row["destination"])
+            reply.danger("invalid_destination", row["destination"])
             continue
         store.update("transports", "id", identity, row)
-        said.success("object_modified", row["nexthop"])
+        reply.success("object_modified", row["nexthop"])
 
 
-def delete_transport(store: Store, said: Said, items: list[Any]) -> None:
-    """Ways that are gone; it is no error when there is none."""
+def delete_transport(store: Store, reply: Reply, items: list[Any]) -> None:
+    """Delete transports; a missing one is not an error."""
     for identity in items:
         store.run("DELETE FROM transports WHERE id = %s", identity)
-        said.success("relayhost_removed", identity)
+        reply.success("relayhost_removed", identity)

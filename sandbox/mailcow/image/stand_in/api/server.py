@@ -1,4 +1,4 @@
-"""HTTP, and what the real one does at its start: tables, API keys, the map of domains."""
+"""HTTP, and the start of the real API: tables, API keys, the map of domains."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ SCHEMA = "2026-sandbox"
 
 
 def open_store() -> Store:
-    """MariaDB and Redis for one request."""
+    """Return MariaDB and Redis for one request."""
     return Store(kit.connect_database(), kit.connect_redis())
 
 
 def initialise(store: Store) -> None:
-    """Everything that has to be there before the first request."""
+    """Prepare the state for the first request."""
     for statement in schema():
         store.run(statement)
     store.run("DELETE FROM versions WHERE application = 'db_schema'")
@@ -35,7 +35,7 @@ def initialise(store: Store) -> None:
         store.redis.hsetnx("PASSWD_POLICY", key, value)
     for row in store.rows("SELECT domain FROM domain UNION SELECT alias_domain FROM alias_domain"):
         store.redis.hset("DOMAIN_MAP", row["domain"], 1)
-    # Only addresses that are some; a key whose list is empty then is no key.
+    # Only valid addresses; without one the key is not active.
     networks = re.split(r"\s*,\s*", os.environ.get("API_ALLOW_FROM", "invalid"))
     valid = ",".join(net for net in networks if re.fullmatch(r"[0-9a-fA-F.:]*[.:][0-9a-fA-F.:]*(/\d+)?", net))
     for access, name in (("rw", "API_KEY"), ("ro", "API_KEY_READ_ONLY")):
@@ -51,7 +51,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def handle_any(self) -> None:
-        """Fail as told, or answer."""
+        """Fail with the current fault, or answer."""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fault = faults.mode(self.path)
         if fault == "down":
@@ -73,7 +73,7 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = handle_any  # noqa: N815 (http.server's names)
 
     def admin(self, body: bytes) -> None:
-        """The login of who administers everything; the real one answers with a page, or leads to the next one."""
+        """Process the login of the global administrator: answer with the page, or redirect to the next one."""
         form = dict(urllib.parse.parse_qsl(body.decode()))
         if self.command == "POST" and {"login_user", "pass_user"} <= form.keys():
             with closing(open_store()) as store:
@@ -82,19 +82,19 @@ class Handler(BaseHTTPRequestHandler):
         return self.answer(200, "text/html", PAGE.encode())
 
     def client(self) -> str:
-        """Who asks nginx."""
+        """Return the address of nginx's client."""
         return self.headers.get("X-Real-IP") or str(self.client_address[0])
 
     def api(self, body: bytes) -> None:
-        """A request to the API."""
+        """Answer a request to the API."""
         request = Request(self.command, self.path, body, self.headers.get("X-API-Key") or "", self.client())
         with closing(open_store()) as store:
             status, content = dispatch(store, request)
-        # Times and sums of MariaDB become texts, as with the real one.
+        # Times and sums of MariaDB become texts, as in the real API.
         self.answer(status, "application/json", json.dumps(content, default=str).encode())
 
     def answer(self, status: int, kind: str, raw: bytes, *headers: tuple[str, str]) -> None:
-        """Send it."""
+        """Send the answer."""
         self.send_response(status)
         for name, value in (("Content-Type", kind), ("Content-Length", str(len(raw))), *headers):
             self.send_header(name, value)

@@ -1,4 +1,4 @@
-"""What runs, what was logged, what waits in the queue."""
+"""Containers, logs and queue."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from stand_in import docker_client
 from stand_in.api import store as tables
-from stand_in.api.store import Row, Said, Store
+from stand_in.api.store import Reply, Row, Store
 
 LOGS = {
     "postfix": "POSTFIX_MAILLOG",
@@ -20,7 +20,7 @@ LOGS = {
 
 
 def get(_store: Store, name: str, _more: str) -> Any:
-    """Containers, or the version."""
+    """Return the containers, or the version."""
     if name == "version":
         return {"version": tables.version()}
     if name != "containers":
@@ -38,20 +38,20 @@ def get(_store: Store, name: str, _more: str) -> Any:
 
 
 def get_logs(store: Store, name: str, lines: str) -> Any:
-    """The last lines of a log, newest first."""
+    """Return the last lines of a log, newest first."""
     if name not in LOGS:
         return {}
     return [json.loads(line) for line in store.redis.lrange(LOGS[name], 0, int(lines or 1000) - 1)]
 
 
 def get_queue(_store: Store, _name: str, _more: str) -> Any:
-    """Messages that wait, as Postfix's postqueue tells of them; [] for none, which for others is {}."""
-    said = docker_client.run("mailq")["msg"]
-    return [json.loads(line) for line in said.splitlines() if line.startswith("{")] or EMPTY
+    """Return the queue in the form of Postfix's postqueue; [] if it is empty, where other lists are {}."""
+    output = docker_client.run("mailq")["msg"]
+    return [json.loads(line) for line in output.splitlines() if line.startswith("{")] or EMPTY
 
 
 class _Empty(list[Any]):
-    """A list that holds nothing, and is not taken for nothing."""
+    """An empty list that is true, so that it is not replaced by {}."""
 
     def __bool__(self) -> bool:
         return True
@@ -60,20 +60,20 @@ class _Empty(list[Any]):
 EMPTY = _Empty()
 
 
-def edit_queue(_store: Store, said: Said, _items: list[Any], attributes: Row) -> None:
-    """Try to send again what waits."""
+def edit_queue(_store: Store, reply: Reply, _items: list[Any], attributes: Row) -> None:
+    """Flush the queue."""
     if attributes.get("action") == "flush":
-        _queue(said, "mailq-flush")
+        _queue(reply, "mailq-flush")
 
 
-def delete_queue(_store: Store, said: Said, _items: list[Any]) -> None:
-    """Forget what waits."""
-    _queue(said, "mailq-delete-all")
+def delete_queue(_store: Store, reply: Reply, _items: list[Any]) -> None:
+    """Delete the queue."""
+    _queue(reply, "mailq-delete-all")
 
 
-def _queue(said: Said, task: str) -> None:
+def _queue(reply: Reply, task: str) -> None:
     done = docker_client.run(task)
     if done["type"] == "success":
-        said.success("queue_command_success")
+        reply.success("queue_command_success")
     else:
-        said.danger(f"Error: {done['msg']}")
+        reply.danger(f"Error: {done['msg']}")

@@ -1,4 +1,4 @@
-"""Where the API's state lies: MariaDB tables of mailcow's names, and Redis."""
+"""The state of the API: MariaDB tables with mailcow's names, and Redis."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _flags(default: int, *names: str) -> dict[str, str]:
     return dict.fromkeys(names, f"TINYINT(1) NOT NULL DEFAULT {default}")
 
 
-# Tables and columns as the real one names them, as far as something here or a backup of it asks for them.
+# Tables and columns with the names of the real mailcow, as far as the stand-in or a backup uses them.
 TABLES: dict[str, dict[str, str]] = {
     "versions": {"application": f"{_NAME} PRIMARY KEY", "version": _NAME, "created": _TAIL["created"]},
     "domain": {
@@ -131,7 +131,7 @@ TABLES: dict[str, dict[str, str]] = {
 
 
 def schema() -> list[str]:
-    """The statements that make the tables."""
+    """Return the statements that create the tables."""
     return [
         f"CREATE TABLE IF NOT EXISTS `{table}` ({', '.join(f'`{name}` {kind}' for name, kind in columns.items())})"
         for table, columns in TABLES.items()
@@ -139,105 +139,105 @@ def schema() -> list[str]:
 
 
 class Store:
-    """One request's way to the state."""
+    """The state for one request."""
 
     def __init__(self, database: Any, redis: Any) -> None:
         self.database = database
         self.redis = redis
 
     def close(self) -> None:
-        """The request is done."""
+        """Close the connections."""
         self.database.close()
         self.redis.close()
 
     def rows(self, statement: str, *values: Any) -> list[Row]:
-        """What a query finds."""
+        """Return the rows of a query."""
         cursor = self.database.cursor()
         cursor.execute(statement, values)
         return [dict(row) for row in cursor.fetchall()]
 
     def one(self, statement: str, *values: Any) -> Row | None:
-        """The first row of a query."""
+        """Return the first row of a query."""
         return next(iter(self.rows(statement, *values)), None)
 
     def count(self, statement: str, *values: Any) -> int:
-        """A query's only number."""
+        """Return the only number of a query."""
         return int(next(iter((self.one(statement, *values) or {"": 0}).values())) or 0)
 
     def run(self, statement: str, *values: Any) -> int:
-        """A change; the id of the row that it made."""
+        """Run a change; return the id of a new row."""
         cursor = self.database.cursor()
         cursor.execute(statement, values)
         return int(cursor.lastrowid or 0)
 
     def insert(self, table: str, row: Row) -> int:
-        """A new row; its id."""
+        """Insert a row; return its id."""
         columns = ", ".join(f"`{name}`" for name in row)
         return self.run(f"INSERT INTO `{table}` ({columns}) VALUES ({', '.join(['%s'] * len(row))})", *row.values())  # noqa: S608 (names are ours)
 
     def update(self, table: str, key: str, value: Any, row: Row) -> None:
-        """Some columns of a row."""
+        """Update columns of a row."""
         columns = ", ".join(f"`{name}` = %s" for name in row)
         self.run(f"UPDATE `{table}` SET {columns} WHERE `{key}` = %s", *row.values(), value)  # noqa: S608
 
     def log(self, key: str, line: Row) -> None:
-        """A line of one of the logs that are kept in Redis."""
+        """Write a line to a log in Redis."""
         self.redis.lpush(key, json.dumps({"time": int(time.time()), **line}))
         self.redis.ltrim(key, 0, 9999)
 
 
-class Said:
-    """What is said to a change, as the real one says it: a list of messages, each with how grave it is."""
+class Reply:
+    """The reply to a change, in the form of the real API: a list of messages, each with a severity."""
 
     def __init__(self, verb: str, kind: str) -> None:
         self.messages: list[Row] = []
         self._log = [kind, verb]
 
-    def _say(self, gravity: str, words: tuple[Any, ...]) -> None:
+    def _add(self, severity: str, words: tuple[Any, ...]) -> None:
         message = words[0] if len(words) == 1 else list(words)
-        self.messages.append({"type": gravity, "log": [*self._log, None], "msg": message})
+        self.messages.append({"type": severity, "log": [*self._log, None], "msg": message})
 
     def success(self, *words: Any) -> None:
-        """It is done."""
-        self._say("success", words)
+        """Add a message of success."""
+        self._add("success", words)
 
     def danger(self, *words: Any) -> None:
-        """It is refused."""
-        self._say("danger", words)
+        """Add a message of refusal."""
+        self._add("danger", words)
 
 
 def number(value: Any) -> int:
-    """PHP's intval: what a text begins with; nothing is 0."""
+    """Convert like PHP's intval: the number at the start of a text, else 0."""
     match = re.match(r"\s*[+-]?\d+", str(int(value) if isinstance(value, bool) else value))
     return int(match[0]) if match else 0
 
 
 def given(attributes: Row, key: str, otherwise: Any) -> int:
-    """A number from a request, or what it is without one."""
+    """Return a number of a request, or the default."""
     return number(attributes[key]) if attributes.get(key) is not None else number(otherwise)
 
 
 def words(text: Any) -> list[str]:
-    """A list that came as one text."""
+    """Split a text into a list."""
     parts = text if isinstance(text, list) else re.split(r"[ ,;\n]", str(text or ""))
     return [str(part).strip() for part in parts if str(part).strip()]
 
 
 def is_domain(name: Any) -> bool:
-    """Whether it is a domain's name."""
+    """Return whether a text is a valid domain name."""
     label = r"[a-z\d](?:[a-z\d-]{0,61}[a-z\d])?"
     return len(str(name)) <= 253 and bool(re.fullmatch(rf"{label}(?:\.{label})*", str(name), re.IGNORECASE))
 
 
 def is_address(text: Any) -> bool:
-    """Whether it is a mail address."""
+    """Return whether a text is a valid mail address."""
     local, at, domain = str(text).rpartition("@")
     plain = re.fullmatch(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*", local)
     return bool(at and plain and len(local) <= 64 and is_domain(domain) and "." in domain)
 
 
 def version() -> str | None:
-    """What update.sh or generate_config.sh wrote down; the real one knows of no other."""
+    """Return the version that update.sh or generate_config.sh wrote; the real API has no other source."""
     file = Path("/web/inc/app_info.inc.php")
     found = re.search(r'\$MAILCOW_GIT_VERSION\s*=\s*"([^"]*)"', file.read_text()) if file.exists() else None
     return found[1] if found else None

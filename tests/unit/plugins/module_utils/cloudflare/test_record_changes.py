@@ -244,7 +244,7 @@ def test_refusal_names_the_changes_that_it_may_be_about(error: dict[str, Any], n
 
 
 @pytest.mark.parametrize(
-    ("permissions", "said"),
+    ("permissions", "expected"),
     [
         (("DNS Read",), "lacks the permission Zone / DNS / Edit"),
         (("Zone Settings Write",), "lacks the permission Zone / DNS / Read"),
@@ -252,9 +252,9 @@ def test_refusal_names_the_changes_that_it_may_be_about(error: dict[str, Any], n
     ],
 )
 def test_missing_permission_is_named_and_nothing_is_changed(
-    double: Double, permissions: tuple[str, ...], said: str
+    double: Double, permissions: tuple[str, ...], expected: str
 ) -> None:
-    with pytest.raises(client.ApiError, match=said) as refused:
+    with pytest.raises(client.ApiError, match=expected) as refused:
         publish(double, addresses(3), token=double.grant(*permissions))
     assert "canary" not in str(refused.value)
     assert double.records() == []

@@ -64,7 +64,7 @@ def test_text_is_sent_in_strings_of_at_most_255_bytes(length: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "expected"),
     [
         ({"type": "A", "value": "300.1.1.1"}, "300.1.1.1 is not an IPv4 address"),
         ({"type": "A", "value": "2001:db8::1"}, "not an IPv4 address"),
@@ -84,25 +84,25 @@ def test_text_is_sent_in_strings_of_at_most_255_bytes(length: int) -> None:
         ({"type": "TXT", "value": "x", "name": "a..b"}, "the name is not valid"),
     ],
 )
-def test_invalid_record_is_named_with_its_problem(options: dict[str, Any], said: str) -> None:
+def test_invalid_record_is_named_with_its_problem(options: dict[str, Any], expected: str) -> None:
     complete = {"name": "www", **options}
     (problem,) = records.problems([complete], ZONE, MARK)
     assert problem.startswith(f"{options['type']} {complete['name']}.{ZONE}: ")
-    assert said in problem
+    assert expected in problem
 
 
 @pytest.mark.parametrize(
-    ("wanted", "said"),
+    ("wanted", "expected"),
     [
         ([{"type": "A", "value": "192.0.2.1"}, {"type": "A", "value": "192.0.2.1"}], "listed twice"),
         ([{"type": "CNAME", "value": "b.test"}, {"type": "A", "value": "192.0.2.1"}], "which allows no other record"),
         ([{"type": "CNAME", "value": "b.test"}, {"type": "CNAME", "value": "c.test"}], "several targets"),
     ],
 )
-def test_records_that_cannot_be_in_one_zone_are_named(wanted: list[dict[str, Any]], said: str) -> None:
+def test_records_that_cannot_be_in_one_zone_are_named(wanted: list[dict[str, Any]], expected: str) -> None:
     (problem,) = records.problems([{"name": "www", **options} for options in wanted], ZONE, MARK)
     assert "www.example.test" in problem
-    assert said in problem
+    assert expected in problem
 
 
 def test_record_of_an_unknown_type_keeps_its_content() -> None:

@@ -1,4 +1,4 @@
-"""What a key is worth, and what the DNS says of it."""
+"""DKIM keys and their DNS records."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, guard: bytes = b"")
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         (pem(rsa.generate_private_key(65537, 1024)), "1024 bits"),  # noqa: S505 - that it is breakable is the point
         (pem(ec.generate_private_key(ec.SECP256R1())), "neither an RSA nor an Ed25519"),
@@ -57,8 +57,8 @@ def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, guard: bytes = b"")
         ("canary", "not a private key"),
     ],
 )
-def test_key_that_must_not_sign_is_refused_without_quoting_it(text: str, says: str) -> None:
-    with pytest.raises(keys.DkimError, match=says) as refused:
+def test_key_that_must_not_sign_is_refused_without_quoting_it(text: str, message: str) -> None:
+    with pytest.raises(keys.DkimError, match=message) as refused:
         keys.normalize(text)
     assert text.strip() not in str(refused.value)
 

@@ -1,4 +1,4 @@
-"""What is due, from the states of keys and the time; also after a run that was killed at any step."""
+"""The plan of a rotation by states and time, also after a run that was interrupted at any step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How keys move on, and what a run that was killed leaves."""
+"""The states of keys in the store, also after an interrupted run."""
 
 from __future__ import annotations
 
