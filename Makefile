@@ -12,8 +12,8 @@ LINK := .cache/collections/ansible_collections/vise/platform
 UV := .cache/uv/bin/uv
 SITE := docs/.vitepress/dist/index.html
 INVENTORY := inventories/development
-# The gates of `make test`, in two lanes at a time; each is a target of its own. world-tests make services fail for
-# everybody, so that whatever else uses the sandbox comes after them.
+# The gates of `make test`, in two lanes that run in parallel; each gate is also a separate target. world-tests inject faults
+# into services of the whole sandbox, so that all other targets that use the sandbox run after them.
 GATES := lint unit gates artifact sanity e2e@world-tests beside world-tests core-2.19 molecule
 WORLD_TESTS := tests/e2e/test_dns.py $(wildcard tests/e2e/test_world*.py)
 # The scenario that core-2.19 converges as well.
@@ -23,9 +23,9 @@ UNIT_2_19 := $(addprefix tests/unit/plugins/,action filter modules module_utils/
 DEEP_TARGETS = $(shell sed -n '/^deep:/,$$ s/^  \([a-z0-9-]*\): .*/\1/p' molecule/tiers.yml)
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-# What Python leaves beside sources would end in the artifact; without it, every start compiles everything anew.
+# Bytecode next to the sources would be part of the artifact. Without any bytecode, every start compiles all modules again.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/pycache
-# Some environments forbid it, containers above all; every start of Ansible then takes four times as long.
+# Some environments, such as containers, disable bytecode; every start of Ansible then takes four times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
@@ -35,7 +35,7 @@ help: ## List the targets
 ##### The platform in the sandbox
 
 .PHONY: up
-up: ## Bring up the sandbox and the platform in it, from nothing
+up: ## Create the sandbox and run the platform in it
 	python3 tools/up.py
 
 .PHONY: down
@@ -44,18 +44,18 @@ down: ## Remove the sandbox: hosts, images, network, secrets
 	rm -f $(INVENTORY)/group_vars/all/vault.yml
 
 .PHONY: drill
-drill: world docs ## Rebuild the sandbox's platform from its backups on a fresh host, and measure
+drill: world docs ## Rebuild the sandbox's platform from its backups on a fresh host; measure RPO and RTO
 	ansible-playbook -i inventories/drill playbooks/drill.yml
 
 .PHONY: status
-status: setup ## Show what runs in the sandbox
+status: setup ## List the containers and services of the sandbox
 	python sandbox/sandbox.py status
 
 .PHONY: converge
 converge: docs $(if $(filter inventories/development,$(INVENTORY)),secrets) ## Run site.yml on the hosts of INVENTORY (ARGS='--check --diff', ...)
 	ansible-playbook -i $(INVENTORY) playbooks/site.yml $(ARGS)
 
-##### What they stand on
+##### Prerequisites
 
 .PHONY: setup
 setup: $(VENV)/ready $(LINK) ## Install the locked controller environment (.venv)
@@ -84,7 +84,7 @@ lock: setup ## Lock the newest versions that requirements/*.in allow
 	  --output-file requirements/$$name.txt requirements/$$name.in; done
 
 .PHONY: docker
-docker: setup ## Install and start Docker where it is missing
+docker: setup ## Install and start Docker if it is missing
 	python sandbox/sandbox.py docker
 
 .PHONY: image
@@ -92,24 +92,24 @@ image: docker ## Build the sandbox's images
 	python sandbox/sandbox.py image
 
 .PHONY: world
-world: image ## Start the sandbox's world outside: DNS, ACME, APIs
+world: image ## Start the sandbox's world, the services outside of the platform: DNS, ACME, APIs
 	python sandbox/sandbox.py world
 
 .PHONY: hosts
-hosts: world ## Create the sandbox's platform host, and give it its name
+hosts: world ## Create the sandbox's platform host and its DNS names
 	molecule create --scenario-name default
 	python sandbox/sandbox.py point 172.30.0.10 fd30::10 docs mail autoconfig autodiscover mta-sts
 	for address in 172.30.0.10 fd30::10; do python sandbox/sandbox.py ptr $$address mail.vln.test; done
 
 .PHONY: secrets
-secrets: $(if $(filter inventories/development,$(INVENTORY)),world,setup) ## Make the secrets of INVENTORY that are missing
+secrets: $(if $(filter inventories/development,$(INVENTORY)),world,setup) ## Generate the missing secrets of INVENTORY
 	python -m tools.make_secrets $(INVENTORY)
 
 .PHONY: docs
 docs: $(SITE) ## Build the manual (docs/.vitepress/dist)
 
 .PHONY: docs-tables
-docs-tables: setup ## Update the generated parts of README.md, docs and the role READMEs and the editors' schema
+docs-tables: setup ## Update the generated parts of README.md, docs, the role READMEs and the editors' schema
 	python -m tools.readme_tables
 	python -m tools.capabilities
 	python -m tools.world_services
@@ -120,7 +120,7 @@ docs/node_modules/.package-lock.json: docs/package.json docs/package-lock.json
 	cd docs && npm ci --no-audit --no-fund
 	touch $@
 
-# But for the link to secrets that nobody has made yet, which leads nowhere.
+# inventories/drill/group_vars is excluded: a link to generated secrets, which may not exist yet.
 $(SITE): $(VENV)/ready docs/node_modules/.package-lock.json $(filter-out %/group_vars,$(shell git ls-files -- docs 'roles/*/README.md' \
     'roles/*/meta/*' group_vars inventories plugins roles/description roles/preflight/files tools/docs_pages.py tools/description_page.py 2>/dev/null)) | $(LINK)
 	python -m tools.docs_pages
@@ -130,11 +130,11 @@ $(SITE): $(VENV)/ready docs/node_modules/.package-lock.json $(filter-out %/group
 ##### Tests
 
 .PHONY: test
-test: setup ## Run the contract: every gate, a scenario per role, the platform from outside
+test: setup ## Run the contract: all gates, one scenario per role, the end-to-end tests
 	python -m tools.run_gates $(GATES)
 
 .PHONY: test-deep
-test-deep: world docs ## Run the long fault scenarios and campaigns; each is a target deep-<name> of its own
+test-deep: world docs ## Run the long fault scenarios and campaigns; each is also a target deep-<name>
 	python -m tools.run_deep
 
 .PHONY: $(addprefix deep-,$(DEEP_TARGETS))
@@ -142,18 +142,18 @@ $(addprefix deep-,$(DEEP_TARGETS)): deep-%: world docs
 	python -m tools.run_deep $*
 
 .PHONY: test-touched
-test-touched: world docs ## Run the tests that the changes since BASE reach, deep ones included (BASE=main)
+test-touched: world docs ## Run the tests of the code that changed since BASE, deep tests included (BASE=main)
 	python -m tools.touched $(or $(BASE),$(error BASE is missing: make test-touched BASE=main))
 
 .PHONY: lint
-lint: ruff mypy yamllint ansible-lint changelog workflows ## Check style and types; each check is a target of its name
+lint: ruff mypy yamllint ansible-lint changelog workflows ## Check style and types; each check is also a separate target
 
 .PHONY: ruff mypy yamllint ansible-lint changelog workflows
 ruff: setup
 	ruff check .
 	ruff format --check .
 
-# The plugins by the name that Ansible imports them under, everything else as files.
+# The plugins as the package that Ansible imports, all other code as files.
 mypy: setup
 	mypy --package ansible_collections.vise.platform.plugins
 	mypy tools tests sandbox
@@ -162,7 +162,7 @@ mypy: setup
 yamllint: setup
 	yamllint --strict .
 
-# With a home of its own: a copy of the collection that somebody once installed in ~/.ansible would be found first.
+# With a separate home: a copy of the collection that is installed in ~/.ansible would be found first.
 ansible-lint: setup
 	ANSIBLE_HOME=$(CURDIR)/.cache/ansible-lint ansible-lint
 
@@ -178,15 +178,15 @@ unit: setup ## Run the unit tests
 	pytest tests/unit
 
 .PHONY: gates
-gates: setup ## Check what every role and plugin must keep to
+gates: setup ## Check the rules for every role and plugin
 	pytest tests/gates
 
 .PHONY: sanity
-sanity: setup ## Run ansible-test sanity on what the collection ships
+sanity: setup ## Run ansible-test sanity on the files of the built collection
 	python -m tools.sanity
 
 .PHONY: artifact
-artifact: setup ## Build the collection, install it and run its playbooks by name from elsewhere
+artifact: setup ## Build the collection, install it and run its playbooks by name from another directory
 	pytest tests/artifact
 
 .PHONY: core-2.19
@@ -204,17 +204,17 @@ test-role: world ## Run one role's scenario (ROLE=nginx)
 	PYTEST_ADDOPTS="-m 'not deep'" molecule test --scenario-name $(or $(ROLE),$(error ROLE is missing: make test-role ROLE=nginx))
 
 .PHONY: world-tests
-world-tests: world ## Test the sandbox's world, and what needs no host but world
+world-tests: world ## Test the sandbox's world, and the publication of DNS records to it
 	pytest --verbose $(WORLD_TESTS)
 
 .PHONY: e2e
-e2e: world docs ## Test a converged platform from outside
+e2e: world docs ## Run the end-to-end tests on a converged platform, from outside
 	pytest --verbose -m "not deep" $(filter-out $(WORLD_TESTS),$(wildcard tests/e2e/test_*.py))
 
 .PHONY: campaign
-campaign: world ## Inject one kind of fault very often, and count (ARGS='kills --times 20', corruption, pitr, reboots, runs, drills)
+campaign: world ## Inject one kind of fault many times and write a table of the results (ARGS='kills --times 20', corruption, pitr, reboots, runs, drills)
 	python -m tools.campaigns $(ARGS)
 
 .PHONY: bench
-bench: hosts docs secrets $(VENV_BENCH)/ready ## Measure no-change runs, one host and seven, beside plain tasks and pyinfra
+bench: hosts docs secrets $(VENV_BENCH)/ready ## Compare no-change runs of one and seven hosts with plain tasks and pyinfra
 	python -m tools.bench

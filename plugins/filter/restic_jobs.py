@@ -94,7 +94,7 @@ def problems(entries: Entries, variable: str) -> list[str]:
     names = [str(entry["name"]) for entry in entries]
     invalid = [name for name in names if not NAME.fullmatch(name)]
     wrong = [f"{variable}: {name!r}: use lower-case letters, digits and hyphens" for name in invalid]
-    return wrong + [f"{variable}: {name!r} is described twice" for name in sorted(set(names)) if names.count(name) > 1]
+    return wrong + [f"{variable}: {name!r} is listed twice" for name in sorted(set(names)) if names.count(name) > 1]
 
 
 def set_problems(entry: dict[str, t.Any]) -> list[str]:

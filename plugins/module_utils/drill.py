@@ -44,7 +44,7 @@ def finish(drill: Drill, found: t.Mapping[str, t.Any], at: float) -> dict[str, t
 
 
 def rpo(drill: Drill) -> float | None:
-    """Return how many seconds of data were lost; None when no restored row has a time."""
+    """Return how many seconds of data were lost; None when no marker was restored."""
     newest = drill["found"].get("newest")
     return None if newest is None else max(0.0, drill["began"] - newest)
 
@@ -60,14 +60,14 @@ def problems(drill: Drill) -> list[str]:
     if unfinished:
         return [f"the stage `{unfinished[0]}` failed"]
     if not drill["stages"]:
-        return ["it ended before its first stage"]
+        return ["the drill ended before its first stage"]
     found = [f"{check['name']}: {check['detail']}" for check in _checks(drill) if not check["passed"]]
     took, limits = rto(drill), drill["limits"]
     if rpo(drill) is None:
-        found.append("RPO: unknown, no restored row has a time")
+        found.append("RPO: unknown, no marker was restored")
     found += rpo_problems(drill)
     if took > limits["rto"]:
-        found.append(f"RTO: it took {took:.0f} s, the limit is {limits['rto']} s")
+        found.append(f"RTO: the rebuild took {took:.0f} s, the limit is {limits['rto']} s")
     return found
 
 

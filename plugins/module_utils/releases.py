@@ -218,7 +218,7 @@ def create(wanted: Wanted, archive: str, run: Run) -> str:
     received = {path: compute_digest(os.path.join(staged, path)) for path in _list_files(staged)}
     if received != dict(wanted.files):
         raise ReleaseError(
-            f"the received files of release {wanted.release} differ from the source: did it change meanwhile? run again"
+            f"the received files of release {wanted.release} differ from the source, which may have changed: run again"
         )
     _compress(staged, sorted(received), run)
     manifest = _build_manifest(staged, received, read_manifest(wanted.root, read_link(wanted.root, "current")))

@@ -67,7 +67,7 @@ options:
     default: []
 attributes:
   check_mode:
-    description: Reports what would be issued; contacts no server.
+    description: Reports which certificates would be issued; contacts no server.
     support: full
   diff_mode:
     description: Shows the actions, never a key.

@@ -15,9 +15,9 @@ description:
   - When something differs, O(check) first validates the new files in a private mount namespace, where no other process
     sees them. Then the module replaces the files, activates them and runs the probes. When one of these steps fails,
     the module rolls back to the previous files and configuration, and the task fails with the reason.
-  - A killed run leaves a journal in C(/var/lib/vise/components/<name>/pending.json); the next run finishes the change.
-  - The module removes files, links and users that the component created and no longer wants. It keeps the home
-    directory of a removed user.
+  - A killed run leaves a journal in C(/var/lib/vise/components/<name>/pending.json); the next run completes the change.
+  - The module removes files, links and users that the component created and that are no longer part of it. It keeps
+    the home directory of a removed user.
 author:
   - vise.platform contributors (@vise-platform)
 options:
@@ -178,7 +178,7 @@ options:
   check:
     description:
       - A command, or a list of commands, that validates the new files before they are live, for example C(nginx -t).
-      - It runs in a private mount namespace and sees the new files at their real paths. When it fails, nothing is
+      - It runs in a private mount namespace that contains the new files at their real paths. When it fails, nothing is
         changed.
     type: list
     elements: raw
@@ -210,7 +210,7 @@ options:
         type: str
         required: true
       state:
-        description: Whether the unit runs; V(any) for a unit that runs only at times and may be stopped.
+        description: Whether the unit runs; V(any) for a unit that may be stopped, such as one that a timer starts.
         type: str
         choices: [started, stopped, any]
         default: started

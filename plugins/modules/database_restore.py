@@ -56,7 +56,7 @@ options:
     description:
       - Number of the timeline to follow; V(latest), the default, is the newest timeline, V(current) each set's own.
       - A restore to an earlier point starts a new timeline. Sets of the old timeline lead to the new one only if they
-        ended before that point. To restore what the old timeline wrote afterwards, give the number of the old timeline.
+        ended before that point. To restore later commits of the old timeline, give its number.
       - Not allowed with O(target=immediate).
     type: str
     default: ""

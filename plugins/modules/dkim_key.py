@@ -13,7 +13,7 @@ description:
     in the same directory.
   - Every execution returns all keys of all domains with the TXT values to publish. Without O(keys) it only reads.
   - A selector never changes its key, and the selector of a retired key is never used again, since resolvers and mail
-    servers may remember it.
+    servers may have cached its record.
   - A private key is created on the host and is never part of a result, a diff, a log or a command line.
 author:
   - vise.platform contributors (@vise-platform)

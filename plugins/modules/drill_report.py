@@ -10,7 +10,7 @@ short_description: Record a recovery drill and write its report
 version_added: 0.1.0
 description:
   - Records the start and the end of a drill and of each stage in a JSON file, which is complete at any time, so that
-    the report of an interrupted drill shows how far it came.
+    the report of an interrupted drill shows its completed stages.
   - Data that is older than the limit fails the drill as soon as a stage has restored it, because the later stages
     cannot change that.
   - At the end it evaluates the results, writes a report in Markdown and metrics for node_exporter next to the JSON

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: postgresql_cluster
-short_description: Create a PostgreSQL primary or standby on a host, and never a second primary
+short_description: Create a PostgreSQL primary or standby on a host, but never a second primary
 version_added: 0.1.0
 description:
   - Creates Debian's cluster if it does not exist, with data checksums and with a collation that does not change when

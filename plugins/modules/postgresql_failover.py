@@ -12,7 +12,7 @@ description:
   - The two steps of a failover. Fencing stops the old primary and prevents the start of its unit, across reboots, by a
     fence file, by Debian's C(start.conf) and by masking the unit. Promoting makes a standby the primary. If no standby
     is promoted, V(unfenced) puts the old primary back into service.
-  - The module never promotes while the old primary answers. It does not promote either while the standby lacks WAL of
+  - The module never promotes while the old primary answers. It also does not promote while the standby lacks WAL of
     the fenced primary; it waits ten seconds for WAL that is still in transit.
   - It does not remove a fence while another host runs as primary of the cluster. If a host does not answer, the
     operator must know whether it was promoted.

@@ -50,7 +50,7 @@ options:
         elements: str
         default: []
       connection_limit:
-        description: Most sessions at a time; C(-1) for no limit.
+        description: Maximum number of sessions; C(-1) for no limit.
         type: int
         default: -1
   users:
@@ -73,7 +73,7 @@ options:
         elements: str
         default: []
       connection_limit:
-        description: Most sessions at a time; C(-1) for no limit.
+        description: Maximum number of sessions; C(-1) for no limit.
         type: int
         default: -1
       roles:

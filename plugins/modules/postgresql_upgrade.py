@@ -54,7 +54,7 @@ options:
     default: false
 attributes:
   check_mode:
-    description: Reports what would be refused; later steps do nothing.
+    description: Reports the refusals of the checks; later steps do nothing.
     support: full
   diff_mode:
     description: Shows no difference.
@@ -153,7 +153,7 @@ def read_or_start_note(new: host.Cluster, path: str, check_mode: bool) -> Note:
         return {}
     if current.data != "none":
         raise model.ClusterError(
-            f"this host has data of {new.version} and of {current.others[0]}, but no upgrade is noted in {path}: find "
+            f"this host has data of {new.version} and of {current.others[0]}, but {path} contains no upgrade: find "
             "out which cluster is current"
         )
     if len(current.others) > 1:

@@ -84,7 +84,7 @@ release:
   sample: 3f2a9c81d0b7
 prerequisites:
   description:
-    - What the action plugin must provide first, the files or the package brotli.
+    - Files or packages (brotli) that the action plugin must provide first.
     - The action plugin removes this key, so the result of a task does not contain it.
   returned: when the release is not on the host
   type: list

@@ -148,10 +148,10 @@ def test_invalid_input_is_refused_and_changes_nothing(role: Role, host: Host) ->
         ({"pgbouncer_auth_user": "nobody_knows"}, "nothing was changed.*nobody_knows"),
         ({"pgbouncer_auth_user": "postgres"}, "nothing was changed.*no user postgres"),
         ({"pgbouncer_tls_certificate": "/etc/vise/tls/internal/nowhere.pem"}, "nothing was changed.*nowhere"),
-        ({"pgbouncer_databases": [{"name": "edu"}, {"name": "pgbouncer"}]}, "none of them postgres or pgbouncer"),
-        ({"pgbouncer_databases": [{"name": "edu = host=elsewhere"}]}, "names are letters"),
-        ({"pgbouncer_settings": {"client_tls_sslmode": "disable"}}, "no setting that the role decides"),
-        ({"pgbouncer_auth_password": "canary"}, "password has 16"),
+        ({"pgbouncer_databases": [{"name": "edu"}, {"name": "pgbouncer"}]}, "postgres and pgbouncer are not allowed"),
+        ({"pgbouncer_databases": [{"name": "edu = host=elsewhere"}]}, "names must consist of letters"),
+        ({"pgbouncer_settings": {"client_tls_sslmode": "disable"}}, "must not contain settings that the role controls"),
+        ({"pgbouncer_auth_password": "canary"}, "password must have 16"),
         ({"pgbouncer_port": "several"}, "pgbouncer_port.*int"),
     ]
     role.assert_refused(cases, hosts="pool", secret="canary")  # noqa: S106

@@ -171,14 +171,14 @@ def test_invalid_input_is_refused_and_changes_nothing(role: Role, host: Host) ->
         ),
         ({"redis_memory": "90000gb"}, "nothing was changed.*more than the host has"),
         ({"redis_port": 22}, "Rolled back to the previous configuration"),
-        ({"redis_memory": "lots"}, "redis_memory is a size"),
-        ({"redis_settings": {"appendonly": False}}, "no setting that the role decides"),
+        ({"redis_memory": "lots"}, "redis_memory must be a size"),
+        ({"redis_settings": {"appendonly": False}}, "must not contain settings that the role controls"),
         *[
             ({"redis_users": [{**EDU_USER, "commands": [rule]}]}, server)
             for rule in ("+@admin", "+@slow", "~*", "+config|set")
         ],
         ({"redis_users": [{"name": "edu", "passwords": ["canary"]}]}, "password of 16"),
-        ({"redis_users": [{"name": "admin", "passwords": [EDU[1]]}]}, "neither default nor admin"),
+        ({"redis_users": [{"name": "admin", "passwords": [EDU[1]]}]}, "default and admin are not allowed"),
         ({"redis_port": "tls"}, "redis_port.*int"),
     ]
     role.assert_refused(cases, secret="canary")  # noqa: S106

@@ -112,7 +112,7 @@ def _make_directory(path: str, node: Node) -> None:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError as error:
-        raise HostError(f"cannot create directory {path}, another file blocks it: {error.strerror}") from error
+        raise HostError(f"cannot create directory {path}, a file or link has this path: {error.strerror}") from error
     try:
         _set_ownership(descriptor, path, node)
     finally:

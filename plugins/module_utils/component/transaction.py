@@ -191,7 +191,7 @@ def _roll_back(wanted: Wanted, steps: Plan, journal: Journal, store: Store) -> s
     store.remove_journal()
     # Without a generation the component is new on this host: no probe could pass.
     failure = host.wait_for_probes(wanted.probes, journal.manifest.generation) if journal.manifest.generation else ""
-    outcome = f"but it is not proven live: {failure}" if failure else "which is live."
+    outcome = f"but the probe does not prove that it is live: {failure}" if failure else "which is live."
     return f"Rolled back to the previous configuration, {outcome}"
 
 

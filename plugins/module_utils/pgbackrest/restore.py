@@ -665,7 +665,7 @@ def _switch(
         if request.delta:
             raise RestoreError(f"the restored cluster does not start: {error}") from error
         roll_back(request, note)
-        raise RestoreError(f"the restored cluster does not start, the old one was put back: {error}") from error
+        raise RestoreError(f"the restored cluster does not start; rolled back to the old one: {error}") from error
     end = end if path.contains(end) else {}
     report["lost"] = targets.describe_loss(request.target, reached.last_commit, reached.lsn, end)
     report["lsn"] = reached.lsn

@@ -29,7 +29,7 @@ def find_problems(databases: t.Sequence[Entry], users: t.Sequence[Entry], rules:
 def _names(names: t.Sequence[str]) -> t.Iterator[str]:
     for name in dict.fromkeys(names):
         if names.count(name) > 1:
-            yield f"{name} is described twice"
+            yield f"{name} is listed twice"
         if name in RESERVED or name.startswith("pg_"):
             yield f"{name} is reserved by PostgreSQL: choose another name"
         elif not NAME.fullmatch(name):

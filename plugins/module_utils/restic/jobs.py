@@ -242,9 +242,8 @@ def prune(config: plan.Settings, name: str) -> int:
     snapshots, _warning = restic.snapshots()
     remaining = removed & {one["id"] for one in snapshots}
     if remaining:
-        raise JobError(
-            f"{name}: {len(remaining)} of {len(removed)} snapshots were not removed: may the credential delete?"
-        )
+        count = f"{len(remaining)} of {len(removed)} snapshots"
+        raise JobError(f"{name}: {count} were not removed: check that the credential has the permission to delete")
     print(restic.run_or_raise("prune", "--retry-lock=2h"), end="")
     print(f"{name}: {len(removed)} snapshots removed")
     return 0

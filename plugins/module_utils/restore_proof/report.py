@@ -28,7 +28,7 @@ NEXT_STEPS = {
     "restic": (
         # Before "cannot be read", because damaged data cannot be read either, and a credential is not the cause.
         ("ciphertext verification failed|pack ", "make a new backup of the files"),
-        ("RPO|no snapshot", "check why restic's timer makes no backup"),
+        ("RPO|no snapshot", "check why restic's timer does not make backups"),
         ("cannot be read", "check the repository and the permissions of its credential"),
         ("", "make a new backup of the files"),
     ),

@@ -85,7 +85,7 @@ def find_problems(settings: Settings) -> list[str]:
         ("set", [restic_set.name for restic_set in settings.restic_sets]),
     ):
         duplicates = sorted({name for name in names if names.count(name) > 1})
-        problems += [f"restic {kind} {name} is described twice" for name in duplicates]
+        problems += [f"restic {kind} {name} is listed twice" for name in duplicates]
         # Names are used in labels of metrics and in names of directories.
         problems += [
             f"{name!r}: use only letters, digits, dots, hyphens and underscores"

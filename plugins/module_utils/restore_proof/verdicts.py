@@ -30,7 +30,7 @@ def find_disk_problems(need: int, free: int, total: int) -> list[str]:
     if free >= needed:
         return []
     return [
-        f"disk: the restore needs {format_bytes(needed)} free, there are {format_bytes(free)}; enlarge the scratch disk"
+        f"disk: the restore needs {format_bytes(needed)}, only {format_bytes(free)} are free; enlarge the scratch disk"
     ]
 
 
@@ -156,9 +156,7 @@ def measure_rpo(rows: t.Sequence[Marker], moment: float, limit: int) -> tuple[fl
     age = max(0.0, moment - rows[-1].written_us / 1e6)
     if age <= limit:
         return age, []
-    return age, [
-        f"RPO: the newest marker is {age:.0f} s old, the limit is {limit} s: {age - limit:.0f} s too much would be lost"
-    ]
+    return age, [f"RPO: the newest marker is {age:.0f} s old, the limit is {limit} s: {age - limit:.0f} s over it"]
 
 
 def parse_amcheck(status: int, out: str, err: str) -> tuple[int, list[str]]:
@@ -313,7 +311,7 @@ def find_key_problems(in_dump: int, loaded: int, recorded: int | None) -> list[s
     if loaded != in_dump:
         problems.append(f"Redis loads {loaded} keys of {in_dump}")
     if recorded is not None and in_dump != recorded:
-        problems.append(f"the dump has {in_dump} keys, {recorded} were counted when it was made")
+        problems.append(f"the dump has {in_dump} keys, but {recorded} were counted at the time of the backup")
     if recorded is None and not in_dump:
         problems.append("the dump contains no key")
     return problems

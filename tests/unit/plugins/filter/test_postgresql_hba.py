@@ -76,7 +76,7 @@ def test_rule_becomes_a_line(rule: dict[str, Any], line: str) -> None:
     [
         (OWNERS[1:], [], "edu: the owner edu is not in the list of users"),
         (OWNERS[:2], [], "edu: the reader or writer app is not in the list of users"),
-        ([*OWNERS, {"name": "edu"}], [], "edu is described twice"),
+        ([*OWNERS, {"name": "edu"}], [], "edu is listed twice"),
         ([*OWNERS, {"name": "postgres"}], [], "postgres is reserved by PostgreSQL"),
         ([*OWNERS, {"name": "Edu-1"}], [], "Edu-1: use lower-case letters"),
         ([*OWNERS, {"name": "edu_read_only"}], [], "edu_read_only is the name of a group"),

@@ -46,7 +46,7 @@ def test_prune_job_exists_for_each_pruned_repository() -> None:
     ("sets", "repositories", "pruned", "message"),
     [
         ([{**FILES, "name": "a:b"}], [], [], "'a:b': use lower-case letters"),
-        ([FILES, FILES], [], [], "'files' is described twice"),
+        ([FILES, FILES], [], [], "'files' is listed twice"),
         ([{**FILES, "name": "check"}], [], [], "reserved for a job"),
         ([{**FILES, "paths": []}], [], [], "paths are missing"),
         ([{**FILES, "paths": ["/"]}], [], [], "'/' must be an absolute path"),
@@ -57,7 +57,7 @@ def test_prune_job_exists_for_each_pruned_repository() -> None:
         ([], [repository("a", url="s3:https://me:hidden@s3/b")], [], "url must have the form s3:https"),
         ([], [repository("a", key_secret="")], [], "key_secret is empty"),
         ([], [], [repository("a", key="")], "restic_prune_repositories: a: key is empty"),
-        ([], [], [repository("a"), repository("a")], "restic_prune_repositories: 'a' is described twice"),
+        ([], [], [repository("a"), repository("a")], "restic_prune_repositories: 'a' is listed twice"),
     ],
 )
 def test_invalid_description_is_refused_without_showing_a_secret(

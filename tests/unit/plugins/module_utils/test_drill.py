@@ -39,13 +39,13 @@ def test_drill_that_recovered_everything_passes() -> None:
     ("failed", "problem"),
     [
         (after(*WHOLE[:1], ("restore the database", 20.0, None)), "the stage `restore the database` failed"),
-        (after(), "it ended before its first stage"),
+        (after(), "the drill ended before its first stage"),
         (
             after(*WHOLE, found={**FOUND, "newest": BEGAN - 86400}),
             "RPO: 86400 s of data were lost, the limit is 3600 s",
         ),
-        (after(*WHOLE, found={}), "RPO: unknown, no restored row has a time"),
-        (after(*WHOLE, rto=60), "RTO: it took 75 s, the limit is 60 s"),
+        (after(*WHOLE, found={}), "RPO: unknown, no marker was restored"),
+        (after(*WHOLE, rto=60), "RTO: the rebuild took 75 s, the limit is 60 s"),
         (
             after(*WHOLE, found={**FOUND, "checks": [{"name": "amcheck", "passed": False, "detail": "index i"}]}),
             "amcheck: index i",

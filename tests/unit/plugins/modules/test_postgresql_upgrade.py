@@ -115,7 +115,7 @@ def test_check_mode_refuses_too_and_does_nothing(machine: Host) -> None:
 
 def test_data_of_both_versions_without_a_note_are_refused(machine: Host) -> None:
     machine.write("var/lib/postgresql/17/main/PG_VERSION")
-    with pytest.raises(ClusterError, match="no upgrade is noted"):
+    with pytest.raises(ClusterError, match="contains no upgrade: find out which"):
         machine.call("checked")
 
 

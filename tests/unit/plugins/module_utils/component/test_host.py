@@ -71,7 +71,7 @@ def test_link_that_replaces_a_staged_node_is_not_followed(
 def test_link_at_the_path_of_a_directory_is_an_error(tmp_path: pathlib.Path) -> None:
     (tmp_path / "others").mkdir(mode=0o700)
     (tmp_path / "node").symlink_to(tmp_path / "others")
-    with pytest.raises(host.HostError, match=r"cannot create directory .*node, another file blocks it"):
+    with pytest.raises(host.HostError, match=r"cannot create directory .*node, a file or link has this path"):
         host.write_node(str(tmp_path / "node"), Node("directory", "", ME, GROUP, "0777"))
     assert (tmp_path / "others").stat().st_mode & 0o777 == 0o700
 

@@ -103,7 +103,7 @@ def test_last_line_of_a_successful_run_lists_the_proofs() -> None:
         ("postgresql", "pgbackrest info: ERROR: [103]: timeout", "check the repository"),
         ("postgresql", "pgbackrest restore: ERROR: [082]: checksum", "make a new full backup"),
         ("yearly", "pgbackrest restore: ERROR: [082]: checksum", "make a new yearly backup of PostgreSQL"),
-        ("restic", "set files: there is no snapshot", "check why restic's timer makes no backup"),
+        ("restic", "set files: there is no snapshot", "check why restic's timer does not make backups"),
         ("restic", "set files: snapshots cannot be read: Fatal", "check the repository"),
         ("restic", "pack 7e44 contains 2 errors", "make a new backup of the files"),
         (
