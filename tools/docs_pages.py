@@ -326,7 +326,8 @@ def options_section(title: str, options: Spec | None) -> str:
     """Return a section with one heading an option, so that each has an address and is found by the search."""
     if not options:
         return f"## {title}\n\nNone.\n"
-    blocks = [f"## {title}"]
+    # An option may be named like its section, and an address is unique on a page.
+    blocks = [f"## {title} {{#all-{title.lower().replace(' ', '-')}}}"]
     for name, option in options.items():
         blocks += [f"### `{name}` {{#{name}}}", traits(option), *paragraphs(option.get("description"))]
         nested = suboptions(option.get("options") or option.get("suboptions"))

@@ -222,3 +222,9 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
         assert source_of(target).exists(), f"{page.name}: {link} leads nowhere"
         headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.M) if fragment else []
         assert not fragment or fragment in map(anchor, headings), f"{page.name}: {link}#{fragment} has no such heading"
+
+
+def test_option_that_is_named_like_its_section_has_an_address_of_its_own() -> None:
+    page = docs_pages.options_section("Options", {"options": {"description": "All.", "type": "dict"}})
+    assert page.count("{#options}") == 1
+    assert "## Options {#all-options}" in page
