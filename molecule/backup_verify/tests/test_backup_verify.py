@@ -151,7 +151,7 @@ def test_invalid_input_is_refused(role: Role, host: Host) -> None:
         ({"backup_verify_restic_repositories": [{"name": "a"}]}, "missing required arguments"),
         ({"backup_verify_restic_parts": 0}, "restic_parts"),
         ({"backup_verify_scratch": "/var/lib/postgresql/proofs"}, "scratch directory"),
-        ({"backup_verify_restic_sets": []}, "no sets"),
+        ({"backup_verify_restic_sets": []}, "no restic_sets to restore"),
         ({"backup_verify_restic_sets": [{"name": "files"}, {"name": "files"}]}, "set files"),
     ]
     role.assert_refused(cases)
