@@ -40,7 +40,7 @@ docker run -d --init --restart always --name promised -p 9090:80 fixture httpd -
 
 
 @pytest.fixture(scope="module", autouse=True)
-def listeners(host: Host, world: Host) -> None:
+def listeners(host: Host, world: Host) -> Iterator[None]:
     """More ports are open on the host and in containers than the firewall allows."""
     install = "apt-get update -qq; apt-get install -qq -y --no-install-recommends docker.io docker-cli busybox-static"
     machines.script(host, install)
@@ -48,6 +48,9 @@ def listeners(host: Host, world: Host) -> None:
     machines.script(host, CONTAINERS)
     for address in ALLOWED:
         assert machines.eventually(functools.partial(scan, world, address, "9090"))
+    yield
+    # Other roles' tests on this host use the ports; after a reboot the unit is gone.
+    host.run("systemctl stop listeners; docker rm --force closed promised")
 
 
 def scan(world: Host, address: str, ports: str) -> list[str]:
