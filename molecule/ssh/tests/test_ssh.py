@@ -136,6 +136,7 @@ def test_drift_that_opens_passwords_is_corrected(role: Role, host: Host, world: 
     assert offered(world) == "publickey"
 
 
+@pytest.mark.deep
 def test_port_that_another_program_has_is_refused_and_ssh_stays(role: Role, host: Host) -> None:
     host.check_output("systemd-run --unit=taken python3 -m http.server 2222")
     role.assert_refused([({"ssh_port": 2222}, "not live")])
