@@ -174,7 +174,8 @@ def back_up_under(host: Host, kind: str) -> Outcome:
     # PostgreSQL gives up for a minute, and tries again with the next segment.
     query(host, WRITE, SWITCH)
     wait_until_archived(host, 150)
-    machines.eventually(lambda: host.run(f"systemctl is-active {INCREMENTAL}").stdout.strip() != "activating", 150)
+    # Neither activating nor deactivating
+    assert machines.eventually(lambda: "activating" not in host.run(f"systemctl is-active {INCREMENTAL}").stdout, 150)
     return Outcome(
         failed=host.run(f"systemctl is-failed {INCREMENTAL}").rc == 0,
         seconds=seconds,

@@ -328,7 +328,7 @@ def test_incomplete_backup_fails_and_is_reported(
 
 def is_under_way(host: Host) -> bool:
     """Return whether the backup has not ended yet."""
-    return bool(host.run(f"systemctl is-active {UNIT}").stdout.strip() == "activating")
+    return "activating" in host.run(f"systemctl is-active {UNIT}").stdout
 
 
 def begin_backup(host: Host, world: Host) -> None:
