@@ -9,6 +9,7 @@ begins with the name of its target. TARGET@OTHER waits until OTHER, in another l
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -18,6 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 BESIDE = "beside"
+# Lines that name a test or a scenario that failed.
+FAILURE = re.compile(r"(FAILED|ERROR) \S+::|molecule: .* FAILED in |fatal: \[")
+LONGEST = 20
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,8 @@ class Outcome:
     name: str
     passed: bool
     seconds: float
+    # The last lines that name a failure.
+    failures: Sequence[str] = ()
 
 
 def split(names: Sequence[str], word: str) -> list[list[str]]:
@@ -53,10 +59,14 @@ def run(name: str) -> Outcome:
         # A test is shown when it ends, and not when a buffer is full.
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
+    failures = []
     for line in child.stdout or ():
         print(f"{name} | {line.rstrip()}", flush=True)
+        if FAILURE.match(line):
+            failures.append(line.rstrip())
     passed = child.wait() == 0
-    outcome = Outcome(name, passed, time.monotonic() - begun)
+    # A gate may pass although lines of its output name failures: those that its tests provoke.
+    outcome = Outcome(name, passed, time.monotonic() - begun, [] if passed else failures[-LONGEST:])
     print(f"=== {name} {'passed' if passed else 'FAILED'} after {outcome.seconds:.0f} s", flush=True)
     return outcome
 
@@ -84,10 +94,13 @@ def run_lanes(names: Sequence[str]) -> list[Outcome]:
 
 
 def summary(outcomes: Sequence[Outcome], seconds: float) -> str:
-    """Return the result and the seconds of each gate, the seconds of all, and the counts in a last line."""
+    """Return each failure by name, the result and the seconds of each gate, and the counts in a last line."""
+    failures = [f"{one.name} | {line}" for one in outcomes for line in one.failures]
     rows = [f"{'passed' if one.passed else 'FAILED'}  {one.seconds:6.0f} s  {one.name}" for one in outcomes]
     passed = sum(one.passed for one in outcomes)
-    return "\n".join([*rows, f"        {seconds:6.0f} s  in all", f"{passed} passed, {len(outcomes) - passed} failed"])
+    return "\n".join(
+        [*failures, *rows, f"        {seconds:6.0f} s  in all", f"{passed} passed, {len(outcomes) - passed} failed"]
+    )
 
 
 def main(arguments: Sequence[str]) -> int:

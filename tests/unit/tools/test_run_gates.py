@@ -16,6 +16,7 @@ left) until grep -q "begin right" "$NOTES"; do sleep 0.01; done ;;
 right) until grep -q "begin left" "$NOTES"; do sleep 0.01; done ;;
 esac
 echo "output of $3"
+echo "FAILED tests/test_$3.py::test_it - AssertionError"
 echo "end $3" >> "$NOTES"
 [ "$3" != broken ]
 """
@@ -41,6 +42,11 @@ def test_gates_run_one_after_another_whatever_fails(notes: Path, capsys: pytest.
     assert notes.read_text().split("\n")[:6] == ["begin a", "end a", "begin broken", "end broken", "begin b", "end b"]
     lines = capsys.readouterr().out.splitlines()
     assert "broken | output of broken" in lines
+    # Failures come again at the end, where they are seen; those of a gate that passed do not.
+    after = lines[lines.index("") :]
+    assert [line for line in after if "::" in line] == [
+        "broken | FAILED tests/test_broken.py::test_it - AssertionError"
+    ]
     assert lines[-1] == "2 passed, 1 failed"
 
 
