@@ -1,0 +1,149 @@
+# Copyright: vise.platform contributors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Run programs of the host."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pwd
+import signal
+import subprocess
+import typing as t
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# The caller's own environment may contain settings of an operator, such as PGHOST or LANG.
+ENVIRONMENT = {"PATH": PATH, "LC_ALL": "C.UTF-8"}
+# The exit codes of a shell for a missing program, and of timeout(1) for one that took too long.
+NOT_FOUND, TIMED_OUT = 127, 124
+LONGEST_MESSAGE = 2000
+
+
+class ProgramError(Exception):
+    """A program failed; the message is for the operator."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """Exit code and output of a program."""
+
+    code: int
+    out: str  # standard output
+    err: str = ""  # standard error
+
+    @property
+    def failed(self) -> bool:
+        """Whether the exit code is not 0."""
+        return self.code != 0
+
+    @property
+    def text(self) -> str:
+        """Standard output and standard error, without white space around them."""
+        return f"{self.out}\n{self.err}".strip()
+
+
+def run(
+    argv: t.Sequence[str],
+    *,
+    user: str = "",
+    stdin: str = "",
+    environment: t.Mapping[str, str] | None = None,
+    inherit: bool = False,
+    directory: str = "/",
+    umask: int = -1,
+    timeout: float | None = None,
+    hide: t.Iterable[str] = (),
+) -> Result:
+    """Run a program to its end, whatever its exit code is.
+
+    Args:
+        argv: the program and its arguments; nothing secret, because every user of the host can read them.
+        user: name of the user that runs it, with that user's groups; without the rights of root it stays this user.
+        stdin: text for its standard input.
+        environment: variables in addition to PATH and LC_ALL.
+        inherit: whether it gets the variables of this process too.
+        directory: its working directory.
+        umask: its umask; by default that of this process.
+        timeout: seconds after which the program and its children are terminated; its code is then TIMED_OUT.
+        hide: secrets that are removed from the output.
+
+    Returns:
+        The result; the code of a missing program is NOT_FOUND.
+
+    Raises:
+        KeyError: the user does not exist on this host.
+    """
+    try:
+        child = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            cwd=directory,
+            env={**(os.environ if inherit else {}), **ENVIRONMENT, **(environment or {})},
+            umask=umask,
+            # A group of its own, so that a shell's children end with it.
+            start_new_session=True,
+            **_identity(user),
+        )
+    except FileNotFoundError:
+        return Result(NOT_FOUND, "", f"{argv[0]}: program not found")
+    with child:
+        try:
+            out, err = child.communicate(stdin or None, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            out, err = _terminate(child)
+            err = f"{err}{argv[0]}: timed out after {timeout:g} s"
+            return Result(TIMED_OUT, hide_secrets(out, hide), hide_secrets(err, hide))
+        except BaseException:
+            _terminate(child)
+            raise
+    return Result(child.returncode, hide_secrets(out, hide), hide_secrets(err, hide))
+
+
+def call(argv: t.Sequence[str], **options: t.Any) -> str:
+    """Run a program that must succeed, with the options of `run`; return its standard output.
+
+    Raises:
+        ProgramError: it failed, with its exit code and the end of what it printed.
+    """
+    result = run(argv, **options)
+    if result.failed:
+        raise ProgramError(describe_failure(argv, result))
+    return result.out
+
+
+def describe_failure(argv: t.Sequence[str], result: Result) -> str:
+    """Return which command failed, how, and the end of what it printed."""
+    reason = (result.err.strip() or result.out.strip())[-LONGEST_MESSAGE:]
+    return f"`{' '.join(argv)}` failed (exit {result.code}): {reason or 'it printed nothing'}"
+
+
+def hide_secrets(text: str, hide: t.Iterable[str]) -> str:
+    """Return the text with each secret replaced by "(hidden)", the longest first."""
+    for secret in sorted(filter(None, hide), key=len, reverse=True):
+        text = text.replace(secret, "(hidden)")
+    return text
+
+
+def _identity(user: str) -> dict[str, t.Any]:
+    if not user:
+        return {}
+    entry = pwd.getpwnam(user)
+    if os.geteuid():
+        return {}
+    groups = os.getgrouplist(user, entry.pw_gid)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": groups}
+
+
+def _terminate(child: subprocess.Popen[str]) -> tuple[str, str]:
+    # First a signal at which programs remove their locks.
+    for number, seconds in ((signal.SIGTERM, 15), (signal.SIGKILL, None)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return child.communicate(timeout=seconds)
+    return "", ""

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import os
+import pwd
+import time
+
+import pytest
+from ansible_collections.vise.platform.plugins.module_utils.host import programs
+
+
+def test_result_has_exit_code_and_both_outputs() -> None:
+    result = programs.run(["sh", "-c", "echo out; echo err >&2; exit 3"])
+    assert result == programs.Result(3, "out\n", "err\n")
+    assert (result.failed, result.text) == (True, "out\n\nerr")
+
+
+def test_missing_program_is_a_result() -> None:
+    result = programs.run(["no-such-program", "x"])
+    assert (result.code, result.err) == (127, "no-such-program: program not found")
+
+
+def test_environment_of_the_caller_is_not_inherited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOST", "of the operator")
+    assert programs.run(["sh", "-c", "echo $PGHOST $A $LC_ALL"], environment={"A": "b"}).out == "b C.UTF-8\n"
+    assert programs.run(["sh", "-c", "echo $PGHOST"], inherit=True).out == "of the operator\n"
+
+
+def test_standard_input_is_the_given_text_or_empty() -> None:
+    assert programs.run(["cat"], stdin="a\nb").out == "a\nb"
+    assert programs.run(["cat"]).out == ""
+
+
+def test_program_that_takes_too_long_ends_with_its_children() -> None:
+    begun = time.monotonic()
+    result = programs.run(["sh", "-c", "echo begun; sleep 60 & sleep 60"], timeout=0.3)
+    assert (result.code, result.out) == (124, "begun\n")
+    assert "timed out after 0.3 s" in result.err
+    # Both outputs are closed only when the child of the shell has ended too.
+    assert time.monotonic() - begun < 50
+
+
+def test_secrets_are_hidden_in_both_outputs_and_the_longest_first() -> None:
+    argv = ["sh", "-c", "echo abcd; echo ab >&2"]
+    assert programs.run(argv, hide=["ab", "abcd", ""]) == programs.Result(0, "(hidden)\n", "(hidden)\n")
+
+
+def test_failure_names_the_command_the_exit_code_and_the_reason() -> None:
+    assert programs.call(["echo", "a"]) == "a\n"
+    with pytest.raises(programs.ProgramError) as raised:
+        programs.call(["sh", "-c", "echo out; echo why >&2; exit 5"])
+    assert str(raised.value) == "`sh -c echo out; echo why >&2; exit 5` failed (exit 5): why"
+    with pytest.raises(programs.ProgramError, match=r"exit 1\): it printed nothing"):
+        programs.call(["false"])
+
+
+def test_program_runs_as_a_user_with_that_users_groups() -> None:
+    # Only root can choose; everybody else stays the same user.
+    user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    groups = programs.run(["id", "-Gn", user]).out.split()
+    assert programs.run(["id", "-un"], user=user).out == f"{user}\n"
+    assert set(programs.run(["id", "-Gn"], user=user).out.split()) == set(groups)
+
+
+def test_unknown_user_is_an_error() -> None:
+    with pytest.raises(KeyError, match="no-such-user"):
+        programs.run(["true"], user="no-such-user")
