@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import machines
 from tests.e2e.converge import ADDRESS, ADDRESS6, ARCHIVE, DRILL, MAILS, PHASE1, ROOT, TABLES
 
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -104,17 +105,30 @@ def mails(address: str, on_host: Shell) -> set[str]:
     return set(on_host(address, MAILS).stdout.split())
 
 
+@pytest.fixture
+def kept(converged: str, on_host: Shell, world: Shell) -> set[str]:
+    """The checksums of the platform's mails, of which there is at least one."""
+    assert converged
+    recipient = "probe@vln.test"
+    world(f"sendmail -f friend@partner.test {recipient}", f"From: friend@partner.test\nTo: {recipient}\n\nhello\n")
+    delivered = machines.eventually(lambda: mails(ADDRESS, on_host), seconds=60, pause=1)
+    assert delivered
+    return delivered
+
+
 @pytest.mark.deep
 @pytest.mark.usefixtures("courses")
 def test_platform_is_rebuilt_from_its_backups_with_every_row_and_key(
-    on_host: Shell, sandbox: Shell, sql: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+    kept: set[str],
+    on_host: Shell,
+    sandbox: Shell,
+    sql: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
 ) -> None:
     sets = [f"restic-backup@{name}:first" for name in ("configuration", "redis", "mail")]
     # It takes away nothing that is needed.
     for unit in ("vise-pgbackrest@full", *sets, "restic-prune@host-1-first"):
         on_host(ADDRESS, f"systemctl start {unit}")
-    kept = mails(ADDRESS, on_host)
-    assert kept
     # Younger than any backup: it comes back by the archive alone, which is a minute behind at most.
     sql("INSERT INTO users (email, name) SELECT gen_random_uuid() || '@example.org', 'Late'")
     on_host(ADDRESS, "systemctl start vise-backup-marker")
