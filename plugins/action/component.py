@@ -12,10 +12,14 @@ import typing as t
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
+from ansible_collections.vise.platform.plugins.module_utils.component import programs
 from ansible_collections.vise.platform.plugins.module_utils.component.spec import ARGUMENT_SPEC
 
 # Placeholder for the generation while templates are rendered: the generation is a hash over the rendered text.
 GENERATION = "@component_generation@"
+MODULE_UTILS = os.path.dirname(os.path.dirname(programs.__file__))
+# A file of a program; the other options have no meaning for it.
+FILE = {"src": None, "each": None, "vars": {}, "owner": "root", "group": "root", "secret": False}
 MANAGED = "Managed by Ansible: the next run overwrites manual changes"
 APT = {"update_cache": True, "cache_valid_time": 3600, "install_recommends": False, "lock_timeout": 300}
 
@@ -33,7 +37,7 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         task_vars = task_vars or {}
         _result, arguments = self.validate_argument_spec(ARGUMENT_SPEC)
         arguments["files"] = [file for entry in arguments["files"] for file in self._render(entry, task_vars)]
-        arguments = add_generation(arguments)
+        arguments = add_generation(add_programs(arguments))
         result = self._call("vise.platform.component", arguments, task_vars)
         prerequisites = result.pop("prerequisites", None)
         if prerequisites is None or result.get("failed"):
@@ -88,6 +92,32 @@ def render_template(loader: t.Any, templar: t.Any, path: str, variables: dict[st
     text = trust_as_template(loader.get_text_file_contents(path))
     rendered = templar.template(text, escape_backslashes=False, overrides={"trim_blocks": True, "lstrip_blocks": True})
     return "" if rendered is None else str(rendered)
+
+
+def add_programs(arguments: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Add the files and links of O(programs); raises AnsibleActionFail when a program cannot be installed."""
+    files, links = list(arguments["files"]), list(arguments["links"])
+    for entry in arguments["programs"]:
+        program = programs.Program(entry["name"], entry["module"])
+        try:
+            if not programs.NAME.fullmatch(program.name):
+                raise programs.ProgramError("a name has lower-case letters, digits and hyphens")
+            sources = programs.find_sources(program.module, read_module_util)
+        except programs.ProgramError as error:
+            raise AnsibleActionFail(f"{arguments['name']}: program {program.name}: {error}") from error
+        for dest, (content, mode) in program.files(sources, MANAGED).items():
+            files.append({**FILE, "dest": dest, "content": content, "mode": mode})
+        links.append({"path": program.command, "target": program.launcher})
+    return {**arguments, "files": files, "links": links}
+
+
+def read_module_util(path: str) -> str | None:
+    """Return the text of a path below the collection's module_utils; None when it does not exist."""
+    try:
+        with open(os.path.join(MODULE_UTILS, path), encoding="utf-8") as handle:
+            return handle.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def expand_destination(pattern: str, item: dict[str, t.Any] | None) -> str:

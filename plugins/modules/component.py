@@ -89,6 +89,8 @@ options:
   directories:
     description:
       - Directories to create, with owner, group and mode.
+      - The directories above the component's paths in C(/etc/vise), C(/usr/local/lib/vise), C(/var/lib/vise) and
+        C(/var/lib/prometheus) are part of every component, with mode C(0755) unless they are listed with another one.
       - Other content of a directory is not changed. A directory that is no longer listed is not removed.
     type: list
     elements: dict
@@ -151,6 +153,24 @@ options:
         description: Whether to hide the content in a diff.
         type: bool
         default: false
+  programs:
+    description:
+      - Programs of the collection to install. Each one is a module of the collection with a function C(main), which
+        takes the arguments and returns the exit code.
+      - The module and all files that it imports are copied to C(/usr/local/lib/vise/<name>/). The command is
+        C(/usr/local/sbin/vise-<name>). A diff shows one line per program.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: The program's name, unique on a host, in lower case.
+        type: str
+        required: true
+      module:
+        description: The module, dotted, below C(plugins/module_utils).
+        type: str
+        required: true
   links:
     description: Symbolic links.
     type: list
@@ -361,8 +381,9 @@ def build_result(steps: transaction.Plan, incomplete: bool, show_diff: bool) -> 
     if incomplete:
         result["prerequisites"] = dataclasses.asdict(steps.prerequisites)
     if show_diff and not incomplete:
-        others = [action for action in actions if action not in map(plan.describe_change, steps.changes)]
-        result["diff"] = [plan.build_diff(change) for change in steps.changes]
+        result["diff"] = plan.build_diffs(steps.changes)
+        shown = {plan.describe_change(change) for change in steps.changes}
+        others = [action for action in actions if action not in shown]
         result["diff"] += [{"prepared": "".join(f"> {action}\n" for action in others)}] if others else []
     return result
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing as t
 
 
@@ -30,6 +31,9 @@ class Node:
 
 
 ABSENT = Node()
+# Every component may have files below these directories. All users can enter them and the directories in them, unless a
+# component gives one of its own another mode.
+SHARED = ("/etc/vise", "/usr/local/lib/vise", "/var/lib/vise", "/var/lib/prometheus")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +157,16 @@ def _nodes(params: dict[str, t.Any]) -> dict[str, Node]:
         nodes[link["path"]] = Node("link", link["target"])
     for path in params["absent"]:
         nodes[path] = ABSENT
-    return nodes
+    return {**_shared_directories(nodes), **nodes}
+
+
+def _shared_directories(nodes: t.Mapping[str, Node]) -> dict[str, Node]:
+    """Return the directories that several components use, as far as these nodes are below them."""
+    found = {}
+    for path in (path for path, node in nodes.items() if node.kind != "absent"):
+        while (path := os.path.dirname(path)).startswith(SHARED):
+            found[path] = Node("directory", owner="root", group="root", mode="0755")
+    return found
 
 
 def _unit(data: dict[str, t.Any]) -> Unit:

@@ -17,6 +17,7 @@ from ansible_collections.vise.platform.plugins.module_utils.component.model impo
     UnitState,
     Wanted,
 )
+from ansible_collections.vise.platform.plugins.module_utils.component.programs import find_program
 
 # systemd caches the files in these directories until `systemctl daemon-reload`.
 UNIT_PATHS = ("/etc/systemd/system/*", "/usr/lib/systemd/system/*", "/usr/local/lib/systemd/system/*")
@@ -129,6 +130,34 @@ def plan_commands(commands: t.Iterable[Command], paths: t.Iterable[str], stale: 
 def needs_daemon_reload(states: t.Mapping[str, UnitState], paths: t.Iterable[str]) -> bool:
     """Return whether systemd must read its unit files again."""
     return any_matches(paths, UNIT_PATHS) or any(state.needs_reload for state in states.values())
+
+
+def describe_changes(changes: t.Iterable[Change]) -> list[str]:
+    """Return changes as short texts, with one for all files of a program."""
+    programs: dict[str, list[Change]] = {}
+    texts: dict[str, str] = {}
+    for change in changes:
+        program = find_program(change.path)
+        programs.setdefault(program, []).append(change)
+        texts[program or change.path] = describe_change(change)
+    for program, parts in programs.items():
+        if program:
+            texts[program] = _describe_program(program, parts)
+    return list(texts.values())
+
+
+def _describe_program(name: str, changes: t.Sequence[Change]) -> str:
+    files = [change for change in changes if "directory" not in (change.before.kind, change.after.kind)]
+    if all(change.before.kind == "absent" for change in changes):
+        verb = "install"
+    else:
+        verb = "remove" if all(change.after.kind == "absent" for change in changes) else "update"
+    return f"{verb} program {name} ({len(files)} file{'' if len(files) == 1 else 's'})"
+
+
+def build_diffs(changes: t.Iterable[Change]) -> list[dict[str, str]]:
+    """Return changes as Ansible's diffs, without the files of programs: their source is not the operator's."""
+    return [build_diff(change) for change in changes if not find_program(change.path)]
 
 
 def describe_change(change: Change) -> str:

@@ -48,6 +48,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
         secret={"type": "bool", "default": False, "no_log": False},
         **OWNERSHIP,
     ),
+    "programs": _list_of(name=REQUIRED, module=REQUIRED),
     "links": _list_of(path=REQUIRED, target=REQUIRED),
     "absent": _strings(),
     "purge": _strings(),

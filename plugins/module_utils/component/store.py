@@ -30,6 +30,8 @@ class Store:
     """The component's directory below ``root``; files are replaced atomically and only root can read them."""
 
     def __init__(self, name: str, root: str = ROOT) -> None:
+        self.root = root
+        self.name = name
         self.directory = os.path.join(root, name)
 
     @contextlib.contextmanager
@@ -39,6 +41,12 @@ class Store:
         with open(os.path.join(self.directory, "lock"), "w", encoding="utf-8") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+
+    def read_other_paths(self) -> t.Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield the name and the paths of each other component of this host."""
+        for name in sorted(os.listdir(self.root)) if os.path.isdir(self.root) else []:
+            if name != self.name:
+                yield name, Store(name, self.root).read_manifest().paths
 
     def read_manifest(self) -> Manifest:
         """Return the manifest of the paths and users that the component owns; an empty one for a new component."""

@@ -14,6 +14,7 @@ from ansible_collections.vise.platform.plugins.module_utils.component.model impo
     Change,
     Command,
     Manifest,
+    Node,
     UnitState,
     Wanted,
 )
@@ -58,7 +59,7 @@ class Plan:
         """Return a short text for each step, in order."""
         return [
             *self.prerequisites.actions(),
-            *(plan.describe_change(change) for change in self.changes),
+            *plan.describe_changes(self.changes),
             *(["daemon-reload"] if self.daemon_reload else []),
             *(" ".join(command.argv) for command in self.commands),
             *(f"{verb} {unit}" for verb, unit in self.verbs),
@@ -84,6 +85,7 @@ def find_prerequisites(wanted: Wanted, owned: Manifest) -> Prerequisites:
 def inspect(wanted: Wanted, store: Store) -> Plan:
     """Compare the host with the wanted state and plan the steps; changes nothing."""
     owned, journal = store.read_manifest(), store.read_journal()
+    _refuse_foreign_paths(wanted, owned, store)
     prerequisites = find_prerequisites(wanted, owned)
     nodes = {**wanted.nodes}
     for path in plan.unwanted_paths(wanted, owned, host.expand_globs(wanted.purge)):
@@ -105,6 +107,15 @@ def inspect(wanted: Wanted, store: Store) -> Plan:
         failure,
         journal is not None,
     )
+
+
+def _refuse_foreign_paths(wanted: Wanted, owned: Manifest, store: Store) -> None:
+    """Raise HostError when a new path of this component belongs to another one, which would remove it later."""
+    new = set(_build_manifest(wanted).paths) - set(owned.paths)
+    for name, paths in store.read_other_paths() if new else ():
+        shared = sorted(new.intersection(paths))
+        if shared:
+            raise HostError(f"{wanted.name}: refused, nothing was changed: {shared[0]} belongs to the component {name}")
 
 
 def validate(wanted: Wanted, steps: Plan) -> None:
@@ -184,7 +195,9 @@ def _roll_back(wanted: Wanted, steps: Plan, journal: Journal, store: Store) -> s
     except (HostError, OSError) as error:
         return f"Rollback failed, some previous files are not restored: {error}. Repair this and run again."
     try:
-        _activate(steps.daemon_reload, steps.commands, _plan_rollback_verbs(wanted, steps, journal))
+        # A program that the rolled-back change would have installed cannot activate the state before it.
+        known = [one for one in steps.commands if journal.nodes.get(one.argv[0], Node("file")).kind != "absent"]
+        _activate(steps.daemon_reload, known, _plan_rollback_verbs(wanted, steps, journal))
     except (HostError, OSError) as error:
         return f"Rollback failed: the previous files are restored, but not live: {error}. Repair this and run again."
     store.write_manifest(journal.manifest)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import typing as t
+from pathlib import Path
 
 import pytest
 from ansible.errors import AnsibleActionFail
@@ -57,3 +60,67 @@ def test_prerequisites_are_packages_then_groups_then_users() -> None:
     assert calls[2][1] == {"name": "ops", "system": True}
     assert calls[3][1] == {"name": "ada", "groups": ["ops"], "append": False}
     assert calls[4][1] == {"name": "eve", "state": "absent", "force": True, "remove": False}
+
+
+def program_files(module: str) -> dict[str, t.Any]:
+    entry = {"name": "try-it", "module": module}
+    return component.add_programs({"name": "demo", "files": [], "links": [], "programs": [entry]})
+
+
+def test_program_is_a_launcher_a_link_and_each_file_that_it_imports() -> None:
+    result = program_files("host.journal")
+    directory = "/usr/local/lib/vise/try-it"
+    modes = {file["dest"].removeprefix(directory): file["mode"] for file in result["files"]}
+    assert modes == {
+        "/run": "0755",
+        "/vise_platform/host/files.py": "0644",
+        "/vise_platform/host/journal.py": "0644",
+    }
+    assert result["links"] == [{"path": "/usr/local/sbin/vise-try-it", "target": f"{directory}/run"}]
+    launcher = result["files"][0]["content"]
+    assert launcher.startswith(f"#!/usr/bin/python3 -I\n# {component.MANAGED}\n")
+    assert '"""The journal of a change of several steps' in launcher
+
+
+def test_installed_program_runs_from_any_directory_and_returns_its_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = tmp_path / "sources/demo"
+    sources.mkdir(parents=True)
+    (sources / "main.py").write_text(
+        '"""Add."""\nfrom __future__ import annotations\nfrom .parts import (\n    add,  # a comment\n)\n'
+        "def main(arguments):\n    from . import late\n    print(add(*arguments) + late.TEXT)\n    return 3\n"
+    )
+    (sources / "parts.py").write_text("from ..low import one\n\ndef add(a, b):\n    return a + b + one.ONE\n")
+    (sources / "late.py").write_text('TEXT = "!"\n')
+    (tmp_path / "sources/low").mkdir()
+    (tmp_path / "sources/low/one.py").write_text('ONE = "1"\n')
+    monkeypatch.setattr(component, "MODULE_UTILS", str(tmp_path / "sources"))
+    monkeypatch.setattr(component.programs, "LIBRARY", str(tmp_path / "library"))
+    for file in program_files("demo.main")["files"]:
+        path = Path(file["dest"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(file["content"])
+    argv = [sys.executable, "-I", str(tmp_path / "library/try-it/run"), "a", "b"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "ab1!\n", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "message"),
+    [
+        ("Try_It", "host.files", "a name has lower-case letters"),
+        ("try-it", "host.gone", "the component needs module_utils/host/gone.py, which does not exist"),
+        ("try-it", "component.host", "component/host.py imports ansible_collections, which is not on a host"),
+    ],
+)
+def test_program_that_cannot_run_on_a_host_is_refused(name: str, module: str, message: str) -> None:
+    arguments = {"name": "demo", "files": [], "links": [], "programs": [{"name": name, "module": module}]}
+    with pytest.raises(AnsibleActionFail, match=f"demo: program {name}: .*{message}"):
+        component.add_programs(arguments)
+
+
+def test_packages_have_no_code_of_their_own_because_programs_lack_it() -> None:
+    for path in Path(component.MODULE_UTILS).rglob("__init__.py"):
+        lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+        assert not lines or (len(lines) == 1 and lines[0].startswith('"""')), path

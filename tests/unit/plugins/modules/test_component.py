@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import grp
 import itertools
@@ -13,7 +14,7 @@ import typing as t
 
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.component import host, transaction
-from ansible_collections.vise.platform.plugins.module_utils.component.model import Node, Probe, Wanted
+from ansible_collections.vise.platform.plugins.module_utils.component.model import Command, Node, Probe, Wanted
 from ansible_collections.vise.platform.plugins.module_utils.component.store import Store
 from ansible_collections.vise.platform.plugins.modules import component
 
@@ -139,3 +140,63 @@ def test_missing_packages_come_before_any_other_change(
     assert run(state, store)["prerequisites"]["packages"] == ["nginx"]
     assert not (tmp_path / "a").exists()
     assert run(state, store, check_mode=True)["actions"] == ["install nginx", f"create {tmp_path}/a"]
+
+
+def test_path_of_another_component_is_refused_and_stays(tmp_path: pathlib.Path, store: Store) -> None:
+    run(wanted(tmp_path, a="1"), store)
+    other = Store("other", store.root)
+    for check_mode in (True, False):
+        with pytest.raises(host.HostError, match=f"{tmp_path}/a belongs to the component demo"):
+            component.converge(dataclasses.replace(wanted(tmp_path, a="2"), name="other"), other, check_mode)
+    assert (tmp_path / "a").read_text() == "1"
+    assert not other.read_manifest().paths
+
+
+def test_rollback_does_not_run_a_program_that_the_change_installed(tmp_path: pathlib.Path, store: Store) -> None:
+    program, log = tmp_path / "program", tmp_path / "log"
+    script = f"#!/bin/sh\necho run >>{log}\n"
+    nodes = {str(program): Node("file", script, ME, GROUP, "0755")}
+    state = Wanted(
+        "demo", "g", nodes=nodes, commands=(Command((str(program),)),), probes=(Probe(("false",), timeout=0),)
+    )
+    with pytest.raises(host.HostError, match="Rolled back to the previous configuration, which is live"):
+        run(state, store)
+    assert not program.exists()
+    assert log.read_text() == "run\n"
+
+
+def test_shared_directories_above_a_path_are_part_of_the_component() -> None:
+    params: dict[str, t.Any] = dict.fromkeys(
+        (
+            "packages",
+            "absent_packages",
+            "groups",
+            "users",
+            "links",
+            "absent",
+            "purge",
+            "check",
+            "commands",
+            "units",
+            "probe",
+        ),
+        (),
+    )
+    file = {
+        "dest": "/etc/vise/demo/a.json",
+        "content": "",
+        "owner": "root",
+        "group": "root",
+        "mode": "0600",
+        "secret": False,
+    }
+    private = {"path": "/var/lib/vise/demo", "owner": "root", "group": "root", "mode": "0700"}
+    given = {**params, "name": "demo", "generation": "g", "files": [file], "directories": [private]}
+    nodes = Wanted.from_params(given).nodes
+    modes = {path: node.mode for path, node in nodes.items() if node.kind == "directory"}
+    assert modes == {
+        "/etc/vise": "0755",
+        "/etc/vise/demo": "0755",
+        "/var/lib/vise": "0755",
+        "/var/lib/vise/demo": "0700",
+    }

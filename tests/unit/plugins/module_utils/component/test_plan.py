@@ -158,3 +158,24 @@ def test_diff_never_shows_a_secret(before: Node, after: Node) -> None:
     shown = plan.build_diff(Change("/a", before, after))
     assert "canary" not in str(shown)
     assert shown["before"] != shown["after"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (ABSENT, Node("file", "new"), "install program demo (2 files)"),
+        (Node("file", "old"), Node("file", "new"), "update program demo (2 files)"),
+        (Node("file", "old"), ABSENT, "remove program demo (2 files)"),
+    ],
+)
+def test_files_of_a_program_are_one_action_without_a_diff(before: Node, after: Node, expected: str) -> None:
+    library = "/usr/local/lib/vise/demo"
+    changes = [
+        Change(library, ABSENT, Node("directory")) if before == ABSENT else Change("/etc/x", before, after),
+        Change(f"{library}/run", before, after),
+        Change("/etc/a", ABSENT, Node("file")),
+        Change(f"{library}/vise_platform/demo.py", before, after),
+    ]
+    assert expected in plan.describe_changes(changes)
+    assert "create /etc/a" in plan.describe_changes(changes)
+    assert not [diff for diff in plan.build_diffs(changes) if library in diff["before_header"]]
