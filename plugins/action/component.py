@@ -19,7 +19,7 @@ from ansible_collections.vise.platform.plugins.module_utils.component.spec impor
 GENERATION = "@component_generation@"
 MODULE_UTILS = os.path.dirname(os.path.dirname(programs.__file__))
 # A file of a program; the other options have no meaning for it.
-FILE = {"src": None, "each": None, "vars": {}, "owner": "root", "group": "root", "secret": False}
+FILE: dict[str, t.Any] = {"src": None, "each": None, "vars": {}, "owner": "root", "group": "root", "secret": False}
 MANAGED = "Managed by Ansible: the next run overwrites manual changes"
 APT = {"update_cache": True, "cache_valid_time": 3600, "install_recommends": False, "lock_timeout": 300}
 

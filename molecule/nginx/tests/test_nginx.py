@@ -163,7 +163,7 @@ DRIFT = """
 echo '# by hand' >>/etc/nginx/nginx.conf
 echo 'server { listen 7080; return 200; }' >/etc/nginx/sites-enabled/mine.conf
 rm /etc/nginx/sites-enabled/docs.conf /etc/nginx/cloudflare/ranges.conf
-sed -i '/ranges.conf/d; /limit_req_zone/d' /etc/nginx/nginx.conf
+sed -i '/ranges.conf/d; /ranges_digest/d; /limit_req_zone/d' /etc/nginx/nginx.conf
 rm /etc/nginx/sites-enabled/locked.conf /etc/nginx/sites-enabled/edu.conf
 systemctl reload nginx
 kill -9 "$(cat /run/nginx.pid)"
@@ -289,4 +289,4 @@ def test_renewed_ranges_decide_and_an_invalid_list_changes_nothing(role: Role, h
     assert answers(world, "curl", "https://locked.vln.test/", "code=200")
     # The machine of the tests is Cloudflare again.
     host.check_output("echo 203.0.113.0/24 >/srv/ranges/v4; rm /etc/nginx/cloudflare/ranges.conf")
-    host.check_output("nginx-cloudflare-ranges seed && systemctl reload nginx")
+    host.check_output("vise-cloudflare-ranges seed && systemctl reload nginx")
