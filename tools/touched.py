@@ -90,6 +90,9 @@ class Graph:
         # A role ships a package of plugins/module_utils to its hosts as it is.
         for name in re.findall(r"plugins/module_utils/(\w+)", text):
             yield f"plugins/module_utils/{name}"
+        # The option `programs` of a component names a module.
+        for name in re.findall(r"\bmodule: ([a-z_]+(?:\.[a-z_]+)+)", text):
+            yield f"plugins/module_utils/{name.replace('.', '/')}.py"
 
     def _playbooks(self, path: str, text: str) -> Iterator[str]:
         """Yield the playbooks and task files of playbooks/ that a file names by path."""

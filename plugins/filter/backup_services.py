@@ -65,7 +65,7 @@ _value:
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.vise.platform.plugins.module_utils import backups, topology
+from ansible_collections.vise.platform.plugins.module_utils.model import backups, topology
 
 
 def backup_services(

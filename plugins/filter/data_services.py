@@ -53,7 +53,7 @@ _value:
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.vise.platform.plugins.module_utils import datastores, topology
+from ansible_collections.vise.platform.plugins.module_utils.model import datastores, topology
 
 
 def data_services(

@@ -98,7 +98,7 @@ _value:
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.vise.platform.plugins.module_utils import topology, zone_records
+from ansible_collections.vise.platform.plugins.module_utils.model import topology, zone_records
 
 
 def dns_records(

@@ -57,7 +57,7 @@ _value:
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.vise.platform.plugins.module_utils import topology
+from ansible_collections.vise.platform.plugins.module_utils.model import topology
 
 
 def host_services(

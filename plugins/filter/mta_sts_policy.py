@@ -35,7 +35,7 @@ _value:
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.vise.platform.plugins.module_utils import zone_records
+from ansible_collections.vise.platform.plugins.module_utils.model import zone_records
 
 
 def mta_sts_policy(mail: t.Mapping[str, t.Any]) -> str:

@@ -45,7 +45,7 @@ _value:
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.vise.platform.plugins.module_utils import topology, zone_records
+from ansible_collections.vise.platform.plugins.module_utils.model import topology, zone_records
 
 
 def ptr_advice(host: str, groups: topology.Groups, hostvars: topology.HostVars) -> list[topology.Entry]:

@@ -10,8 +10,9 @@ import re
 import typing as t
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from ansible_collections.vise.platform.plugins.module_utils import datastores, description, topology
+from ansible_collections.vise.platform.plugins.module_utils import description
 from ansible_collections.vise.platform.plugins.module_utils.description import Problem, Schema
+from ansible_collections.vise.platform.plugins.module_utils.model import datastores, topology
 
 Variables = Mapping[str, t.Any]
 # The message of a filter about its input

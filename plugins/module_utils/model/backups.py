@@ -14,8 +14,8 @@ import re
 import typing as t
 from collections.abc import Mapping, Sequence
 
-from ansible_collections.vise.platform.plugins.module_utils.datastores import PRIMARY, STANDBY
-from ansible_collections.vise.platform.plugins.module_utils.topology import Entry, Groups, HostVars
+from .datastores import PRIMARY, STANDBY
+from .topology import Entry, Groups, HostVars
 
 Entries = Sequence[Mapping[str, t.Any]]
 # Keys of a set that the role backup_verify reads, and the role restic does not.

@@ -10,7 +10,7 @@ import typing as t
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from ansible_collections.vise.platform.plugins.module_utils.topology import (
+from .topology import (
     Entry,
     Topology,
     TopologyError,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Mapping, Sequence
 
-from ansible_collections.vise.platform.plugins.module_utils.topology import Entry, Topology, TopologyError
+from .topology import Entry, Topology, TopologyError
 
 PRIMARY, STANDBY, CACHE = "database", "database_standby", "cache"
 DATABASE_PORT, POOL_PORT, CACHE_PORT = 5432, 6432, 6379
