@@ -1,12 +1,32 @@
-"""Build and unpack the collection's artifact, the archive for Galaxy."""
+"""The checkout and its roles; the artifact, the archive for Galaxy."""
 
 from __future__ import annotations
 
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def role_directories(root: Path) -> list[Path]:
+    """List the roles of a checkout."""
+    return sorted(path for path in (root / "roles").glob("*") if path.is_dir())
+
+
+def load_yaml(path: Path) -> Any:
+    """Read a YAML file; an absent one is None."""
+    return yaml.safe_load(path.read_text()) if path.exists() else None
+
+
+def role_options(role: Path) -> dict[str, dict[str, Any]]:
+    """Return the options of a role's main entry point."""
+    specs = load_yaml(role / "meta/argument_specs.yml") or {}
+    found: dict[str, dict[str, Any]] = specs.get("argument_specs", {}).get("main", {}).get("options") or {}
+    return found
 
 
 def build(into: Path) -> Path:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from plugins.module_utils import description
-from tools import collection, roles
+from tools import collection
 
 SCHEMA = "roles/preflight/files/description.schema.json"
 EDITOR_SCHEMA = "roles/preflight/files/description.editor.schema.json"
@@ -66,7 +66,7 @@ def editor_schema(schema: Mapping[str, Any], role_names: list[str]) -> dict[str,
 
 def render(root: Path) -> str:
     """Return the text of the file for editors."""
-    names = [role.name for role in roles.role_directories(root)]
+    names = [role.name for role in collection.role_directories(root)]
     return json.dumps(editor_schema(load(root), names), indent=2, ensure_ascii=False) + "\n"
 
 

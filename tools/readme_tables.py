@@ -9,6 +9,8 @@ import json
 import sys
 from typing import Any
 
+from tools import collection
+
 BEGIN = "<!-- variables: begin -->"
 END = "<!-- variables: end -->"
 Options = dict[str, dict[str, Any]]
@@ -70,14 +72,12 @@ def update_table(text: str, options: Options) -> str:
 
 def main(names: list[str]) -> int:
     """Update the tables of the given roles, by default of all roles."""
-    from tools import collection, roles
-
-    for role in roles.role_directories(collection.ROOT):
+    for role in collection.role_directories(collection.ROOT):
         path = role / "README.md"
-        if (names and role.name not in names) or not path.exists() or not roles.options(role):
+        if (names and role.name not in names) or not path.exists() or not collection.role_options(role):
             continue
         text = path.read_text()
-        new_text = update_table(text, roles.options(role))
+        new_text = update_table(text, collection.role_options(role))
         if new_text != text:
             path.write_text(new_text)
             print(f"{path.relative_to(collection.ROOT)}: table updated")

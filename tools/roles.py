@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from tools import readme_tables
+from tools import collection, readme_tables
 
 # The defaults of the description: names without a common prefix, long, and without tasks or a scenario; preflight
 # validates them.
@@ -27,23 +25,6 @@ README_LIMIT = 60
 COMMENTLESS = (".json.j2", ".html.j2")
 
 
-def role_directories(root: Path) -> list[Path]:
-    """List the roles of a checkout."""
-    return sorted(path for path in (root / "roles").glob("*") if path.is_dir())
-
-
-def load(path: Path) -> Any:
-    """Read a YAML file; an absent one is None."""
-    return yaml.safe_load(path.read_text()) if path.exists() else None
-
-
-def options(role: Path) -> dict[str, dict[str, Any]]:
-    """Return the options of a role's main entry point."""
-    specs = load(role / "meta/argument_specs.yml") or {}
-    found: dict[str, dict[str, Any]] = specs.get("argument_specs", {}).get("main", {}).get("options") or {}
-    return found
-
-
 def missing_files(role: Path) -> list[str]:
     """Complain about files that each role has."""
     required = REQUIRED if role.name != DEFAULTS_ONLY else ("README.md", "defaults/main.yml", "meta/main.yml")
@@ -59,8 +40,8 @@ def scenario(role: Path, root: Path) -> list[str]:
 
 def specs_and_defaults(role: Path) -> list[str]:
     """Complain where argument_specs and defaults/main.yml differ; Ansible itself never compares them."""
-    defaults = load(role / "defaults/main.yml") or {}
-    described = options(role)
+    defaults = collection.load_yaml(role / "defaults/main.yml") or {}
+    described = collection.role_options(role)
     complaints = [
         f"{role.name}: {name} is in defaults but not in argument_specs" for name in defaults.keys() - described
     ]
@@ -87,7 +68,7 @@ def option_and_default(name: str, option: dict[str, Any], defaults: dict[str, An
 def option_texts(role: Path) -> list[str]:
     """Complain about options without a type or a description, and about names of another role."""
     complaints = []
-    for name, option in options(role).items():
+    for name, option in collection.role_options(role).items():
         complaints += [f"{role.name}: {name} has no {key}" for key in ("type", "description") if not option.get(key)]
         if not name.startswith(f"{role.name}_"):
             complaints.append(f"{role.name}: {name} does not begin with {role.name}_")
@@ -115,7 +96,7 @@ def readme(role: Path) -> list[str]:
     complaints = readme_length(role)
     if readme_tables.BEGIN not in text or readme_tables.END not in text:
         complaints.append(f"{role.name}: README.md lacks the markers {readme_tables.BEGIN} and {readme_tables.END}")
-    elif readme_tables.update_table(text, options(role)) != text:
+    elif readme_tables.update_table(text, collection.role_options(role)) != text:
         complaints.append(f"{role.name}: README.md's table of variables is out of date; run `make docs-tables`")
     return complaints
 

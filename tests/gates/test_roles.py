@@ -8,7 +8,7 @@ import pytest
 
 from tools import collection, roles, templates
 
-ROLES = roles.role_directories(collection.ROOT)
+ROLES = collection.role_directories(collection.ROOT)
 each_role = pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 
 

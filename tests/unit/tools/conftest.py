@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import readme_tables, roles
+from tools import collection, readme_tables
 
 FILES = {
     "roles/web/README.md": "# web\n",
@@ -75,5 +75,5 @@ def checkout(tmp_path: Path) -> Path:
     for name, text in FILES.items():
         put(tmp_path, name, text)
     readme = tmp_path / "roles/web/README.md"
-    readme.write_text(readme_tables.update_table(readme.read_text(), roles.options(tmp_path / "roles/web")))
+    readme.write_text(readme_tables.update_table(readme.read_text(), collection.role_options(tmp_path / "roles/web")))
     return tmp_path

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tools import bench
+from tools.bench import __main__ as bench
 
 UNCHANGED = """
 PLAY RECAP ***

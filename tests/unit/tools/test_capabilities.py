@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tools import capabilities, roles
+from tools import capabilities, collection
 from tools.capabilities import Capability
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -36,7 +36,7 @@ def test_every_listed_capability_names_existing_code_tests_and_page() -> None:
 
 
 def test_every_role_belongs_to_a_capability() -> None:
-    names = [role.name for role in roles.role_directories(ROOT)]
+    names = [role.name for role in collection.role_directories(ROOT)]
     # The role `description` has only defaults.
     assert set(capabilities.unlisted_roles(capabilities.load(ROOT)[0], names)) <= {"description"}
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tools import counterparts
+from tools.bench import counterparts
 
 FILE: dict[str, Any] = {
     "dest": "/a",

@@ -34,7 +34,9 @@ DEEP = set(tiers.deep_targets(ROOT))
             DEEP - {"corruption"},
             id="the mechanism of all roles",
         ),
-        pytest.param("plugins/module_utils/nginx/cloudflare_ranges.py", {"nginx"}, {"platform"}, id="program of a host"),
+        pytest.param(
+            "plugins/module_utils/nginx/cloudflare_ranges.py", {"nginx"}, {"platform"}, id="program of a host"
+        ),
         pytest.param("plugins/filter/nginx_model.py", {"nginx"}, {"platform"}, id="filter"),
         pytest.param("playbooks/restore_database.yml", set(), {"restore-database", "platform"}, id="runbook"),
         pytest.param("playbooks/promote_standby.yml", {"postgresql"}, {"postgresql"}, id="runbook of a deep test"),

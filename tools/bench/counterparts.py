@@ -1,4 +1,4 @@
-"""Convert the arguments of components into plain builtin tasks and into a pyinfra deploy, for tools/bench.py.
+"""Convert the arguments of components into plain builtin tasks and into a pyinfra deploy, for `make bench`.
 
 Each item becomes one task or operation, as it is usual there. Checks, probes and generations of a component have no
 counterpart, and neither have the other modules of the roles, so the other versions do less.

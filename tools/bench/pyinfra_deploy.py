@@ -1,4 +1,4 @@
-"""A pyinfra deploy: runs the operations that tools/counterparts.py wrote to the inventory, in order."""
+"""A pyinfra deploy: runs the operations that counterparts.py wrote to the inventory, in order."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Usage: python -m tools.bench [one] [seven]      creates missing hosts; only the ratios compare between machines
 
-The other versions are generated from the arguments of the components (tools/counterparts.py). They must not change
+The other versions are generated from the arguments of the components (counterparts.py). They must not change
 anything either, otherwise their end state would differ. The versions run in turns, so that other load on the machine
 affects all of them. pyinfra is measured when `make bench` has installed it, in its fastest mode: without confirmation
 (--yes), and no host waits for another (--no-wait).
@@ -24,9 +24,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tools.bench.counterparts import build_plain_play, build_pyinfra_host, list_plain_tasks
 from tools.collection import ROOT
-from tools.counterparts import build_plain_play, build_pyinfra_host, list_plain_tasks
 
+FOLDER = Path(__file__).parent
 CACHE = ROOT / ".cache/bench"
 # pyinfra connects with paramiko, which supports none of the key exchanges that the role ssh allows by default.
 PARAMIKO_SETTINGS = {"ssh_kex_algorithms": ["mlkem768x25519-sha256", "curve25519-sha256@libssh.org"]}
@@ -102,7 +103,7 @@ def run_playbook(topology: Topology, playbook: Path, extra: dict[str, Any]) -> t
     executions.unlink(missing_ok=True)
     output = run_command(
         ["ansible-playbook", *options, str(playbook)],
-        ANSIBLE_CALLBACK_PLUGINS=str(ROOT / "tools/callback"),
+        ANSIBLE_CALLBACK_PLUGINS=str(FOLDER / "callback"),
         ANSIBLE_CALLBACKS_ENABLED="executions",
         VISE_EXECUTIONS=str(executions),
     )
@@ -111,7 +112,7 @@ def run_playbook(topology: Topology, playbook: Path, extra: dict[str, Any]) -> t
 
 def run_pyinfra(inventory: Path) -> str:
     """Run the pyinfra deploy; return its output."""
-    return run_command([str(PYINFRA), "--yes", "--no-wait", str(inventory), str(ROOT / "tools/pyinfra_deploy.py")])
+    return run_command([str(PYINFRA), "--yes", "--no-wait", str(inventory), str(FOLDER / "pyinfra_deploy.py")])
 
 
 def reports_change(output: str) -> bool:

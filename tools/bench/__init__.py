@@ -1,0 +1,1 @@
+"""Compare runs without change with plain tasks and pyinfra: `make bench`."""
