@@ -157,7 +157,7 @@ ruff: setup
 mypy: setup
 	mypy --package ansible_collections.vise.platform.plugins
 	mypy tools tests sandbox
-	mypy molecule/conftest.py $(wildcard molecule/*/tests)
+	mypy $(shell git ls-files 'molecule/*.py')
 
 yamllint: setup
 	yamllint --strict .

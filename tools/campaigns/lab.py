@@ -56,7 +56,7 @@ def molecule(step: str, scenario: str) -> None:
         check=False,
     )
     if process.returncode:
-        raise CampaignError(f"molecule {step} -s {scenario}:\n{process.stdout[-4000:]}")
+        raise CampaignError(f"molecule {step} -s {scenario}:\n{process.stdout[-4000:]}{process.stderr[-4000:]}")
 
 
 def run_make(*targets: str) -> None:
