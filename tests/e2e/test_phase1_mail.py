@@ -374,7 +374,7 @@ def test_message_that_cannot_be_verified_takes_the_rotation_back(
     wrong = [{"user": mail.user, "password": "canary-wrong"}]
     run = mail.platform.play("rotate_dkim", extra={"dkim_times": TIMES, "rotate_force": True, "mail_probes": wrong})
     assert run.code != 0
-    assert "Mail is signed with the previous keys" in run.output
+    assert "Mail is signed with the previous keys again" in run.output
     assert "login refused" in run.output
     assert "canary" not in run.output
     recipient = fresh()
