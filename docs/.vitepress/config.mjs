@@ -72,7 +72,7 @@ export default defineConfig({
           { text: 'Data and its backups', link: '/backups' },
           { text: 'Mail', link: '/mail' },
           { text: 'DNS', link: '/dns' },
-          { text: 'Keys that sign mail', link: '/dkim' },
+          { text: 'DKIM keys', link: '/dkim' },
           { text: 'The sandbox', link: '/sandbox' },
           { text: 'Testing', link: '/testing' },
         ],

@@ -12,13 +12,13 @@ class ModuleDocFragment:
 options:
   url:
     description:
-      - Address of mailcow, from the host on which the module runs.
-      - C(HTTP_REDIRECT) must be C(n) for plain HTTP.
+      - URL of mailcow, as seen from the host on which the module runs.
+      - Plain HTTP requires C(HTTP_REDIRECT=n) in C(mailcow.conf).
     type: str
     default: http://127.0.0.1:8080
   api_key:
     description:
-      - The key C(API_KEY) of C(mailcow.conf). C(API_ALLOW_FROM) must contain the address from which the call comes.
+      - The value of C(API_KEY) in C(mailcow.conf). C(API_ALLOW_FROM) must contain the address of the caller.
     type: str
     required: true
   timeout:
@@ -33,12 +33,12 @@ attributes:
     description: One diff per object; never contains passwords or keys.
     support: full
   platform:
-    description: Hosts on which it runs; it needs only Python's standard library.
+    description: Hosts on which the module runs; it needs only Python's standard library.
     support: full
     platforms: posix
 notes:
-  - The module refuses wrong input before it changes anything. It retries calls that are safe to repeat while mailcow
-    starts. It does not retry an addition whose answer was lost; the next run reads the result.
+  - The module refuses invalid input before it changes anything. While mailcow starts, it retries calls that can be
+    repeated. If the answer to an addition is lost, it does not retry; the next run reads the result.
   - "Give the key once per play: C(module_defaults: {group/vise.platform.mailcow: {api_key: ...}})."
 author:
   - vise.platform contributors (@vise-platform)

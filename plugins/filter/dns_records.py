@@ -12,7 +12,7 @@ description:
   - Sites and their aliases get the addresses of the hosts that visitors reach. The mail host gets addresses, SPF and
     TLSA; each mail domain gets MX, SPF, DMARC, DKIM, MTA-STS, TLS reports, and the records by which mail clients
     configure themselves.
-  - CAA names the authority of the ACME account.
+  - CAA records permit only the authority of O(acme_directory).
   - Each entry has the options C(zone) and C(records) of M(vise.platform.cloudflare_zone) and
     M(vise.platform.dns_lookup_wait).
 author:
@@ -56,11 +56,11 @@ options:
     elements: str
     default: []
   acme_directory:
-    description: The ACME directory. An unknown authority gets no CAA records without O(caa).
+    description: The ACME directory. If its authority is not known, there are CAA records only with O(caa).
     type: str
     default: production
   caa:
-    description: Authorities that may issue certificates. They replace the one of O(acme_directory).
+    description: Authorities that may issue certificates. They replace the authority of O(acme_directory).
     type: list
     elements: str
     default: []
@@ -74,7 +74,7 @@ options:
     elements: dict
     default: []
   zones:
-    description: The zones at the provider; the domain when empty. A name that is in none of them is an error.
+    description: The zones at the provider; if empty, only O(domain). A name outside of all zones is an error.
     type: list
     elements: str
     default: []

@@ -22,7 +22,7 @@ def clock(seconds: float) -> str:
 
 
 def start(at: float, rpo: int, rto: int) -> dict[str, t.Any]:
-    """Return a drill that starts now: all later data counts as lost."""
+    """Return a drill that starts now; the loss is assumed to happen at its start."""
     return {"began": at, "ended": None, "limits": {"rpo": rpo, "rto": rto}, "stages": [], "found": {}}
 
 
@@ -44,7 +44,7 @@ def finish(drill: Drill, found: t.Mapping[str, t.Any], at: float) -> dict[str, t
 
 
 def rpo(drill: Drill) -> float | None:
-    """Return how many seconds of data were lost; None when no marker was restored."""
+    """Return how many seconds of data were lost; None if no marker was restored."""
     newest = drill["found"].get("newest")
     return None if newest is None else max(0.0, drill["began"] - newest)
 
@@ -55,7 +55,7 @@ def rto(drill: Drill) -> float:
 
 
 def problems(drill: Drill) -> list[str]:
-    """Return the reasons for which the drill failed; empty when it passed."""
+    """Return the reasons why the drill failed; empty if it passed."""
     unfinished = [stage["name"] for stage in drill["stages"] if stage["ended"] is None]
     if unfinished:
         return [f"the stage `{unfinished[0]}` failed"]
@@ -72,7 +72,7 @@ def problems(drill: Drill) -> list[str]:
 
 
 def rpo_problems(drill: Drill) -> list[str]:
-    """Return that the restored data is too old; empty when it is not, or when its age is not known yet."""
+    """Return a problem if the restored data is too old; empty if it is not, or if its age is not known yet."""
     lost, limit = rpo(drill), drill["limits"]["rpo"]
     if lost is None or lost <= limit:
         return []

@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Mail from a user's view: submit a message, fetch it, and verify its signatures against the DNS."""
+"""Use mail as a user does: submit a message, fetch it, and verify its signatures against the DNS."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ except ImportError:
     HAS_LIBRARIES = False
 
 DNS_PORT = 53
-# Folders in which a message to the own mailbox can arrive
+# Folders to which the server can deliver the message
 FOLDERS = ("INBOX", "Junk")
 POLL = 0.5
 
 
 class ProbeError(Exception):
-    """The failed step and the reason; the message never contains a password."""
+    """The failed step and the reason; the message does not contain a password."""
 
     def __init__(self, step: str, text: str) -> None:
         super().__init__(f"{step}: {text}")
@@ -62,7 +62,7 @@ class Account:
 
 
 class Smtp(smtplib.SMTP):
-    """SMTP to a given address, with the name of the host."""
+    """SMTP to a given address; TLS verifies the name of the host."""
 
     def __init__(self, account: Account, port: int) -> None:
         self.at = account.address
@@ -73,7 +73,7 @@ class Smtp(smtplib.SMTP):
 
 
 class Imap(imaplib.IMAP4_SSL):
-    """IMAPS to a given address, with the name of the host."""
+    """IMAPS to a given address; TLS verifies the name of the host."""
 
     def __init__(self, account: Account) -> None:
         self.at = account.address
@@ -87,7 +87,7 @@ class Imap(imaplib.IMAP4_SSL):
 
 @contextlib.contextmanager
 def report_step(step: str, where: str) -> t.Iterator[None]:
-    """Convert an error inside to one that names the step and explains the error."""
+    """Convert an error in the block to a ProbeError with the step and the reason."""
     try:
         yield
     except (OSError, smtplib.SMTPException, imaplib.IMAP4.error) as error:
@@ -95,17 +95,19 @@ def report_step(step: str, where: str) -> t.Iterator[None]:
 
 
 def explain(error: Exception, step: str) -> str:
-    """Return the meaning of an error of the standard library for mail."""
+    """Return the reason of an error of the standard library."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {error.verify_message}"
+        return f"the certificate of the server is not trusted: {error.verify_message}"
     if isinstance(error, smtplib.SMTPAuthenticationError):
         return f"login refused ({error.smtp_code} {error.smtp_error!r})"
     if isinstance(error, smtplib.SMTPNotSupportedError):
-        return f"{error} Does the server offer STARTTLS, and a login after it?"
+        return f"{error} The server must offer STARTTLS, and a login after STARTTLS."
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     if isinstance(error, TimeoutError):
-        return "no answer in time" + ("; many networks block outgoing connections to port 25" if step == "smtp" else "")
+        return "no answer in time" + (
+            "; many networks block outgoing port 25: set smtp_port to 0 to skip this step" if step == "smtp" else ""
+        )
     return f"{type(error).__name__}: {error}"
 
 
@@ -140,7 +142,7 @@ def compose(sender: str, recipient: str) -> email.message.EmailMessage:
     message["Subject"] = "Probe of mail delivery"
     message["Date"] = email.utils.formatdate(localtime=False)
     message["Message-ID"] = email.utils.make_msgid("probe", sender.rpartition("@")[2])
-    message.set_content("A check of the mail server sent this message and deletes it again.\n")
+    message.set_content("A probe of the mail server sent this message. The probe deletes it.\n")
     return message
 
 
@@ -177,7 +179,7 @@ def login(box: Imap, account: Account) -> None:
 
 
 def take_message(box: Imap, folder: str, message_id: str) -> bytes:
-    """Return a message and delete it; nothing if it is not in the folder."""
+    """Return a message and delete it; return nothing if it is not in the folder."""
     status, _count = box.select(folder)
     if status != "OK":
         return b""
@@ -222,18 +224,18 @@ def verify_signature(raw: bytes, index: int, resolver: dns.resolver.Resolver) ->
         "result": "pass" if passed else "fail",
         "problem": ""
         if passed
-        else problem or "".join(missing) or "it does not match the message and the key in the DNS",
+        else problem or "".join(missing) or "it does not match the message or the key in the DNS",
     }
 
 
 def find_problem(signatures: list[dict[str, str]], domain: str, selector: str) -> str:
-    """Return the problem of a message's signatures; an empty text if those of the domain are valid."""
+    """Return the problem of a message's signatures; empty if the signatures of the domain are valid."""
     own = [one for one in signatures if one["domain"] == domain]
     if not own:
         others = ", ".join(one["domain"] for one in signatures)
-        return f"no signature of {domain}" + (f", only of {others}" if others else "")
+        return f"the message has no DKIM signature of {domain}" + (f", only of {others}" if others else "")
     bad = [
-        f"wrong signature with selector {one['selector']}: {one['problem']}" for one in own if one["result"] != "pass"
+        f"invalid signature with selector {one['selector']}: {one['problem']}" for one in own if one["result"] != "pass"
     ]
     if bad:
         return "; ".join(bad)

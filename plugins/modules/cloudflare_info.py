@@ -15,7 +15,7 @@ author:
 extends_documentation_fragment: vise.platform.cloudflare
 options:
   gather:
-    description: The information to query. V(analytics) needs O(zone) and O(since).
+    description: The information to query. V(analytics) requires O(zone) and O(since).
     type: list
     elements: str
     choices: [ranges, zones, analytics]
@@ -24,7 +24,7 @@ options:
     description: The zone for V(analytics).
     type: str
   since:
-    description: The first day of the analytics, such as C(2026-01-31).
+    description: The first day for V(analytics), such as C(2026-01-31).
     type: str
 attributes:
   check_mode:
@@ -123,7 +123,7 @@ def main() -> None:
     if client.IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("cloudflare"), exception=client.IMPORT_ERROR)
     if "analytics" in params["gather"] and not (params["zone"] and params["since"]):
-        module.fail_json(msg="analytics need the options zone and since")
+        module.fail_json(msg="gather: analytics requires the options zone and since")
     session = client.Session(params)
     try:
         result = {name: READERS[name](session, params) for name in params["gather"]}

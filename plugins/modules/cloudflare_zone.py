@@ -9,18 +9,19 @@ module: cloudflare_zone
 short_description: Manage the DNS records, settings and rules of a zone at Cloudflare
 version_added: 0.1.0
 description:
-  - Reads the zone, compares it with the wanted state, and sends the differences. What is not given is not managed.
+  - Reads the zone, compares it with the wanted state, and sends the differences. An option that is not given is not
+    managed.
   - Before the first change, the module validates each record and rule, and checks that the token has every permission
-    that O(records), O(settings) and O(rules) need. An error has the names of all missing permissions in Cloudflare's
-    dashboard.
-  - Settings and rules are changed before records, so that a record that becomes proxied is protected from its first
-    request.
+    that O(records), O(settings) and O(rules) need. The error lists all missing permissions by their names in
+    Cloudflare's dashboard.
+  - Settings and rules are changed before records, so that they protect a newly proxied record from its first request.
   - All records are changed in one call, or in as few as the zone's plan allows (200 changes per call on the free
     plan). Changes of one name are in one call.
-  - Records that the module creates have a mark at the beginning of their comment, C([OWNER]). Others are never changed
-    or removed. A record of another owner that would change the answer for a wanted one is a conflict, and an error
-    that names it.
-  - Two runs at the same time, and calls without an answer, have the same result as one run.
+  - The comment of each record that the module creates begins with a mark, C([OWNER]). Without O(adopt), the module does
+    not change or remove records without this mark. If such a record would change the DNS answer for a wanted record,
+    the module fails and reports both records.
+  - Two runs at the same time have the same result as one run. After a call without an answer, the module reads the zone
+    again.
 author:
   - vise.platform contributors (@vise-platform)
 extends_documentation_fragment: vise.platform.cloudflare
@@ -46,7 +47,7 @@ options:
       value:
         description:
           - Address, target, text, hash or, for CAA, the value of the property.
-          - A text has any length and no quotation; the module quotes and splits it for the API.
+          - Do not quote or split a text; the module does both for the API.
         type: str
         required: true
       priority:
@@ -110,7 +111,7 @@ options:
     elements: str
     default: []
   adopt:
-    description: Whether to take over conflicting records of other owners, and to change them where they differ.
+    description: Whether to take over conflicting records of other owners, and to change them if they differ.
     type: bool
     default: false
   settings:
@@ -119,8 +120,8 @@ options:
     suboptions:
       ssl:
         description:
-          - How Cloudflare connects to the origin. With V(strict) it uses TLS and verifies the origin's certificate;
-            anything less can be intercepted.
+          - How Cloudflare connects to the origin. With V(strict) it uses TLS and verifies the origin's certificate.
+            With any other value, an attacker between Cloudflare and the origin can read the traffic.
         type: str
         choices: ["off", flexible, full, strict]
       minimum_tls:
@@ -138,11 +139,11 @@ options:
         type: dict
         suboptions:
           max_age:
-            description: Seconds for which browsers remember it; 0 disables it.
+            description: Seconds for which browsers remember to use only HTTPS; 0 disables the header.
             type: int
             required: true
           include_subdomains:
-            description: Whether it applies to all names below the zone.
+            description: Whether the header applies to all names below the zone.
             type: bool
           preload:
             description: Whether browsers may include the domain in their preload list, which takes months to undo.
@@ -154,15 +155,15 @@ options:
         description: Whether Cloudflare presents a client certificate to the origin.
         type: bool
       dnssec:
-        description: Whether the zone is signed. It is pending until the registrar has the record in RV(ds).
+        description:
+          - Whether the zone is signed. Resolvers verify signatures only after the registrar has the record in RV(ds).
         type: bool
   rules:
     description:
-      - All rules of a phase, for each phase that is given. They replace page rules, firewall rules and rate limits of
-        the older kinds.
+      - All rules of each given phase. Cloudflare's older page rules, firewall rules and rate limits are not managed.
       - Each rule is an object of the API, with C(expression), C(action), and optionally C(description), C(enabled),
         C(action_parameters), C(ratelimit), C(ref) and C(logging).
-      - A list replaces all rules of its phase, also those that were added by hand. Check the diff first.
+      - A list replaces all rules of its phase, also rules that were added manually. Check the diff first.
     type: dict
     suboptions:
       http_request_firewall_managed:
@@ -204,7 +205,7 @@ options:
     default: []
 attributes:
   check_mode:
-    description: The plan is complete, permissions are checked, and nothing is changed.
+    description: Checks permissions and returns the complete plan; changes nothing.
     support: full
   diff_mode:
     description: The records, settings and phases that change, before and after.
@@ -223,7 +224,7 @@ EXAMPLES = r"""
       - {type: MX, name: "@", value: mail.example.org, priority: 10}
       - {type: TXT, name: "@", value: v=spf1 mx ~all}
 
-- name: Take over a record that was created by hand
+- name: Take over a record that was created manually
   vise.platform.cloudflare_zone:
     token: "{{ vault_cloudflare_token }}"
     zone: example.org
@@ -278,7 +279,7 @@ differs:
   type: bool
   sample: true
 plan:
-  description: The changes that were made, or in check mode would be, one per line, and their counts in the last line.
+  description: The changes, or in check mode the planned changes, one per line; the last line has the counts.
   returned: success
   type: list
   elements: str
@@ -289,12 +290,12 @@ counts:
   type: dict
   sample: {add: 1, change: 0, remove: 0, keep: 2}
 settings:
-  description: The settings that were changed, or in check mode would be, with their new values.
+  description: The changed settings, or in check mode the settings to change, with their new values.
   returned: success
   type: dict
   sample: {ssl: strict}
 ds:
-  description: The DS record for the registrar; empty when the zone is not signed, or O(settings) has no C(dnssec).
+  description: The DS record for the registrar; empty if the zone is not signed or O(settings) has no C(dnssec).
   returned: success
   type: str
   sample: example.org. 3600 IN DS 2371 13 2 ...
@@ -375,7 +376,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
 
 
 class InvalidError(Exception):
-    """The arguments are invalid; the text lists every problem."""
+    """The arguments are invalid; the text lists all problems."""
 
 
 def read_params(params: dict[str, t.Any], name: str) -> zone.Wanted:

@@ -12,8 +12,8 @@ description:
   - Stores private keys in C(/etc/vise/dkim/<domain>/<selector>.pem), readable only by root, and the state of each key
     in the same directory.
   - Every execution returns all keys of all domains with the TXT values to publish. Without O(keys) it only reads.
-  - A selector never changes its key, and the selector of a retired key is never used again, since resolvers and mail
-    servers may have cached its record.
+  - The key of a selector cannot be changed, and the selector of a retired key cannot be used again, because resolvers
+    and mail servers may have cached its record.
   - A private key is created on the host and is never part of a result, a diff, a log or a command line.
 author:
   - vise.platform contributors (@vise-platform)
@@ -41,8 +41,8 @@ options:
           - V(present) creates the key when it does not exist, and does not change its state.
           - V(published), V(switching), V(active), V(retiring) record the state of the key. When a key becomes
             V(active), the previous active key becomes V(retiring) in the same step.
-          - V(retired) records the end of its use, and removes the private key. Publish the DNS after this.
-          - V(absent) removes the key and its record in the store. It is refused for a key that signs.
+          - V(retired) records the end of its use, and removes the private key. Then publish the DNS records.
+          - V(absent) removes the private key and its entry in the store. The module refuses this for a key that signs.
         type: str
         choices: [present, published, switching, active, retiring, retired, absent]
         default: present
@@ -65,7 +65,7 @@ options:
     default: {}
 attributes:
   check_mode:
-    description: Reports the planned changes; the TXT value of a planned key is empty.
+    description: Returns the planned changes; the TXT value of a planned key is empty.
     support: full
   diff_mode:
     description: State and TXT value of each key; never the private key.
@@ -107,8 +107,8 @@ EXAMPLES = r"""
 RETURN = r"""
 dkim_keys:
   description:
-    - All keys of all domains, also retired ones. C(since) is the time in UTC at which a key reached each state.
-    - Publish those whose C(state) is not C(retired).
+    - All keys of all domains, also retired keys. C(since) is the time in UTC at which a key reached each state.
+    - Publish the keys whose C(state) is not C(retired).
   returned: always
   type: list
   elements: dict
@@ -122,7 +122,7 @@ dkim_keys:
       state: active
       since: {made: "2026-03-01T02:00:00Z", active: "2026-03-01T02:31:00Z"}
 actions:
-  description: The changes that were made, or in check mode would be, in order.
+  description: The changes, or in check mode the planned changes, in order.
   returned: always
   type: list
   elements: str
@@ -176,25 +176,25 @@ def problems(wanted: list[dict[str, t.Any]], private_keys: t.Iterable[str]) -> l
 
 
 def find_conflict(one: dict[str, t.Any], known: dict[str, t.Any] | None, stored: str, imported: str) -> str:
-    """Return why a key cannot reach the wanted state; empty when it can."""
+    """Return why a key cannot reach the wanted state; empty if it can."""
     state = one["state"]
     if known is None and state not in (store.PRESENT, store.ABSENT):
         return "the key does not exist: create it first"
     if known is None:
         return ""
     if known["state"] == store.RETIRED and state not in (store.RETIRED, store.ABSENT):
-        return "the key was retired, and a selector is not used twice: choose another one"
+        return "the key was retired, and its selector cannot be used again: choose another selector"
     if state == store.ABSENT and known["state"] in (store.SWITCHING, store.ACTIVE):
-        return "the key signs mail: retire it first"
+        return "the key signs mail: rotate to another key first"
     if imported and stored != imported:
-        return "the selector has another key, and never changes it: choose another one"
+        return "the selector has another key, which cannot be changed: choose another selector"
     if not stored and state not in (store.RETIRED, store.ABSENT):
-        return "the private key is missing: restore it from a backup, or retire it"
+        return "the private key is missing: restore it from a backup, or set state to retired"
     return ""
 
 
 def describe_action(one: dict[str, t.Any], known: dict[str, t.Any] | None, stored: str, imported: str) -> str:
-    """Return the change of one key in words; empty when it is as wanted."""
+    """Describe the change of one key; empty if it has the wanted state."""
     name, state = keys.record(one["domain"], one["selector"]), one["state"]
     if state == store.ABSENT:
         return f"remove {name}" if known or stored else ""
@@ -215,7 +215,7 @@ def read_import(one: dict[str, t.Any], private_keys: dict[str, t.Any]) -> str:
 
 
 def apply(root: str, one: dict[str, t.Any], index: store.Index, pem: str, at: str) -> None:
-    """Apply the wanted state of one key. After an interruption at any point, the same call completes it."""
+    """Apply the wanted state of one key. If this is interrupted, the same call completes it."""
     domain, selector, state = one["domain"], one["selector"], one["state"]
     if selector not in index and state == store.PRESENT:
         pem = pem or keys.create(one["type"], one["size"])
@@ -303,7 +303,7 @@ def main() -> None:
     params = module.params
     found = problems(params["keys"], params["private_keys"])
     if params["keys"] and not keys.HAS_CRYPTOGRAPHY and not module.check_mode:
-        found.append("python3-cryptography is not installed on the host")
+        found.append("python3-cryptography is not installed on the host: install this package")
     if found:
         module.fail_json(msg="\n".join(found))
     try:

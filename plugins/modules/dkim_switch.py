@@ -9,12 +9,12 @@ module: dkim_switch
 short_description: Switch the DKIM key of mailcow without an unsigned message
 version_added: 0.1.0
 description:
-  - Replaces the key with which mailcow signs a domain's mail by a key of M(vise.platform.dkim_key), in one transaction
-    of mailcow's Redis, from which rspamd reads the key for every message. No message is sent unsigned.
-  - mailcow's API deletes the old key before it writes the new one, so that a busy server sends unsigned mail in
-    between. This does not matter for the first key of a domain, for which M(vise.platform.mailcow_dkim) is sufficient;
-    a rotation needs this module.
-  - The module ends when Redis has saved the change to disk. Redis itself would do so only within the hour.
+  - Replaces the key with which mailcow signs a domain's mail by a key of M(vise.platform.dkim_key). rspamd reads the
+    key from mailcow's Redis for every message; the module replaces it there in one transaction, so no message is sent
+    unsigned.
+  - mailcow's API deletes the old key before it writes the new key. In the meantime, a busy server sends unsigned mail.
+    Therefore a rotation needs this module. For the first key of a domain, M(vise.platform.mailcow_dkim) is sufficient.
+  - The module waits until Redis has saved the change to disk. Otherwise Redis saves it only within an hour.
   - The module reads the password and the port from C(mailcow.conf) on the host.
 author:
   - vise.platform contributors (@vise-platform)
@@ -34,7 +34,7 @@ options:
         type: str
         required: true
       forget:
-        description: Selectors of retired keys, whose copies in mailcow are removed.
+        description: Selectors of retired keys. Their private keys in mailcow are removed.
         type: list
         elements: str
         default: []
@@ -67,7 +67,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 actions:
-  description: The changes that were made, or in check mode would be, in order.
+  description: The changes, or in check mode the planned changes, in order.
   returned: always
   type: list
   elements: str
@@ -95,12 +95,12 @@ def problems(wanted: list[dict[str, t.Any]]) -> list[str]:
     for one in wanted:
         found += keys.name_problems(one["domain"], one["selector"])
         if one["selector"] in one["forget"]:
-            found.append(f"{one['domain']}: {one['selector']} is the signing key and cannot be in forget")
+            found.append(f"{one['domain']}: {one['selector']} is the signing key so it cannot be in forget")
     return found
 
 
 def read_signers(wanted: list[dict[str, t.Any]], root: str) -> list[tuple[dict[str, t.Any], signer.Signer]]:
-    """Return the signer of each domain; raise an error for keys that are missing or that mailcow cannot use."""
+    """Return the signer of each domain; raise an error if keys are missing or mailcow cannot use them."""
     found, missing = [], []
     for one in wanted:
         pem = store.read_key(root, one["domain"], one["selector"])
@@ -115,7 +115,7 @@ def read_signers(wanted: list[dict[str, t.Any]], root: str) -> list[tuple[dict[s
 
 
 def apply(redis: signer.Redis, steps: list[t.Callable[[signer.Redis], None]], mark: str) -> None:
-    """Apply the steps and save them to disk; the mark makes the next run save the changes of an interrupted one."""
+    """Apply the steps and save them to disk; because of the mark, the next run saves the changes of a killed run."""
     if not steps and not os.path.exists(mark):
         return
     store.write(mark, "")

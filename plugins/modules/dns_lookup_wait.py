@@ -10,7 +10,7 @@ short_description: Wait until all authoritative name servers of zones return the
 version_added: 0.1.0
 description:
   - Resolves the name servers of each zone and queries each of their addresses directly, without a cache in between.
-  - A record is present when the answer contains it, with or without others.
+  - A record is present if the answer contains it; the answer may also contain other records.
   - The module only reads. After the timeout it reports the missing records of each server.
 author:
   - vise.platform contributors (@vise-platform)
@@ -33,7 +33,7 @@ options:
         elements: dict
         required: true
   resolvers:
-    description: Addresses of the resolvers that resolve the name servers; the system's resolvers when empty.
+    description: Addresses of the resolvers that resolve the name servers; if empty, the resolvers of the system.
     type: list
     elements: str
     default: []
@@ -47,7 +47,7 @@ options:
     default: 3
 attributes:
   check_mode:
-    description: In check mode nothing is queried, since planned records are not published.
+    description: Queries nothing, because planned records are not published.
     support: full
   diff_mode:
     description: The module changes nothing.
@@ -221,7 +221,7 @@ def missing_answers(server: str, wanted: Wanted, query: Query) -> tuple[Wanted, 
 
 
 def sort_by_route(servers: Sequence[str], zone: str, query: Query) -> ZoneServers:
-    """Return the servers with and without a route; a server that does not answer has a route."""
+    """Sort the servers by whether this machine has a route to them; a timeout does not mean that there is no route."""
     found = ZoneServers([], [])
     for server in servers:
         try:
@@ -247,9 +247,9 @@ def find_servers(zones: Sequence[str], params: Mapping[str, t.Any], query: Query
 
 
 def wait(pending: dict[tuple[str, str], Wanted], query: Query, seconds: float) -> list[str]:
-    """Query until all answers are complete or the time is over; return a line for each missing record.
+    """Query until all answers are complete or the timeout ends; return a line for each missing record.
 
-    The wanted records are given by zone and server. A record that a server has returned is not queried again.
+    `pending` has the wanted records of each zone and server. A record that a server has returned is not queried again.
     """
     end = time.monotonic() + seconds
     while True:
@@ -285,7 +285,7 @@ def main() -> None:
         "seconds": round(time.monotonic() - begin, 1),
     }
     if lines:
-        module.fail_json(msg="\n".join([f"missing after {result['seconds']} s:", *lines]), **result)
+        module.fail_json(msg="\n".join([f"missing answers after {result['seconds']} s:", *lines]), **result)
     module.exit_json(changed=False, **result)
 
 

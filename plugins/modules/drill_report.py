@@ -9,12 +9,12 @@ module: drill_report
 short_description: Record a recovery drill and write its report
 version_added: 0.1.0
 description:
-  - Records the start and the end of a drill and of each stage in a JSON file, which is complete at any time, so that
-    the report of an interrupted drill shows its completed stages.
-  - Data that is older than the limit fails the drill as soon as a stage has restored it, because the later stages
-    cannot change that.
-  - At the end it evaluates the results, writes a report in Markdown and metrics for node_exporter next to the JSON
-    file, and fails when the drill has failed.
+  - Records the start and the end of a drill and of each stage in a JSON file. After an interruption, the file shows the
+    completed stages.
+  - If a stage has restored data that is older than the limit, the drill fails immediately, because later stages cannot
+    restore newer data.
+  - At the end, the module evaluates the results, writes a report in Markdown and metrics for node_exporter to the
+    directory of the JSON file, and fails if the drill has failed.
 author:
   - vise.platform contributors (@vise-platform)
 options:
@@ -47,13 +47,13 @@ options:
     default: 14400
 attributes:
   check_mode:
-    description: Nothing is written.
+    description: Writes nothing.
     support: full
   diff_mode:
-    description: It changes only its own report.
+    description: The module changes only its own report.
     support: none
   platform:
-    description: Systems on which it runs.
+    description: Hosts on which the module runs.
     support: full
     platforms: posix
 """
@@ -163,7 +163,7 @@ def main() -> None:
     if params["event"] == "passed" and drill.rpo_problems(state):
         module.fail_json(msg=f"{drill.rpo_problems(state)[0]}; the drill ends here", **answer)
     if ended and drill.problems(state):
-        module.fail_json(msg=f"{answer['verdict']}; the report: {path.removesuffix('.json')}.md", **answer)
+        module.fail_json(msg=f"{answer['verdict']}; report: {path.removesuffix('.json')}.md", **answer)
     module.exit_json(**answer)
 
 

@@ -12,7 +12,7 @@ description:
   - Connects to port 25 with STARTTLS and verifies the certificate, submits a message with a login, fetches it with
     IMAPS, and verifies its DKIM signatures against the DNS. The mailbox sends the message to itself; the module deletes
     it.
-  - It stops at the first step that fails and names it.
+  - The module stops at the first step that fails, and reports this step.
 author:
   - vise.platform contributors (@vise-platform)
 requirements: [dkimpy, dnspython]
@@ -47,7 +47,7 @@ options:
     type: str
     default: ""
   smtp_port:
-    description: Port that other servers use; 0 skips it, if the network blocks outgoing connections to it.
+    description: Port for incoming mail; 0 skips its check, if the network blocks outgoing connections to this port.
     type: int
     default: 25
   submission_port:
@@ -68,14 +68,14 @@ options:
     default: 60
 attributes:
   check_mode:
-    description: The module changes nothing permanently.
+    description: Sends nothing and verifies nothing.
     support: partial
-    details: In check mode it sends nothing and verifies nothing.
+    details: Outside of check mode, the module deletes the message that it sent.
   diff_mode:
     description: The module changes nothing.
     support: none
   platform:
-    description: Hosts on which it runs, usually the controller.
+    description: Hosts on which the module runs; usually the controller.
     support: full
     platforms: posix
 """
@@ -92,12 +92,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 message_id:
-  description: Id of the message, to find it in the log of the server.
+  description: Value of Message-ID, to find the message in the log of the server.
   returned: when a message was sent
   type: str
   sample: <176404.1.probe@example.org>
 signatures:
-  description: The result of each DKIM signature; C(problem) has the reason of a failure.
+  description: The result of each DKIM signature; C(problem) is the reason of a failure.
   returned: when the message was delivered
   type: list
   elements: dict
@@ -162,7 +162,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     if not mail_probe.HAS_LIBRARIES:
-        module.fail_json(msg="dkimpy and dnspython are missing where the module runs: run it on the controller")
+        module.fail_json(msg="dkimpy and dnspython are not installed on this host: run the module on the controller")
     result: dict[str, t.Any] = {}
     if not module.check_mode:
         try:

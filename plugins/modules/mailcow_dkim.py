@@ -10,7 +10,7 @@ short_description: Import the DKIM keys with which mailcow signs
 version_added: 0.1.0
 description:
   - Imports a private key from a file on the host, and sets the selector with which mailcow signs a domain's mail. The
-    module compares the public key and the selector, and imports the key when one of them differs.
+    module compares the public key and the selector, and imports the key if one of them differs.
   - mailcow signs with one key per domain, and only with RSA. M(vise.platform.dkim_key) creates keys.
   - The private key goes from the file to mailcow; no parameter, output or diff contains it.
 extends_documentation_fragment: [vise.platform.mailcow]
@@ -26,7 +26,7 @@ options:
         type: str
         required: true
       state:
-        description: With V(absent) mailcow no longer signs the domain's mail.
+        description: With V(absent), mailcow does not sign the domain's mail.
         type: str
         choices: [present, absent]
         default: present
@@ -68,7 +68,7 @@ from ansible_collections.vise.platform.plugins.module_utils.mailcow.client impor
 KEY = {
     "domain": sync.NAME,
     "selector": sync.TEXT,
-    # The name of a file is not secret; its content is
+    # The name of the file is not secret, only its content
     "key_file": {"type": "path", "no_log": False},
 }
 RSA = bytes.fromhex("06092a864886f70d010101")  # the object identifier rsaEncryption, in DER
@@ -82,21 +82,21 @@ def read_public_key(openssl: Openssl, path: str) -> str:
     status, text, _error = openssl(["openssl", "pkey", "-in", path, "-passin", "pass:", "-pubout"])
     public = "".join(line for line in text.splitlines() if not line.startswith("-"))
     if status or not public:
-        raise MailcowError(f"{path} is not a private key in PEM without a passphrase")
+        raise MailcowError(f"{path} is not a private key in PEM format, or has a passphrase")
     if RSA not in base64.b64decode(public):
-        raise MailcowError(f"{path} is not an RSA key, and mailcow signs only with RSA")
+        raise MailcowError(f"{path} is not an RSA key; mailcow signs only with RSA")
     return public
 
 
 def find_problems(wanted: t.Sequence[Row]) -> list[str]:
-    """Return what is missing or wrong in the list."""
+    """Return the problems in the list."""
     names = [entry["domain"] for entry in wanted]
     problems = [f"dkim {name} is listed twice" for name in sorted({name for name in names if names.count(name) > 1})]
     for entry in (entry for entry in wanted if entry["state"] == "present"):
         if not entry["selector"] or not entry["key_file"]:
             problems.append(f"dkim {entry['domain']}: selector and key_file are required")
         elif not re.fullmatch(r"[A-Za-z0-9._-]+", entry["selector"]):
-            problems.append(f"dkim {entry['domain']}: {entry['selector']} is not a selector")
+            problems.append(f"dkim {entry['domain']}: {entry['selector']} is not a valid selector")
     return problems
 
 
@@ -108,7 +108,7 @@ def plan_domain(entry: Row, row: Row, public: str) -> sync.Step | None:
     if entry["state"] == "absent":
         return sync.Step("delete", "dkim", domain, domain, {}, before) if before else None
     after = dict(zip(keys, (entry["selector"], public), strict=True))
-    # One import replaces the key; its private half is read just before the call
+    # An import replaces the key; the private key is read just before the call
     return sync.Step("edit" if before else "add", "dkim", domain, entry, {}, before, after) if before != after else None
 
 
@@ -118,7 +118,9 @@ def planned(client: Client, params: dict[str, t.Any], openssl: Openssl) -> list[
     wanted = [e for e in params["keys"] if e["state"] == "present"]
     domains = {row["domain_name"] for row in client.rows("domain", "all")} if wanted else set()
     missing = sorted({entry["domain"] for entry in wanted} - domains)
-    sync.refuse_unknown(params, [f"domain {name} is unknown: add it with mailcow_objects first" for name in missing])
+    sync.refuse_unknown(
+        params, [f"domain {name} does not exist: add it with mailcow_objects first" for name in missing]
+    )
     steps = []
     for entry in params["keys"]:
         public = ""

@@ -9,7 +9,8 @@ module: mailcow_info
 short_description: Read mailcow's objects, state and queue
 version_added: 0.1.0
 description:
-  - Returns mailcow's own rows, without passwords and private keys. Numbers and booleans are as the API mixes them.
+  - Returns the rows of mailcow's API without passwords and private keys. Numbers and booleans have the type that the
+    API returns, which can be a string.
 extends_documentation_fragment: [vise.platform.mailcow]
 options:
   gather:

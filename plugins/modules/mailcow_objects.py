@@ -9,21 +9,21 @@ module: mailcow_objects
 short_description: Manage mailcow's relay hosts, transports, domains, mailboxes, aliases, administrators and limits
 version_added: 0.1.0
 description:
-  - Compares the described objects with mailcow's and changes the differences, all lists in one execution. It reads each
-    list of mailcow once, and reads again after a change to verify it.
-  - A list that is not given is left unchanged. An object that is not listed is left unchanged too, except by
+  - Compares the given objects with the objects in mailcow and changes the differences, all lists in one execution. The
+    module reads each list of mailcow once, and again after a change to verify it.
+  - The module does not change a list that is not given. It does not change objects that are not listed, except with
     O(purge_mailboxes), O(purge_aliases) and O(purge_domain_admins).
-  - An option of an object that is not given keeps its value; for a new object mailcow's own default applies.
+  - If an option of an object is not given, its value does not change; a new object has mailcow's default.
   - "The order of changes follows from the references: app passwords, aliases and mailboxes are deleted before their
     domain, a relay host is added before the domain that uses it and deleted after that domain is changed or deleted."
   - mailcow stores the hash of a password, which cannot be compared. Passwords of mailboxes, administrators and programs
-    are set when the object is added, and again only with O(update_password=always), which then reports a change in
-    each run. mailcow returns the passwords of relay hosts and transports, and they are compared.
+    are set when the object is added, and later only with O(update_password=always), which reports a change in each run.
+    The passwords of relay hosts and transports are compared, because mailcow returns them.
   - A new domain has no DKIM key; M(vise.platform.mailcow_dkim) imports one.
 extends_documentation_fragment: [vise.platform.mailcow]
 options:
   relay_hosts:
-    description: Servers that deliver the mail of the domains that name them as O(domains[].relay_host); by sender.
+    description: Servers that deliver the outgoing mail of a domain; O(domains[].relay_host) selects the server.
     type: list
     elements: dict
     suboptions:
@@ -63,7 +63,7 @@ options:
         description: The server, as in C([smtp.example.net]:587); required with O(transports[].state=present).
         type: str
       username:
-        description: Login at the server, the same for each transport by this server.
+        description: Login at the server; all transports with the same host need the same login.
         type: str
       password:
         description: Password at the server.
@@ -97,7 +97,7 @@ options:
         description: Maximum number of aliases.
         type: int
       default_quota:
-        description: Quota in MiB of a new mailbox that has none given.
+        description: Quota in MiB of a new mailbox without O(mailboxes[].quota).
         type: int
       max_quota:
         description: Largest quota of one mailbox, in MiB.
@@ -115,7 +115,7 @@ options:
         description: Whether mailcow passes mail on to the domain's next mail exchanger (a backup MX).
         type: bool
       relay_host:
-        description: Relay host that delivers the domain's mail, by its O(relay_hosts[].host); an empty text for none.
+        description: The O(relay_hosts[].host) that delivers the domain's mail; an empty text for none.
         type: str
   mailboxes:
     description: Mailboxes.
@@ -127,7 +127,7 @@ options:
         type: str
         required: true
       state:
-        description: V(absent) deletes it; mailcow keeps the mail in its garbage for C(MAILDIR_GC_TIME) minutes.
+        description: V(absent) deletes it; mailcow keeps the mail as garbage for C(MAILDIR_GC_TIME) minutes.
         type: str
         choices: [present, absent]
         default: present
@@ -230,8 +230,8 @@ options:
     default: false
   app_passwords:
     description:
-      - Passwords with which programs log in to a mailbox, each for the protocols that it needs, so that only the user
-        knows the password of the mailbox.
+      - Passwords with which programs log in to a mailbox, each for the necessary protocols. So only the user knows the
+        password of the mailbox.
     type: list
     elements: dict
     suboptions:
@@ -249,15 +249,15 @@ options:
         choices: [present, absent]
         default: present
       password:
-        description: The password; required for a new one.
+        description: The password; required for a new entry.
         type: str
       protocols:
-        description: Protocols that it opens; none for a new one by default.
+        description: Protocols for which the password is valid; by default none for a new entry.
         type: list
         elements: str
         choices: [imap, smtp, pop3, sieve, dav, eas]
       active:
-        description: Whether it works.
+        description: Whether the password works.
         type: bool
   limits:
     description: Rate limits of outgoing mail; a mailbox's own limit takes precedence over that of its domain.

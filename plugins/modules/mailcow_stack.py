@@ -10,19 +10,19 @@ short_description: Start mailcow as the role mailcow has configured it
 version_added: 0.1.0
 description:
   - Checks out the release if there is none, installs the certificate, starts the containers that do not run as
-    configured, and waits until the API answers. It changes nothing when all of that is already true.
-  - C(vise-mailcow up), a program of the role C(mailcow), does the work; operators can run it too.
+    configured, and waits until the API answers. If mailcow already runs as configured, it changes nothing.
+  - The module runs C(vise-mailcow up), a program of the role C(mailcow). Operators can run it, too.
 author:
   - vise.platform contributors (@vise-platform)
 attributes:
   check_mode:
-    description: It reports the planned actions; before the role has run, these are all actions.
+    description: Reports the planned actions; on a host without mailcow, these are all actions.
     support: full
   diff_mode:
-    description: It shows the actions.
+    description: Shows the actions.
     support: full
   platform:
-    description: Hosts on which it runs.
+    description: Hosts on which the module runs.
     support: full
     platforms: debian
 """

@@ -248,7 +248,8 @@ def test_foreign_record_in_the_way_is_named_and_nothing_changed_until_it_is_adop
     refused = publish()
     assert refused.code != 0
     text = re.sub(r"\s+", " ", refused.text)
-    assert f"CNAME docs.{DOMAIN} elsewhere.vln.test (comment: [somebody else] by hand) for A docs.{DOMAIN}" in text
+    foreign = f"CNAME docs.{DOMAIN} elsewhere.vln.test (comment: [somebody else] by hand)"
+    assert f"{foreign} conflicts with A docs.{DOMAIN}" in text
     assert world(f"dig +short {DOMAIN} MX").stdout == ""
     adopted = publish("-e", "dns_adopt=true")
     assert adopted.code == 0, adopted.text
@@ -265,7 +266,7 @@ def test_invalid_record_is_named_before_anything_is_sent(publish: Publish, world
 
 @pytest.mark.parametrize(
     ("who", "said"),
-    [("read", "the token lacks Zone / DNS / Edit"), ("elsewhere", "no zone vln.test is visible to the token")],
+    [("read", "the token lacks Zone / DNS / Edit"), ("elsewhere", "zone vln.test is not visible to the token")],
 )
 def test_missing_permission_is_named_and_the_token_is_never_printed(
     publish: Publish, world: Any, who: str, said: str

@@ -46,7 +46,7 @@ class ApiError(Exception):
 
 
 class Transient(ApiError):
-    """The call may succeed later: after this many seconds, when Cloudflare gives a number."""
+    """The call may succeed later; retry_after is the number of seconds, if Cloudflare gives one."""
 
     def __init__(self, text: str, retry_after: float | None = None) -> None:
         super().__init__(text)
@@ -58,7 +58,7 @@ class Forbidden(ApiError):
 
 
 class Refusal(ApiError):
-    """The request is invalid, or its object does not exist; the errors are as the API returned them."""
+    """The request is invalid, or its object does not exist; `errors` are the errors in the API's answer."""
 
     def __init__(self, text: str, errors: list[Json], missing: bool = False) -> None:
         super().__init__(text)
@@ -101,7 +101,7 @@ class Session:
         self.calls += 1
 
     def call_once(self, permission: str, call: Callable[..., t.Any], **arguments: t.Any) -> Json:
-        """Make a call once; permission names the one that it needs."""
+        """Make a call once; `permission` is the name of the permission that the call needs."""
         try:
             answer = call(**arguments)
             content = json.loads(getattr(answer, "http_response", answer).text)
@@ -132,8 +132,8 @@ class Session:
         rows = self.call_with_retry("Zone / Zone / Read", call, name=name, per_page=50)["result"]
         if not rows:
             raise ApiError(
-                f"no zone {name} is visible to the token; create the zone at Cloudflare, or add it to the token's zone "
-                "resources"
+                f"zone {name} is not visible to the token; create the zone at Cloudflare, or add it to the zone "
+                "resources of the token"
             )
         plan = (rows[0].get("plan") or {}).get("legacy_id", "free")
         return Zone(rows[0]["id"], name, BATCH.get(plan, LARGER_BATCH))
@@ -152,7 +152,7 @@ class Session:
         page, total = 1, 1
         while len(rows) < total:
             answer = self.call_with_retry(permission, call, page=page, per_page=size, **arguments)
-            # By id: a row that is added in the meantime moves others to the next page.
+            # By id: a row that is added between two calls moves another row to the next page, which returns it again.
             rows.update((row["id"], row) for row in answer["result"])
             total = answer["result_info"]["total_count"] if answer["result"] else 0
             page += 1
@@ -160,7 +160,7 @@ class Session:
 
 
 class Backoff:
-    """Delays between attempts: as long as the API requires, or doubled each time, up to a limit."""
+    """The delays between attempts: the delay that the API requires, or one that doubles each time, up to a limit."""
 
     def __init__(self, sleep: Callable[[float], None]) -> None:
         self.sleep = sleep
@@ -171,7 +171,7 @@ class Backoff:
         """Wait before the next attempt, or give up."""
         delay = problem.retry_after if problem.retry_after is not None else FIRST_DELAY * 2 ** (self.attempts - 1)
         if self.attempts >= ATTEMPTS or self.waited + delay > WAIT_LIMIT:
-            raise ApiError(f"{problem}; gave up after {self.attempts} attempts; run it again later") from problem
+            raise ApiError(f"{problem}; stopped after {self.attempts} attempts; run it again later") from problem
         self.attempts += 1
         self.waited += delay
         self.sleep(delay)
@@ -191,14 +191,14 @@ def explain_error(status: int, headers: Mapping[str, str], body: t.Any, permissi
         return ApiError(f"Cloudflare does not accept the token ({text}); create a new one, and store it in the vault")
     if status in (401, 403):
         return Forbidden(
-            f"Cloudflare: the token lacks the permission {permission}, or the zone among its resources ({text}); add "
-            "it to the token"
+            f"Cloudflare: the token lacks the permission {permission}, or access to this zone ({text}); change "
+            "the token at Cloudflare (My Profile, API Tokens)"
         )
     return Refusal(f"Cloudflare: {text}", errors, missing=status == 404)
 
 
 def describe_error(error: Json) -> str:
-    """Return the text of an error; the last one of its chain has the code of the cause."""
+    """Return the text of an error; the last error of its chain has the code of the cause."""
     chain = error.get("error_chain") or []
     messages = ": ".join(str(one.get("message")) for one in [error, *chain])
     return f"{messages} ({(chain or [error])[-1].get('code')})"

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Check the permissions of a token by calls that cannot change anything.
 
-A token can list its own permissions only with one more permission. So each permission is tried: by reading, or by a
-change of an object that does not exist. Cloudflare checks the permission before it looks for the object.
+To list its own permissions, a token needs one more permission. Therefore each permission is tested by a call: the call
+reads, or it changes an object that does not exist. Cloudflare checks the permission before it looks for the object.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ UNKNOWN_ID = "0" * 32
 # No setting accepts this value.
 INVALID = "impossible"
 ANALYTICS = "Zone / Analytics / Read"
-# The analytics' message for a missing permission, when there is no code.
+# The message of the analytics API for a missing permission, if the answer has no code.
 DENIED = re.compile(r"not authorized|unauthorized|authorization denied|does not have access", re.IGNORECASE)
 
 
@@ -59,11 +59,11 @@ def remove_unknown_certificate(session: Session, zone: Zone, name: str) -> None:
 
 
 def write_invalid_rules(phase: str) -> Callable[[Session, Zone, str], None]:
-    """Return a call that sends a phase a text in place of the list of rules."""
+    """Return a function that sends a text instead of the list of rules of a phase."""
 
     def probe(session: Session, zone: Zone, name: str) -> None:
         call = session.api.rulesets.phases.with_raw_response.update
-        # It changes nothing for two reasons: it is a dry run, and the text is not a list.
+        # The call changes nothing for two reasons: it is a dry run, and the text is not a list.
         body = {"rules": INVALID}
         session.call_with_retry(name, call, ruleset_phase=phase, zone_id=zone.id, dry_run=True, extra_body=body)
 
@@ -71,7 +71,7 @@ def write_invalid_rules(phase: str) -> Callable[[Session, Zone, str], None]:
 
 
 def read_analytics(session: Session, zone: Zone, name: str) -> None:
-    """Read the analytics of today; days before those that the plan covers are an error."""
+    """Read the analytics of today; a day that the plan of the zone does not cover is an error."""
     query_analytics(session, zone, name, time.strftime("%Y-%m-%d", time.gmtime()))
 
 
@@ -88,13 +88,13 @@ def query_analytics(session: Session, zone: Zone, name: str, since: str) -> list
         text = f"Cloudflare: {'; '.join(str(error.get('message')) for error in answer['errors'])}"
         codes = [(error.get("extensions") or {}).get("code") for error in answer["errors"]]
         if "authz" in codes or DENIED.search(text):
-            raise Forbidden(f"{text}; it needs the permission {name}")
+            raise Forbidden(f"{text}; the token needs the permission {name}")
         raise ApiError(text)
     zones = answer["data"]["viewer"]["zones"]
     return t.cast("list[dict[str, t.Any]]", zones[0]["httpRequests1dGroups"] if zones else [])
 
 
-# By their names in Cloudflare's dashboard.
+# The key is the name of the permission in Cloudflare's dashboard.
 PROBES: Mapping[str, Callable[[Session, Zone, str], t.Any]] = {
     "Zone / Zone / Read": read_zone,
     "Zone / DNS / Read": read_records,
@@ -107,10 +107,12 @@ PROBES: Mapping[str, Callable[[Session, Zone, str], t.Any]] = {
 
 
 class PermissionsMissing(ApiError):
-    """The token lacks permissions, of which this has all names."""
+    """The token lacks permissions; `names` has all of them."""
 
     def __init__(self, names: list[str]) -> None:
-        super().__init__(f"the token lacks {', '.join(names)}; add that to it at Cloudflare (My Profile, API Tokens)")
+        super().__init__(
+            f"the token lacks {', '.join(names)}; add this to the token at Cloudflare (My Profile, API Tokens)"
+        )
         self.names = names
 
 
@@ -130,6 +132,6 @@ def missing_permissions(session: Session, zone: Zone, names: Sequence[str]) -> l
         except Forbidden:
             missing.append(name)
         except Refusal:
-            # The token has the permission, and the request itself is invalid.
+            # The token has the permission; only the request is invalid.
             continue
     return missing

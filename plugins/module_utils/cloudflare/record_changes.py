@@ -21,12 +21,12 @@ from ansible_collections.vise.platform.plugins.module_utils.cloudflare.client im
 )
 from ansible_collections.vise.platform.plugins.module_utils.cloudflare.records import Record, from_api
 
-# A pointer into the request, which some errors have: /posts/3/content.
+# Some errors contain a pointer into the request: /posts/3/content.
 POINTER = re.compile(r"/?(deletes|patches|posts)[/\[](\d+)")
 
 
 class Wanted(t.NamedTuple):
-    """All records that a zone shall have, and which others may be changed."""
+    """All records that a zone must have, and the policy for its other records."""
 
     records: Sequence[Record]
     policy: record_plan.Policy
@@ -44,8 +44,8 @@ def read_plan(session: Session, zone: Zone, wanted: Wanted, page: int = PAGE) ->
 def apply(session: Session, zone: Zone, wanted: Wanted, plan: record_plan.Plan) -> None:
     """Apply a plan.
 
-    A change is never sent twice on suspicion: after a call without an answer, the zone is read again, and only the
-    remaining changes are sent.
+    After a call without an answer, the zone is read again, and only the remaining changes are sent. So no change is
+    made twice.
     """
     backoff = Backoff(session.sleep)
     while plan.changes:
@@ -59,25 +59,27 @@ def apply(session: Session, zone: Zone, wanted: Wanted, plan: record_plan.Plan) 
             plan = read_plan(session, zone, wanted)
         except Refusal as refusal:
             plan = read_plan(session, zone, wanted)
-            # When a refused change is no longer needed, another run has made it at the same time.
+            # If a refused change is no longer planned, a parallel run has made it.
             if all(change in plan.changes for change in batch):
                 raise ApiError(describe_refusal(refusal, batch)) from refusal
             backoff.wait(Transient(str(refusal), 0))
 
 
 def send(session: Session, zone: Zone, batch: Sequence[record_plan.Change]) -> None:
-    """Send changes in one call; the API makes all of them or none."""
+    """Send changes in one call; the API applies all of them or none."""
     call = session.api.dns.records.with_raw_response.batch
     session.call_once(DNS_EDIT, call, zone_id=zone.id, **t.cast(t.Any, record_plan.request_body(batch)))
 
 
 def describe_refusal(refusal: Refusal, batch: Sequence[record_plan.Change]) -> str:
-    """Return a refusal with the records that it may be about."""
+    """Return the text of a refusal, with the records that may have caused it."""
     lines = []
     for error in refusal.errors:
         suspects = find_by_pointer(error, batch) or find_by_text(str(error), batch)
         lines += [f"- {change.record}" for change in suspects[:5]]
-    return "\n".join([f"{refusal}; none of this call's changes was made. It is about:", *dict.fromkeys(lines)])
+    return "\n".join(
+        [f"{refusal}; no change of this call was made. The cause is one of these records:", *dict.fromkeys(lines)]
+    )
 
 
 def find_by_pointer(error: dict[str, t.Any], batch: Sequence[record_plan.Change]) -> list[record_plan.Change]:

@@ -10,21 +10,21 @@ from collections.abc import Iterator, Sequence
 
 from ansible_collections.vise.platform.plugins.module_utils.cloudflare.records import Found, Record, body, short
 
-# One set of values per name: any other record of the type would be answered with, or in place of, the wanted ones.
+# Types with one set of records per name: servers would also return a foreign record of the same name and type.
 SINGLE = ("A", "AAAA", "CNAME", "MX", "NS", "SRV", "HTTPS")
 # Types that a name with a CNAME cannot have.
 EXCLUDED_BY_CNAME = ("A", "AAAA", "CNAME", "NS")
-# A name has only one text of each such version: SPF, DMARC, DKIM, MTA-STS, TLS-RPT.
+# A name has only one TXT record of each of these versions: SPF, DMARC, DKIM, MTA-STS, TLS-RPT.
 VERSIONED = re.compile(r"v=\w+")
 
 
 class Policy(t.NamedTuple):
-    """The records that may be changed, and how."""
+    """The records that the platform may change, and how."""
 
     mark: str
     purge: bool = False
     adopt: bool = False
-    # Regular expressions of names; purge does not remove their records.
+    # Regular expressions; purge does not remove records whose name matches.
     purge_except: Sequence[str] = ()
 
     def owns(self, found: Found) -> bool:
@@ -39,7 +39,7 @@ class Policy(t.NamedTuple):
 
 
 class Change(t.NamedTuple):
-    """A record before and after the change; one of them may be missing."""
+    """A record before and after the change. A new record has no `before`, a removed one no `after`."""
 
     before: Found | None
     after: Record | None
@@ -50,12 +50,12 @@ class Change(t.NamedTuple):
         return self.after or t.cast(Found, self.before).record
 
     def sign(self) -> str:
-        """Return the kind of change, as in a diff."""
+        """Return the kind of change as the sign of a diff: + added, ~ changed, - removed."""
         return "+" if not self.before else "~" if self.after else "-"
 
 
 class Plan(t.NamedTuple):
-    """The changes, the number of unchanged records, and conflicts of other owners' records with wanted ones."""
+    """The changes, the number of unchanged records, and the conflicts: a record of another owner and a wanted one."""
 
     changes: list[Change]
     unchanged: int
@@ -63,13 +63,13 @@ class Plan(t.NamedTuple):
 
 
 def version_of(record: Record) -> str:
-    """Return the version of a text, when a name has only one such text."""
+    """Return the version of a TXT record; empty if a name can have several such records."""
     match = VERSIONED.match(record.content) if record.type == "TXT" else None
     return match[0].lower() if match else ""
 
 
 def conflicts_with(other: Record, wanted: Record) -> bool:
-    """Return whether a record of the same name would change the answer for a wanted one."""
+    """Return whether another record of the same name would change the DNS answer for a wanted record."""
     kinds = {other.type, wanted.type}
     if other.key == wanted.key:
         return True
@@ -81,7 +81,7 @@ def conflicts_with(other: Record, wanted: Record) -> bool:
 
 
 def plan_records(existing: Sequence[Found], wanted: Sequence[Record], policy: Policy) -> Plan:
-    """Return the changes after which the zone has the wanted records and, with purge, no others with the mark."""
+    """Return the changes to the wanted records; with purge, they also remove all other records with the mark."""
     by_key = {record.key: record for record in wanted}
     by_name: dict[str, list[Record]] = {}
     for record in wanted:
@@ -106,7 +106,7 @@ def plan_records(existing: Sequence[Found], wanted: Sequence[Record], policy: Po
 
 
 def pair_changes(obsolete: Sequence[Found], missing: Sequence[Record]) -> Iterator[Change]:
-    """Yield the changes that turn obsolete records into missing ones of the same name and type, and all others."""
+    """Yield all changes; an obsolete record is changed into a missing one of the same name and type if there is one."""
     left = list(obsolete)
     for record in missing:
         same = next((f for f in left if (f.record.type, f.record.name) == (record.type, record.name)), None)
@@ -117,7 +117,7 @@ def pair_changes(obsolete: Sequence[Found], missing: Sequence[Record]) -> Iterat
 
 
 def sort_key(change: Change) -> tuple[str, ...]:
-    """Return the key to sort a change by: first the name, since all changes of a name are sent in one call."""
+    """Return the sort key of a change. The name is first, because all changes of a name are sent in one call."""
     record = change.record
     return (record.name, record.type, record.content, change.sign())
 
@@ -149,8 +149,8 @@ def request_body(changes: Sequence[Change]) -> dict[str, list[dict[str, t.Any]]]
     """Return the body of a batch call; the API deletes first, then changes, then adds."""
     parts: dict[str, list[dict[str, t.Any]]] = {
         "deletes": [{"id": c.before.id} for c in changes if c.before and not c.after],
-        # Fields that a patch leaves out stay, so an empty list removes tags. It is sent only when there are tags, since
-        # free plans have none.
+        # A patch keeps fields that it does not contain, so only an empty list removes tags. The list is sent only if
+        # the record has tags, because free plans do not accept this field.
         "patches": [
             {"id": c.before.id, **({"tags": []} if c.before.record.tags else {}), **body(c.after)}
             for c in changes
@@ -177,7 +177,7 @@ def describe_plan(plan: Plan) -> list[str]:
 
 
 def describe_change(change: Change) -> str:
-    """Return the values that a change is about."""
+    """Return the old and new values of a change."""
     before = change.before.record if change.before else None
     if before and change.after and before.content != change.after.content:
         return f"{short(before.content)} -> {short(change.after.content)}"
@@ -206,11 +206,13 @@ def diff(plan: Plan, zone: str) -> dict[str, str]:
 
 def describe_conflicts(plan: Plan) -> str:
     """Return the conflicts of other owners' records with wanted ones, and the remedy."""
-    lines = [f"- {theirs} (comment: {theirs.comment or 'none'}) for {ours}" for theirs, ours in plan.conflicts]
+    lines = [
+        f"- {theirs} (comment: {theirs.comment or 'none'}) conflicts with {ours}" for theirs, ours in plan.conflicts
+    ]
     return "\n".join(
         [
             "nothing was changed: records of other owners conflict with wanted records",
             *lines,
-            "remove them, or take them over with adopt=true (publish_dns.yml: -e dns_adopt=true)",
+            "remove them at Cloudflare, or take them over with adopt=true (publish_dns.yml: -e dns_adopt=true)",
         ]
     )

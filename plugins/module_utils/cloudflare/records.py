@@ -24,7 +24,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "TLSA": ("usage", "selector", "matching_type", "value"),
     "HTTPS": ("priority", "value", "params"),
 }
-# The names of these fields in the API's data, where they differ. Types that are not listed have only content.
+# The API's names of these fields in `data`, if they differ. Types that are not listed have only `content`.
 DATA_NAMES: Mapping[str, Mapping[str, str]] = {
     "SRV": {"value": "target"},
     "CAA": {},
@@ -97,7 +97,7 @@ def is_host(name: str) -> bool:
 
 
 def plain_text(content: str) -> str:
-    """Return the text of a TXT record's character strings, however it is split; quotation marks may be missing."""
+    """Return the text of a TXT record without quotation marks, joined from one or more character strings."""
     pieces, end = [], 0
     while match := STRING.match(content, end):
         pieces.append(re.sub(r"\\(.)", r"\1", match[1]))
@@ -181,7 +181,7 @@ def body(record: Record) -> dict[str, t.Any]:
         "ttl": record.ttl,
         "proxied": record.proxied,
         "comment": record.comment,
-        # Only paid plans accept tags, so that a record without any has no such field.
+        # Only paid plans accept this field, so it is omitted if the record has no tags.
         **({"tags": list(record.tags)} if record.tags else {}),
     }
     if kind in DATA_NAMES:
@@ -192,7 +192,7 @@ def body(record: Record) -> dict[str, t.Any]:
 
 
 def value_problem(options: Options) -> str:
-    """Return the problem of a record's value; empty when it is valid."""
+    """Return the problem of a record's value; empty if the value is valid."""
     kind, value = options["type"], str(options.get("value") or "")
     if not value:
         return "the value is missing"
@@ -206,7 +206,7 @@ def value_problem(options: Options) -> str:
     if kind in HOSTS and value != "." and not is_host(value.lower().rstrip(".")):
         return f"{value} is not a host name"
     if kind == "TLSA" and not re.fullmatch(r"([0-9a-fA-F]{2}\s*)+", value):
-        return "the value is not a hash in hexadecimal digits"
+        return "the value must be a hash in hexadecimal digits"
     if kind == "CAA" and '"' in value:
         return "the value contains a quotation mark"
     if kind == "TXT" and (len(value.encode()) > TEXT_LENGTH or re.search(r"[\x00-\x1f]", value)):
@@ -257,5 +257,5 @@ def set_problems(records: Sequence[Record]) -> list[str]:
     others = [record for record in records if record.name in aliases and record.type != "CNAME"]
     targets = {(record.name, record.content) for record in records if record.type == "CNAME"}
     several = [name for name in aliases if sum(name == other for other, _target in targets) > 1]
-    found += [f"{record}: the name also has a CNAME, which allows no other record" for record in others]
-    return found + [f"CNAME {name}: it has several targets" for name in sorted(several)]
+    found += [f"{record}: the name also has a CNAME record, so it can have no other record" for record in others]
+    return found + [f"CNAME {name}: the name has several targets; keep one" for name in sorted(several)]

@@ -23,8 +23,8 @@ SERVER_FIELDS = ("id", "version", "last_updated", "categories")
 DEFAULTS: Mapping[str, t.Any] = {"enabled": True, "description": ""}
 OPTIONAL = ("ref", "logging")
 # Nested fields that the server sets: the version of a managed ruleset, whether the zone's plan respects the origin's
-# headers, options that are off, and empty values. Any other field was added by a person, for example overrides that
-# disable managed rules, and is a difference.
+# headers, options that are off, and empty values. Any other field is a difference: a user added it, for example an
+# override that disables managed rules.
 SERVER_DEFAULTS = ("version", "origin_cache_control")
 SERVER_DEFAULTS_OFF = ("requests_to_origin", "preserve_query_string")
 EMPTY: tuple[t.Any, ...] = (None, "", [], {})
@@ -35,14 +35,14 @@ def problems(rules: Sequence[Json]) -> list[str]:
     found = []
     for number, rule in enumerate(rules, 1):
         missing = [key for key in ("expression", "action") if not rule.get(key)]
-        found += [f"rule {number} ({rule.get('description') or 'no description'}): it has no {key}" for key in missing]
+        found += [f"rule {number} ({rule.get('description') or 'no description'}): {key} is missing" for key in missing]
         reserved = [key for key in SERVER_FIELDS if key in rule]
-        found += [f"rule {number}: remove {key}, which only the server sets" for key in reserved]
+        found += [f"rule {number}: remove {key}; only Cloudflare sets this field" for key in reserved]
     return found
 
 
 def comparable(rule: Json, wanted: Json) -> Json:
-    """Return a rule of the server, for comparison with a wanted one: without the fields that the server has set."""
+    """Return a rule of the server without the fields that the server has set, to compare it with a wanted rule."""
     kept = {
         key: value
         for key, value in rule.items()

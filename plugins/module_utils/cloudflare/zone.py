@@ -27,7 +27,7 @@ NO_RECORDS = record_plan.Plan([], 0, [])
 
 
 class Wanted(t.NamedTuple):
-    """The wanted state of a zone; what is empty or missing is not managed."""
+    """The wanted state of a zone; empty or missing parts are not managed."""
 
     settings: Json
     # All rules of each phase.
@@ -47,17 +47,17 @@ class Wanted(t.NamedTuple):
 
 
 class Plan(t.NamedTuple):
-    """The current state and what must change."""
+    """The current state and the necessary changes."""
 
     # Current values of the wanted settings, and the new values of those that must change.
     current_settings: Json
     settings: Json
-    # By phase that must change, its current and its new rules.
+    # Current and new rules of each phase that must change.
     rules: Mapping[str, tuple[list[Json], list[Json]]]
     records: record_plan.Plan
-    # For the registrar, when the zone is signed.
+    # The DS record for the registrar; empty if the zone is not signed.
     ds: str
-    # How many phases are as wanted.
+    # The number of phases that do not change.
     unchanged_phases: int
 
     @property
@@ -71,7 +71,7 @@ def plan(session: Session, zone: Zone, wanted: Wanted) -> Plan:
     try:
         planned = read_plan(session, zone, wanted)
     except Forbidden:
-        # One read failed. The operator needs the names of all missing permissions at once.
+        # A read failed. One error must name all missing permissions, not only the first.
         permissions.require(session, zone, [*wanted.permissions, *wanted.needed_permissions()])
         raise
     permissions.require(session, zone, [*wanted.permissions, *(wanted.needed_permissions() if planned.changed else ())])
@@ -98,7 +98,7 @@ def read_plan(session: Session, zone: Zone, wanted: Wanted) -> Plan:
 def apply(session: Session, zone: Zone, wanted: Wanted, planned: Plan) -> str:
     """Apply a plan, and return the DS record for the registrar.
 
-    Settings and rules come first: a record that becomes proxied is protected from its first request.
+    Settings and rules are applied before records, so that they protect a newly proxied record from its first request.
     """
     ds = planned.ds
     for name, value in planned.settings.items():

@@ -35,7 +35,7 @@ def to_api(option: str, value: t.Any) -> t.Any:
 
 
 def from_api(option: str, value: t.Any, wanted: t.Any) -> t.Any:
-    """Return a value of the API in the form of the option; of a header, only the wanted parts."""
+    """Return a value of the API in the form of the option; of the HSTS header, only the wanted parts."""
     if option == "hsts":
         header = (value or {}).get(HSTS) or {}
         shown = {**header, "max_age": header.get("max_age", 0) if header.get("enabled") else 0}
@@ -55,7 +55,7 @@ def problems(wanted: Mapping[str, t.Any]) -> list[str]:
     """Return the problems of wanted settings."""
     header = wanted.get("hsts") or {}
     if header.get("preload") and not (header.get("max_age", 0) >= 31536000 and header.get("include_subdomains")):
-        return ["hsts: browsers preload a domain only with include_subdomains and a max_age of at least 31536000"]
+        return ["hsts: browsers accept preload only with include_subdomains and a max_age of at least 31536000"]
     return []
 
 
@@ -97,13 +97,13 @@ def read(session: Session, zone: Zone, wanted: Mapping[str, t.Any]) -> tuple[Jso
     if "dnssec" not in wanted:
         return current, ""
     signing = session.call_with_retry(DNS_READ, session.api.dns.dnssec.with_raw_response.get, zone_id=zone.id)["result"]
-    # It is pending until the registrar has the DS record.
+    # DNSSEC is pending until the registrar has the DS record.
     current["dnssec"] = signing.get("status") in ("active", "pending")
     return current, signing.get("ds") or ""
 
 
 def apply(session: Session, zone: Zone, name: str, value: t.Any) -> Json:
-    """Change one setting; the call may be repeated, so it is retried after a missing answer."""
+    """Change one setting; the call can be repeated, so it is retried if there is no answer."""
     api = session.api
     if name == "dnssec":
         status = "active" if value else "disabled"

@@ -15,11 +15,11 @@ try:
 
     HAS_CRYPTOGRAPHY = True
 except ImportError:
-    # In check mode the package of a new host is not installed yet.
+    # In check mode, the package is not installed yet on a new host.
     HAS_CRYPTOGRAPHY = False
 
 RSA, ED25519 = "rsa", "ed25519"
-# RFC 8301: shorter keys must not sign. Many verifiers do not accept keys above 4096 bits.
+# RFC 8301 forbids signatures with shorter keys. Many verifiers do not accept keys above 4096 bits.
 SMALLEST, LARGEST = 2048, 4096
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 SELECTOR = re.compile(LABEL)
@@ -27,7 +27,7 @@ DOMAIN = re.compile(rf"({LABEL}\.)+{LABEL}")
 
 
 class DkimError(Exception):
-    """A problem and its remedy; the text never contains a private key."""
+    """A problem and its remedy; the text does not contain a private key."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Facts:
 
 
 def name_problems(domain: str, selector: str) -> list[str]:
-    """Return the problems of names that are not valid in the DNS, or that would leave the directory of the store."""
+    """Return the problems of names: they must be valid in the DNS and must not contain a path."""
     found = []
     if not DOMAIN.fullmatch(domain) or len(domain) > 253:
         found.append(f"{domain!r} is not a domain name in lower case")
@@ -69,22 +69,22 @@ def _pem(key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey) -> str:
 
 def _load(pem: str) -> rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey:
     if not HAS_CRYPTOGRAPHY:
-        raise DkimError("python3-cryptography is not installed on the host")
+        raise DkimError("python3-cryptography is not installed on the host: install this package")
     try:
         key = serialization.load_pem_private_key(pem.encode(), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        # The library's message may quote the input.
-        raise DkimError("not a private key in PEM without a passphrase") from None
+        # The message of the library can contain the input, which may be secret.
+        raise DkimError("this is not a private key in PEM format, or it has a passphrase") from None
     if not isinstance(key, rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey):
-        raise DkimError("neither an RSA nor an Ed25519 key")
+        raise DkimError("the key is neither an RSA nor an Ed25519 key")
     return key
 
 
 def normalize(pem: str) -> str:
-    """Return a private key in the PEM form of the store; refuse a key that must not sign."""
+    """Return a private key in the PEM form of the store; refuse an RSA key with a wrong size."""
     key = _load(pem)
     if isinstance(key, rsa.RSAPrivateKey) and not SMALLEST <= key.key_size <= LARGEST:
-        raise DkimError(f"an RSA key of {key.key_size} bits: it must have {SMALLEST} to {LARGEST}")
+        raise DkimError(f"the RSA key has {key.key_size} bits: it must have {SMALLEST} to {LARGEST}")
     return _pem(key)
 
 
@@ -95,6 +95,6 @@ def facts(pem: str) -> Facts:
     public = base64.b64encode(key.public_key().public_bytes(serialization.Encoding.DER, info)).decode()
     if isinstance(key, rsa.RSAPrivateKey):
         return Facts(RSA, key.key_size, f"v=DKIM1; k=rsa; p={public}", public)
-    # RFC 8463: the record of an Ed25519 key has its 32 raw bytes.
+    # RFC 8463: the record of an Ed25519 key contains the 32 raw bytes of the key.
     bare = base64.b64encode(key.public_key().public_bytes_raw()).decode()
     return Facts(ED25519, 256, f"v=DKIM1; k=ed25519; p={bare}", public)

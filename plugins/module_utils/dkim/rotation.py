@@ -32,7 +32,7 @@ def parse(text: str) -> datetime.datetime:
 
 
 def newest(found: list[Entry], states: t.Sequence[str]) -> Entry | None:
-    """Return the key that most recently reached a state, for the first of these states that any key has."""
+    """Take the first of these states that a key has, and return the key that reached it last."""
     for state in states:
         here = sorted((one for one in found if one["state"] == state), key=lambda one: str(one["since"][state]))
         if here:
@@ -41,7 +41,7 @@ def newest(found: list[Entry], states: t.Sequence[str]) -> Entry | None:
 
 
 def fresh_selector(at: datetime.datetime) -> str:
-    """Return a random selector, for which no resolver can have cached that it does not exist."""
+    """Return a random selector: no resolver can have cached a negative answer for its name."""
     return f"s{at:%Y%m%d}-{secrets.token_hex(3)}"
 
 
@@ -71,7 +71,8 @@ def plan(every: list[Entry], domain: str, at: datetime.datetime, times: Times, f
         "state": pending["state"] if pending else "",
         "retire": retire,
         "retired": sorted([one["selector"] for one in found if one["state"] == store.RETIRED] + retire),
-        # Only signatures cause queries below _domainkey, so no resolver has cached a denial before the first one.
+        # Verifiers query names below _domainkey only for signatures, so before the first one no resolver has cached a
+        # negative answer.
         "settle": remaining_settle(pending, at, times) if active or until else 0,
         "steps": steps or ["nothing is due"],
         "next": describe_next(active, waiting, due),
@@ -98,7 +99,7 @@ def plan_all(every: list[Entry], domains: t.Sequence[str], at: datetime.datetime
     pending = [one for one in plans if one["selector"]]
 
     def entries(state: str, *reached: str) -> list[Entry]:
-        """Return the keys whose new state must be recorded; an interrupted run may have recorded some."""
+        """Return the keys whose new state must be recorded; an interrupted run may have recorded some states."""
         return [
             {"domain": one["domain"], "selector": one["selector"], "state": state}
             for one in pending

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The signing keys in mailcow's Redis, from which rspamd reads selector and key for every message.
 
-mailcow's API imports a key by deleting the old one and then writing three hashes. In between mail is sent unsigned, and
-a message whose selector was read just before has no key. One transaction that keeps the old key has no such gap, and
-its result is the same for the API.
+To import a key, mailcow's API deletes the old key and then writes three hashes. Meanwhile mail is sent unsigned, and
+there is no key for a message whose selector was read just before. One transaction that keeps the old private key has
+no such gap. The API shows the same result.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def read_settings(project: str) -> dict[str, str]:
 
 
 class Redis:
-    """mailcow's Redis, on the port that is open to its host."""
+    """mailcow's Redis, on its port on the host."""
 
     def __init__(self, settings: dict[str, str]) -> None:
         address, _colon, port = settings.get("REDIS_PORT", "127.0.0.1:7654").rpartition(":")
@@ -78,8 +78,8 @@ class Redis:
         line = self.stream.readline()
         kind, rest = line[:1], line[1:].strip().decode("utf-8", "replace")
         if kind == b"-":
-            # An error of Redis has only the name of the command, and none of its arguments.
-            raise keys.DkimError(f"{self.name} refuses {command}: {rest}")
+            # An error of Redis contains only the name of the command, without its arguments.
+            raise keys.DkimError(f"{self.name} refuses the command {command}: {rest}")
         if kind == b":":
             return int(rest)
         if kind == b"*":
@@ -93,7 +93,7 @@ class Redis:
         return rest
 
     def text(self, *words: str) -> str:
-        """Send one command and return the text of its reply; empty when it has none."""
+        """Send one command and return the text of its reply; empty if there is none."""
         reply = self.call(*words)
         return reply if isinstance(reply, str) else ""
 
@@ -118,7 +118,7 @@ def same(one: Signer, other: Signer) -> bool:
 
 
 def switch(redis: Redis, domain: str, signer: Signer) -> None:
-    """Switch the signing key in one transaction; the old key stays for messages that are being signed."""
+    """Switch the signing key in one transaction; the old private key stays for messages in progress."""
     redis.call("MULTI")
     redis.call("HSET", PRIVATE, f"{signer.selector}.{domain}", signer.private)
     redis.call("HSET", PUBLIC, domain, signer.public)
@@ -127,9 +127,9 @@ def switch(redis: Redis, domain: str, signer: Signer) -> None:
 
 
 def save(redis: Redis) -> None:
-    """Save all data to disk: mailcow's Redis itself saves within the hour, and a power cut loses newer changes.
+    """Save all data to disk: otherwise mailcow's Redis saves only within an hour, and a power cut loses newer changes.
 
-    It saves in the background, since rspamd queries it for every message.
+    Redis saves in the background, because rspamd queries it for every message.
     """
     end, started = time.monotonic() + SAVE_TIMEOUT, False
     while time.monotonic() < end:
@@ -142,7 +142,8 @@ def save(redis: Redis) -> None:
             started = _start_save(redis)
         time.sleep(0.05)
     raise keys.DkimError(
-        f"{redis.name} cannot save its data to disk: the keys are in use, but a power cut would lose them"
+        f"{redis.name} cannot save its data to disk. The keys are in use, but a power cut would lose them. Check the "
+        "free space of the disk and the log of redis-mailcow, then run this again"
     )
 
 
@@ -150,7 +151,7 @@ def _start_save(redis: Redis) -> bool:
     try:
         redis.call("BGSAVE")
     except keys.DkimError as error:
-        # Redis itself started a save before the latest change, which it may not contain.
+        # Redis started a save before the latest change, so this save may not contain it.
         if "in progress" not in str(error):
             raise
         return False

@@ -3,8 +3,8 @@
 """The store of DKIM keys on a mail host, with the state of each key.
 
 C(<root>/<domain>/<selector>.pem) is a private key. C(<root>/<domain>/keys.json) is the index: for each key its state,
-the time of each state, and its TXT value. The index is replaced atomically: during a switch there are never two active
-keys, and never none. A key without an entry (copied by hand, or of an interrupted run) has the state made.
+the time of each state, and its TXT value. The index is replaced atomically, so there is exactly one active key at any
+time of a switch. A key without an entry (copied manually, or created by an interrupted run) has the state made.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MADE, PUBLISHED, SWITCHING, ACTIVE, RETIRING, RETIRED = STATES = (
     "retiring",
     "retired",
 )
-# A key that exists in any state, and a key that does not exist.
+# For options: a key in any state, and a key that does not exist.
 PRESENT, ABSENT = "present", "absent"
 
 # The keys of a domain by selector: type, size, txt, state, and the time of each state.
@@ -41,7 +41,7 @@ Index = dict[str, dict[str, t.Any]]
 
 @contextlib.contextmanager
 def lock(root: str) -> t.Iterator[None]:
-    """Allow only one run at a time; the kernel releases the lock of a killed one."""
+    """Allow only one run at a time; the kernel releases the lock of a killed run."""
     os.makedirs(root, mode=0o700, exist_ok=True)
     with open(os.open(os.path.join(root, ".lock"), os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -49,7 +49,7 @@ def lock(root: str) -> t.Iterator[None]:
 
 
 def write(path: str, text: str) -> None:
-    """Replace a file atomically; only its owner can read it at any time."""
+    """Replace a file atomically; only its owner can read it."""
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     temporary = f"{path}{TEMPORARY}"
     with contextlib.suppress(FileNotFoundError):
@@ -126,7 +126,7 @@ def set_state(index: Index, selector: str, state: str, at: str) -> Index:
     if state == ACTIVE:
         for other, found in after.items():
             if other != selector and found["state"] in (ACTIVE, SWITCHING):
-                # A key whose switch was interrupted may have signed messages.
+                # A key whose switch was interrupted may have signed messages, so it is retired like an active key.
                 _enter(found, RETIRING, at)
     if after[selector]["state"] != state:
         _enter(after[selector], state, at)

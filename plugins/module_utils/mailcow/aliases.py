@@ -23,7 +23,7 @@ SPECIAL = {f"{name}@localhost": f"goto_{name}" for name in ("null", "spam", "ham
 
 
 def attributes(options: Row) -> Row:
-    """Return options by the API's names; each special target is one attribute."""
+    """Return options by the API's names; each special target is a separate attribute."""
     values = {NAMES.get(k, k): sync.to_api(v) for k, v in options.items() if k not in ("address", "goto")}
     goto = options.get("goto", [])
     if len(goto) == 1 and goto[0] in SPECIAL:
@@ -37,7 +37,7 @@ def create(options: Row) -> Row:
 
 
 def update(changes: Row, current: sync.Current) -> Row:
-    """Return the API's attributes of a change, always with the targets: mailcow reads a special one as an address."""
+    """Return the API's attributes of a change, always with targets: mailcow treats a special one as an address."""
     return attributes({"goto": current.values["goto"], **changes})
 
 
@@ -48,7 +48,7 @@ def normalize(entry: Row) -> Row:
 
 def read(rows: sync.Rows) -> dict[str, sync.Current]:
     """Return mailcow's aliases by address."""
-    # An alias that was deleted while the list was made has a row without values
+    # An alias that is deleted while mailcow lists the aliases has a row without values
     return {row["address"]: sync.Current(row["id"], read_row(row)) for row in rows["alias"] if row.get("id")}
 
 
@@ -72,12 +72,14 @@ def find_problems(wanted: t.Sequence[Row], _current: t.Mapping[str, sync.Current
         name, goto = f"alias {entry['address']}", entry["goto"] or []
         special = ", ".join(sorted(set(goto) & SPECIAL.keys()))
         if entry["address"].count("@") != 1 or entry["address"].endswith("@"):
-            problems.append(f"{name}: an address is name@domain, or @domain for all other addresses of the domain")
+            problems.append(
+                f"{name}: the address must be name@domain, or @domain for all other addresses of the domain"
+            )
         if not goto:
             problems.append(f"{name}: goto is missing")
         if len(goto) > 1 and special:
             problems.append(f"{name}: {special} must be the only target")
-        problems += [f"{name}: {target} is not an address" for target in goto if not all(target.partition("@"))]
+        problems += [f"{name}: {target} in goto is not an address" for target in goto if not all(target.partition("@"))]
     return problems
 
 

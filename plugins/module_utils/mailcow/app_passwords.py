@@ -39,14 +39,14 @@ def create(options: Row) -> Row:
 def update(changes: Row, current: sync.Current) -> Row:
     """Return the API's attributes of a change, always with mailbox and name.
 
-    Without the mailbox, the password would move to the API's own user; without the name, mailcow would escape the
-    name once more.
+    Without the mailbox, mailcow would move the password to the API's own user. Without the name, mailcow would escape
+    the stored name again.
     """
     return {"username": current.values["mailbox"], "app_name": current.values["name"], **attributes(changes)}
 
 
 def unescape(name: str) -> str:
-    """Return a name without HTML escapes; mailcow escapes it when it stores it, when it shows it, and at some edits."""
+    """Return a name without HTML escapes; mailcow escapes a name when it stores, shows and sometimes edits it."""
     return re.sub(r"&(?:amp;)*(amp|lt|gt|quot|#0*39);", lambda match: html.unescape(f"&{match[1]};"), name).strip()
 
 
@@ -78,7 +78,7 @@ def read_row(row: Row) -> Row:
 def find_problems(wanted: t.Sequence[Row], current: t.Mapping[str, sync.Current]) -> list[str]:
     """Return the reasons for which mailcow would refuse the app passwords."""
     new = [e["key"] for e in wanted if e["state"] == "present" and e["key"] not in current and not e["password"]]
-    return [f"app-passwd {name} is new and has no password" for name in new]
+    return [f"app-passwd {name} is new and needs a password" for name in new]
 
 
 KIND = sync.Kind(

@@ -53,11 +53,11 @@ def find_problems(wanted: t.Sequence[Row], current: t.Mapping[str, sync.Current]
     for entry in (entry for entry in wanted if entry["state"] == "present"):
         name = entry["username"]
         if not re.fullmatch(r"[a-z0-9._-]+", name):
-            problems.append(f"domain-admin {name}: a username has lower-case letters, digits, _, . and -")
+            problems.append(f"domain-admin {name}: a username can contain only lower-case letters, digits, _, . and -")
         if entry["domains"] == [] or (entry["domains"] is None and name not in current):
             problems.append(f"domain-admin {name}: domains are missing")
         if name not in current and not entry["password"]:
-            problems.append(f"domain-admin {name} is new and has no password")
+            problems.append(f"domain-admin {name} is new and needs a password")
     return problems
 
 

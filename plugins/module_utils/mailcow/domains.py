@@ -37,19 +37,19 @@ def attributes(options: Row) -> Row:
     values = {NAMES.get(key, key): sync.to_api(value) for key, value in options.items() if key != "name"}
     if "relayhost" in values:
         host = values["relayhost"]
-        # The API takes its number, which a relay host of the same plan does not have yet
+        # The API needs the number of the relay host; one that the same plan adds does not have it yet
         values["relayhost"] = sync.Reference("relayhost", "hostname", host) if host else 0
     return values
 
 
 def create(options: Row) -> Row:
-    """Return the API's attributes of a new domain: without a DKIM key, and SOGo restarts to know the domain."""
+    """Return the API's attributes of a new domain: it has no DKIM key, and SOGo restarts to read the new domain."""
     return {"domain": options["name"], "active": 1, "key_size": 0, "restart_sogo": 1, **attributes(options)}
 
 
 def read(rows: sync.Rows) -> dict[str, sync.Current]:
     """Return mailcow's domains by name."""
-    # Of relay hosts with the same name, mailcow_objects manages the last
+    # If relay hosts have the same name, mailcow_objects manages the last one
     hosts = {row["hostname"]: sync.to_number(row["id"]) for row in rows["relayhost"]}
     names = {0: "", **{number: name for name, number in hosts.items()}}
     return {row["domain_name"]: sync.Current(row["domain_name"], read_row(row, names)) for row in rows["domain"]}
@@ -84,7 +84,7 @@ def find_problems(wanted: t.Sequence[Row], current: t.Mapping[str, sync.Current]
         known = [(key, value) for key, value in levels if value]
         for (lower, small), (upper, large) in itertools.pairwise(known):
             if small > large:
-                problems.append(f"domain {entry['name']}: {lower} ({small}) is over {upper} ({large})")
+                problems.append(f"domain {entry['name']}: {lower} ({small}) is larger than {upper} ({large})")
     return problems
 
 

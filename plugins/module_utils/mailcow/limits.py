@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Rate limits of domains and mailboxes: each object has one, and a removed limit is one of zero messages."""
+"""Rate limits of domains and mailboxes. Each object has a limit; zero messages means that it is removed."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ LIMIT = {"name": sync.NAME, "messages": sync.NUMBER, "per": {"type": "str", "cho
 
 
 def is_mailbox(entry: Row) -> bool:
-    """Return whether a limit is of a mailbox."""
+    """Return whether a limit belongs to a mailbox."""
     return "@" in entry["name"]
 
 
 def is_domain(entry: Row) -> bool:
-    """Return whether a limit is of a domain."""
+    """Return whether a limit belongs to a domain."""
     return not is_mailbox(entry)
 
 
 def update(changes: Row, current: sync.Current) -> Row:
-    """Return the API's attributes: always both halves of the limit."""
+    """Return the API's attributes: always both the number and the period."""
     both = {**current.values, **changes}
     return {"rl_value": both["messages"], "rl_frame": both["per"][:1] or "h"}
 

@@ -72,9 +72,9 @@ def find_problems(wanted: t.Sequence[Row], current: t.Mapping[str, sync.Current]
     for entry in wanted:
         address = entry["address"]
         if not all(address.partition("@")) or address.count("@") != 1 or address != address.lower():
-            problems.append(f"mailbox {address}: an address is name@domain, in lower case")
+            problems.append(f"mailbox {address}: the address must be name@domain, in lower case")
         elif entry["state"] == "present" and address not in current and not entry["password"]:
-            problems.append(f"mailbox {address} is new and has no password")
+            problems.append(f"mailbox {address} is new and needs a password")
     return problems
 
 

@@ -41,7 +41,7 @@ LISTS: dict[str, dict[str, t.Any]] = {
 }
 PURGES = {"purge_mailboxes": "mailboxes", "purge_aliases": "aliases", "purge_domain_admins": "domain_admins"}
 ARGUMENT_SPEC: dict[str, t.Any] = {
-    # The names of the options have "password" and are not secret; the passwords in the lists are
+    # no_log=False prevents a warning about the word "password" in their names; passwords in the lists have no_log
     **{option: sync.object_list(options, no_log=False) for option, options in LISTS.items()},
     "purge_mailboxes": {**sync.STRINGS, "default": []},
     "purge_aliases": {**sync.STRINGS, "default": []},
@@ -49,9 +49,10 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "update_password": {"type": "str", "choices": ["on_create", sync.ALWAYS], "default": "on_create", "no_log": False},
 }
 
-# Each change comes after those that it depends on. A limit is removed with its object still there. An alias is changed
-# before a mailbox is deleted: mailcow deletes the alias with its last target. An administrator is changed before a
-# domain is deleted, for the same reason. A relay host is deleted when no domain uses it.
+# Each change follows the changes that it depends on. A limit is removed before its object is deleted. An alias is
+# changed before a mailbox is deleted, because mailcow deletes an alias with its last target. An administrator is
+# changed before a domain is deleted, for the same reason. A relay host is deleted after the last domain that uses it
+# was changed.
 ORDER = (
     ("remove", "rl-domain"),
     ("remove", "rl-mbox"),
@@ -81,7 +82,7 @@ ORDER = (
 )
 
 
-# The option that adds an object of each kind that others refer to
+# For each kind of referenced object, the option that adds it
 REFERRED = {"relay host": "relay_hosts", "domain": "domains", "alias domain": "domains", "mailbox": "mailboxes"}
 
 Objects = dict[str, dict[str, sync.Current]]  # by the path of the kind, then by name
@@ -89,7 +90,7 @@ Wanted = dict[str, list[Row]]  # by the path of the kind
 
 
 class References(t.NamedTuple):
-    """Names of the objects that others refer to: those that exist after the plan, and those that it removes."""
+    """Names of referenced objects: those that exist after the plan, and those that the plan removes."""
 
     remaining: dict[str, set[str]]
     removed: dict[str, set[str]]
@@ -101,7 +102,7 @@ def planned(client: Client, params: Row) -> list[sync.Step]:
 
 
 def select(params: Row) -> Wanted:
-    """Return the wanted objects of each kind; a list that is not given wants nothing."""
+    """Return the wanted objects of each kind; none for a list that is not given."""
     return {
         kind.path: [kind.normalize(entry) for entry in params[kind.option] or [] if kind.selects(entry)]
         for kind in KINDS
@@ -137,7 +138,7 @@ def find(client: Client, params: Row) -> sync.Rows:
 
 
 def plan(params: Row, rows: sync.Rows) -> list[sync.Step]:
-    """Return the steps from the API's rows to the wanted objects, in order; fail when mailcow would refuse one."""
+    """Return the steps from the API's rows to the wanted objects, in order; fail if mailcow would refuse a step."""
     wanted = select(params)
     current = {kind.path: kind.read(rows) for kind in KINDS}
     purge = {kind.path: purged(kind, params, current[kind.path]) for kind in KINDS}
@@ -186,9 +187,9 @@ def find_references(
 
 
 def find_problems(params: Row, wanted: Wanted, current: Objects) -> list[str]:
-    """Return what is wrong in the lists, by kind."""
+    """Return the problems in the lists, by kind."""
     problems = [
-        f"{purge} is given without {option}: it would delete all of them"
+        f"{purge} is given without {option} and would delete all of them: give {option}, too"
         for purge, option in PURGES.items()
         if params[purge] and params[option] is None
     ]
@@ -199,9 +200,9 @@ def find_problems(params: Row, wanted: Wanted, current: Objects) -> list[str]:
 
 
 def find_contradictions(wanted: Wanted, current: Objects, references: References) -> list[str]:
-    """Return the objects that would lose another object that they need, and domains that are not empty."""
+    """Return the problems of objects that need a removed object, and of removed domains that are not empty."""
     problems = [
-        f"{kind.path} {entry[kind.key]} needs {label.removeprefix('alias ')} {name}, which is to be removed"
+        f"{kind.path} {entry[kind.key]} needs {label.removeprefix('alias ')} {name}, which this task removes"
         for kind in KINDS
         for entry in wanted[kind.path]
         for label, name in kind.needs(entry)
@@ -210,12 +211,14 @@ def find_contradictions(wanted: Wanted, current: Objects, references: References
     for domain in sorted(references.removed["domain"] & current["domain"].keys()):
         left = sorted(name for name in references.remaining["mailbox"] if name.endswith(f"@{domain}"))
         if left:
-            problems.append(f"domain {domain} is to be removed and has mailboxes: remove {', '.join(left)} too")
+            problems.append(
+                f"domain {domain} cannot be removed, because it has mailboxes: remove {', '.join(left)}, too"
+            )
     return problems
 
 
 def find_unknown(wanted: Wanted, references: References) -> list[str]:
-    """Return the objects that others refer to, and that neither mailcow nor the lists have."""
+    """Return the problems of referenced objects that exist neither in mailcow nor in the lists."""
     names = [
         (label, name)
         for kind in KINDS
@@ -223,7 +226,9 @@ def find_unknown(wanted: Wanted, references: References) -> list[str]:
         for label, name in kind.needs(entry)
         if name not in references.remaining[label] | references.removed[label]
     ]
-    return [f"{label.removeprefix('alias ')} {name} is unknown: add it to {REFERRED[label]}" for label, name in names]
+    return [
+        f"{label.removeprefix('alias ')} {name} does not exist: add it to {REFERRED[label]}" for label, name in names
+    ]
 
 
 def insert_numbers(step: sync.Step, rows: sync.Rows) -> sync.Step:

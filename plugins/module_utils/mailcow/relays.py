@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Relay hosts (servers by sender) and transports (servers by recipient)."""
+"""Relay hosts (selected by the sender) and transports (selected by the recipient)."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def transport_attributes(options: Row) -> Row:
 
 
 def update_transport(changes: Row, current: sync.Current) -> Row:
-    """Return the API's attributes of a change, always with the whole login, which the API takes as one value."""
+    """Return the API's attributes of a change, always with username and password: the API sets both together."""
     login = {key: current.values[key] for key in ("username", "password")}
     return transport_attributes({**login, **changes})
 
 
 def normalize_transport(entry: Row) -> Row:
-    """Return an entry with its server as mailcow stores it: a bare address gets brackets (a relay host's does not)."""
+    """Return an entry with its server as mailcow stores it: an IP address is in brackets (not in a relay host)."""
     try:
         ipaddress.ip_address(entry["host"] or "")
     except ValueError:
@@ -76,7 +76,11 @@ def transport_problems(wanted: t.Sequence[Row], _current: t.Mapping[str, sync.Cu
             problems.append(f"transport {entry['destination']}: host is missing")
         else:
             logins.setdefault(entry["host"], set()).add((entry["username"] or "", entry["password"] or ""))
-    return problems + [f"transports by {host} must share one login" for host, each in logins.items() if len(each) > 1]
+    return problems + [
+        f"transports with host {host} must have the same username and password"
+        for host, each in logins.items()
+        if len(each) > 1
+    ]
 
 
 RELAY_HOSTS = sync.Kind(

@@ -38,7 +38,7 @@ Rows = t.Mapping[str, t.Sequence[Row]]  # the lists of the API, by their path
 
 
 class Current(t.NamedTuple):
-    """An object as mailcow has it: its id in the API, its values by the module's option names, and the API's row."""
+    """An object in mailcow: its id in the API, its values by the module's option names, and its row of the API."""
 
     item: t.Any
     values: Row
@@ -46,7 +46,7 @@ class Current(t.NamedTuple):
 
 
 class Reference(t.NamedTuple):
-    """An attribute whose value is the number of another object, which may not exist before the plan is applied."""
+    """A reference to another object by its number, which may not exist before the plan is applied."""
 
     path: str
     key: str
@@ -76,15 +76,17 @@ class Kind(t.NamedTuple):
     key: str  # the option that names an object
     create: t.Callable[[Row], Row]  # from an entry to the API's attributes
     update: t.Callable[[Row, Current], Row]  # from the options that differ to the API's attributes
-    write_only: tuple[str, ...] = ()  # the API returns no value to compare with
-    secret: tuple[str, ...] = ()  # never shown
+    write_only: tuple[str, ...] = ()  # options whose value the API does not return
+    secret: tuple[str, ...] = ()  # options whose value is never shown
     option: str = ""  # of mailcow_objects
     selects: t.Callable[[Row], bool] = _all  # whether an entry of the option is of this kind
     normalize: t.Callable[[Row], Row] = _same  # from an entry to one that can be compared
     read: t.Callable[[Rows], dict[str, Current]] = _no_objects  # from the API's rows to the objects by name
-    default: t.Callable[[str], Current] | None = None  # of objects that always exist: the one without a row
+    default: t.Callable[[str], Current] | None = None  # for objects that cannot be deleted: the values without a row
     problems: t.Callable[[t.Sequence[Row], t.Mapping[str, Current]], list[str]] = _nothing
-    needs: t.Callable[[Row], list[tuple[str, str]]] = _nothing  # other objects that an entry refers to: kind and name
+    needs: t.Callable[[Row], list[tuple[str, str]]] = (
+        _nothing  # the objects that an entry refers to, each with kind and name
+    )
 
 
 class Step(t.NamedTuple):
@@ -100,7 +102,7 @@ class Step(t.NamedTuple):
 
     @property
     def text(self) -> str:
-        """Describe the step by the names of the options that it sets, and never by a value."""
+        """Describe the step by the names of the options that it sets, without their values."""
         changed = [key for key in self.after if self.after[key] != self.before.get(key)] if self.before else []
         options = f": {', '.join(changed)}" if self.verb == "edit" and changed else ""
         return f"{self.verb} {self.path} {self.name}{options}"
@@ -165,7 +167,7 @@ def plan(
     present = [entry for entry in wanted if entry["state"] == "present"]
     absent = [entry for entry in wanted if entry["state"] == "absent"]
     if kind.default:
-        # An object that cannot be deleted gets the values of one that nothing was set for
+        # An absent object that cannot be deleted gets its default values
         present, absent = [*(({**entry, **kind.default(entry[kind.key]).values}) for entry in absent), *present], []
     unwanted = {entry[kind.key] for entry in absent} | (set(purge) - {entry[kind.key] for entry in present})
     steps = [
@@ -196,7 +198,7 @@ def _plan_present(kind: Kind, entry: Row, current: Current | None, always: bool)
 
 
 def redact(kind: Kind, values: Row, mark: str = "") -> Row:
-    """Return values with the secret ones hidden."""
+    """Return the values; secret values are hidden."""
     return {key: HIDDEN + mark if key in (*kind.write_only, *kind.secret) else value for key, value in values.items()}
 
 
@@ -216,7 +218,9 @@ def apply(client: Client, steps: t.Sequence[Step], done: list[str]) -> None:
             call(client, group)
         except MailcowError as error:
             tried = "; ".join(step.text for step in group)
-            before = f"; done before that: {'; '.join(done)}" if done else "; nothing was changed before that"
+            before = (
+                f"; changed before this error: {'; '.join(done)}" if done else "; nothing was changed before this error"
+            )
             problem = type(error)(f"{tried}: {error}{before}")
             problem.tried = tuple(step.text for step in group)
             raise problem from error
@@ -241,7 +245,7 @@ def resolve(client: Client, value: t.Any) -> t.Any:
         return value
     numbers = {row[value.key]: to_number(row["id"]) for row in client.rows(value.path, "all")}
     if value.name not in numbers:
-        raise UnknownObject(f"{value.path} {value.name} is unknown")
+        raise UnknownObject(f"{value.path} {value.name} does not exist")
     return numbers[value.name]
 
 
@@ -269,8 +273,8 @@ def converge(
 ) -> list[Step]:
     """Plan, apply unless in check mode, and verify that mailcow now has the wanted objects.
 
-    The remaining steps are applied once more: mailcow may have given a new object a value of its own, and a run in
-    parallel may have applied some steps.
+    If steps remain, they are applied once more: mailcow may have set its own value in a new object, or a parallel run
+    may have applied some steps.
     """
     steps = left = planner(client, params)
     done: list[str] = []
@@ -285,16 +289,16 @@ def converge(
                 left = planner(client, params)
             except MailcowError as error:
                 raise refused from error
-            # A run in parallel applied the refused steps when they are no longer planned
+            # If the refused steps are no longer planned, a parallel run has applied them
             if (last and left) or {step.text for step in left}.intersection(refused.tried):
                 raise
     if left and not check_mode:
-        raise Refused(f"mailcow accepted the change and does not have it: {'; '.join(step.text for step in left)}")
+        raise Refused(f"mailcow accepted the changes, but they are missing: {'; '.join(step.text for step in left)}")
     return steps
 
 
 class NewHost(Client):
-    """An empty mailcow: check mode plans against it when mailcow does not run yet."""
+    """An empty mailcow, for the plan in check mode if mailcow does not run yet."""
 
     def rows(self, *_path: str) -> list[Row]:
         """Return no rows."""
@@ -307,17 +311,17 @@ class NewHost(Client):
 
 def run(module: AnsibleModule, planner: Planner, prepare: Preparer | None = None) -> None:
     """Run as a module: read, plan, apply unless in check mode, exit."""
-    # In check mode an object may be missing that an earlier task of the same play would add.
+    # In check mode, an object that an earlier task would add does not exist.
     params = {**module.params, "lenient": module.check_mode}
     try:
-        # In check mode a mailcow that is not installed yet is no fault: do not retry
+        # In check mode, do not retry: mailcow may not be installed yet
         client = Client(params["url"], params["api_key"], params["timeout"], 1 if module.check_mode else TRIES)
         try:
             steps = converge(client, planner, params, module.check_mode, prepare)
         except MailcowDown as error:
             if not module.check_mode or not isinstance(error.__cause__, ConnectionRefusedError):
                 raise
-            module.warn(f"{error}. The plan is for an empty mailcow.")
+            module.warn(f"{error}. The plan assumes an empty mailcow.")
             steps = planner(NewHost(params["url"], params["api_key"]), params)
     except MailcowError as error:
         module.fail_json(msg=str(error))

@@ -56,10 +56,10 @@ class Mail(t.NamedTuple):
 
 
 class Certificates(t.NamedTuple):
-    """The authorities that may issue certificates, and the contact for refused requests."""
+    """The authorities that may issue certificates, and the address to which they report refused requests."""
 
     directory: str = "production"
-    # They replace the authority of the directory.
+    # If not empty, they replace the authority of the directory.
     authorities: Sequence[str] = ()
     contact: str = ""
 
@@ -99,9 +99,9 @@ def mail_addresses(plan: Topology) -> list[str]:
 
 
 def mail_host_records(plan: Topology, mail: Mail) -> Iterator[Entry]:
-    """Yield the records of the mail host. They are never proxied, since SMTP is not HTTP."""
+    """Yield the records of the mail host. They are not proxied, because Cloudflare proxies only HTTP."""
     yield from addresses(mail.host, mail_addresses(plan), "mail host")
-    # Bounces have only the name of the host as sender.
+    # A bounce has no sender address, so receivers check SPF for the name of the host.
     yield text(mail.host, "v=spf1 a -all", "SPF of the mail host")
     for digest in mail.tlsa:
         kind = {"usage": 3, "selector": 1, "matching_type": 1}
@@ -114,7 +114,7 @@ def mail_domain_records(domain: str, mail: Mail) -> Iterator[Entry]:
     yield text(domain, "v=spf1 mx ~all", "SPF: who may send")
     yield text(f"_dmarc.{domain}", f"v=DMARC1; p={mail.dmarc}; rua=mailto:{mail.reports}", "DMARC")
     for key in mail.dkim:
-        # In check mode a planned key has no text.
+        # In check mode the TXT value of a planned key is empty.
         if key["domain"] == domain and key["txt"] and key.get("state") != "retired":
             yield text(f"{key['selector']}._domainkey.{domain}", key["txt"], f"DKIM key {key['selector']}")
     yield text(f"_mta-sts.{domain}", f"v=STSv1; id={policy_id(mail)}", "MTA-STS")
@@ -126,7 +126,7 @@ def mail_domain_records(domain: str, mail: Mail) -> Iterator[Entry]:
         yield {"type": "CNAME", "name": f"{name}.{domain}", "value": mail.host, "comment": "mail programs and servers"}
     reported = mail.reports.rpartition("@")[2]
     if not is_below(reported, domain) and not is_below(domain, reported):
-        # Without this record other servers do not send reports about one domain to another.
+        # Without this record, other servers do not send reports to an address in another domain.
         yield text(f"{domain}._report._dmarc.{reported}", "v=DMARC1", f"takes reports of {domain}")
 
 
@@ -166,7 +166,7 @@ def reverse_names(plan: Topology, mail: Mail) -> list[Entry]:
 
 
 def unique(records: Iterable[Entry]) -> Iterator[Entry]:
-    """Yield each record once, and no CNAME for a name that has addresses."""
+    """Yield each record once; omit the CNAME of a name that has A or AAAA records."""
     kept: dict[tuple[str, ...], Entry] = {}
     for record in records:
         kept.setdefault((record["type"], record["name"], str(record["value"]), str(record.get("tag"))), record)
@@ -189,19 +189,19 @@ def records(
     host_records = [*mail_host_records(plan, mail)] if mail and has_mail else []
     domains = [domain, *(mail.domains if mail and has_mail else ())]
     issuers = [*certificate_records(domains, certificates)] if certificates else []
-    # The mail host comes first: a site with the same name has the same record, which must not be proxied.
+    # The mail host is first: if a site has the same name, the record that is not proxied is kept.
     return [*unique([*host_records, *site_records(plan), *domain_records, *issuers, *extra])]
 
 
 def group_by_zone(every: Sequence[Entry], zones: Sequence[str]) -> list[Entry]:
-    """Return each zone with its records; a name that is in none of them is an error."""
+    """Return each zone with its records; a name outside of all zones is an error."""
     groups: dict[str, list[Entry]] = {zone: [] for zone in zones}
     for record in every:
         matching = [zone for zone in zones if is_below(record["name"], zone)]
         if not matching:
             raise TopologyError(
-                f"dns_zones: {record['name']} ({record.get('comment', 'extra')}) is in none of {', '.join(zones)}; add "
-                "its zone"
+                f"dns_zones: {record['name']} ({record.get('comment', 'extra')}) is in none of the zones "
+                f"{', '.join(zones)}; add its zone"
             )
         groups[max(matching, key=len)].append(record)
     return [{"zone": zone, "records": records} for zone, records in groups.items()]

@@ -1,4 +1,4 @@
-"""The first administrator of the web interface, which mailcow ships with a public default password."""
+"""The first administrator of the web interface. Its default password in mailcow is public."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def hash_password(password: str) -> str:
 
 
 def matches(stored: str, password: str) -> bool:
-    """Return whether a stored hash belongs to the password; the shipped one has another scheme and does not."""
+    """Return whether a stored hash belongs to the password. mailcow's default hash has another scheme: it does not."""
     bare = stored.removeprefix(SCHEME).encode()
     return stored.startswith(SCHEME) and t.cast("bytes | None", load_libcrypt().crypt(password.encode(), bare)) == bare
 
 
 def password_differs(config: Settings) -> bool:
-    """Return whether the administrator exists and has another password than the described one."""
+    """Return whether the administrator exists and its password differs from the described password."""
     stored = stack.run_sql(config, f"SELECT password FROM admin WHERE {ADMIN}".encode()).strip()  # noqa: S608 (a constant)
     return bool(stored) and not matches(stored, PASSWORD.read_text().strip())
 

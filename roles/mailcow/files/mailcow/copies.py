@@ -12,15 +12,15 @@ from pathlib import Path
 from mailcow import administrator, stack
 from mailcow.host import MARKER, SNAPSHOTS, STATE, Problem, Settings, run, stream, write
 
-# The containers rebuild them.
+# The containers rebuild these volumes.
 REBUILT = ("clamd-db-vol-1", "mysql-socket-vol-1", "sogo-web-vol-1")
-# A rollback keeps the messages in these volumes that are newer than the snapshot: twice is better than lost.
+# A rollback keeps newer messages in these volumes: a duplicate message is better than a lost one.
 MERGED = ("vmail-vol-1", "postfix-vol-1")
-# Volumes in a backup, in addition to the dumps. Without the queue: a restore would send its messages again.
+# Volumes in a backup, in addition to the dumps. The queue is not one of them: a restore would send its messages again.
 BACKED_UP = ("vmail-vol-1", "crypt-vol-1", "rspamd-vol-1")
 FILES = ("mailcow.conf", "docker-compose.override.yml", "data/web/inc/app_info.inc.php")
 SPARE = 512 * 1024 * 1024
-# The private key next to it decrypts the mailboxes.
+# It encrypts messages in mailboxes; the private key is located in the same directory.
 PUBLIC_KEY = "ecpubkey.pem"
 SQL, RDB = "mailcow.sql", "redis.rdb"
 DUMP_END = "-- Dump completed"
@@ -53,25 +53,27 @@ def require_space(needed: int, present: int, free: int, where: Path) -> None:
     """Fail if a copy does not fit on the disk."""
     missing = needed + SPARE - present - free
     if missing > 0:
-        raise Problem(f"a snapshot needs {missing // 1048576 + 1} MiB more than {where} has free; nothing was changed")
+        raise Problem(
+            f"{where} has too little space for a snapshot: free {missing // 1048576 + 1} MiB more; nothing was changed"
+        )
 
 
 def sync(source: Path, target: Path, keep_new: bool = False) -> None:
-    """Mirror a directory; with keep_new do not delete files that only the target has."""
+    """Mirror a directory; keep_new keeps files that exist only in the target."""
     target.mkdir(parents=True, exist_ok=True)
     options = ["--archive", "--hard-links", "--acls", "--xattrs", "--numeric-ids", *([] if keep_new else ["--delete"])]
     run(["rsync", *options, f"{source}/", f"{target}/"])
 
 
 def create_snapshot(config: Settings, name: str) -> Path:
-    """Stop mailcow and copy everything; most of it is copied before the stop. mailcow stays stopped."""
+    """Stop mailcow and copy everything; most files are copied before the stop. mailcow stays stopped."""
     target = SNAPSHOTS / name
     found = volumes(config)
     SNAPSHOTS.mkdir(mode=0o700, parents=True, exist_ok=True)
     present = measure([target]) if target.exists() else 0
     require_space(measure(found.values()), present, shutil.disk_usage(SNAPSHOTS).free, SNAPSHOTS)
     (target / "volumes").mkdir(mode=0o700, parents=True, exist_ok=True)
-    # A copy of the database under writes would be outdated
+    # Not the database: its files change during the copy
     for short, path in found.items():
         if short != "mysql-vol-1":
             sync_live(path, target / "volumes" / short)
@@ -98,9 +100,9 @@ def sync_live(source: Path, target: Path) -> None:
 
 
 def begin(config: Settings, to: str) -> dict[str, t.Any]:
-    """Start an upgrade: record it, create the snapshot, and allow the other release."""
+    """Start an upgrade: record it, create the snapshot, and permit the new release."""
     if stack.read_marker():
-        raise Problem("an upgrade is in progress: keep or revert it first")
+        raise Problem("an upgrade is in progress: run `vise-mailcow keep` or `vise-mailcow revert` first")
     now = stack.release(config)
     note = {"from": now, "to": to, "snapshot": f"before-{to}", "phase": "copying", "run": secrets.token_hex(4)}
     shutil.rmtree(SNAPSHOTS / note["snapshot"], ignore_errors=True)
@@ -116,17 +118,17 @@ def begin(config: Settings, to: str) -> dict[str, t.Any]:
 
 
 def read_upgrade(run_id: str) -> dict[str, t.Any]:
-    """Return the record of the upgrade in progress; a run ends only its own upgrade, an operator without an id any."""
+    """Return the record of the upgrade in progress. With an id, it must be the upgrade of that run."""
     note = stack.read_marker()
     if not note:
         raise Problem("no upgrade is in progress")
     if run_id not in ("", note["run"]):
-        raise Problem("the upgrade in progress belongs to another run")
+        raise Problem("the upgrade in progress belongs to another run: see `vise-mailcow status`")
     return note
 
 
 def revert(config: Settings, run_id: str = "") -> dict[str, t.Any]:
-    """Roll back to the snapshot of the upgrade in progress; can be killed and started again at any time."""
+    """Roll back to the snapshot of the upgrade in progress; after a kill at any time, run it again."""
     note = read_upgrade(run_id)
     if note["phase"] == "begun":
         restore_snapshot(config, SNAPSHOTS / note["snapshot"])
@@ -146,7 +148,7 @@ def restore_snapshot(config: Settings, source: Path) -> None:
     for file in FILES:
         shutil.copy2(source / "files" / file, config.directory / file)
     shutil.copy2(source / "settings.json", "/etc/vise/mailcow/settings.json")
-    # By label: the failed release can have services that this compose file does not have
+    # By label, because the failed release can have services that are not in this compose file
     label = f"label=com.docker.compose.project={project_name(config)}"
     running = run(["docker", "ps", "--quiet", "--filter", label]).split()
     if running:
@@ -165,7 +167,7 @@ def keep(_config: Settings, run_id: str = "") -> dict[str, t.Any]:
 
 
 def dump(config: Settings, target: Path) -> None:
-    """Write consistent dumps of the databases; all other data are files that are consistent one by one."""
+    """Write consistent dumps of the databases; other data need none, because each file is consistent by itself."""
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     conf = stack.read_conf(config)
     options = ["--single-transaction", "--quick", "--routines", "--events", "--add-drop-database", "--databases"]
@@ -185,18 +187,18 @@ def verify_dump(sql: Path) -> None:
     with sql.open("rb") as handle:
         handle.seek(max(0, sql.stat().st_size - 200))
         if DUMP_END not in handle.read().decode("utf-8", "replace"):
-            raise Problem(f"{sql} is not a complete dump")
+            raise Problem(f"{sql} is not a complete dump: its last line is missing")
 
 
 def restore(config: Settings, source: Path) -> dict[str, t.Any]:
-    """Restore a backup located in a directory; keep the previous state as a snapshot, and newer messages.
+    """Restore a backup that is located in a directory; keep newer messages, and the previous state as a snapshot.
 
-    Return the snapshot's name and the number of newer messages that the backup's key cannot decrypt. A failure rolls
-    back.
+    Return the name of the snapshot and the number of newer messages that the key of the backup cannot decrypt. If the
+    restore fails, roll back.
     """
     dumps = next(iter(source.glob(f"**/{SQL}")), None)
     if dumps is None or not (dumps.parent / RDB).is_file():
-        raise Problem(f"{source} contains no backup of mailcow: {SQL} and {RDB} are missing")
+        raise Problem(f"{source} does not contain a backup of mailcow: {SQL} or {RDB} is missing")
     verify_dump(dumps)
     found = volumes(config)
     sources = {name: locate(source, found[name]) for name in BACKED_UP}
@@ -224,7 +226,7 @@ def replace_data(config: Settings, found: dict[str, Path], sources: dict[str, Pa
 
 
 def roll_back(config: Settings, source: Path) -> str:
-    """Roll back to the snapshot of a failed restore; return a sentence about the result."""
+    """Roll back to the snapshot of a failed restore; return the result as a sentence."""
     try:
         if (source / "release").is_file():
             restore_snapshot(config, source)
@@ -232,7 +234,7 @@ def roll_back(config: Settings, source: Path) -> str:
         stack.wait_until_healthy(config)
     except (Problem, OSError) as error:
         return f"the rollback failed too ({error}): the previous data are in {source}"
-    return f"mail was rolled back; the snapshot is {source}"
+    return f"mail was rolled back to the snapshot {source}"
 
 
 def count_unreadable(live: dict[str, Path], backup: dict[str, Path]) -> int:
@@ -245,13 +247,13 @@ def count_unreadable(live: dict[str, Path], backup: dict[str, Path]) -> int:
 
 
 def find_mails(volume: Path) -> t.Iterator[Path]:
-    """Yield the messages of all mailboxes; only the flags after the colon of a name differ between hosts."""
+    """Yield the messages of all mailboxes. The flags after the colon of a file name can differ between hosts."""
     for directory in ("cur", "new"):
         yield from (path for path in volume.glob(f"**/{directory}/*") if path.is_file())
 
 
 def locate(source: Path, original: Path) -> Path:
-    """Return the place of a path in the directory into which a backup was restored."""
+    """Return where a path of the host is located in the directory of the restored backup."""
     path = source / original.relative_to("/")
     if not path.is_dir():
         raise Problem(f"the backup does not contain {original}")
@@ -278,7 +280,7 @@ def load_sql(config: Settings, sql: Path) -> None:
                 raise
             time.sleep(1)
     stack.run_sql(config, sql.read_bytes())
-    # The backup can contain an older password, or the public default
+    # The backup can contain an older password or mailcow's public default password
     administrator.set_password(config)
 
 

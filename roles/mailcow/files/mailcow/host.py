@@ -10,7 +10,7 @@ from pathlib import Path
 
 SETTINGS = Path("/etc/vise/mailcow/settings.json")
 STATE = Path("/var/lib/vise/mailcow")
-# A snapshot can contain every message; it is on the same disk, so that a rollback needs nothing else.
+# Snapshots contain all mail and can be large. They are on the same disk, so that a rollback needs no other host.
 SNAPSHOTS = STATE / "snapshots"
 MARKER = STATE / "upgrade.json"
 
@@ -40,7 +40,7 @@ def read_settings() -> Settings:
 def run(argv: t.Sequence[str], cwd: Path | None = None, data: bytes | None = None, **environment: str) -> str:
     """Run a command and return its output; pass secrets in the environment, which other users cannot read."""
     variables = {**os.environ, **environment}
-    # The users of the containers read the files of a checkout.
+    # umask: the users in the containers must be able to read the files of a checkout.
     done = subprocess.run(list(argv), cwd=cwd, input=data, capture_output=True, check=False, env=variables, umask=0o022)
     if done.returncode:
         last = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[-800:]
@@ -64,7 +64,7 @@ def stream(argv: t.Sequence[str], target: Path, **environment: str) -> None:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file of root atomically."""
+    """Write a file atomically; only root can read it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     staged = path.with_name(f".{path.name}.vise-new")
     descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -8,7 +8,7 @@ import typing as t
 from mailcow import stack
 from mailcow.host import Problem, Settings, run
 
-# Docker omits them in the names of repositories.
+# Prefixes of Docker Hub, which Docker omits in the names of repositories.
 HUB = ("docker.io/library/", "docker.io/")
 SERVICE = 'index .Config.Labels "com.docker.compose.service"'
 
@@ -21,7 +21,7 @@ def strip_tag(reference: str) -> str:
 
 
 def add_digest(reference: str, known: t.Sequence[str]) -> str:
-    """Return an image with its digest, from all digests that Docker knows for it; an empty text if it has none."""
+    """Return an image with its digest, selected from all digests of the image in Docker; an empty text without one."""
     if "@" in reference:
         return reference
     of_repository = (one.partition("@") for one in sorted(known))

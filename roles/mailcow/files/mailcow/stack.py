@@ -12,11 +12,11 @@ from pathlib import Path
 
 from mailcow.host import MARKER, STATE, Problem, Settings, parse_conf, run, write
 
-# They read the certificate when they start; mailcow's own renewal restarts them too.
+# These services read the certificate only at their start; mailcow's own renewal restarts them, too.
 CERTIFICATE_USERS = ("postfix-mailcow", "dovecot-mailcow", "nginx-mailcow")
-# The services with a plain-text greeting, by their variable of mailcow.conf, and how the greeting begins.
+# The beginning of the plain-text greeting of a service, by the variable of its port in mailcow.conf.
 GREETINGS = {"SMTP_PORT": b"220", "IMAP_PORT": b"* OK"}
-# Seconds in which an upgrade in progress is assumed to run, or to have been killed just now.
+# Seconds after the start of an upgrade in which a rollback is assumed to lose no work of users.
 FRESH = 3600
 RESTART = STATE / "restart-for-certificate"
 # Files that the containers need, and that mailcow's own installer would create.
@@ -59,7 +59,7 @@ def read_marker() -> dict[str, t.Any]:
 
 
 def is_stale(note: t.Mapping[str, t.Any]) -> bool:
-    """Return whether an upgrade is so old that users may have worked since, which a rollback would discard."""
+    """Return whether an upgrade is so old that a rollback could discard work of users."""
     return time.time() - note.get("begun", time.time()) > FRESH
 
 
@@ -68,13 +68,14 @@ def refuse_other_release(config: Settings) -> None:
     note = read_marker()
     if is_stale(note):
         raise Problem(
-            f"the upgrade to {note['to']} was never finished. To keep the running release: vise-mailcow keep; to roll "
-            "back to the databases before it, which discards all later changes except messages: vise-mailcow revert"
+            f"the upgrade to {note['to']} was started over an hour ago and not finished. To keep the running release, "
+            "run `vise-mailcow keep`. To roll back to the snapshot, which discards all later changes except messages, "
+            "run `vise-mailcow revert`"
         )
     now = release(config)
     if now and now != config.version and note.get("to") != config.version:
         raise Problem(
-            f"mailcow is at {now} and the configuration has {config.version}: run upgrade_mail.yml, which can roll back"
+            f"mailcow runs release {now}, but the configured release is {config.version}: run upgrade_mail.yml"
         )
 
 
@@ -120,11 +121,11 @@ def run_sql(config: Settings, statements: bytes) -> str:
 
 
 def certificate_files(config: Settings) -> dict[Path, str]:
-    """Return the files of the certificate, with their content, where mailcow's services read them."""
+    """Return the files from which mailcow's services read the certificate, with the wanted content."""
     sources = {"cert.pem": config.certificate, "key.pem": config.certificate_key}
     missing = [path for path in sources.values() if not Path(path).is_file()]
     if missing:
-        raise Problem(f"{missing[0]} does not exist: mailcow needs a certificate before it starts")
+        raise Problem(f"{missing[0]} does not exist: create the certificate and its key before mailcow starts")
     public = [
         run(["openssl", "x509", "-in", config.certificate, "-noout", "-pubkey"]),
         run(["openssl", "pkey", "-in", config.certificate_key, "-pubout"]),
@@ -135,7 +136,7 @@ def certificate_files(config: Settings) -> dict[Path, str]:
 
 
 def certificate_differs(config: Settings) -> bool:
-    """Return whether mailcow does not use the newest certificate."""
+    """Return whether mailcow uses an older certificate than the configured one."""
     files = certificate_files(config)
     return RESTART.exists() or any(not path.is_file() or path.read_text() != text for path, text in files.items())
 
@@ -144,7 +145,7 @@ def update_certificates(config: Settings) -> bool:
     """Install the certificate and restart the services that use it; return whether anything changed."""
     if not release(config) or not certificate_differs(config):
         return False
-    # Written first, so that the next run finishes one that is killed here
+    # Written first: if this run is killed, the next run completes it
     write(RESTART, "")
     for path, text in certificate_files(config).items():
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -163,7 +164,7 @@ def checkout(config: Settings) -> None:
     git = ["git", "-C", str(config.directory)]
     run(["git", "init", "--quiet", str(config.directory)])
     run([*git, "fetch", "--quiet", "--depth", "1", config.repository, f"+{tag}:{tag}"])
-    # Discards changes that containers made to mailcow's own files, as mailcow's own update does
+    # --force discards changes that containers made to mailcow's own files, as mailcow's own update does
     run([*git, "checkout", "--quiet", "--force", config.version])
     write_once(config.directory / PLACEHOLDER, "# Placeholder\n")
     example = config.directory / DHPARAMS.format("ssl-example")
@@ -245,5 +246,5 @@ def wait_until_healthy(config: Settings) -> None:
     end = time.monotonic() + config.start_seconds
     while problem := check_health(config):
         if time.monotonic() > end:
-            raise Problem(f"mailcow is not up after {config.start_seconds} s: {problem}")
+            raise Problem(f"mailcow does not work after {config.start_seconds} s: {problem}")
         time.sleep(1)

@@ -198,7 +198,7 @@ def test_further_records_are_added() -> None:
     [
         (
             {"sites": {"x": {"domain": "x.other.test", "group": "docs"}}},
-            "x.other.test (site x) is in none of example.test",
+            "x.other.test (site x) is in none of the zones example.test",
         ),
         ({"mail": {**MAIL, "domians": []}}, "domians"),
         ({"groups": {"edge": ["named"]}}, "docs.example.test: web-1 is not an IP address; set `public_addresses"),

@@ -48,7 +48,7 @@ def test_zones_of_three_pages_are_read_completely(double: Double) -> None:
 def test_analytics_without_the_permission_name_it(capsys: Any, double: Double) -> None:
     token = double.grant("DNS Read")
     result = read(capsys, double, "analytics", zone="example.test", since="2026-01-01", token=token)
-    assert "it needs the permission Zone / Analytics / Read" in result["msg"]
+    assert "the token needs the permission Zone / Analytics / Read" in result["msg"]
 
 
 @pytest.mark.parametrize(
@@ -70,11 +70,11 @@ def test_error_of_the_analytics_is_a_missing_permission_only_when_its_text_or_co
     monkeypatch.setattr(client.Session, "post", lambda *_arguments, **_options: answer)
     result = read(capsys, double, "analytics", zone="example.test", since="2026-01-01")["msg"]
     assert result.startswith(f"Cloudflare: {errors[0]['message']}")
-    assert ("it needs the permission Zone / Analytics / Read" in result) is permission
+    assert ("the token needs the permission Zone / Analytics / Read" in result) is permission
 
 
 def test_analytics_without_a_zone_are_refused(capsys: Any, double: Double) -> None:
-    assert "need the options zone and since" in read(capsys, double, "analytics")["msg"]
+    assert "requires the options zone and since" in read(capsys, double, "analytics")["msg"]
     assert double.log == []
 
 

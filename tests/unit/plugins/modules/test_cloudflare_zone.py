@@ -126,7 +126,7 @@ def test_all_missing_permissions_are_named_before_anything_changes(
     result = manage(capsys, double, **EVERYTHING, **change, token=double.grant(*READ_ONLY))
     assert result["failed"]
     assert result["missing"] == EDIT
-    assert f"example.test: the token lacks {', '.join(EDIT)}; add that to it at Cloudflare" in result["msg"]
+    assert f"example.test: the token lacks {', '.join(EDIT)}; add this to the token at Cloudflare" in result["msg"]
     assert double.zones.state == before
 
 
@@ -150,7 +150,7 @@ def test_permissions_are_checked_for_all_parts_when_only_one_changes(capsys: Any
 def test_conflicting_record_stops_the_run_before_settings_change(capsys: Any, double: Double) -> None:
     double.add(type="A", name="www", content="192.0.2.9")
     result = manage(capsys, double, **EVERYTHING)
-    assert "A www.example.test 192.0.2.9 (comment: none) for A www.example.test 192.0.2.1" in result["msg"]
+    assert "A www.example.test 192.0.2.9 (comment: none) conflicts with A www.example.test 192.0.2.1" in result["msg"]
     assert "adopt=true" in result["msg"]
     assert double.zones.state["example.test"]["settings"]["ssl"] == "full"
     assert manage(capsys, double, **EVERYTHING, adopt=True)["changed"]
@@ -164,8 +164,8 @@ def test_invalid_arguments_are_all_named_before_anything_is_sent(capsys: Any, do
     assert result["failed"]
     assert "A bad.example.test: 300.1.1.1 is not an IPv4 address" in result["msg"]
     assert "MX example.test: the priority is missing" in result["msg"]
-    assert "http_ratelimit: rule 1 (no description): it has no expression" in result["msg"]
-    assert "hsts: browsers preload a domain only with" in result["msg"]
+    assert "http_ratelimit: rule 1 (no description): expression is missing" in result["msg"]
+    assert "hsts: browsers accept preload only with" in result["msg"]
     assert double.log == []
 
 

@@ -73,8 +73,8 @@ def test_check_mode_changes_nothing(capsys: Any, double: Double) -> None:
 
 def test_invalid_rule_is_named_before_anything_is_sent(capsys: Any, double: Double) -> None:
     result = manage(capsys, double, [BLOCK, {"description": "Half", "action": "block"}, {**LOG, "id": "x"}])
-    assert "http_request_firewall_custom: rule 2 (Half): it has no expression" in result["msg"]
-    assert "rule 3: remove id, which only the server sets" in result["msg"]
+    assert "http_request_firewall_custom: rule 2 (Half): expression is missing" in result["msg"]
+    assert "rule 3: remove id; only Cloudflare sets this field" in result["msg"]
     assert double.log == []
 
 

@@ -146,9 +146,9 @@ def test_wrong_mode_is_corrected_and_reported(host: Host) -> None:
 REFUSED: list[tuple[list[dict[str, t.Any]], dict[str, t.Any], str]] = [
     ([{"selector": "none", "state": "active"}], {}, "create it first"),
     ([{"state": "absent"}], {}, "the key signs mail"),
-    ([{"selector": "gone", "state": "active"}], {}, "not used twice"),
-    ([{"selector": "gone"}], {}, "not used twice"),
-    ([{}], {"private_keys": {"example.org/s1": PEM}}, "the selector has another key, and never changes it"),
+    ([{"selector": "gone", "state": "active"}], {}, "cannot be used again"),
+    ([{"selector": "gone"}], {}, "cannot be used again"),
+    ([{}], {"private_keys": {"example.org/s1": PEM}}, "the selector has another key, which cannot be changed"),
     ([{"selector": "lost", "state": "active"}], {}, "the private key is missing"),
     ([{"selector": "n"}], {"private_keys": {"example.org/n": f"x{CANARY}"}}, "not a private key"),
     ([{"selector": "n", "source": "/nowhere.pem"}], {}, "No such file"),

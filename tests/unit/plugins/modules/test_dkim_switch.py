@@ -216,7 +216,7 @@ def test_missing_mailcow_wrong_password_and_dead_redis_are_named(host: Host) -> 
     conf = host.path / "mailcow.conf"
     right = conf.read_text()
     conf.write_text(right.replace(PASSWORD, "wrong"))
-    assert "refuses AUTH: WRONGPASS" in host.call("new")["msg"]
+    assert "refuses the command AUTH: WRONGPASS" in host.call("new")["msg"]
     conf.write_text("REDIS_PORT=127.0.0.1:1\n")
     assert "mailcow's Redis at 127.0.0.1:1 does not answer" in host.call("new")["msg"]
     conf.unlink()

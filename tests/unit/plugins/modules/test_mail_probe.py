@@ -102,14 +102,19 @@ FAULTS: list[tuple[dict[str, t.Any], dict[str, t.Any], str, str]] = [
     ({}, {"smtp_port": 0}, "smtp", "connection refused"),
     ({}, {"submission_port": 0}, "submission", "connection refused"),
     ({}, {"imap_port": 0}, "delivery", "connection refused"),
-    ({}, {"ca": ""}, "smtp", "its certificate is not trusted"),
+    ({}, {"ca": ""}, "smtp", "certificate of the server is not trusted"),
     ({}, {"host": "other.example.org", "address": "127.0.0.1"}, "smtp", "certificate is not valid for"),
     ({"encrypts": False}, {}, "smtp", "STARTTLS"),
     ({}, {"password": "wrong canary"}, "submission", "login refused (535"),
     ({"delivers": False}, {}, "delivery", "not in INBOX or Junk after 1 s"),
-    ({"sign": lambda _raw: b""}, {}, "signature", "no signature of example.org"),
-    ({"sign": lambda raw: sign(raw, b"other.org")}, {}, "signature", "no signature of example.org, only of other.org"),
-    ({"sign": lambda raw: sign(raw + b"more")}, {}, "signature", "wrong signature with selector s1: "),
+    ({"sign": lambda _raw: b""}, {}, "signature", "no DKIM signature of example.org"),
+    (
+        {"sign": lambda raw: sign(raw, b"other.org")},
+        {},
+        "signature",
+        "no DKIM signature of example.org, only of other.org",
+    ),
+    ({"sign": lambda raw: sign(raw + b"more")}, {}, "signature", "invalid signature with selector s1: "),
     ({"txt": {}}, {}, "signature", f"the DNS has no key at {NAME}"),
     ({"txt": {NAME: split(keys.facts(keys.create("rsa", 2048)).txt)}}, {}, "signature", "does not match the message"),
     ({}, {"selector": "s2"}, "signature", "signed with selector s1 instead of s2"),
@@ -152,4 +157,4 @@ def test_check_mode_sends_nothing(probe: Probe) -> None:
 
 def test_missing_libraries_are_named(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "HAS_LIBRARIES", False)
-    assert "run it on the controller" in probe.call()["msg"]
+    assert "run the module on the controller" in probe.call()["msg"]

@@ -79,7 +79,7 @@ def test_check_mode_accepts_a_key_that_an_earlier_task_would_create(mailcow: Mai
     [
         ([], "does not exist: create it with dkim_key first"),
         (["genpkey", "-algorithm", "ed25519", "-out"], "is not an RSA key"),
-        (["rand", "-out"], "is not a private key in PEM"),
+        (["rand", "-out"], "is not a private key in PEM format"),
     ],
 )
 def test_file_that_is_not_a_key_is_refused(
@@ -93,7 +93,7 @@ def test_file_that_is_not_a_key_is_refused(
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"selector": None}, "selector and key_file are required"), ({"selector": "a b"}, "a b is not a selector")],
+    [({"selector": None}, "selector and key_file are required"), ({"selector": "a b"}, "a b is not a valid selector")],
 )
 def test_bad_input_is_refused(mailcow: Mailcow, key: Key, options: dict[str, t.Any], message: str) -> None:
     assert message in mailcow.run(mailcow_dkim, [], keys=wanted(key, **options))["msg"]
@@ -101,4 +101,4 @@ def test_bad_input_is_refused(mailcow: Mailcow, key: Key, options: dict[str, t.A
 
 def test_unknown_domain_is_refused(mailcow: Mailcow, key: Key) -> None:
     answer = mailcow.run(mailcow_dkim, [("get/domain/all", {})], keys=wanted(key))
-    assert "domain example.org is unknown" in answer["msg"]
+    assert "domain example.org does not exist" in answer["msg"]

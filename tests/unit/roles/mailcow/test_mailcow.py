@@ -161,10 +161,14 @@ def test_services_that_do_not_run_as_configured_are_named(
     [
         ("", {}, ""),
         ("2026-07a", {}, ""),
-        ("2026-03b", {}, r"mailcow is at 2026-03b.*upgrade_mail\.yml"),
+        ("2026-03b", {}, r"mailcow runs release 2026-03b.*upgrade_mail\.yml"),
         ("2026-03b", {"to": "2026-07a"}, ""),
         ("2026-07a", {"to": "2026-07a", "begun": time.time() - 60}, ""),
-        ("2026-07a", {"to": "2026-07a", "begun": time.time() - 7200}, "2026-07a was never finished.*vise-mailcow keep"),
+        (
+            "2026-07a",
+            {"to": "2026-07a", "begun": time.time() - 7200},
+            "2026-07a was started over an hour.*vise-mailcow keep",
+        ),
     ],
 )
 def test_another_release_needs_an_upgrade(
@@ -207,7 +211,7 @@ def test_snapshot_must_fit(code: types.SimpleNamespace, needed: int, present: in
     if fits:
         code.copies.require_space(needed * mib, present * mib, free, Path("/"))
     else:
-        with pytest.raises(code.host.Problem, match="41 MiB more than / has free; nothing was changed"):
+        with pytest.raises(code.host.Problem, match="/ has too little space for a snapshot: free 41 MiB more; nothing"):
             code.copies.require_space(needed * mib, present * mib, free, Path("/"))
 
 

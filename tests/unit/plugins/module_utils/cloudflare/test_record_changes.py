@@ -104,7 +104,9 @@ def test_foreign_records_are_left_unchanged(double: Double) -> None:
 
 def test_conflict_stops_the_run_before_anything_is_sent_unless_the_record_is_adopted(double: Double) -> None:
     double.add(type="CNAME", name="n001", content="other.test", comment="by hand")
-    with pytest.raises(client.ApiError, match=r"CNAME n001.example.test other.test \(comment: by hand\) for A n001"):
+    with pytest.raises(
+        client.ApiError, match=r"CNAME n001.example.test other.test \(comment: by hand\) conflicts with A n001"
+    ):
         publish(double, addresses(2))
     assert len(double.records()) == 1
     publish(double, addresses(2), policy=POLICY._replace(adopt=True))
@@ -146,7 +148,7 @@ def test_retry_after_is_respected_up_to_a_limit() -> None:
     clock = Clock()
     backoff = client.Backoff(clock)
     backoff.wait(client.Transient("limited", 290))
-    with pytest.raises(client.ApiError, match="limited; gave up after 2 attempts; run it again later"):
+    with pytest.raises(client.ApiError, match="limited; stopped after 2 attempts; run it again later"):
         backoff.wait(client.Transient("limited", 290))
     assert clock == [290]
 
@@ -154,7 +156,7 @@ def test_retry_after_is_respected_up_to_a_limit() -> None:
 def test_permanent_fault_is_an_error_after_the_last_attempt(double: Double) -> None:
     double.fail("500")
     clock = Clock()
-    with pytest.raises(client.ApiError, match=r"Unable to process your request at this time.*gave up after 6 attempts"):
+    with pytest.raises(client.ApiError, match=r"Unable to process your request at this time.*stopped after 6 attempts"):
         publish(double, addresses(1), clock=clock)
     assert clock == [1, 2, 4, 8, 16]
 
@@ -248,7 +250,7 @@ def test_refusal_names_the_changes_that_it_may_be_about(error: dict[str, Any], n
     [
         (("DNS Read",), "lacks the permission Zone / DNS / Edit"),
         (("Zone Settings Write",), "lacks the permission Zone / DNS / Read"),
-        ((), "no zone example.test is visible to the token"),
+        ((), "zone example.test is not visible to the token"),
     ],
 )
 def test_missing_permission_is_named_and_nothing_is_changed(
@@ -287,7 +289,7 @@ def test_missing_permission_and_invalid_token_are_different_errors(
 
 
 def test_token_for_another_zone_is_refused(double: Double) -> None:
-    with pytest.raises(client.ApiError, match="or add it to the token's zone resources"):
+    with pytest.raises(client.ApiError, match="or add it to the zone resources of the token"):
         publish(double, addresses(1), token=double.grant("DNS Write", zones=("elsewhere.test",)))
 
 

@@ -83,7 +83,7 @@ def test_conflict_names_the_foreign_and_the_wanted_record(other: Record, wanted:
     done = record_plan.plan_records(found(other), [wanted], PURGE)
     assert done.conflicts == [(other, wanted)]
     text = record_plan.describe_conflicts(done)
-    assert f"- {other} (comment: by hand) for {wanted}" in text
+    assert f"- {other} (comment: by hand) conflicts with {wanted}" in text
     assert "adopt=true" in text
 
 

@@ -74,7 +74,7 @@ def test_text_is_sent_in_strings_of_at_most_255_bytes(length: int) -> None:
         ({"type": "MX", "value": "mail.example.test", "priority": 70000}, "priority 70000 is not between"),
         ({"type": "SRV", "value": "a.test", "priority": 1, "weight": 1}, "the port is missing"),
         ({"type": "CAA", "value": "ca.test", "flags": 0, "tag": "isue"}, "tag isue is not one of"),
-        ({"type": "TLSA", "value": "xyz", **TLSA}, "not a hash"),
+        ({"type": "TLSA", "value": "xyz", **TLSA}, "must be a hash"),
         ({"type": "TXT", "value": "a\nb"}, "control character"),
         ({"type": "TXT", "value": "x" * 4001}, "longer than 4000"),
         ({"type": "TXT", "value": "x", "proxied": True}, "cannot be proxied"),
@@ -95,7 +95,7 @@ def test_invalid_record_is_named_with_its_problem(options: dict[str, Any], expec
     ("wanted", "expected"),
     [
         ([{"type": "A", "value": "192.0.2.1"}, {"type": "A", "value": "192.0.2.1"}], "listed twice"),
-        ([{"type": "CNAME", "value": "b.test"}, {"type": "A", "value": "192.0.2.1"}], "which allows no other record"),
+        ([{"type": "CNAME", "value": "b.test"}, {"type": "A", "value": "192.0.2.1"}], "can have no other record"),
         ([{"type": "CNAME", "value": "b.test"}, {"type": "CNAME", "value": "c.test"}], "several targets"),
     ],
 )

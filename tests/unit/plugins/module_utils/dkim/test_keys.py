@@ -53,7 +53,7 @@ def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, guard: bytes = b"")
     [
         (pem(rsa.generate_private_key(65537, 1024)), "1024 bits"),  # noqa: S505 - that it is breakable is the point
         (pem(ec.generate_private_key(ec.SECP256R1())), "neither an RSA nor an Ed25519"),
-        (pem(rsa.generate_private_key(65537, 2048), b"locked"), "without a passphrase"),
+        (pem(rsa.generate_private_key(65537, 2048), b"locked"), "or it has a passphrase"),
         ("canary", "not a private key"),
     ],
 )

@@ -75,7 +75,7 @@ def test_check_mode_only_reads(mailcow: Mailcow) -> None:
 
 def test_unknown_domain_is_refused(mailcow: Mailcow) -> None:
     calls = reads(domain={}, alias_domain={}, alias={})
-    assert "domain example.org is unknown" in mailcow.apply(calls, aliases=team())["msg"]
+    assert "domain example.org does not exist" in mailcow.apply(calls, aliases=team())["msg"]
 
 
 def test_alias_can_be_in_an_alias_domain(mailcow: Mailcow) -> None:
@@ -88,16 +88,16 @@ def test_alias_in_an_alias_domain_of_a_removed_domain_is_refused(mailcow: Mailco
     other = [{"alias_domain": "example.org", "target_domain": "example.net"}]
     calls = reads(domain=[{"domain_name": "example.net"}], alias_domain=other, mailbox={}, alias={})
     answer = mailcow.apply(calls, domains=[{"name": "example.net", "state": "absent"}], aliases=team())
-    assert "domain example.org is unknown" in answer["msg"]
+    assert "domain example.org does not exist" in answer["msg"]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"goto": []}, "goto is missing"),
-        ({"goto": ["bob"]}, "bob is not an address"),
+        ({"goto": ["bob"]}, "bob in goto is not an address"),
         ({"goto": ["null@localhost", "bob@example.org"]}, "null@localhost must be the only target"),
-        ({"address": "team"}, "an address is name@domain"),
+        ({"address": "team"}, "the address must be name@domain"),
     ],
 )
 def test_bad_input_is_refused(mailcow: Mailcow, options: dict[str, t.Any], message: str) -> None:

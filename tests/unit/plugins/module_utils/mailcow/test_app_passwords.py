@@ -81,11 +81,11 @@ def test_check_mode_only_reads(mailcow: Mailcow) -> None:
 
 
 def test_new_one_without_a_password_is_refused(mailcow: Mailcow) -> None:
-    assert "is new and has no password" in mailcow.apply(rows(), app_passwords=app())["msg"]
+    assert "is new and needs a password" in mailcow.apply(rows(), app_passwords=app())["msg"]
 
 
 @pytest.mark.parametrize("state", ["present", "absent"])
 def test_unknown_mailbox_is_refused(mailcow: Mailcow, state: str) -> None:
     wanted = app(state=state, password="s3cret-word")  # noqa: S106
     answer = mailcow.apply(reads(mailbox={}), app_passwords=wanted)
-    assert "mailbox app@example.org is unknown: add it to mailboxes" in answer["msg"]
+    assert "mailbox app@example.org does not exist: add it to mailboxes" in answer["msg"]

@@ -43,10 +43,10 @@ def test_rows_have_several_forms(monkeypatch: pytest.MonkeyPatch, answer: t.Any,
             "192.0.2.7: add it to API_ALLOW_FROM",
         ),
         (403, error("API read/write access denied"), client.ReadOnlyKey, "is read-only"),
-        (404, error("route not found"), client.MailcowError, "is its release a supported one"),
+        (404, error("route not found"), client.MailcowError, "use a supported release"),
         (405, error("only POST method is allowed"), client.MailcowDown, "only POST"),
         (301, b"", client.MailcowDown, "HTTP_REDIRECT=n"),
-        (200, b"<html>login</html>", client.MailcowDown, "is this mailcow's HTTP port"),
+        (200, b"<html>login</html>", client.MailcowDown, "url must be mailcow's HTTP port"),
     ],
 )
 def test_each_refusal_has_a_type_and_advice(
@@ -69,7 +69,7 @@ def test_read_is_retried_until_it_succeeds(monkeypatch: pytest.MonkeyPatch, faul
 
 def test_read_that_always_fails_names_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
     scripted(monkeypatch, *[("get/domain/all", REFUSED)] * client.TRIES)
-    with pytest.raises(client.MailcowDown, match=r"Connection refused.*is mailcow up"):
+    with pytest.raises(client.MailcowDown, match=r"Connection refused.*docker compose ps"):
         Api(URL, KEY).rows("domain", "all")
 
 
@@ -96,7 +96,7 @@ def test_edit_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (danger("domain_not_found", "example.org"), r"the domain is unknown.*\(example.org\)"),
+        (danger("domain_not_found", "example.org"), r"the domain does not exist.*\(example.org\)"),
         (danger("password_complexity"), "does not meet mailcow's password policy"),
         ({"type": "error", "msg": "Cannot add item"}, "Cannot add item"),
         ([*DONE, *danger("something_new", "7")], r"something_new \(7\)"),

@@ -68,9 +68,9 @@ def test_check_mode_only_reads(mailcow: Mailcow) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "is new and has no password"),
+        ({}, "is new and needs a password"),
         ({"domains": None}, "domains are missing"),
-        ({"username": "Alice Example"}, "a username has lower-case letters"),
+        ({"username": "Alice Example"}, "a username can contain only lower-case letters"),
     ],
 )
 def test_bad_input_is_refused(mailcow: Mailcow, options: dict[str, t.Any], message: str) -> None:
@@ -79,4 +79,4 @@ def test_bad_input_is_refused(mailcow: Mailcow, options: dict[str, t.Any], messa
 
 def test_unknown_domain_is_refused(mailcow: Mailcow) -> None:
     wanted = alice(password="s3cret-word", domains=["example.com"])  # noqa: S106
-    assert "domain example.com is unknown" in mailcow.apply(rows(), domain_admins=wanted)["msg"]
+    assert "domain example.com does not exist" in mailcow.apply(rows(), domain_admins=wanted)["msg"]

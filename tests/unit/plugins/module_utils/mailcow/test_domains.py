@@ -66,7 +66,9 @@ def test_absent_domain_is_deleted(mailcow: Mailcow) -> None:
 def test_absent_domain_with_a_mailbox_is_refused(mailcow: Mailcow) -> None:
     calls = reads(domain=[ROW], mailbox=[{"username": "alice@example.org"}])
     answer = mailcow.apply(calls, domains=domain(state="absent"))
-    assert "domain example.org is to be removed and has mailboxes: remove alice@example.org too" in answer["msg"]
+    assert (
+        "domain example.org cannot be removed, because it has mailboxes: remove alice@example.org, too" in answer["msg"]
+    )
 
 
 def test_check_mode_only_reads(mailcow: Mailcow) -> None:
@@ -89,8 +91,8 @@ def test_mailcow_that_is_down_is_an_error(mailcow: Mailcow) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_quota": 5000}, "max_quota (5000) is over quota (4096)"),
-        ({"default_quota": 3000, "quota": 2500}, "default_quota (3000) is over max_quota (2048)"),
+        ({"max_quota": 5000}, "max_quota (5000) is larger than quota (4096)"),
+        ({"default_quota": 3000, "quota": 2500}, "default_quota (3000) is larger than max_quota (2048)"),
     ],
 )
 def test_contradictory_quotas_are_refused(mailcow: Mailcow, options: dict[str, t.Any], message: str) -> None:
@@ -135,4 +137,4 @@ def test_same_relay_host_is_unchanged(mailcow: Mailcow) -> None:
 def test_unknown_relay_host_is_refused(mailcow: Mailcow) -> None:
     calls = reads(relayhost={}, domain=[ROW])
     answer = mailcow.apply(calls, domains=domain(relay_host="smtp.example.net"))
-    assert "relay host smtp.example.net is unknown: add it to relay_hosts" in answer["msg"]
+    assert "relay host smtp.example.net does not exist: add it to relay_hosts" in answer["msg"]

@@ -62,7 +62,7 @@ def test_check_mode_only_reads(mailcow: Mailcow) -> None:
 @pytest.mark.parametrize("state", ["present", "absent"])
 def test_unknown_mailbox_is_refused(mailcow: Mailcow, state: str) -> None:
     answer = mailcow.apply(reads(mailbox={}, rl_mbox={}), limits=[{**NEWS, "state": state}])
-    assert "mailbox news@example.org is unknown: add it to mailboxes" in answer["msg"]
+    assert "mailbox news@example.org does not exist: add it to mailboxes" in answer["msg"]
 
 
 @pytest.mark.parametrize("messages", [None, 0, -1])

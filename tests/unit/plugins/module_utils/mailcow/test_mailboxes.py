@@ -91,16 +91,16 @@ def test_check_mode_accepts_a_domain_that_an_earlier_task_would_add(mailcow: Mai
 def test_unknown_domain_is_refused(mailcow: Mailcow) -> None:
     wanted = [WANTED, {**WANTED, "address": "bob@example.net"}]
     answer = mailcow.apply(boxes(), mailboxes=wanted)
-    assert answer["msg"].startswith("domain example.net is unknown: add it to domains")
+    assert answer["msg"].startswith("domain example.net does not exist: add it to domains")
 
 
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ({"address": "bob@example.org"}, "is new and has no password"),
-        ({"address": "bob"}, "an address is name@domain"),
+        ({"address": "bob@example.org"}, "is new and needs a password"),
+        ({"address": "bob"}, "the address must be name@domain"),
         ({"address": "Bob@example.org", "password": "s3cret-word"}, "in lower case"),
-        ({"address": "a@b@example.org"}, "an address is name@domain"),
+        ({"address": "a@b@example.org"}, "the address must be name@domain"),
     ],
 )
 def test_bad_input_is_refused(mailcow: Mailcow, wanted: dict[str, t.Any], message: str) -> None:

@@ -53,7 +53,12 @@ def test_all_problems_are_reported_together(mailcow: Mailcow) -> None:
         mailboxes=[{"address": "bob@example.org"}],
         limits=[{"name": "example.org"}],
     )
-    for message in ("is over max_quota", "has no password", "messages must be 1 or more", "Nothing was changed"):
+    for message in (
+        "is larger than max_quota",
+        "needs a password",
+        "messages must be 1 or more",
+        "Nothing was changed",
+    ):
         assert message in answer["msg"]
 
 
@@ -118,7 +123,7 @@ def test_object_that_needs_a_removed_one_is_refused(
     mailcow: Mailcow, wanted: dict[str, t.Any], rows: dict[str, t.Any], message: str, check: bool
 ) -> None:
     answer = mailcow.apply(reads(**rows), check, **wanted)
-    assert f"{message}, which is to be removed" in answer["msg"]
+    assert f"{message}, which this task removes" in answer["msg"]
 
 
 def test_absent_object_of_a_removed_owner_is_unchanged(mailcow: Mailcow) -> None:
@@ -251,5 +256,5 @@ def test_order_has_each_change_of_each_kind() -> None:
 
 
 def test_problem_is_found_without_mailcow() -> None:
-    with pytest.raises(MailcowError, match="has no password"):
+    with pytest.raises(MailcowError, match="needs a password"):
         plan({"domain": [ORG]}, mailboxes=[{"address": "bob@example.org"}])

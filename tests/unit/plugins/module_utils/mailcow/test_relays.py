@@ -102,7 +102,7 @@ def test_check_mode_only_reads(mailcow: Mailcow) -> None:
 def test_two_logins_at_one_server_are_refused(mailcow: Mailcow) -> None:
     wanted = transport() + transport(destination="example.net", username="other")
     answer = mailcow.apply(reads(transport={}), transports=wanted)
-    assert f"transports by {HOST} must share one login" in answer["msg"]
+    assert f"transports with host {HOST} must have the same username and password" in answer["msg"]
 
 
 def test_transport_without_a_server_is_refused(mailcow: Mailcow) -> None:

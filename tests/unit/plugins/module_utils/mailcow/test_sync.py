@@ -71,13 +71,15 @@ def test_equal_changes_share_one_call_and_additions_do_not(monkeypatch: pytest.M
 def test_failure_names_the_steps_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     scripted(monkeypatch, ("delete/thing", ["id-b"], DONE), ("add/thing", {"name": "c"}, danger("object_exists", "c")))
     steps = sync.plan(KIND, [entry("c"), entry("b", "absent")], existing("b"))
-    with pytest.raises(Refused, match=r"add thing c: .*it already exists.*done before that: delete thing b"):
+    with pytest.raises(
+        Refused, match=r"add thing c: .*the object already exists.*changed before this error: delete thing b"
+    ):
         sync.apply(Client(URL, KEY), steps, [])
 
 
 def test_accepted_change_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     scripted(monkeypatch, *[("add/thing", {"name": "c"}, DONE)] * 2)
-    with pytest.raises(Refused, match="does not have it: add thing c"):
+    with pytest.raises(Refused, match="they are missing: add thing c"):
         sync.converge(Client(URL, KEY), lambda _client, _params: sync.plan(KIND, [entry("c")], {}), {}, False)
 
 
@@ -91,20 +93,28 @@ EDIT_C = ("edit/thing", {"items": ["id-c"], "attr": {"size": 2}})
     [
         # mailcow gave the new object a value of its own
         ([["c"], [("c", 2)], []], [ADD_C, (*EDIT_C, DONE)], ""),
-        ([["c"], [("c", 2)], [("c", 2)]], [ADD_C, (*EDIT_C, DONE)], "does not have it: edit thing c: size"),
+        ([["c"], [("c", 2)], [("c", 2)]], [ADD_C, (*EDIT_C, DONE)], "they are missing: edit thing c: size"),
         # A run in parallel was first, and applied all, a part, or other values
         ([["c"], []], [TAKEN_C], ""),
         ([["c", "d"], ["d"], []], [TAKEN_C, ADD_D], ""),
         ([["c"], [("c", 2)], []], [TAKEN_C, (*EDIT_C, DONE)], ""),
         ([["c", "d"], ["d"], []], [TAKEN_C, TAKEN_D], ""),
         # No run in parallel, or mailcow does not answer
-        ([["c"]], [TAKEN_C], "add thing c: .*it already exists"),
-        ([["c", "d"], ["c", "d"]], [TAKEN_C], "add thing c: .*it already exists.*; nothing was changed before that"),
-        ([["c", "d"], ["d"]], [ADD_C, TAKEN_D], "add thing d: .*it already exists.*; done before that: add thing c"),
+        ([["c"]], [TAKEN_C], "add thing c: .*the object already exists"),
+        (
+            [["c", "d"], ["c", "d"]],
+            [TAKEN_C],
+            "add thing c: .*the object already exists.*; nothing was changed before this error",
+        ),
+        (
+            [["c", "d"], ["d"]],
+            [ADD_C, TAKEN_D],
+            "add thing d: .*the object already exists.*; changed before this error: add thing c",
+        ),
         (
             [["c"], [("c", 2)], [("c", 2)]],
             [ADD_C, (*EDIT_C, danger("no"))],
-            "edit thing c: size: .*; done before that: add thing c",
+            "edit thing c: size: .*; changed before this error: add thing c",
         ),
     ],
 )
@@ -152,7 +162,7 @@ def test_reference_is_resolved_when_its_call_is_made(
     step = sync.Step("edit", "thing", "x", 1, {"size": 2, "relay": NUMBER})
     change = [("edit/thing", {"items": [1], "attr": {"size": 2, "relay": expected}}, DONE)] if expected else []
     script = scripted(monkeypatch, ("get/relay/all", rows), *change)
-    with contextlib.nullcontext() if expected else pytest.raises(UnknownObject, match="relay a is unknown"):
+    with contextlib.nullcontext() if expected else pytest.raises(UnknownObject, match="relay a does not exist"):
         sync.apply(Client(URL, KEY), [step], [])
     assert script.calls == []
 
