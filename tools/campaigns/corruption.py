@@ -120,7 +120,7 @@ def try_damage(host: str, damage: Damage, seed: str) -> bool:
 
 def run(times: int, seed: int) -> lab.Result:
     """Run the campaign; intact backups must pass the proof afterwards."""
-    lab.molecule("converge", SCENARIO)
+    lab.converge_anew(SCENARIO)
     lab.run_or_raise(lab.HOST, "for unit in marker verify; do systemctl stop vise-backup-$unit.timer; done")
     lab.run_or_raise(lab.HOST, "bash -s", (collection.ROOT / "molecule/backup_verify/marker.sh").read_text())
     tries: list[tuple[Sequence[str], bool]] = []

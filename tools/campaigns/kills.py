@@ -62,7 +62,7 @@ def build_result(milliseconds: list[int], acknowledged: int, lost: int, seed: in
 
 def run(times: int, seed: int) -> lab.Result:
     """Start the writers, kill the primary, and count the rows."""
-    lab.molecule("converge", SCENARIO)
+    lab.converge_anew(SCENARIO)
     writers = (collection.ROOT / "molecule/postgresql/files/writers.py").read_text()
     lab.run_or_raise(WRITERS_HOST, "cat >/srv/writers.py; rm -f /srv/campaign.*", writers)
     lab.run_or_raise(lab.HOST, "runuser -u postgres -- psql -Xq -v ON_ERROR_STOP=1 edu", TABLE)

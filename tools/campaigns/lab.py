@@ -59,6 +59,12 @@ def molecule(step: str, scenario: str) -> None:
         raise CampaignError(f"molecule {step} -s {scenario}:\n{process.stdout[-4000:]}{process.stderr[-4000:]}")
 
 
+def converge_anew(scenario: str) -> None:
+    """Create the hosts of a scenario and apply its role; what an earlier run left behind is removed first."""
+    molecule("destroy", scenario)
+    molecule("converge", scenario)
+
+
 def run_make(*targets: str) -> None:
     """Run targets of the Makefile; raise CampaignError when one fails."""
     process = subprocess.run(

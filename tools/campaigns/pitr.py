@@ -69,7 +69,7 @@ def run_try(number: int, rows: int) -> tuple[str, float, float]:
 
 def run(times: int, seed: int) -> lab.Result:
     """Run the campaign, each time with another number of rows."""
-    lab.molecule("converge", SCENARIO)
+    lab.converge_anew(SCENARIO)
     run_queries("create table dropped (number serial)")
     lab.run_or_raise(lab.HOST, "systemctl start vise-pgbackrest@full")
     rng = random.Random(seed)  # noqa: S311 - not used for cryptography
