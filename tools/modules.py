@@ -8,6 +8,8 @@ from pathlib import Path
 import yaml
 
 NAMESPACE = "vise.platform"
+# This fragment describes modules of all services.
+ATTRIBUTES = "attributes"
 # Kinds of plugin whose files are units of their own; module_utils are libraries and tested by their own names.
 TESTED = ("modules", "action", "callback", "filter", "inventory", "lookup", "test")
 
@@ -17,7 +19,8 @@ def service_modules(root: Path) -> dict[str, set[str]]:
     services: dict[str, set[str]] = {}
     for path in (root / "plugins/modules").glob("*.py"):
         for fragment in documentation_fragments(path):
-            services.setdefault(fragment, set()).add(path.stem)
+            if not fragment.startswith(ATTRIBUTES):
+                services.setdefault(fragment, set()).add(path.stem)
     return services
 
 

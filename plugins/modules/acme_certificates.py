@@ -19,6 +19,7 @@ description:
     such a certificate the module fails, after it has processed all other certificates.
   - For HTTP-01, certbot itself answers on port 80 when no other process listens there. Otherwise it writes to
     C(/var/lib/acme-webroot), which the web server must serve.
+extends_documentation_fragment: [vise.platform.attributes, vise.platform.attributes.actions]
 author:
   - vise.platform contributors (@vise-platform)
 options:
@@ -69,13 +70,6 @@ attributes:
   check_mode:
     description: Reports which certificates would be issued; contacts no server.
     support: full
-  diff_mode:
-    description: Shows the actions, never a key.
-    support: full
-  platform:
-    description: Hosts on which it runs.
-    support: full
-    platforms: debian
 """
 
 EXAMPLES = r"""

@@ -12,7 +12,7 @@ description:
   - Queries the selected information. It changes nothing.
 author:
   - vise.platform contributors (@vise-platform)
-extends_documentation_fragment: vise.platform.cloudflare
+extends_documentation_fragment: [vise.platform.cloudflare, vise.platform.attributes.reads]
 options:
   gather:
     description: The information to query. V(analytics) requires O(zone) and O(since).
@@ -26,13 +26,6 @@ options:
   since:
     description: The first day for V(analytics), such as C(2026-01-31).
     type: str
-attributes:
-  check_mode:
-    description: The module only reads.
-    support: full
-  diff_mode:
-    description: The module changes nothing.
-    support: none
 """
 
 EXAMPLES = r"""

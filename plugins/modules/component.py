@@ -18,6 +18,7 @@ description:
   - A killed run leaves a journal in C(/var/lib/vise/components/<name>/pending.json); the next run completes the change.
   - The module removes files, links and users that the component created and that are no longer part of it. It keeps
     the home directory of a removed user.
+extends_documentation_fragment: [vise.platform.attributes]
 author:
   - vise.platform contributors (@vise-platform)
 options:
@@ -286,10 +287,6 @@ attributes:
   diff_mode:
     description: One diff per file. For a secret it reports only whether the content differs.
     support: full
-  platform:
-    description: Hosts on which it runs.
-    support: full
-    platforms: debian
 """
 
 EXAMPLES = r"""

@@ -15,6 +15,7 @@ description:
     marker shows up to which time the cluster is complete.
   - It only reads, except that pg_amcheck installs its extension C(amcheck) if it is missing. Problems are reported in
     RV(checks) and do not fail the module.
+extends_documentation_fragment: [vise.platform.attributes, vise.platform.attributes.reads]
 author:
   - vise.platform contributors (@vise-platform)
 options:
@@ -30,17 +31,6 @@ options:
     description: Port of the server; it is queried over its socket as user C(postgres).
     type: int
     default: 5432
-attributes:
-  check_mode:
-    description: The module only reads.
-    support: full
-  diff_mode:
-    description: The module changes nothing.
-    support: none
-  platform:
-    description: Hosts on which it runs.
-    support: full
-    platforms: debian
 """
 
 EXAMPLES = r"""

@@ -14,6 +14,7 @@ description:
   - If a set or its WAL is damaged, the module tries the next set, from the other repository first. If no set leads to
     the target, the existing cluster is not changed.
   - The next run rolls back a killed run, or completes it if the promotion had started.
+extends_documentation_fragment: [vise.platform.attributes]
 author:
   - vise.platform contributors (@vise-platform)
 options:
@@ -82,10 +83,6 @@ attributes:
   diff_mode:
     description: Shows the steps.
     support: full
-  platform:
-    description: Hosts on which it runs.
-    support: full
-    platforms: debian
 """
 
 EXAMPLES = r"""

@@ -12,6 +12,7 @@ description:
   - Resolves the name servers of each zone and queries each of their addresses directly, without a cache in between.
   - A record is present if the answer contains it; the answer may also contain other records.
   - The module only reads. After the timeout it reports the missing records of each server.
+extends_documentation_fragment: [vise.platform.attributes.controller]
 author:
   - vise.platform contributors (@vise-platform)
 options:
@@ -52,10 +53,6 @@ attributes:
   diff_mode:
     description: The module changes nothing.
     support: none
-  platform:
-    description: Hosts on which the module runs; usually the controller.
-    support: full
-    platforms: posix
 requirements:
   - dnspython (Python)
 """

@@ -15,6 +15,7 @@ description:
     restore newer data.
   - At the end, the module evaluates the results, writes a report in Markdown and metrics for node_exporter to the
     directory of the JSON file, and fails if the drill has failed.
+extends_documentation_fragment: [vise.platform.attributes.controller]
 author:
   - vise.platform contributors (@vise-platform)
 options:
@@ -52,10 +53,6 @@ attributes:
   diff_mode:
     description: The module changes only its own report.
     support: none
-  platform:
-    description: Hosts on which the module runs.
-    support: full
-    platforms: posix
 """
 
 EXAMPLES = r"""

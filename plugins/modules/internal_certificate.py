@@ -16,6 +16,7 @@ description:
   - A new certificate is issued when no certificate exists, its names, its CA or the owner or mode of its key differ,
     the key does not match, or two thirds of the lifetime have passed. When nothing differs, the task needs one module
     execution.
+extends_documentation_fragment: [vise.platform.attributes.actions]
 author:
   - vise.platform contributors (@vise-platform)
 options:
@@ -55,9 +56,6 @@ options:
 attributes:
   check_mode:
     description: Reports whether a certificate would be issued, and why.
-    support: full
-  diff_mode:
-    description: Shows the actions, never a key.
     support: full
   platform:
     description: Hosts on which it runs; they need the package C(python3-cryptography).

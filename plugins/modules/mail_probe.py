@@ -13,6 +13,7 @@ description:
     IMAPS, and verifies its DKIM signatures against the DNS. The mailbox sends the message to itself; the module deletes
     it.
   - The module stops at the first step that fails, and reports this step.
+extends_documentation_fragment: [vise.platform.attributes.controller]
 author:
   - vise.platform contributors (@vise-platform)
 requirements: [dkimpy, dnspython]
@@ -74,10 +75,6 @@ attributes:
   diff_mode:
     description: The module changes nothing.
     support: none
-  platform:
-    description: Hosts on which the module runs; usually the controller.
-    support: full
-    platforms: posix
 """
 
 EXAMPLES = r"""

@@ -12,19 +12,13 @@ description:
   - Checks out the release if there is none, installs the certificate, starts the containers that do not run as
     configured, and waits until the API answers. If mailcow already runs as configured, it changes nothing.
   - The module runs C(vise-mailcow up), a program of the role C(mailcow). Operators can run it, too.
+extends_documentation_fragment: [vise.platform.attributes, vise.platform.attributes.actions]
 author:
   - vise.platform contributors (@vise-platform)
 attributes:
   check_mode:
     description: Reports the planned actions; on a host without mailcow, these are all actions.
     support: full
-  diff_mode:
-    description: Shows the actions.
-    support: full
-  platform:
-    description: Hosts on which the module runs.
-    support: full
-    platforms: debian
 """
 
 EXAMPLES = r"""

@@ -18,6 +18,7 @@ description:
     copy is complete. It first counts the transactions that only a former primary has committed.
   - The action plugin installs the packages by M(ansible.builtin.apt). Before that, the module prevents the package from
     creating a cluster.
+extends_documentation_fragment: [vise.platform.attributes, vise.platform.attributes.actions]
 author:
   - vise.platform contributors (@vise-platform)
 options:
@@ -96,13 +97,6 @@ attributes:
   check_mode:
     description: Reports the steps, or why they are refused.
     support: full
-  diff_mode:
-    description: Shows the actions.
-    support: full
-  platform:
-    description: Hosts on which it runs.
-    support: full
-    platforms: debian
 """
 
 EXAMPLES = r"""

@@ -16,6 +16,7 @@ description:
     the fenced primary; it waits ten seconds for WAL that is still in transit.
   - It does not remove a fence while another host runs as primary of the cluster. If a host does not answer, the
     operator must know whether it was promoted.
+extends_documentation_fragment: [vise.platform.attributes]
 author:
   - vise.platform contributors (@vise-platform)
 options:
@@ -59,10 +60,6 @@ attributes:
   diff_mode:
     description: Shows no difference.
     support: none
-  platform:
-    description: Hosts on which it runs.
-    support: full
-    platforms: debian
 """
 
 EXAMPLES = r"""

@@ -17,6 +17,7 @@ description:
     and sequences and on those that the owner will create. Other privileges of these groups are revoked.
   - A user that is removed from the options is locked (C(NOLOGIN)) and its sessions are ended; its objects stay.
     Databases, extensions and slots are never dropped, except a slot whose WAL is lost.
+extends_documentation_fragment: [vise.platform.attributes.actions]
 author:
   - vise.platform contributors (@vise-platform)
 options:
@@ -106,9 +107,6 @@ options:
 attributes:
   check_mode:
     description: Reports the changes; if no server runs yet, the changes for an empty cluster.
-    support: full
-  diff_mode:
-    description: Shows the actions; never a password or a verifier.
     support: full
   platform:
     description: Hosts on which it runs; C(python3-psycopg2) must be installed.

@@ -14,6 +14,7 @@ description:
   - The progress is written to C(/var/lib/vise/postgresql-upgrade.json). If a run was killed before the switch, the next
     run rolls it back; if it was killed later, the next run completes it.
   - While one of the two clusters is in service, the other one is fenced, across reboots.
+extends_documentation_fragment: [vise.platform.attributes]
 author:
   - vise.platform contributors (@vise-platform)
 options:
@@ -59,10 +60,6 @@ attributes:
   diff_mode:
     description: Shows no difference.
     support: none
-  platform:
-    description: Hosts on which it runs.
-    support: full
-    platforms: debian
 """
 
 EXAMPLES = r"""

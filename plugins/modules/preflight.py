@@ -14,6 +14,7 @@ description:
     without hosts are problems.
   - On the host, reads system, memory and free space, and resolves names by the host's own resolver.
   - Fails with all problems at once. Each one names the variable, the file and what to write. It changes nothing.
+extends_documentation_fragment: [vise.platform.attributes.controller, vise.platform.attributes.reads]
 author:
   - vise.platform contributors (@vise-platform)
 requirements:
@@ -57,17 +58,6 @@ options:
     description: Names, each with the only public addresses to which it may lead; derived from the description.
     type: dict
     default: {}
-attributes:
-  check_mode:
-    description: It only reads.
-    support: full
-  diff_mode:
-    description: It changes nothing.
-    support: none
-  platform:
-    description: Hosts on which it runs.
-    support: full
-    platforms: posix
 """
 
 EXAMPLES = r"""

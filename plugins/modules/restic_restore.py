@@ -14,6 +14,7 @@ description:
     nothing is changed.
   - If a repository does not answer or its data are damaged, the module tries the next one.
   - The role M(vise.platform.restic) writes the repositories and credentials on the host.
+extends_documentation_fragment: [vise.platform.attributes]
 author:
   - vise.platform contributors (@vise-platform)
 options:
@@ -52,10 +53,6 @@ attributes:
   diff_mode:
     description: Shows no difference, because there are too many files.
     support: none
-  platform:
-    description: Hosts on which it runs.
-    support: full
-    platforms: debian
 """
 
 EXAMPLES = r"""

@@ -17,6 +17,7 @@ description:
     option or are a part of its name, as C(snapshot) of C(restore_snapshot). Without this a misspelt option would have
     no effect.
   - An empty text counts as no value.
+extends_documentation_fragment: [vise.platform.attributes.controller, vise.platform.attributes.reads]
 author:
   - vise.platform contributors (@vise-platform)
 options:
@@ -61,17 +62,6 @@ options:
     description: The options that an option requires, by its name.
     type: dict
     default: {}
-attributes:
-  check_mode:
-    description: It only validates.
-    support: full
-  diff_mode:
-    description: It changes nothing.
-    support: none
-  platform:
-    description: It runs on the controller.
-    support: full
-    platforms: posix
 """
 
 EXAMPLES = r"""

@@ -12,6 +12,7 @@ description:
   - For each URL and address, connects to the address, verifies the certificate for the name in the URL, and requests
     the page.
   - Reads only. Reports all failures in one message.
+extends_documentation_fragment: [vise.platform.attributes.controller, vise.platform.attributes.reads]
 author:
   - vise.platform contributors (@vise-platform)
 options:
@@ -37,17 +38,6 @@ options:
     description: Timeout in seconds for a connection and for each response.
     type: int
     default: 10
-attributes:
-  check_mode:
-    description: Runs as usual, because it only reads.
-    support: full
-  diff_mode:
-    description: Shows no diff, because it changes nothing.
-    support: none
-  platform:
-    description: Systems on which it runs.
-    support: full
-    platforms: posix
 """
 
 EXAMPLES = r"""

@@ -14,6 +14,7 @@ description:
     and brotli, and moves it into place atomically. Then it switches a link to the release. When visitors do not get
     the release's first page, the module switches the link back and fails.
   - The next run finishes a killed run.
+extends_documentation_fragment: [vise.platform.attributes]
 author:
   - vise.platform contributors (@vise-platform)
 options:
@@ -56,10 +57,6 @@ attributes:
   diff_mode:
     description: Shows the files of the live and of the wanted release, with the first digits of their hashes.
     support: full
-  platform:
-    description: Hosts on which it runs.
-    support: full
-    platforms: debian
 """
 
 EXAMPLES = r"""
