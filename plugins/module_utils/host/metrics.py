@@ -15,12 +15,19 @@ DIRECTORY = "/var/lib/prometheus/node-exporter"
 Sample = tuple[str, t.Mapping[str, str], float]
 
 
-def render(samples: t.Iterable[Sample], descriptions: t.Mapping[str, str]) -> str:
-    """Return gauges in Prometheus's text format, grouped by name; each name must have a description."""
+def render(samples: t.Iterable[Sample], descriptions: t.Mapping[str, str] | None = None) -> str:
+    """Return gauges in Prometheus's text format, grouped by name.
+
+    Args:
+        samples: the gauges.
+        descriptions: the description of each name. Leave them out when several files share the names, because
+            node_exporter rejects descriptions that differ.
+    """
     samples = list(samples)
     lines = []
     for name in dict.fromkeys(name for name, _labels, _value in samples):
-        lines += [f"# HELP {name} {descriptions[name]}", f"# TYPE {name} gauge"]
+        lines += [f"# HELP {name} {descriptions[name]}"] if descriptions is not None else []
+        lines.append(f"# TYPE {name} gauge")
         lines += [f"{name}{_braces(labels)} {_number(value)}" for other, labels, value in samples if other == name]
     return "".join(f"{line}\n" for line in lines)
 

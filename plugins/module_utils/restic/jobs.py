@@ -4,98 +4,48 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import glob
 import hashlib
 import json
 import os
-import signal
-import subprocess
 import sys
 import time
 import typing as t
 
+from ..host import files, locks, metrics, programs
 from . import plan
 from .repository import Repository
 
 CONFIG = "/etc/vise/restic"
 STATE = "/var/lib/vise/restic"
-TEXTFILES = "/var/lib/prometheus/node-exporter"
+TEXTFILES = metrics.DIRECTORY
 DAY = 86400
+# The role's probe expects this text.
+VERIFIED = "all credentials are verified"
 
 
 class JobError(Exception):
     """A job that failed; the message is for the operator."""
 
 
-class Result(t.NamedTuple):
-    """Exit code and output of a program."""
-
-    code: int
-    out: str
-    err: str
-
-
 def load_settings(folder: str = CONFIG) -> plan.Settings:
     """Load the settings that the role wrote; raise JobError when they are invalid."""
     try:
         return plan.Settings.from_json(
-            _read_json(f"{folder}/settings.json", {}),
-            _read_json(f"{folder}/repositories.json", []),
-            _read_json(f"{folder}/prune.json", []),
+            files.read_json(f"{folder}/settings.json", {}),
+            files.read_json(f"{folder}/repositories.json", []),
+            files.read_json(f"{folder}/prune.json", []),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise JobError(f"{folder} has no valid settings: run the role restic on this host: {error!r}") from error
 
 
-def _read_json(path: str, otherwise: t.Any) -> t.Any:
-    try:
-        with open(path, encoding="utf-8") as handle:
-            return json.load(handle)
-    except FileNotFoundError:
-        return otherwise
-
-
-def _write_file(path: str, text: str, mode: int) -> None:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    # A name that node_exporter and _remove_obsolete_jobs do not match.
-    staged = f"{path}.{os.getpid()}.new"
-    with open(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as handle:
-        handle.write(text)
-    os.rename(staged, path)
-
-
-def run(argv: t.Sequence[str], environment: t.Mapping[str, str] | None = None, limit: float | None = None) -> Result:
-    """Run a program without input; terminate it and its children after `limit` seconds or when this job is stopped."""
-    with subprocess.Popen(
-        list(argv),
-        env={**os.environ, **(environment or {})},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    ) as child:
-        try:
-            out, err = child.communicate(timeout=limit)
-        except subprocess.TimeoutExpired:
-            return Result(plan.NO_ANSWER, *_terminate(child))
-        except BaseException:
-            _terminate(child)
-            raise
-    return Result(child.returncode, out, err)
-
-
-def _terminate(child: subprocess.Popen[str]) -> tuple[str, str]:
-    # restic removes its lock when it gets SIGTERM.
-    for number, seconds in ((signal.SIGTERM, 15), (signal.SIGKILL, None)):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return child.communicate(timeout=seconds)
-    return "", ""
+def run(
+    argv: t.Sequence[str], environment: t.Mapping[str, str] | None = None, limit: float | None = None
+) -> programs.Result:
+    """Run a program in the environment of the job, which has TMPDIR and maybe a proxy."""
+    return programs.run(argv, environment=environment, inherit=True, timeout=limit)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +64,7 @@ class Restic:
             raise JobError(f"this host has no repository {name!r}, only: {', '.join(sorted(known)) or 'none'}")
         return cls(known[name], settings.ca_file, settings.answer_seconds)
 
-    def __call__(self, *arguments: str, limit: float | None = None) -> Result:
+    def __call__(self, *arguments: str, limit: float | None = None) -> programs.Result:
         """Run restic with arguments."""
         return run(["restic", *arguments], plan.build_environment(self.repository, self.ca_file), limit)
 
@@ -251,13 +201,15 @@ def prune(config: plan.Settings, name: str) -> int:
 
 def load_state(kind: str, instance: str) -> dict[str, t.Any]:
     """Return the stored state of a job; empty before its first run."""
-    found: dict[str, t.Any] = _read_json(f"{STATE}/{kind}@{instance}.json", {})
+    found: dict[str, t.Any] = files.read_json(f"{STATE}/{kind}@{instance}.json", {})
     return found
 
 
 def save_state(kind: str, instance: str, **values: t.Any) -> None:
     """Update the stored state of a job."""
-    _write_file(f"{STATE}/{kind}@{instance}.json", json.dumps({**load_state(kind, instance), **values}), 0o600)
+    # An operator can start a job while its unit runs.
+    with locks.lock(f"{STATE}/lock", directory_mode=0o700):
+        files.write_json(f"{STATE}/{kind}@{instance}.json", {**load_state(kind, instance), **values})
 
 
 def record_result(kind: str, instance: str) -> int:
@@ -278,12 +230,13 @@ def record_result(kind: str, instance: str) -> int:
         "vise_backup_oldest_read_days": now // DAY - min(known["read"].values()) if known.get("read") else None,
     }
     labels = {"tool": "restic", "kind": name or kind, "repository": destination}
-    _write_file(_textfile(kind, instance), plan.format_metrics(labels, values), 0o644)
+    samples = [(metric, labels, value) for metric, value in values.items() if value is not None]
+    metrics.write(_textfile(kind, instance), metrics.render(samples), TEXTFILES)
     return 0
 
 
 def _textfile(kind: str, instance: str) -> str:
-    return f"{TEXTFILES}/vise_restic_{kind}_{instance.replace(':', '_')}.prom"
+    return f"vise_restic_{kind}_{instance.replace(':', '_')}.prom"
 
 
 def compute_fingerprint(config: plan.Settings, repository: Repository) -> str:
@@ -292,21 +245,21 @@ def compute_fingerprint(config: plan.Settings, repository: Repository) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def list_unproven(config: plan.Settings) -> list[tuple[str, Restic]]:
+def list_unverified(config: plan.Settings) -> list[tuple[str, Restic]]:
     """Return the credentials without a successful access yet, as pairs of name and restic."""
     credentials = [(name, Restic.at(config, name)) for name in config.repositories]
     credentials += [(f"prune-{name}", Restic.at(config, name, pruning=True)) for name in config.pruned]
     return [
         (name, restic)
         for name, restic in credentials
-        if _read_json(f"{STATE}/proven/{name}.json", "") != compute_fingerprint(config, restic.repository)
+        if files.read_json(f"{STATE}/proven/{name}.json", "") != compute_fingerprint(config, restic.repository)
     ]
 
 
 def check_new_credentials(config: plan.Settings) -> int:
     """Check the access to each repository with a new address or credential; changes nothing. Return the exit code."""
     problems = []
-    for _name, restic in list_unproven(config):
+    for _name, restic in list_unverified(config):
         try:
             restic.check_access(allow_missing=True)
         except JobError as error:
@@ -321,10 +274,11 @@ def initialize(config: plan.Settings) -> int:
     Only a new credential creates a repository: if a repository disappears later, this is a loss that must be reported.
     Repositories that are only pruned here are created by their own hosts.
     """
-    for name, restic in list_unproven(config):
+    os.makedirs(f"{STATE}/proven", mode=0o700, exist_ok=True)
+    for name, restic in list_unverified(config):
         if not restic.check_access(allow_missing=True) and restic.repository in config.repositories.values():
             restic.run_or_raise("init")
-        _write_file(f"{STATE}/proven/{name}.json", json.dumps(compute_fingerprint(config, restic.repository)), 0o600)
+        files.write_json(f"{STATE}/proven/{name}.json", compute_fingerprint(config, restic.repository))
     _remove_obsolete_jobs(list_jobs(config))
     return 0
 
@@ -340,16 +294,14 @@ def _remove_obsolete_jobs(jobs: list[tuple[str, str]]) -> None:
     timers = {f"restic-{kind}@{instance}.timer" for kind, instance in jobs}
     for unit in sorted({line.split()[0] for line in result.out.splitlines()} - timers):
         run(["systemctl", "stop", unit])
-    files = {_textfile(*job) for job in jobs}
-    for path in set(glob.glob(f"{TEXTFILES}/vise_restic_*.prom")) - files:
-        os.unlink(path)
-    files = {f"{STATE}/{kind}@{instance}.json" for kind, instance in jobs}
-    for path in set(glob.glob(f"{STATE}/*@*.json")) - files:
+    known = {os.path.join(TEXTFILES, _textfile(*job)) for job in jobs}
+    known |= {f"{STATE}/{kind}@{instance}.json" for kind, instance in jobs}
+    for path in {*glob.glob(f"{TEXTFILES}/vise_restic_*.prom"), *glob.glob(f"{STATE}/*@*.json")} - known:
         os.unlink(path)
 
 
-def report_unproven(config: plan.Settings) -> int:
-    """Print whether each credential had a successful access, without a query; return 1 when one had not."""
-    remaining = [name for name, _restic in list_unproven(config)]
-    print(f"not verified yet: {', '.join(remaining)}" if remaining else "proven")
+def report_unverified(config: plan.Settings) -> int:
+    """Print the credentials without a successful access yet, and query no repository; return 1 when there is one."""
+    remaining = [name for name, _restic in list_unverified(config)]
+    print(f"not verified yet: {', '.join(remaining)}" if remaining else VERIFIED)
     return bool(remaining)

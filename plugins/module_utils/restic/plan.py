@@ -10,10 +10,11 @@ import json
 import re
 import typing as t
 
+from ..host import programs
 from .repository import Repository
 
-# restic's exit codes, and that of timeout(1) for a program that was terminated.
-UNREADABLE, NO_REPOSITORY, LOCKED, WRONG_PASSWORD, NO_ANSWER = 3, 10, 11, 12, 124
+# restic's exit codes, and the one of a program that was terminated after its time limit.
+UNREADABLE, NO_REPOSITORY, LOCKED, WRONG_PASSWORD, NO_ANSWER = 3, 10, 11, 12, programs.TIMED_OUT
 DENIED = ("Access Denied", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Forbidden")
 REASONS = {
     NO_REPOSITORY: "the repository does not exist (any more)",
@@ -97,8 +98,9 @@ def describe_failure(code: int, stderr: str) -> str:
         return "the key or its secret is wrong, or lacks the permission (access denied)"
     if code == NO_ANSWER:
         tries = [line for line in lines if "retrying" in line] or lines
+        # The last line is about the time limit, unless restic tried several times.
         return (
-            f"no usable answer in time; check the address, the region and the network. {' '.join(tries[-1:])}".strip()
+            f"no usable answer in time; check the address, the region and the network. {' '.join(tries[-2:])}".strip()
         )
     return REASONS.get(code, f"restic ended with exit code {code}: {' | '.join(lines[-5:])}")
 
@@ -192,16 +194,6 @@ def list_candidates(found: t.Mapping[str, list[dict[str, t.Any]]], text: str) ->
             if snapshots and name not in dict(candidates):
                 candidates.append((name, min(snapshots, key=lambda one: abs(parse_time(one["time"]) - target_time))))
     return candidates
-
-
-def format_metrics(labels: t.Mapping[str, str], values: t.Mapping[str, float | None]) -> str:
-    """Return metrics as text for node_exporter; without HELP lines, because several files share the names."""
-    shown = ",".join(f'{key}="{value}"' for key, value in labels.items())
-    lines = []
-    for name, value in values.items():
-        if value is not None:
-            lines += [f"# TYPE {name} gauge", f"{name}{{{shown}}} {value}"]
-    return "\n".join(lines) + "\n"
 
 
 def update_state(before: dict[str, t.Any], result: str, status: str, now: int) -> dict[str, t.Any]:

@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A restic repository. The package restore_proof links to this file, because each role installs a complete package."""
+"""A restic repository; the backups and their proof use it."""
 
 from __future__ import annotations
 

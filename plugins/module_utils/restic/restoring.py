@@ -225,12 +225,3 @@ def _build_report(
         "aside": [place.aside for place in places if place.aside and os.path.lexists(place.aside)],
         "passed_over": failures,
     }
-
-
-def main(arguments: list[str]) -> int:
-    """Restore to a directory from the command line: SET TARGET [SNAPSHOT [HOST]]."""
-    if not 2 <= len(arguments) <= 4:
-        raise JobError("usage: vise-restic restore SET TARGET [latest|ID|TIME [HOST]]")
-    name, target, snapshot, host = (*arguments, *("latest", "")[len(arguments) - 2 :])
-    print(json.dumps(restore(jobs.load_settings(), Request(name, snapshot, host, target=os.path.abspath(target)))))
-    return 0

@@ -22,6 +22,10 @@ def test_gauge_without_description_is_an_error() -> None:
         metrics.render([("c", {}, 1)], DESCRIPTIONS)
 
 
+def test_descriptions_are_left_out_on_request() -> None:
+    assert metrics.render([("a_bytes", {}, 1)]) == "# TYPE a_bytes gauge\na_bytes 1\n"
+
+
 def test_file_can_be_read_by_every_user(tmp_path: Path) -> None:
     metrics.write("vise.prom", "a 1\n", str(tmp_path))
     assert (tmp_path / "vise.prom").read_text() == "a 1\n"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.vise.platform.plugins.module_utils.host import programs
 from ansible_collections.vise.platform.plugins.module_utils.restic import jobs, plan
 
 SUMMARY = json.dumps(
@@ -28,11 +28,11 @@ class Script:
         self.answers = answers
         self.calls: list[str] = []
 
-    def __call__(self, argv: Any, *_further: Any, **_limit: Any) -> jobs.Result:
+    def __call__(self, argv: Any, *_further: Any, **_limit: Any) -> programs.Result:
         word = argv[1] if argv[0] == "restic" else argv[0]
         self.calls.append(" ".join(argv[1:3]) if argv[0] == "restic" else word)
-        given: Any = self.answers.get(word, jobs.Result(0, "", ""))
-        answer: jobs.Result = given(argv) if callable(given) else given
+        given: Any = self.answers.get(word, programs.Result(0, "", ""))
+        answer: programs.Result = given(argv) if callable(given) else given
         return answer
 
 
@@ -41,6 +41,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> plan.Settings:
     monkeypatch.setattr(jobs, "STATE", str(tmp_path / "state"))
     monkeypatch.setattr(jobs, "TEXTFILES", str(tmp_path / "text"))
     (tmp_path / "files").mkdir()
+    (tmp_path / "text").mkdir()
     one = {
         "name": "files",
         "paths": [str(tmp_path / "files")],
@@ -59,7 +60,7 @@ def use(monkeypatch: pytest.MonkeyPatch, **answers: Any) -> Script:
 
 
 def test_backup_runs_its_commands_around_restic(config: plan.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = use(monkeypatch, backup=jobs.Result(0, SUMMARY, ""))
+    script = use(monkeypatch, backup=programs.Result(0, SUMMARY, ""))
     assert jobs.backup(config, "files:a") == 0
     assert script.calls == ["cat config", "unlock", "dump", "backup --json", "tidy"]
     assert jobs.load_state("backup", "files:a")["snapshot"] == "0123456789"
@@ -68,7 +69,7 @@ def test_backup_runs_its_commands_around_restic(config: plan.Settings, monkeypat
 def test_command_after_runs_although_the_command_before_fails_the_backup(
     config: plan.Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = use(monkeypatch, dump=jobs.Result(2, "", "no socket"))
+    script = use(monkeypatch, dump=programs.Result(2, "", "no socket"))
     with pytest.raises(jobs.JobError, match="before the backup ended with 2: dump"):
         jobs.backup(config, "files:a")
     assert script.calls == ["cat config", "unlock", "dump", "tidy"]
@@ -77,9 +78,9 @@ def test_command_after_runs_although_the_command_before_fails_the_backup(
 def test_unreadable_file_or_missing_path_makes_the_backup_incomplete(
     config: plan.Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    use(monkeypatch, backup=jobs.Result(3, SUMMARY, "error: permission denied"))
+    use(monkeypatch, backup=programs.Result(3, SUMMARY, "error: permission denied"))
     assert jobs.backup(config, "files:a") == 3
-    use(monkeypatch, backup=jobs.Result(0, SUMMARY, ""))
+    use(monkeypatch, backup=programs.Result(0, SUMMARY, ""))
     (tmp_path / "files").rmdir()
     assert jobs.backup(config, "files:a") == 3
 
@@ -100,7 +101,7 @@ def test_check_reads_the_due_part_once(config: plan.Settings, monkeypatch: pytes
 
 
 def test_failed_check_is_repeated(config: plan.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = use(monkeypatch, check=jobs.Result(1, "", "pack 1: hash mismatch"))
+    script = use(monkeypatch, check=programs.Result(1, "", "pack 1: hash mismatch"))
     assert [jobs.check(config, "a"), jobs.check(config, "a")] == [1, 1]
     assert script.calls.count("check --retry-lock=2h") == 2
 
@@ -109,38 +110,70 @@ def test_check_reports_a_lost_snapshot(
     config: plan.Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     jobs.save_state("backup", "files:a", snapshot="0123456789")
-    use(monkeypatch, cat=lambda argv: jobs.Result(int(argv[2] == "snapshot"), "", "no matching ID"))
+    use(monkeypatch, cat=lambda argv: programs.Result(int(argv[2] == "snapshot"), "", "no matching ID"))
     assert jobs.check(config, "a") == 1
     assert "newest snapshot of files, 01234567, is lost" in capsys.readouterr().err
 
 
 def test_denied_removal_fails_the_prune(config: plan.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    forget = jobs.Result(0, '[{"remove": [{"id": "x"}, {"id": "y"}]}]', "unable to remove")
-    script = use(monkeypatch, forget=forget, snapshots=jobs.Result(0, '[{"id": "x"}]', ""))
+    forget = programs.Result(0, '[{"remove": [{"id": "x"}, {"id": "y"}]}]', "unable to remove")
+    script = use(monkeypatch, forget=forget, snapshots=programs.Result(0, '[{"id": "x"}]', ""))
     with pytest.raises(jobs.JobError, match="1 of 2 snapshots were not removed"):
         jobs.prune(config, "a")
-    use(monkeypatch, forget=forget, snapshots=jobs.Result(0, "[]", ""))
+    use(monkeypatch, forget=forget, snapshots=programs.Result(0, "[]", ""))
     assert jobs.prune(config, "a") == 0
     assert "prune --retry-lock=2h" not in script.calls
 
 
 def test_repository_is_created_once_and_never_again(config: plan.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    absent = jobs.Result(10, "", "")
+    absent = programs.Result(10, "", "")
     script = use(monkeypatch, cat=absent)
-    assert (jobs.check_new_credentials(config), jobs.report_unproven(config)) == (0, 1)
+    assert (jobs.check_new_credentials(config), jobs.report_unverified(config)) == (0, 1)
     jobs.initialize(config)
     assert script.calls.count("init") == 1  # not by the credential for pruning
-    assert jobs.report_unproven(config) == 0
+    assert jobs.report_unverified(config) == 0
     jobs.initialize(config)
     assert script.calls.count("init") == 1
     with pytest.raises(jobs.JobError, match="does not exist"):
         jobs.backup(config, "files:a")
 
 
+def test_unverified_credentials_are_listed_without_a_query(
+    config: plan.Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = use(monkeypatch)
+    assert jobs.report_unverified(config) == 1
+    assert capsys.readouterr().out == "not verified yet: a, prune-a\n"
+    assert script.calls == []
+    jobs.initialize(config)
+    assert jobs.report_unverified(config) == 0
+    assert capsys.readouterr().out == "all credentials are verified\n"
+
+
+def test_jobs_that_are_no_longer_configured_are_stopped_and_forgotten(
+    config: plan.Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for instance in ("files:a", "mail:a"):
+        monkeypatch.setenv("SERVICE_RESULT", "success")
+        jobs.record_result("backup", instance)
+    timers = "restic-backup@files:a.timer loaded\nrestic-backup@mail:a.timer loaded\n"
+    stopped: list[str] = []
+
+    def systemctl(argv: list[str]) -> programs.Result:
+        stopped.extend(argv[2:] if argv[1] == "stop" else [])
+        return programs.Result(0, timers)
+
+    use(monkeypatch, systemctl=systemctl)
+    jobs.initialize(config)
+    assert stopped == ["restic-backup@mail:a.timer"]
+    assert [path.name for path in (tmp_path / "text").iterdir()] == ["vise_restic_backup_files_a.prom"]
+    assert [path.name for path in (tmp_path / "state").glob("*@*")] == ["backup@files:a.json"]
+
+
 def test_wrong_key_is_reported_without_its_secret(
     config: plan.Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    use(monkeypatch, cat=jobs.Result(1, "", "Stat: Access Denied."))
+    use(monkeypatch, cat=programs.Result(1, "", "Stat: Access Denied."))
     assert jobs.check_new_credentials(config) == 1
     assert "a: the key or its secret is wrong" in capsys.readouterr().out
 
@@ -153,14 +186,28 @@ def test_result_of_a_unit_becomes_metrics(monkeypatch: pytest.MonkeyPatch, tmp_p
     text = (tmp_path / "text/vise_restic_backup_files_a.prom").read_text()
     assert 'vise_backup_last_failure_timestamp_seconds{tool="restic",kind="files",repository="a"}' in text
     assert "last_success" not in text
+    # Other tools have metrics of these names.
+    assert "# HELP" not in text
     assert 'vise_backup_size_bytes{tool="restic",kind="files",repository="a"} 7\n' in text
 
 
-def test_program_that_does_not_end_is_terminated_with_its_children() -> None:
-    done = jobs.run([sys.executable, "-c", "import os,time; os.fork(); time.sleep(60)"], limit=0.5)
-    assert done.code == plan.NO_ANSWER
+def test_programs_get_the_environment_of_the_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", "/var/tmp")
+    assert jobs.run(["sh", "-c", "echo $TMPDIR $A"], {"A": "b"}).out == "/var/tmp b\n"
+
+
+def test_command_that_does_not_end_fails_the_backup(config: plan.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, dump=lambda _argv: programs.run(["sleep", "60"], timeout=0.1))
+    with pytest.raises(jobs.JobError, match="before the backup did not end within 600 s: dump"):
+        jobs.backup(config, "files:a")
 
 
 def test_missing_settings_are_reported(tmp_path: Path) -> None:
     with pytest.raises(jobs.JobError, match="run the role restic on this host"):
+        jobs.load_settings(str(tmp_path))
+
+
+def test_settings_that_are_not_json_are_reported(tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text("{")
+    with pytest.raises(jobs.JobError, match="has no valid settings"):
         jobs.load_settings(str(tmp_path))

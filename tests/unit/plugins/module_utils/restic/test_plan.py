@@ -141,9 +141,3 @@ def test_invalid_snapshot_name_is_refused() -> None:
 )
 def test_result_of_a_unit_is_added_to_the_state(result: str, status: str, expected: dict[str, int]) -> None:
     assert plan.update_state({"size": 5}, result, status, 9) == {"size": 5, "result": result, **expected}
-
-
-def test_metrics_omit_unknown_values() -> None:
-    assert plan.format_metrics({"tool": "restic", "kind": "files"}, {"x": 1, "y": None}) == (
-        '# TYPE x gauge\nx{tool="restic",kind="files"} 1\n'
-    )
