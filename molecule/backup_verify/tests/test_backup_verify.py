@@ -187,7 +187,7 @@ def test_killed_run_leaves_nothing_that_runs_and_the_next_one_clears_its_files(
     machines.script(host, (FOLDER / "kill.sh").read_text())
     assert scan(world) == open_ports
     assert host.check_output("cat /root/ports-during") == ports
-    host.check_output("kill -KILL $(pgrep -f '^/usr/bin/python3 /usr/local/sbin/vise-backup-verify')")
+    host.check_output("kill -KILL $(pgrep -f '^/usr/bin/python3 -I /usr/local/sbin/vise-backup-verify')")
     assert machines.eventually(lambda: host.run("pgrep -u vise-backup-verify").rc != 0, 20)
     assert host.file(f"{RUN}/data/base").is_directory
     host.check_output(f"systemctl start {UNIT}")

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import signal
@@ -158,39 +157,7 @@ def list_processes(directory: str) -> list[tuple[int, str]]:
     return found
 
 
-@contextlib.contextmanager
-def lock(scratch: str) -> t.Iterator[None]:
-    """Hold the lock that lets one run at a time work; the kernel releases the lock of a killed process."""
-    os.makedirs(scratch, mode=0o711, exist_ok=True)
-    with open(os.path.join(scratch, "lock"), "w", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ProofError("another run is in progress: see systemctl status vise-backup-verify") from error
-        yield
-
-
 def measure_disk(directory: str) -> tuple[int, int]:
     """Return the free and the total bytes of a directory's file system."""
     usage = shutil.disk_usage(directory)
     return usage.free, usage.total
-
-
-def read_text(path: str) -> str:
-    """Return the text of a file; empty when the file is missing."""
-    try:
-        with open(path, encoding="utf-8") as handle:
-            return handle.read()
-    except FileNotFoundError:
-        return ""
-
-
-def write_atomically(path: str, text: str, mode: int) -> None:
-    """Replace a file atomically and durably."""
-    staged = f"{path}.new"
-    with open(staged, "w", encoding="utf-8") as handle:
-        handle.write(text)
-        os.fchmod(handle.fileno(), mode)
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.rename(staged, path)

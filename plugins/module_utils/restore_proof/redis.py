@@ -12,7 +12,8 @@ import socket
 import subprocess
 import time
 
-from . import host, restic, verdicts
+from ..host import files
+from . import restic, verdicts
 from .host import ScratchDirectory
 from .report import Outcome
 from .settings import ProofError, ResticSet, Settings
@@ -48,7 +49,7 @@ def prove_dump(
         stage.bytes = os.path.getsize(dump)
         if entry.redis_keys:
             recorded = verdicts.parse_key_count(
-                host.read_text(restore_file(entry.redis_keys, snapshot, target, env, scratch))
+                files.read_text(restore_file(entry.redis_keys, snapshot, target, env, scratch))
             )
     with outcome.stage(f"load {entry.name}", scratch.log) as stage:
         stage.bytes = os.path.getsize(dump)
@@ -95,7 +96,7 @@ def wait_until_loaded(path: str, process: subprocess.Popen[bytes], log: str) -> 
     """Wait until the dump is loaded; return Redis's INFO. The time limit is that of the systemd unit."""
     while True:
         if process.poll() is not None:
-            raise ProofError(f"Redis cannot load the dump: {'; '.join(host.read_text(log).strip().splitlines()[-3:])}")
+            raise ProofError(f"Redis cannot load the dump: {'; '.join(files.read_text(log).strip().splitlines()[-3:])}")
         with contextlib.suppress(OSError):
             info = query_persistence(path)
             if info.get("loading") == "0" and "rdb_last_load_keys_loaded" in info:

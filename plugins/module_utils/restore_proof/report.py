@@ -12,6 +12,7 @@ import re
 import time
 import typing as t
 
+from ..host import metrics
 from .settings import TOOLS
 
 # Next step for a problem: the first pattern that matches the message of the problem.
@@ -38,10 +39,10 @@ NEXT_STEPS = {
     ),
 }
 METRICS = {
-    "timestamp_seconds": "Time of the last successful restore of a backup.",
-    "success": "Whether the last proof succeeded.",
-    "rpo_seconds": "Seconds of work that would have been lost at the time of the last proof.",
-    "duration_seconds": "Duration of the last proof.",
+    "vise_restore_proof_timestamp_seconds": "Time of the last successful restore of a backup.",
+    "vise_restore_proof_success": "Whether the last proof succeeded.",
+    "vise_restore_proof_rpo_seconds": "Seconds of work that would have been lost at the time of the last proof.",
+    "vise_restore_proof_duration_seconds": "Duration of the last proof.",
 }
 
 
@@ -118,15 +119,14 @@ def merge_results(state: State, outcomes: t.Iterable[Outcome], configured: t.Ite
 
 def format_metrics(state: State) -> str:
     """Return the metrics as text for node_exporter."""
-    lines = []
-    for name, meaning in METRICS.items():
-        lines += [f"# HELP vise_restore_proof_{name} {meaning}", f"# TYPE vise_restore_proof_{name} gauge"]
+    samples: list[metrics.Sample] = []
+    for name in METRICS:
         for key, known in state.items():
             proof, repository = key.split("/", 1)
-            if known[name] is not None:
-                labels = f'tool="{TOOLS[proof]}",repository="{repository}"'
-                lines.append(f"vise_restore_proof_{name}{{{labels}}} {float(known[name]):.10g}")
-    return "\n".join(lines) + "\n"
+            value = known[name.removeprefix("vise_restore_proof_")]
+            if value is not None:
+                samples.append((name, {"tool": TOOLS[proof], "repository": repository}, float(value)))
+    return metrics.render(samples, METRICS)
 
 
 def format_timestamp(moment: float) -> str:

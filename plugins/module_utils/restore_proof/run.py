@@ -1,11 +1,10 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Run the proofs one after the other and report the results."""
+"""Restore every backup of this host into a scratch directory and verify it; run by a timer or by hand."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import socket
@@ -14,9 +13,10 @@ import time
 import types
 import typing as t
 
+from ..host import files, locks, metrics, programs
 from . import host, postgresql, redis, report, restic
 from .report import Outcome
-from .settings import TOOLS, ProofError, Settings, find_problems, find_secrets, hide_secrets, list_targets
+from .settings import TOOLS, ProofError, Settings, find_problems, find_secrets, list_targets
 
 SETTINGS = "/etc/vise/backup-verify.json"
 REPOSITORIES = "/etc/vise/backup-verify-restic.json"
@@ -39,7 +39,7 @@ def main(arguments: t.Sequence[str]) -> int:
     if os.geteuid() != 0:
         return report_error("vise-backup-verify needs root: run sudo vise-backup-verify")
     try:
-        settings = Settings.from_json(json.loads(host.read_text(SETTINGS)), json.loads(host.read_text(REPOSITORIES)))
+        settings = load_settings()
         problems = find_problems(settings)
         if options.check or problems:
             return report_error("\n".join(problems)) if problems else 0
@@ -47,12 +47,21 @@ def main(arguments: t.Sequence[str]) -> int:
             # Under nohup, SIGHUP is ignored and must stay ignored.
             if signal.getsignal(name) != signal.SIG_IGN:
                 signal.signal(name, interrupt)
-        with host.lock(settings.scratch):
+        with locks.lock(os.path.join(settings.scratch, "lock"), wait=False, directory_mode=0o711):
             return run(settings, options.only)
-    except (ProofError, RunStopped) as problem:
+    except locks.LockedError:
+        return report_error("another run is in progress: see systemctl status vise-backup-verify")
+    except (ProofError, RunStopped, ValueError) as problem:
         return report_error(str(problem))
-    except ValueError as problem:
-        return report_error(f"{SETTINGS} is invalid: run the role backup_verify again: {problem}")
+
+
+def load_settings() -> Settings:
+    """Read what the role has written; raises ProofError when that is missing or invalid."""
+    try:
+        return Settings.from_json(files.read_json(SETTINGS), files.read_json(REPOSITORIES))
+    except (ValueError, TypeError, KeyError) as problem:
+        message = f"{SETTINGS} or {REPOSITORIES} is invalid: run the role backup_verify again: {problem!r}"
+        raise ProofError(message) from problem
 
 
 def parse_arguments(arguments: t.Sequence[str]) -> argparse.Namespace:
@@ -95,7 +104,7 @@ def run(settings: Settings, only: str) -> int:
     leftovers = host.remove_leftovers(settings.scratch)
     if leftovers:
         log(f"removed the leftovers of a killed run: {', '.join(leftovers)}")
-    config = host.read_text(settings.pgbackrest_config) if settings.pgbackrest_config else ""
+    config = files.read_text(settings.pgbackrest_config) if settings.pgbackrest_config else ""
     secrets = find_secrets(settings, config)
     proofs = list_targets(settings, config, only)
     if not proofs:
@@ -104,11 +113,11 @@ def run(settings: Settings, only: str) -> int:
     continuing = True
     for outcome in outcomes:
         if continuing:
-            continuing = prove(settings, outcome, lambda text: log(hide_secrets(text, secrets)))
+            continuing = prove(settings, outcome, lambda text: log(programs.hide_secrets(text, secrets)))
         else:
             outcome.problems.append("not proven: the run was stopped before")
     for outcome in outcomes:
-        outcome.problems = [hide_secrets(" ".join(text.split()), secrets) for text in outcome.problems]
+        outcome.problems = [programs.hide_secrets(" ".join(text.split()), secrets) for text in outcome.problems]
     record(settings, outcomes, list_targets(settings, config), started)
     text = report.summarize(outcomes)
     write(text, sys.stderr if text.startswith("FAILED") else sys.stdout)
@@ -143,13 +152,12 @@ def record(
 ) -> None:
     """Write the state, the metrics and the reports, and remove old reports."""
     state_path = os.path.join(settings.scratch, "state.json")
-    state = report.merge_results(json.loads(host.read_text(state_path) or "{}"), outcomes, configured)
-    host.write_atomically(state_path, json.dumps(state, indent=1) + "\n", 0o600)
-    metrics_path = os.path.join(settings.metrics, "vise_restore_proof.prom")
-    host.write_atomically(metrics_path, report.format_metrics(state), 0o644)
+    state = report.merge_results(files.read_json(state_path, {}), outcomes, configured)
+    files.write_json(state_path, state)
+    metrics.write("vise_restore_proof.prom", report.format_metrics(state), settings.metrics)
     name = os.path.join(settings.reports, report.format_timestamp(started))
-    host.write_atomically(f"{name}.json", report.format_json(socket.gethostname(), started, outcomes), 0o640)
-    host.write_atomically(f"{name}.md", report.format_markdown(socket.gethostname(), started, outcomes), 0o640)
+    files.replace_file(f"{name}.json", report.format_json(socket.gethostname(), started, outcomes), mode=0o640)
+    files.replace_file(f"{name}.md", report.format_markdown(socket.gethostname(), started, outcomes), mode=0o640)
     for old in report.find_old_reports(os.listdir(settings.reports), settings.keep_reports):
         os.unlink(os.path.join(settings.reports, old))
     log(f"report: {name}.md")

@@ -8,7 +8,7 @@ import dataclasses
 import re
 import typing as t
 
-from .repository import Repository
+from ..restic.repository import Repository
 
 # Each proof with the value of its label `tool` in the metrics.
 TOOLS = {"postgresql": "pgbackrest", "yearly": "pgbackrest-yearly", "restic": "restic", "redis": "redis"}
@@ -127,10 +127,3 @@ def find_secrets(settings: Settings, pgbackrest_config: str) -> set[str]:
         words |= {repository.password, repository.key, repository.key_secret}
     # A shorter value is not a secret, and replacing it would garble other words.
     return {word for word in words if len(word) > 3}
-
-
-def hide_secrets(text: str, words: t.Iterable[str]) -> str:
-    """Return the text with each secret replaced by "(secret)"."""
-    for word in sorted(words, key=len, reverse=True):
-        text = text.replace(word, "(secret)")
-    return text

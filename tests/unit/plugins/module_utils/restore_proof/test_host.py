@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.restore_proof import host
-from ansible_collections.vise.platform.plugins.module_utils.restore_proof.settings import ProofError
 
 
 def sleeper(tmp_path: Path, name: str, place: Path) -> subprocess.Popen[bytes]:
@@ -53,11 +52,6 @@ def test_symbolic_link_in_place_of_data_is_not_followed(tmp_path: Path) -> None:
     assert (live / "file").exists()
 
 
-def test_second_run_is_refused(tmp_path: Path) -> None:
-    with host.lock(str(tmp_path)), pytest.raises(ProofError, match="in progress"), host.lock(str(tmp_path)):
-        pass
-
-
 def test_programs_do_not_get_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGHOST", "/run/postgresql")
     assert "PGHOST" not in host.environment({"RESTIC_REPOSITORY": "/r"})
@@ -70,18 +64,6 @@ def test_command_ends_with_its_parent_and_runs_as_the_user() -> None:
     assert scratch.build_command(["postgres"], root=False)[3:] == [
         *("--reuid", "verify", "--regid", "verify", "--init-groups", "postgres")
     ]
-
-
-def test_file_is_replaced_atomically(tmp_path: Path) -> None:
-    path = tmp_path / "state.json"
-    host.write_atomically(str(path), "one", 0o600)
-    host.write_atomically(str(path), "two", 0o640)
-    assert (path.read_text(), path.stat().st_mode & 0o777) == ("two", 0o640)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["state.json"]
-
-
-def test_missing_file_is_empty_text(tmp_path: Path) -> None:
-    assert host.read_text(str(tmp_path / "absent")) == ""
 
 
 def test_log_is_not_written_through_a_symbolic_link(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_metrics_are_in_the_format_of_node_exporter() -> None:
         'vise_restore_proof_success{tool="pgbackrest",repository="1"} 1',
         'vise_restore_proof_success{tool="restic",repository="a"} 0',
         'vise_restore_proof_rpo_seconds{tool="pgbackrest",repository="1"} 61',
-        'vise_restore_proof_duration_seconds{tool="pgbackrest",repository="1"} 9.5',
+        'vise_restore_proof_duration_seconds{tool="pgbackrest",repository="1"} 9.500',
         'vise_restore_proof_duration_seconds{tool="restic",repository="a"} 1',
     ]
     assert "# TYPE vise_restore_proof_success gauge" in lines

@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 import getpass
 import json
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.vise.platform.plugins.module_utils.host import locks
+from ansible_collections.vise.platform.plugins.module_utils.restic.repository import Repository
 from ansible_collections.vise.platform.plugins.module_utils.restore_proof import host, run
 from ansible_collections.vise.platform.plugins.module_utils.restore_proof.report import Outcome
-from ansible_collections.vise.platform.plugins.module_utils.restore_proof.repository import Repository
 from ansible_collections.vise.platform.plugins.module_utils.restore_proof.settings import (
     ProofError,
     ResticSet,
@@ -125,7 +127,7 @@ def test_no_secret_is_shown(
     run.run(settings, "")
     output = capsys.readouterr()
     texts = [path.read_text() for folder in (settings.reports, settings.metrics) for path in Path(folder).iterdir()]
-    assert "login with (secret) refused" in output.out
+    assert "login with (hidden) refused" in output.out
     assert not any("very-secret" in text for text in [output.out, output.err, *texts])
 
 
@@ -142,3 +144,75 @@ def test_leftovers_are_removed_first_and_reported(
     assert run.run(settings, "") == 0
     assert "removed the leftovers of a killed run" in capsys.readouterr().out
     assert not (Path(settings.scratch) / "run").exists()
+
+
+@pytest.fixture(name="host_files")
+def _host_files(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory of the two files that the role writes; this process is root's, and its signals stay as they are."""
+    data = {**dataclasses.asdict(settings)}
+    repositories = data.pop("restic_repositories")
+    (tmp_path / "settings.json").write_text(json.dumps(data))
+    (tmp_path / "repositories.json").write_text(json.dumps(repositories))
+    monkeypatch.setattr(run, "SETTINGS", str(tmp_path / "settings.json"))
+    monkeypatch.setattr(run, "REPOSITORIES", str(tmp_path / "repositories.json"))
+    monkeypatch.setattr(run, "SIGNALS", ())
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    return tmp_path
+
+
+def change(path: Path, **values: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+@pytest.mark.usefixtures("host_files")
+def test_program_runs_the_chosen_proofs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_stub_proofs(monkeypatch, restic=fine, redis=raising(ProofError("truncated")))
+    assert run.main(["--only", "restic"]) == 0
+    assert run.main([]) == 1
+    assert [proof["proof"] for proof in newest(settings)["proofs"]] == ["restic", "redis"]
+
+
+def test_check_only_validates_the_settings(host_files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["--check"]) == 0
+    change(host_files / "settings.json", scratch="/etc/vise/proof")
+    assert run.main(["--check"]) == 1
+    assert "choose one outside /etc, which contains live data" in capsys.readouterr().err
+
+
+def test_dangerous_settings_stop_a_run(host_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change(host_files / "settings.json", scratch="/etc/vise/proof")
+    monkeypatch.setattr(run, "run", lambda *_: pytest.fail("it ran"))
+    assert run.main([]) == 1
+
+
+@pytest.mark.parametrize("name", ["settings.json", "repositories.json"])
+@pytest.mark.parametrize("text", [None, "{", "3"])
+def test_missing_or_invalid_settings_say_what_to_do(
+    name: str, text: str | None, host_files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (host_files / name).unlink()
+    if text is not None:
+        (host_files / name).write_text(text)
+    assert run.main([]) == 1
+    assert "is invalid: run the role backup_verify again" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("host_files")
+def test_second_run_is_refused(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    with locks.lock(f"{settings.scratch}/lock"):
+        assert run.main([]) == 1
+    assert "another run is in progress" in capsys.readouterr().err
+
+
+def test_other_users_than_root_are_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert run.main([]) == 1
+    assert "run sudo vise-backup-verify" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--only", "files"], ["now"]])
+def test_usage_is_shown_for_other_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        run.main(arguments)
+    assert raised.value.code == 2
+    assert "usage: vise-backup-verify" in capsys.readouterr().err
