@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, "/usr/local/lib/vise")
-from tls import acme, store, x509
+sys.path.insert(0, "/usr/local/lib/vise/certificates")
+from vise_platform.tls import acme, store, x509
 
 live = Path("/etc/letsencrypt/live/web")
 names = sorted(x509.read_facts((live / "fullchain.pem").read_text()).names)

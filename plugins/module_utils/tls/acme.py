@@ -12,6 +12,7 @@ import re
 import socket
 import typing as t
 
+from ..host import files
 from . import store, x509
 
 LINEAGES = "/etc/letsencrypt"
@@ -154,13 +155,13 @@ def describe_served(current: x509.Facts | None, wanted: Wanted, now: datetime.da
 def read_lineage(name: str) -> dict[str, str]:
     """Return certbot's chain and key; an empty mapping when the key does not match the chain."""
     live = os.path.join(LINEAGES, "live", name)
-    files = {file: store.read_file(os.path.join(live, file)) for file in (store.CHAIN, store.KEY)}
-    return files if x509.key_matches(*files.values()) else {}
+    pair = {file: files.read_text(os.path.join(live, file)) for file in (store.CHAIN, store.KEY)}
+    return pair if x509.key_matches(*pair.values()) else {}
 
 
 def read_lineage_directory(name: str) -> str:
     """Return the ACME directory that issued a lineage."""
-    text = store.read_file(os.path.join(LINEAGES, "renewal", f"{name}.conf"))
+    text = files.read_text(os.path.join(LINEAGES, "renewal", f"{name}.conf"))
     match = re.search(r"^server\s*=\s*(\S+)", text, re.MULTILINE)
     return match.group(1) if match else ""
 
@@ -216,7 +217,7 @@ def explain_failure(code: int, output: str) -> str:
     """Return certbot's error message, without progress lines and with the API token masked."""
     if code == 124:
         return f"certbot timed out after {CERTBOT_TIMEOUT} seconds"
-    for line in store.read_file(CREDENTIALS).splitlines():
+    for line in files.read_text(CREDENTIALS).splitlines():
         secret = line.partition("=")[2].strip()
         output = output.replace(secret, "********") if secret and not line.startswith("#") else output
     lines = [line.strip() for line in output.splitlines() if line.strip() and not NOISE.match(line.strip())]
@@ -231,9 +232,9 @@ def issue(wanted: Wanted, settings: Settings, command: store.Command) -> str:
     return explain_failure(code, output) if code else ""
 
 
-def deploy(deployed: store.Store, files: dict[str, str]) -> None:
+def deploy(deployed: store.Store, pair: dict[str, str]) -> None:
     """Switch the services' certificate to a chain and key."""
-    deployed.switch(deployed.stage(files[store.KEY]), {store.CHAIN: files[store.CHAIN]})
+    deployed.switch(deployed.stage(pair[store.KEY]), {store.CHAIN: pair[store.CHAIN]})
 
 
 def converge(

@@ -9,7 +9,6 @@ have loaded contains the file C(.live). Without this file the services must be r
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import grp
 import os
 import re
@@ -17,6 +16,8 @@ import secrets
 import shutil
 import stat
 import typing as t
+
+from ..host import files, locks
 
 ROOT = "/etc/vise/tls"
 CHAIN = "fullchain.pem"
@@ -30,22 +31,9 @@ Command = t.Callable[[list[str]], tuple[int, str]]
 NOT_LOADED = 5
 
 
-@contextlib.contextmanager
-def lock(root: str = ROOT) -> t.Iterator[None]:
-    """Wait for the lock of the store and hold it; the kernel releases it when a run is killed."""
-    os.makedirs(root, mode=0o755, exist_ok=True)
-    with open(os.path.join(root, ".lock"), "w", encoding="utf-8") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
-def read_file(path: str) -> str:
-    """Return the text of a file; an empty string when it does not exist."""
-    try:
-        with open(path, encoding="ascii", errors="replace") as handle:
-            return handle.read()
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
+def lock(root: str = ROOT) -> contextlib.AbstractContextManager[None]:
+    """Wait for the lock of the store and hold it."""
+    return locks.lock(os.path.join(root, ".lock"))
 
 
 class Store:
@@ -58,7 +46,7 @@ class Store:
 
     def read(self, file: str) -> str:
         """Return a file of the current version."""
-        return read_file(os.path.join(self.link, file))
+        return files.read_text(os.path.join(self.link, file))
 
     def is_live(self) -> bool:
         """Return whether the services have loaded the current version."""
@@ -92,19 +80,18 @@ class Store:
             shutil.rmtree(os.path.join(self.versions, old))
         version = secrets.token_hex(6)
         os.mkdir(os.path.join(self.versions, version), mode=0o755)
-        gid, mode = self._access()
-        self._write(version, KEY, key, mode)
-        os.chown(os.path.join(self.versions, version, KEY), -1, gid)
+        group = "" if self.group == "root" else self.group
+        files.create_file(self._path(version, KEY), key, mode=self._access()[1], group=group)
         return version
 
     def read_staged_key(self, version: str) -> str:
         """Return the key of a staged version."""
-        return read_file(os.path.join(self.versions, version, KEY))
+        return files.read_text(self._path(version, KEY))
 
-    def switch(self, version: str, files: dict[str, str]) -> None:
+    def switch(self, version: str, others: dict[str, str]) -> None:
         """Complete a version with the other files, and make it the current one atomically."""
-        for file, text in files.items():
-            self._write(version, file, text, 0o644)
+        for file, text in others.items():
+            files.create_file(self._path(version, file), text, mode=0o644)
         new_link = f"{self.link}.new"
         with contextlib.suppress(FileNotFoundError):
             os.unlink(new_link)
@@ -117,13 +104,8 @@ class Store:
             os.unlink(self.link)
         shutil.rmtree(self.versions)
 
-    def _write(self, version: str, file: str, text: str, mode: int) -> None:
-        path = os.path.join(self.versions, version, file)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as handle:
-            handle.write(text)
-            os.fchmod(handle.fileno(), mode)
-            handle.flush()
-            os.fsync(handle.fileno())
+    def _path(self, version: str, file: str) -> str:
+        return os.path.join(self.versions, version, file)
 
 
 def list_names(root: str = ROOT) -> list[str]:
@@ -138,8 +120,8 @@ def is_referenced(text: str, places: t.Iterable[str]) -> bool:
     """Return whether a file in these directories contains a path, or a path below it."""
     wanted = re.compile(re.escape(text).encode() + rb"(?![\w.-])")
     for place in places:
-        for directory, _directories, files in os.walk(place):
-            for path in [os.path.join(directory, file) for file in files]:
+        for directory, _directories, names in os.walk(place):
+            for path in [os.path.join(directory, name) for name in names]:
                 if os.path.isfile(path) and wanted.search(_read_bytes(path)):
                     return True
     return False

@@ -1,10 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Certificates, keys and signing requests as PEM text; pure functions of text, names and time.
-
-Files of this package import only each other, the standard library and cryptography, because the role certificates also
-installs them on hosts, for the renewal timer.
-"""
+"""Certificates, keys and signing requests as PEM text; pure functions of text, names and time."""
 
 from __future__ import annotations
 
