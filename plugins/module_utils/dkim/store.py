@@ -11,18 +11,16 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import fcntl
 import json
 import os
 import stat
 import typing as t
 
+from ..host import files, locks
 from . import keys
 
 ROOT = "/etc/vise/dkim"
 INDEX = "keys.json"
-# Suffix of a file that is being written.
-TEMPORARY = ".new"
 
 MADE, PUBLISHED, SWITCHING, ACTIVE, RETIRING, RETIRED = STATES = (
     "made",
@@ -39,36 +37,22 @@ PRESENT, ABSENT = "present", "absent"
 Index = dict[str, dict[str, t.Any]]
 
 
-@contextlib.contextmanager
-def lock(root: str) -> t.Iterator[None]:
-    """Allow only one run at a time; the kernel releases the lock of a killed run."""
-    os.makedirs(root, mode=0o700, exist_ok=True)
-    with open(os.open(os.path.join(root, ".lock"), os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+def lock(root: str) -> contextlib.AbstractContextManager[None]:
+    """Allow only one run at a time."""
+    return locks.lock(os.path.join(root, ".lock"), directory_mode=0o700)
 
 
 def write(path: str, text: str) -> None:
-    """Replace a file atomically; only its owner can read it."""
+    """Replace a file, and create its directory; only their owner can read them."""
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    temporary = f"{path}{TEMPORARY}"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary)
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(temporary, path)
-    directory = os.open(os.path.dirname(path), os.O_RDONLY)
-    os.fsync(directory)
-    os.close(directory)
+    files.replace_file(path, text)
 
 
 def remove_temporary_files(root: str) -> None:
     """Remove unfinished files of an interrupted run, which may contain a private key."""
     for domain in domains(root):
         for file in os.listdir(os.path.join(root, domain)):
-            if file.endswith(TEMPORARY):
+            if files.is_staged(file):
                 os.unlink(os.path.join(root, domain, file))
 
 
@@ -79,11 +63,7 @@ def key_path(root: str, domain: str, selector: str) -> str:
 
 def read_key(root: str, domain: str, selector: str) -> str:
     """Return a private key; empty when it does not exist."""
-    try:
-        with open(key_path(root, domain, selector), encoding="ascii", errors="replace") as handle:
-            return handle.read()
-    except FileNotFoundError:
-        return ""
+    return files.read_text(key_path(root, domain, selector))
 
 
 def domains(root: str) -> list[str]:
@@ -98,10 +78,7 @@ def read_index(root: str, domain: str, at: str) -> Index:
     """Return the index of a domain, with keys that have no entry yet."""
     path = os.path.join(root, domain, INDEX)
     try:
-        with open(path, encoding="ascii") as handle:
-            found: Index = json.load(handle)
-    except FileNotFoundError:
-        found = {}
+        found: Index = files.read_json(path, {})
     except ValueError:
         raise keys.DkimError(f"{path} is not JSON: restore it from a backup") from None
     for file in sorted(os.listdir(os.path.join(root, domain))) if os.path.isdir(os.path.join(root, domain)) else []:
@@ -145,8 +122,7 @@ def write_index(root: str, domain: str, index: Index) -> None:
 
 def remove_key(root: str, domain: str, selector: str) -> None:
     """Remove a private key."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(key_path(root, domain, selector))
+    files.remove_file(key_path(root, domain, selector))
 
 
 def list_paths(root: str) -> t.Iterator[tuple[str, int]]:

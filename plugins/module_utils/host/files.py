@@ -107,6 +107,12 @@ def staged_path(path: str) -> str:
     return os.path.join(os.path.dirname(path), STAGED.format(os.path.basename(path)))
 
 
+def is_staged(name: str) -> bool:
+    """Return whether a name in a directory is that of staged content, which a killed process has left there."""
+    begin, end = STAGED.split("{}")
+    return name.startswith(begin) and name.endswith(end)
+
+
 def sync_directory(path: str) -> None:
     """Flush a directory to disk, so that its renames and removals survive a power loss."""
     descriptor = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY)

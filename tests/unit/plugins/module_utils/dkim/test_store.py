@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
-import typing as t
 
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.dkim import keys, store
+from ansible_collections.vise.platform.plugins.module_utils.host import files
 
 AT = "2026-03-01T02:00:00Z"
 PEM = keys.create("ed25519", 0)
@@ -44,23 +43,25 @@ def test_key_without_an_entry_has_the_state_made(tmp_path: pathlib.Path) -> None
     ]
 
 
-def test_interrupted_write_keeps_the_old_file_and_the_next_run_removes_the_new_one(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_next_run_removes_what_a_killed_write_left(tmp_path: pathlib.Path) -> None:
     path = store.key_path(str(tmp_path), "example.org", "s1")
     store.write(path, "old")
-
-    def killed(*_paths: t.Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", killed)
-        with pytest.raises(KeyboardInterrupt):
-            store.write(path, "new")
-    assert pathlib.Path(path).read_text() == "old"
-    assert pathlib.Path(f"{path}.new").stat().st_mode & 0o777 == 0o600
+    pathlib.Path(files.staged_path(path)).write_text("new")
     store.remove_temporary_files(str(tmp_path))
-    assert [file.name for file in (tmp_path / "example.org").iterdir()] == ["s1.pem"]
+    assert {file.name: file.read_text() for file in (tmp_path / "example.org").iterdir()} == {"s1.pem": "old"}
+
+
+def test_only_the_owner_can_read_a_new_key(tmp_path: pathlib.Path) -> None:
+    path = pathlib.Path(store.key_path(str(tmp_path), "example.org", "s1"))
+    store.write(str(path), PEM)
+    assert [place.stat().st_mode & 0o777 for place in (path, path.parent)] == [0o600, 0o700]
+
+
+def test_removed_key_is_empty(tmp_path: pathlib.Path) -> None:
+    store.write(store.key_path(str(tmp_path), "example.org", "s1"), PEM)
+    for _again in range(2):
+        store.remove_key(str(tmp_path), "example.org", "s1")
+    assert store.read_key(str(tmp_path), "example.org", "s1") == ""
 
 
 def test_wrong_modes_are_corrected(tmp_path: pathlib.Path) -> None:

@@ -90,3 +90,9 @@ def test_file_is_removed_and_a_missing_one_is_no_error(tmp_path: Path) -> None:
     files.remove_file(str(tmp_path / "a"))
     files.remove_file(str(tmp_path / "a"))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("name", "expected"), [("key.pem", False), (".lock", False), ("a.vise-new", False)])
+def test_staged_content_is_known_by_its_name(name: str, expected: bool) -> None:
+    assert files.is_staged(name) is expected
+    assert files.is_staged(Path(files.staged_path(f"/etc/{name}")).name)
