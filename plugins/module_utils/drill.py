@@ -13,6 +13,8 @@ from __future__ import annotations
 import datetime
 import typing as t
 
+from .host.metrics import render
+
 Drill = t.Mapping[str, t.Any]
 
 
@@ -102,7 +104,7 @@ def metrics(drill: Drill) -> str:
         "vise_drill_rto_seconds": rto(drill),
         **({} if lost is None else {"vise_drill_rpo_seconds": lost}),
     }
-    return "".join(f"# TYPE {name} gauge\n{name} {value:.0f}\n" for name, value in values.items())
+    return render((name, {}, round(value)) for name, value in values.items())
 
 
 def markdown(drill: Drill) -> str:

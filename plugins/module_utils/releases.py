@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import gzip
 import hashlib
-import json
 import os
 import shutil
 import tarfile
 import time
 import typing as t
+
+from .host import journal, locks
+from .host.files import read_json, write_json
 
 COMPRESSIBLE = (".html", ".css", ".js", ".mjs", ".json", ".svg", ".xml", ".txt", ".map", ".wasm", ".webmanifest")
 SMALLEST = 512  # bytes; compression saves little for a smaller file
@@ -68,13 +69,10 @@ def _format_files(before: t.Mapping[str, str], after: t.Mapping[str, str]) -> di
     return texts
 
 
-@contextlib.contextmanager
-def lock(root: str) -> t.Iterator[None]:
-    """Wait for the lock of a site and hold it; the kernel releases it when a run is killed."""
+def lock(root: str) -> contextlib.AbstractContextManager[None]:
+    """Create the directories of a site, wait for its lock and hold it."""
     os.makedirs(os.path.join(root, "releases"), mode=0o755, exist_ok=True)
-    with open(os.path.join(root, "lock"), "w", encoding="utf-8") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+    return locks.lock(os.path.join(root, "lock"))
 
 
 def compute_id(files: t.Mapping[str, str]) -> str:
@@ -91,7 +89,7 @@ def inspect(wanted: Wanted) -> Current:
     live = read_link(wanted.root, "current")
     target = _find_target(wanted)
     after = wanted.files or _read_digests(wanted.root, target)
-    pending = os.path.exists(os.path.join(wanted.root, "pending.json"))
+    pending = os.path.exists(_pending(wanted.root).path)
     return Current(live, target, _read_digests(wanted.root, live), after, pending)
 
 
@@ -138,8 +136,7 @@ def list_names(root: str) -> list[str]:
 def read_manifest(root: str, name: str) -> dict[str, t.Any]:
     """Return the manifest of a release: path -> size, time and SHA-256; empty when it is missing or unreadable."""
     try:
-        with open(os.path.join(root, "releases", name + ".json"), encoding="utf-8") as handle:
-            return t.cast("dict[str, t.Any]", json.load(handle))
+        return t.cast("dict[str, t.Any]", read_json(os.path.join(root, "releases", name + ".json"), {}))
     except (OSError, ValueError):
         return {}
 
@@ -195,7 +192,7 @@ def apply(wanted: Wanted, archive: str, run: Run) -> None:
         _roll_back(wanted.root, before)
         outcome = f"Release {before['current']} is live again." if before["current"] else "No release is live."
         raise ReleaseError(f"release {target} was rolled back: {failure}\n{outcome}")
-    os.unlink(os.path.join(wanted.root, "pending.json"))
+    _pending(wanted.root).remove()
     remove_old(wanted.root, wanted.keep)
 
 
@@ -225,7 +222,7 @@ def create(wanted: Wanted, archive: str, run: Run) -> str:
     # A damaged release of the same content may still be live under its name.
     taken = os.path.lexists(os.path.join(folder, wanted.release))
     name = f"{wanted.release}-{time.time_ns()}" if taken else wanted.release
-    _write(os.path.join(folder, name + ".json"), manifest)
+    write_json(os.path.join(folder, name + ".json"), manifest, mode=0o644)
     os.sync()
     os.rename(staged, os.path.join(folder, name))
     return name
@@ -265,15 +262,14 @@ def _build_manifest(folder: str, originals: t.Mapping[str, str], live: t.Mapping
     return manifest
 
 
+def _pending(root: str) -> journal.Journal:
+    return journal.Journal(os.path.join(root, "pending.json"))
+
+
 def _switch(root: str, target: str) -> dict[str, str]:
     """Record the live release in pending.json and switch; a record of a killed run is older and stays."""
-    record = os.path.join(root, "pending.json")
-    try:
-        with open(record, encoding="utf-8") as handle:
-            before = t.cast("dict[str, str]", json.load(handle))
-    except FileNotFoundError:
-        before = {name: read_link(root, name) for name in ("current", "previous")}
-        _write(record, before)
+    pending = _pending(root)
+    before = pending.read() or pending.write({name: read_link(root, name) for name in ("current", "previous")})
     if before["current"] and _release_id(before["current"]) != _release_id(target):
         _set_link(root, "previous", before["current"])
     _set_link(root, "current", target)
@@ -283,7 +279,7 @@ def _switch(root: str, target: str) -> dict[str, str]:
 def _roll_back(root: str, before: t.Mapping[str, str]) -> None:
     for name in ("current", "previous"):
         _set_link(root, name, before[name])
-    os.unlink(os.path.join(root, "pending.json"))
+    _pending(root).remove()
 
 
 def _set_link(root: str, name: str, release: str) -> None:
@@ -330,12 +326,3 @@ def remove_old(root: str, keep: int) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path + ".json")
         shutil.rmtree(os.path.join(root, "releases", f".old-{name}"))
-
-
-def _write(path: str, data: t.Any) -> None:
-    staged = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}")
-    with open(staged, "w", encoding="utf-8") as handle:
-        json.dump(data, handle)
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.rename(staged, path)

@@ -88,30 +88,18 @@ verdict:
   sample: "drill passed: RPO 31 s (limit 3600), RTO 240 s (limit 14400), 9 checks"
 """
 
-import json
 import os
-import tempfile
 import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vise.platform.plugins.module_utils import drill
-
-
-def write(path: str, text: str) -> None:
-    """Write a file atomically."""
-    with tempfile.NamedTemporaryFile("w", dir=os.path.dirname(path), delete=False, encoding="utf-8") as staged:
-        staged.write(text)
-        os.fchmod(staged.fileno(), 0o644)
-    os.replace(staged.name, path)
+from ansible_collections.vise.platform.plugins.module_utils.host import files, metrics
 
 
 def load(path: str | None) -> dict[str, t.Any]:
     """Return the mapping in a JSON file; empty when the file does not exist."""
-    if not path or not os.path.exists(path):
-        return {}
-    with open(path, encoding="utf-8") as handle:
-        return t.cast("dict[str, t.Any]", json.load(handle))
+    return t.cast("dict[str, t.Any]", files.read_json(path, {})) if path else {}
 
 
 def apply_event(event: str, known: dict[str, t.Any], params: dict[str, t.Any], at: float) -> dict[str, t.Any]:
@@ -152,10 +140,10 @@ def main() -> None:
     ended = params["event"] == "finish"
     if not module.check_mode:
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        write(path, json.dumps(state, indent=1, sort_keys=True) + "\n")
+        files.write_json(path, state, mode=0o644)
     if ended and not module.check_mode:
-        write(path.removesuffix(".json") + ".md", drill.markdown(state))
-        write(os.path.join(os.path.dirname(path), "vise_drill.prom"), drill.metrics(state))
+        files.replace_file(path.removesuffix(".json") + ".md", drill.markdown(state), mode=0o644)
+        metrics.write("vise_drill.prom", drill.metrics(state), os.path.dirname(path))
     answer = {"changed": True, "report": path, **({"verdict": drill.verdict(state)} if ended else {})}
     if params["event"] == "passed" and drill.rpo_problems(state):
         module.fail_json(msg=f"{drill.rpo_problems(state)[0]}; the drill ends here", **answer)
