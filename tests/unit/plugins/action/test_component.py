@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.vise.platform.plugins.action import component
+from ansible_collections.vise.platform.plugins.module_utils.component import programs
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_installed_program_runs_from_any_directory_and_returns_its_exit_code(
     (tmp_path / "sources/low").mkdir()
     (tmp_path / "sources/low/one.py").write_text('ONE = "1"\n')
     monkeypatch.setattr(component, "MODULE_UTILS", str(tmp_path / "sources"))
-    monkeypatch.setattr(component.programs, "LIBRARY", str(tmp_path / "library"))
+    monkeypatch.setattr(programs, "LIBRARY", str(tmp_path / "library"))
     for file in program_files("demo.main")["files"]:
         path = Path(file["dest"])
         path.parent.mkdir(parents=True, exist_ok=True)
