@@ -1,21 +1,11 @@
-#!/usr/bin/python3
-{{ ansible_managed | comment }}
-"""Apply the rules in /etc/ufw without a moment in which other rules are live, or report the differences.
-
-ufw itself translates its files into rules, in an empty network namespace. The difference to the live rules is applied
-as one transaction of the kernel for each IP version.
-
-Usage: vise-firewall plan | apply | verify
-"""
+# Copyright: vise.platform contributors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Compare the wanted rules of one IP version with the live rules: pure functions on the text of iptables-save."""
 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 
-SAVE = {4: "iptables-save", 6: "ip6tables-save"}
-RESTORE = {4: "iptables-restore", 6: "ip6tables-restore"}
 BUILT_IN = ("INPUT", "FORWARD", "OUTPUT")
 DOCKER_USER_JUMP = "-A FORWARD -j DOCKER-USER"
 
@@ -83,55 +73,3 @@ def plan(chains: Chains, live: Chains) -> list[str]:
     rules = [line for lines in own for line in lines[1:]]
     shared = [line for name in BUILT_IN for line in plan_shared_chain(name, chains, live)]
     return heads + rules + shared + close_bypasses(chains, live)
-
-
-def run_command(*argv: str, stdin: str | None = None) -> str:
-    """Return the output of a command; a failure ends the program with the output of the command."""
-    done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit("`" + " ".join(argv) + "`: " + (done.stdout + done.stderr).strip())
-    return done.stdout
-
-
-def read_live_chains(family: int) -> Chains:
-    """Return the live chains; a table that cannot be read completely is an error, not an empty table."""
-    text = run_command(SAVE[family], "-t", "filter")
-    if "is incompatible" in text:
-        table = {4: "ip", 6: "ip6"}[family]
-        raise SystemExit(
-            f"IPv{family}: the live table contains rules of nft that {SAVE[family]} cannot show; "
-            f"list them with `nft list table {table} filter`, and delete them or move them to another table"
-        )
-    return parse_chains(text)
-
-
-def read_wanted_chains() -> dict[int, Chains]:
-    """Return the chains into which ufw translates its files."""
-    saves = "".join(f" && echo '# {family}' && {SAVE[family]} -t filter" for family in SAVE)
-    text = run_command("unshare", "--net", "sh", "-c", "/usr/lib/ufw/ufw-init start >&2" + saves)
-    four, six = re.split(r"^# [46]$", text, flags=re.MULTILINE)[1:]
-    return {4: parse_chains(four), 6: parse_chains(six)}
-
-
-def main(verb: str) -> int:
-    """Run one of the verbs."""
-    differs = False
-    for family, chains in read_wanted_chains().items():
-        lines = plan(chains, read_live_chains(family))
-        differs = differs or bool(lines)
-        if lines and verb == "apply":
-            run_command(RESTORE[family], "--noflush", stdin="\n".join(["*filter", *lines, "COMMIT", ""]))
-        elif lines:
-            print(f"IPv{family}, not live:", *lines, sep="\n")
-    if verb == "apply":
-        # Kernel settings, not rules: ufw sets them at its start. A setting that the kernel lacks is skipped.
-        subprocess.run(["sysctl", "-e", "-q", "-p", "/etc/ufw/sysctl.conf"], stdout=subprocess.DEVNULL, check=False)
-    elif not differs:
-        print("live")
-    return 1 if differs and verb == "verify" else 0
-
-
-if __name__ == "__main__":
-    if sys.argv[1:] not in (["plan"], ["apply"], ["verify"]):
-        sys.exit(__doc__)
-    sys.exit(main(sys.argv[1]))

@@ -1,22 +1,9 @@
-"""The program compares live rules with wanted rules; the cases are tables of rules."""
+"""Wanted rules are compared with live rules; the cases are tables of rules."""
 
 from __future__ import annotations
 
-import types
-from pathlib import Path
-
 import pytest
-
-TEMPLATE = Path(__file__).parents[4] / "roles/firewall/templates/vise-firewall.j2"
-
-
-@pytest.fixture(scope="module", name="program")
-def fixture_program() -> types.ModuleType:
-    module = types.ModuleType("vise_firewall")
-    text = TEMPLATE.read_text().replace("{{ ansible_managed | comment }}", "")
-    exec(compile(text, str(TEMPLATE), "exec"), module.__dict__)  # noqa: S102  # a template is no importable module
-    return module
-
+from ansible_collections.vise.platform.plugins.module_utils.firewall import rules
 
 WANTED = """\
 *filter
@@ -101,16 +88,32 @@ EMPTY = ":INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
         ),
     ],
 )
-def test_plan_has_only_the_differences(program: types.ModuleType, live: str, expected: list[str]) -> None:
-    assert program.plan(program.parse_chains(WANTED), program.parse_chains(live)) == expected
+def test_plan_has_only_the_differences(live: str, expected: list[str]) -> None:
+    assert rules.plan(rules.parse_chains(WANTED), rules.parse_chains(live)) == expected
 
 
-def test_kernel_without_an_ip_version_needs_no_change(program: types.ModuleType) -> None:
-    assert program.plan({}, program.parse_chains(EMPTY)) == []
+def test_plan_makes_the_wanted_rules_live() -> None:
+    chains = rules.parse_chains(WANTED)
+    lines = rules.plan(chains, rules.parse_chains(EMPTY))
+    assert rules.plan(chains, rules.parse_chains("\n".join(lines) + "\n:OUTPUT ACCEPT [0:0]\n")) == []
 
 
-def test_table_that_cannot_be_read_is_an_error(program: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    output = "# Table `filter' is incompatible, use 'nft' tool.\n"
-    monkeypatch.setattr(program, "run_command", lambda *_argv: output)
-    with pytest.raises(SystemExit, match="nft list table ip6 filter"):
-        program.read_live_chains(6)
+def test_kernel_without_an_ip_version_needs_no_change() -> None:
+    assert rules.plan({}, rules.parse_chains(EMPTY)) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("-A INPUT -p tcp -j ACCEPT", True),
+        ("-A INPUT -j MINE", True),
+        ("-A INPUT -g DEEPER", True),
+        ("-A INPUT -j DROP", False),
+        ("-A INPUT -j f2b-sshd", False),
+        ("-A INPUT -j ufw-user-input", False),
+        ("-A INPUT -p tcp", False),
+    ],
+)
+def test_rule_that_accepts_packets_is_recognized(rule: str, expected: bool) -> None:
+    live = rules.parse_chains(MINE + BANS)
+    assert rules.accepts_packets(rule, rules.parse_chains(WANTED), live) is expected

@@ -1,0 +1,117 @@
+"""The program vise-firewall; the programs that it runs are stand-ins that note their calls."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.vise.platform.plugins.module_utils.firewall import program
+from ansible_collections.vise.platform.plugins.module_utils.host import programs
+
+WANTED = ":INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -j ufw-before-input\n"
+OPEN = WANTED.replace("INPUT DROP", "INPUT ACCEPT")
+INCOMPATIBLE = "# Table `filter' is incompatible, use 'nft' tool.\n"
+POLICY = "*filter\n:INPUT DROP [0:0]\nCOMMIT\n"
+SYSCTL = ["sysctl", "-e", "-q", "-p", "/etc/ufw/sysctl.conf"]
+
+
+class Kernel:
+    """Live tables by IP version, and what was written to them."""
+
+    def __init__(self) -> None:
+        self.live = {4: WANTED, 6: WANTED}
+        self.wanted = {4: WANTED, 6: WANTED}
+        self.failing = ""
+        self.written: dict[str, str] = {}
+        self.calls: list[list[str]] = []
+
+    def run(self, argv: list[str], stdin: str = "") -> programs.Result:
+        """Stand in for programs.run."""
+        self.calls.append(argv)
+        if argv[0] == self.failing:
+            return programs.Result(2, "", "no such table\n")
+        if argv[0] == "unshare":
+            return programs.Result(0, f"# 4\n{self.wanted[4]}# 6\n{self.wanted[6]}", "Skip starting\n")
+        if argv[0].endswith("-restore"):
+            self.written[argv[0]] = stdin
+        family = {"iptables-save": 4, "ip6tables-save": 6}.get(argv[0])
+        return programs.Result(0, self.live[family] if family else "")
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    """A host on which the wanted rules are live."""
+    found = Kernel()
+    monkeypatch.setattr(programs, "run", found.run)
+    return found
+
+
+@pytest.mark.parametrize("command", ["plan", "verify"])
+def test_live_rules_are_reported(kernel: Kernel, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main([command]) == 0
+    assert capsys.readouterr().out == "live\n"
+    assert not kernel.written
+
+
+@pytest.mark.parametrize(("command", "code"), [("plan", 0), ("verify", 1)])
+def test_differences_are_reported_by_ip_version(
+    kernel: Kernel, command: str, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kernel.live[6] = OPEN
+    assert program.main([command]) == code
+    assert capsys.readouterr().out == "IPv6, not live:\n:INPUT DROP [0:0]\n"
+    assert not kernel.written
+
+
+def test_apply_writes_only_the_differences_as_one_transaction(kernel: Kernel) -> None:
+    kernel.live[4] = OPEN
+    assert program.main(["apply"]) == 0
+    assert kernel.written == {"iptables-restore": POLICY}
+    assert ["iptables-restore", "--noflush"] in kernel.calls
+    assert kernel.calls[-1] == SYSCTL
+
+
+def test_apply_without_differences_sets_only_the_kernel_settings(kernel: Kernel) -> None:
+    assert program.main(["apply"]) == 0
+    assert not kernel.written
+    assert kernel.calls[-1] == SYSCTL
+
+
+def test_setting_that_the_kernel_rejects_is_only_printed(kernel: Kernel, capsys: pytest.CaptureFixture[str]) -> None:
+    kernel.failing = "sysctl"
+    assert program.main(["apply"]) == 0
+    assert capsys.readouterr().err == "no such table\n"
+
+
+def test_kernel_without_ipv6_needs_no_ipv6_rules(kernel: Kernel) -> None:
+    kernel.live[6] = kernel.wanted[6] = ""
+    assert program.main(["verify"]) == 0
+
+
+@pytest.mark.parametrize("command", ["plan", "apply", "verify"])
+def test_table_that_cannot_be_read_is_an_error_and_nothing_is_written(
+    kernel: Kernel, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kernel.live = {4: OPEN, 6: INCOMPATIBLE}
+    assert program.main([command]) == 1
+    assert "list them with `nft list table ip6 filter`" in capsys.readouterr().err
+    assert not kernel.written
+
+
+@pytest.mark.parametrize("failing", ["unshare", "iptables-save", "iptables-restore"])
+def test_failed_program_is_named_with_its_output(
+    kernel: Kernel, failing: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kernel.live[4] = OPEN
+    kernel.failing = failing
+    assert program.main(["apply"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"vise-firewall: `{failing} ")
+    assert error.endswith("failed (exit 2): no such table\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["status"], ["plan", "more"]])
+def test_usage_is_shown_for_other_arguments(
+    kernel: Kernel, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert program.main(arguments) == 2
+    assert "usage: vise-firewall plan" in capsys.readouterr().err
+    assert not kernel.calls
