@@ -1,3 +1,5 @@
+# Copyright: vise.platform contributors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """mailcow's checkout, certificate and containers: compare them with the configuration, and change them."""
 
 from __future__ import annotations
@@ -10,7 +12,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from mailcow.host import MARKER, STATE, Problem, Settings, parse_conf, run, write
+from ..host import files
+from .commands import load_input, run
+from .settings import STATE, UPGRADE, Problem, Settings, parse_conf
 
 # These services read the certificate only at their start; mailcow's own renewal restarts them, too.
 CERTIFICATE_USERS = ("postfix-mailcow", "dovecot-mailcow", "nginx-mailcow")
@@ -39,7 +43,7 @@ def read_conf(config: Settings) -> dict[str, str]:
 
 def compose(config: Settings, *arguments: str) -> str:
     """Run docker compose for mailcow's project."""
-    return run(["docker", "compose", *arguments], cwd=config.directory)
+    return run(["docker", "compose", *arguments], directory=config.directory)
 
 
 def release(config: Settings) -> str:
@@ -47,25 +51,20 @@ def release(config: Settings) -> str:
     if not (config.directory / ".git").is_dir():
         return ""
     try:
-        return run(["git", "describe", "--tags", "--exact-match", "HEAD"], cwd=config.directory).strip()
+        return run(["git", "describe", "--tags", "--exact-match", "HEAD"], directory=config.directory).strip()
     except Problem:
         return ""
 
 
-def read_marker() -> dict[str, t.Any]:
-    """Return the record of the upgrade in progress; an empty one without an upgrade."""
-    record: dict[str, t.Any] = json.loads(MARKER.read_text()) if MARKER.exists() else {}
-    return record
-
-
 def is_stale(note: t.Mapping[str, t.Any]) -> bool:
     """Return whether an upgrade is so old that a rollback could discard work of users."""
-    return time.time() - note.get("begun", time.time()) > FRESH
+    begun: float = note.get("begun", time.time())
+    return time.time() - begun > FRESH
 
 
 def refuse_other_release(config: Settings) -> None:
     """Fail if the configured release is not the installed one, unless it is that of the upgrade in progress."""
-    note = read_marker()
+    note = UPGRADE.read()
     if is_stale(note):
         raise Problem(
             f"the upgrade to {note['to']} was started over an hour ago and not finished. To keep the running release, "
@@ -112,12 +111,19 @@ def container_id(config: Settings, service: str) -> str:
     return next(iter(compose(config, "ps", "--quiet", service).split()), "")
 
 
-def run_sql(config: Settings, statements: bytes) -> str:
+def run_sql(config: Settings, statements: str) -> str:
     """Run statements in MariaDB as root, in mailcow's database, and return the output."""
-    known = read_conf(config)
+    return run(_sql_client(config), stdin=statements, MYSQL_PWD=read_conf(config)["DBROOT"])
+
+
+def load_sql(config: Settings, source: Path) -> None:
+    """Run the statements of a file in MariaDB as root, in mailcow's database."""
+    load_input(_sql_client(config), source, MYSQL_PWD=read_conf(config)["DBROOT"])
+
+
+def _sql_client(config: Settings) -> list[str]:
     exec_ = ["docker", "exec", "--interactive", "--env", "MYSQL_PWD", container_id(config, "mysql-mailcow")]
-    client = ["mariadb", "--user=root", "--skip-column-names", known["DBNAME"]]
-    return run([*exec_, *client], data=statements, MYSQL_PWD=known["DBROOT"])
+    return [*exec_, "mariadb", "--user=root", "--skip-column-names", read_conf(config)["DBNAME"]]
 
 
 def certificate_files(config: Settings) -> dict[Path, str]:
@@ -137,8 +143,8 @@ def certificate_files(config: Settings) -> dict[Path, str]:
 
 def certificate_differs(config: Settings) -> bool:
     """Return whether mailcow uses an older certificate than the configured one."""
-    files = certificate_files(config)
-    return RESTART.exists() or any(not path.is_file() or path.read_text() != text for path, text in files.items())
+    found = certificate_files(config)
+    return RESTART.exists() or any(not path.is_file() or path.read_text() != text for path, text in found.items())
 
 
 def update_certificates(config: Settings) -> bool:
@@ -146,15 +152,15 @@ def update_certificates(config: Settings) -> bool:
     if not release(config) or not certificate_differs(config):
         return False
     # Written first: if this run is killed, the next run completes it
-    write(RESTART, "")
+    files.replace_file(str(RESTART), "")
     for path, text in certificate_files(config).items():
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         path.parent.chmod(0o755)
-        write(path, text)
+        files.replace_file(str(path), text)
     running = [c.service for c in list_containers(config) if c.state == "running" and c.service in CERTIFICATE_USERS]
     if running:
         compose(config, "restart", *running)
-    RESTART.unlink()
+    files.remove_file(str(RESTART))
     return True
 
 
@@ -175,8 +181,8 @@ def checkout(config: Settings) -> None:
 def write_once(path: Path, text: str) -> None:
     """Write a file unless it exists."""
     if not path.exists():
-        write(path, text)
-        path.chmod(0o644)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.replace_file(str(path), text, mode=0o644)
 
 
 def plan(config: Settings) -> list[str]:

@@ -1,3 +1,5 @@
+# Copyright: vise.platform contributors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The running images by digest, in the form of the role's variable mailcow_images."""
 
 from __future__ import annotations
@@ -5,8 +7,9 @@ from __future__ import annotations
 import json
 import typing as t
 
-from mailcow import stack
-from mailcow.host import Problem, Settings, run
+from . import stack
+from .commands import run
+from .settings import Problem, Settings
 
 # Prefixes of Docker Hub, which Docker omits in the names of repositories.
 HUB = ("docker.io/library/", "docker.io/")

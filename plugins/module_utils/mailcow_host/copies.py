@@ -1,16 +1,19 @@
+# Copyright: vise.platform contributors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Copies of mailcow's state: snapshots for a rollback, a dump for the backup, and the restore of a backup."""
 
 from __future__ import annotations
 
-import json
 import secrets
 import shutil
 import time
 import typing as t
 from pathlib import Path
 
-from mailcow import administrator, stack
-from mailcow.host import MARKER, SNAPSHOTS, STATE, Problem, Settings, run, stream, write
+from ..host import files, programs
+from . import administrator, stack
+from .commands import execute, run, save_output
+from .settings import SETTINGS, SNAPSHOTS, STATE, UPGRADE, Problem, Settings
 
 # The containers rebuild these volumes.
 REBUILT = ("clamd-db-vol-1", "mysql-socket-vol-1", "sogo-web-vol-1")
@@ -24,6 +27,8 @@ SPARE = 512 * 1024 * 1024
 PUBLIC_KEY = "ecpubkey.pem"
 SQL, RDB = "mailcow.sql", "redis.rdb"
 DUMP_END = "-- Dump completed"
+# The exit code of rsync when files of the source disappeared meanwhile.
+VANISHED = 24
 
 
 def project_name(config: Settings) -> str:
@@ -58,11 +63,21 @@ def require_space(needed: int, present: int, free: int, where: Path) -> None:
         )
 
 
-def sync(source: Path, target: Path, keep_new: bool = False) -> None:
-    """Mirror a directory; keep_new keeps files that exist only in the target."""
+def sync(source: Path, target: Path, keep_new: bool = False, in_use: bool = False) -> None:
+    """Mirror a directory.
+
+    Args:
+        source: the directory.
+        target: its mirror.
+        keep_new: whether to keep files that only the target has.
+        in_use: whether to ignore files that disappear meanwhile, because a second copy follows.
+    """
     target.mkdir(parents=True, exist_ok=True)
     options = ["--archive", "--hard-links", "--acls", "--xattrs", "--numeric-ids", *([] if keep_new else ["--delete"])]
-    run(["rsync", *options, f"{source}/", f"{target}/"])
+    argv = ["rsync", *options, f"{source}/", f"{target}/"]
+    result = execute(argv)
+    if result.failed and not (in_use and result.code == VANISHED):
+        raise Problem(programs.describe_failure(argv, result))
 
 
 def create_snapshot(config: Settings, name: str) -> Path:
@@ -76,50 +91,41 @@ def create_snapshot(config: Settings, name: str) -> Path:
     # Not the database: its files change during the copy
     for short, path in found.items():
         if short != "mysql-vol-1":
-            sync_live(path, target / "volumes" / short)
+            sync(path, target / "volumes" / short, in_use=True)
     stack.compose(config, "stop")
     for short, path in found.items():
         sync(path, target / "volumes" / short)
     for file in FILES:
         (target / "files" / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(config.directory / file, target / "files" / file)
-    shutil.copy2("/etc/vise/mailcow/settings.json", target / "settings.json")
+    shutil.copy2(SETTINGS, target / "settings.json")
     # This file marks a complete snapshot
-    write(target / "release", stack.release(config))
+    files.replace_file(str(target / "release"), stack.release(config))
     run(["sync", "--file-system", str(target)])
     return target
 
 
-def sync_live(source: Path, target: Path) -> None:
-    """Copy files in use; ignore files that disappear meanwhile, because a second copy follows."""
-    try:
-        sync(source, target)
-    except Problem as problem:
-        if "exit 24" not in str(problem):
-            raise
-
-
 def begin(config: Settings, to: str) -> dict[str, t.Any]:
     """Start an upgrade: record it, create the snapshot, and permit the new release."""
-    if stack.read_marker():
+    if UPGRADE.read():
         raise Problem("an upgrade is in progress: run `vise-mailcow keep` or `vise-mailcow revert` first")
     now = stack.release(config)
     note = {"from": now, "to": to, "snapshot": f"before-{to}", "phase": "copying", "run": secrets.token_hex(4)}
     shutil.rmtree(SNAPSHOTS / note["snapshot"], ignore_errors=True)
-    write(MARKER, json.dumps(note))
+    UPGRADE.write(note)
     try:
         create_snapshot(config, note["snapshot"])
     except Problem:
         stack.compose(config, "start")
-        MARKER.unlink()
+        UPGRADE.remove()
         raise
-    write(MARKER, json.dumps({**note, "phase": "begun", "begun": int(time.time())}))
+    UPGRADE.write({**note, "phase": "begun", "begun": int(time.time())})
     return note
 
 
 def read_upgrade(run_id: str) -> dict[str, t.Any]:
     """Return the record of the upgrade in progress. With an id, it must be the upgrade of that run."""
-    note = stack.read_marker()
+    note = UPGRADE.read()
     if not note:
         raise Problem("no upgrade is in progress")
     if run_id not in ("", note["run"]):
@@ -136,7 +142,7 @@ def revert(config: Settings, run_id: str = "") -> dict[str, t.Any]:
     stack.wait_until_healthy(config)
     administrator.set_password(config)
     shutil.rmtree(SNAPSHOTS / note["snapshot"], ignore_errors=True)
-    MARKER.unlink()
+    UPGRADE.remove()
     return note
 
 
@@ -147,7 +153,7 @@ def restore_snapshot(config: Settings, source: Path) -> None:
     run(["git", "-C", str(config.directory), "checkout", "--quiet", "--force", (source / "release").read_text()])
     for file in FILES:
         shutil.copy2(source / "files" / file, config.directory / file)
-    shutil.copy2(source / "settings.json", "/etc/vise/mailcow/settings.json")
+    shutil.copy2(source / "settings.json", SETTINGS)
     # By label, because the failed release can have services that are not in this compose file
     label = f"label=com.docker.compose.project={project_name(config)}"
     running = run(["docker", "ps", "--quiet", "--filter", label]).split()
@@ -161,7 +167,7 @@ def restore_snapshot(config: Settings, source: Path) -> None:
 def keep(_config: Settings, run_id: str = "") -> dict[str, t.Any]:
     """Keep the release of the upgrade in progress and delete its snapshot."""
     note = read_upgrade(run_id)
-    MARKER.unlink()
+    UPGRADE.remove()
     shutil.rmtree(SNAPSHOTS / note["snapshot"], ignore_errors=True)
     return note
 
@@ -173,12 +179,12 @@ def dump(config: Settings, target: Path) -> None:
     options = ["--single-transaction", "--quick", "--routines", "--events", "--add-drop-database", "--databases"]
     database = stack.container_id(config, "mysql-mailcow")
     argv = ["docker", "exec", "--env", "MYSQL_PWD", database, "mariadb-dump", "--user=root"]
-    stream([*argv, *options, conf["DBNAME"]], target / SQL, MYSQL_PWD=conf["DBROOT"])
+    save_output([*argv, *options, conf["DBNAME"]], target / SQL, MYSQL_PWD=conf["DBROOT"])
     verify_dump(target / SQL)
     redis = stack.container_id(config, "redis-mailcow")
     argv = ["docker", "exec", "--env", "REDISCLI_AUTH", redis, "redis-cli", "--rdb", "/tmp/vise.rdb"]
     run(argv, REDISCLI_AUTH=conf["REDISPASS"])
-    stream(["docker", "exec", redis, "cat", "/tmp/vise.rdb"], target / RDB)
+    save_output(["docker", "exec", redis, "cat", "/tmp/vise.rdb"], target / RDB)
     run(["docker", "exec", redis, "rm", "/tmp/vise.rdb"])
 
 
@@ -273,20 +279,20 @@ def load_sql(config: Settings, sql: Path) -> None:
     end = time.monotonic() + config.start_seconds
     while True:
         try:
-            stack.run_sql(config, b"SELECT 1")
+            stack.run_sql(config, "SELECT 1")
             break
         except Problem:
             if time.monotonic() > end:
                 raise
             time.sleep(1)
-    stack.run_sql(config, sql.read_bytes())
+    stack.load_sql(config, sql)
     # The backup can contain an older password or mailcow's public default password
     administrator.set_password(config)
 
 
 def status(config: Settings) -> dict[str, t.Any]:
     """Return release, upgrade in progress, and snapshots."""
-    note = stack.read_marker()
+    note = UPGRADE.read()
     if note:
         note["stale"] = stack.is_stale(note)
     kept = sorted(path.name for path in SNAPSHOTS.iterdir()) if SNAPSHOTS.is_dir() else []

@@ -1,3 +1,5 @@
+# Copyright: vise.platform contributors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The first administrator of the web interface. Its default password in mailcow is public."""
 
 from __future__ import annotations
@@ -6,8 +8,8 @@ import ctypes
 import typing as t
 from pathlib import Path
 
-from mailcow import stack
-from mailcow.host import Problem, Settings
+from . import stack
+from .settings import Problem, Settings
 
 PASSWORD = Path("/etc/vise/mailcow/administrator")
 SCHEME = "{BLF-CRYPT}"
@@ -39,7 +41,7 @@ def matches(stored: str, password: str) -> bool:
 
 def password_differs(config: Settings) -> bool:
     """Return whether the administrator exists and its password differs from the described password."""
-    stored = stack.run_sql(config, f"SELECT password FROM admin WHERE {ADMIN}".encode()).strip()  # noqa: S608 (a constant)
+    stored = stack.run_sql(config, f"SELECT password FROM admin WHERE {ADMIN}").strip()  # noqa: S608 (a constant)
     return bool(stored) and not matches(stored, PASSWORD.read_text().strip())
 
 
@@ -53,5 +55,5 @@ def set_password(config: Settings) -> list[str]:
     if not password_differs(config):
         return []
     new = hash_password(PASSWORD.read_text().strip())
-    stack.run_sql(config, f"UPDATE admin SET password = '{new}' WHERE {ADMIN}".encode())  # noqa: S608 (a hash has no quote)
+    stack.run_sql(config, f"UPDATE admin SET password = '{new}' WHERE {ADMIN}")  # noqa: S608 (a hash has no quote)
     return [SET]

@@ -1,0 +1,59 @@
+# Copyright: vise.platform contributors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Run commands of the host; secrets are passed in the environment, which other users cannot read."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import typing as t
+from pathlib import Path
+
+from ..host import programs
+from .settings import Problem
+
+# The users in the containers must be able to read the files of a checkout.
+UMASK = 0o022
+
+
+def run(argv: t.Sequence[str], directory: Path = Path("/"), stdin: str = "", **environment: str) -> str:
+    """Run a command and return its output; raises Problem when it fails."""
+    result = execute(argv, directory, stdin, **environment)
+    if result.failed:
+        raise Problem(programs.describe_failure(argv, result))
+    return result.out
+
+
+def execute(argv: t.Sequence[str], directory: Path = Path("/"), stdin: str = "", **environment: str) -> programs.Result:
+    """Run a command and return its result; Docker and git also need the variables of the caller, such as a proxy."""
+    return programs.run(argv, directory=str(directory), stdin=stdin, environment=environment, inherit=True, umask=UMASK)
+
+
+def save_output(argv: t.Sequence[str], target: Path, **environment: str) -> None:
+    """Run a command and write its output, of any size, to a file that only root can read."""
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as handle:
+        done = subprocess.run(
+            list(argv), stdout=handle, stderr=subprocess.PIPE, check=False, env=_variables(environment)
+        )
+        handle.flush()
+        os.fsync(handle.fileno())
+    # Docker writes its own errors to the standard output.
+    _require_success(argv, done.returncode, done.stderr or target.read_bytes()[-programs.LONGEST_MESSAGE :])
+
+
+def load_input(argv: t.Sequence[str], source: Path, **environment: str) -> None:
+    """Run a command whose standard input is a file of any size and encoding."""
+    with source.open("rb") as handle:
+        done = subprocess.run(list(argv), stdin=handle, capture_output=True, check=False, env=_variables(environment))
+    _require_success(argv, done.returncode, done.stderr or done.stdout)
+
+
+def _variables(environment: t.Mapping[str, str]) -> dict[str, str]:
+    return {**os.environ, **programs.ENVIRONMENT, **environment}
+
+
+def _require_success(argv: t.Sequence[str], code: int, output: bytes) -> None:
+    if code:
+        result = programs.Result(code, "", output.decode("utf-8", "replace"))
+        raise Problem(programs.describe_failure(argv, result))
