@@ -10,22 +10,14 @@ import grp
 import os
 import pwd
 import stat
-import subprocess
 import sys
 import time
 import traceback
 import typing as t
 
-from ansible_collections.vise.platform.plugins.module_utils.component.model import (
-    ABSENT,
-    Change,
-    Node,
-    Probe,
-    UnitState,
-)
+from ..host import files, programs
+from .model import ABSENT, Change, Node, Probe, UnitState
 
-# The leading dot and the unknown suffix make programs that read a drop-in directory ignore a staged file.
-STAGED = ".{}.vise-new"
 COMMAND_TIMEOUT = 300  # seconds; a unit that needs longer to start counts as broken
 
 
@@ -38,25 +30,9 @@ def run(argv: t.Sequence[str], timeout: int = COMMAND_TIMEOUT) -> tuple[int, str
 
     A missing program returns 127, a command that runs longer than ``timeout`` seconds returns 124.
     """
-    try:
-        completed = subprocess.run(
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=timeout,
-            check=False,
-            env={
-                **os.environ,
-                "LC_ALL": "C.UTF-8",
-                "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            },
-        )
-    except FileNotFoundError:
-        return 127, f"{argv[0]}: program not found"
-    except subprocess.TimeoutExpired:
-        return 124, f"{argv[0]}: timed out after {timeout} s"
-    return completed.returncode, completed.stdout.decode("utf-8", "replace").strip()
+    # With the variables of the task: a command may need a proxy.
+    result = programs.run(argv, inherit=True, timeout=timeout)
+    return result.code, result.text
 
 
 def read_node(path: str) -> Node:
@@ -96,14 +72,11 @@ def write_node(path: str, node: Node) -> None:
     if node.kind == "directory":
         _make_directory(path, node)
         return
-    staged = os.path.join(os.path.dirname(path), STAGED.format(os.path.basename(path)))
-    _remove(staged)
     if node.kind == "link":
-        os.symlink(node.content, staged)
-    else:
-        _write_file(staged, node)
-    os.rename(staged, path)
-    sync_directory(os.path.dirname(path))
+        _write_link(path, node.content)
+        return
+    with _named_account(path, node):
+        files.replace_file(path, node.content, mode=int(node.mode, 8), owner=node.owner, group=node.group)
 
 
 def _make_directory(path: str, node: Node) -> None:
@@ -114,29 +87,26 @@ def _make_directory(path: str, node: Node) -> None:
     except OSError as error:
         raise HostError(f"cannot create directory {path}, a file or link has this path: {error.strerror}") from error
     try:
-        _set_ownership(descriptor, path, node)
+        with _named_account(path, node):
+            files.set_access(descriptor, int(node.mode, 8), node.owner, node.group)
     finally:
         os.close(descriptor)
 
 
-def _write_file(path: str, node: Node) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as handle:
-        handle.write(node.content.encode("utf-8", "surrogateescape"))
-        _set_ownership(handle.fileno(), path, node)
-        handle.flush()
-        os.fsync(handle.fileno())
+def _write_link(path: str, target: str) -> None:
+    staged = files.staged_path(path)
+    _remove(staged)
+    os.symlink(target, staged)
+    os.rename(staged, path)
+    files.sync_directory(os.path.dirname(path))
 
 
-def _set_ownership(descriptor: int, path: str, node: Node) -> None:
-    # By descriptor, not by path: the owner of the directory could replace the path by a link to a file of root.
+@contextlib.contextmanager
+def _named_account(path: str, node: Node) -> t.Iterator[None]:
     try:
-        uid, gid = pwd.getpwnam(node.owner).pw_uid, grp.getgrnam(node.group).gr_gid
+        yield
     except KeyError as error:
         raise HostError(f"{path}: user or group {node.owner}:{node.group} does not exist on this host") from error
-    os.fchown(descriptor, uid, gid)
-    # After chown, because chown clears the set-user-id bits.
-    os.fchmod(descriptor, int(node.mode, 8))
 
 
 def _remove(path: str) -> None:
@@ -149,22 +119,13 @@ def _remove(path: str) -> None:
         return
     except OSError as error:
         raise HostError(f"cannot remove {path}: {error.strerror}") from error
-    sync_directory(os.path.dirname(path))
+    files.sync_directory(os.path.dirname(path))
 
 
 def remove_staged(paths: t.Iterable[str]) -> None:
     """Remove the staged files that a killed run left next to the paths."""
     for path in paths:
-        _remove(os.path.join(os.path.dirname(path), STAGED.format(os.path.basename(path))))
-
-
-def sync_directory(path: str) -> None:
-    """Flush a directory to disk, so that its renames survive a power loss."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        _remove(files.staged_path(path))
 
 
 def read_installed_packages(names: t.Sequence[str]) -> set[str]:
@@ -210,11 +171,12 @@ def read_unit_states(names: t.Sequence[str]) -> dict[str, UnitState]:
     if not names:
         return {}
     properties = ["LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload"]
-    status, text = run(["systemctl", "show", "--property", ",".join(properties), *names])
-    if status:
-        raise HostError(f"systemctl show failed: {text}")
+    argv = ["systemctl", "show", "--property", ",".join(properties), *names]
+    result = programs.run(argv, inherit=True, timeout=COMMAND_TIMEOUT)
+    if result.failed:
+        raise HostError(f"systemctl show failed: {result.text}")
     states = {}
-    for name, block in zip(names, text.split("\n\n"), strict=True):
+    for name, block in zip(names, result.out.strip().split("\n\n"), strict=True):
         values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         load, active, file_state, needs_reload = (values.get(key, "") for key in properties)
         states[name] = UnitState(load, active, file_state, needs_reload == "yes")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import fnmatch
 import typing as t
 
-from ansible_collections.vise.platform.plugins.module_utils.component.model import (
+from .model import (
     ABSENT,
     Change,
     Command,
@@ -17,7 +17,7 @@ from ansible_collections.vise.platform.plugins.module_utils.component.model impo
     UnitState,
     Wanted,
 )
-from ansible_collections.vise.platform.plugins.module_utils.component.programs import find_program
+from .programs import find_program
 
 # systemd caches the files in these directories until `systemctl daemon-reload`.
 UNIT_PATHS = ("/etc/systemd/system/*", "/usr/lib/systemd/system/*", "/usr/local/lib/systemd/system/*")

@@ -6,13 +6,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
-import json
 import os
 import typing as t
 
-from ansible_collections.vise.platform.plugins.module_utils.component import host
-from ansible_collections.vise.platform.plugins.module_utils.component.model import Manifest, Node, UnitState
+from ..host import files, locks
+from .model import Manifest, Node, UnitState
 
 ROOT = "/var/lib/vise/components"
 
@@ -34,13 +32,9 @@ class Store:
         self.name = name
         self.directory = os.path.join(root, name)
 
-    @contextlib.contextmanager
-    def lock(self) -> t.Iterator[None]:
+    def lock(self) -> contextlib.AbstractContextManager[None]:
         """Wait for the component's lock and hold it; the kernel releases it when a run is killed."""
-        os.makedirs(self.directory, mode=0o700, exist_ok=True)
-        with open(os.path.join(self.directory, "lock"), "w", encoding="utf-8") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+        return locks.lock(self._path("lock"), directory_mode=0o700)
 
     def read_other_paths(self) -> t.Iterator[tuple[str, tuple[str, ...]]]:
         """Yield the name and the paths of each other component of this host."""
@@ -50,17 +44,17 @@ class Store:
 
     def read_manifest(self) -> Manifest:
         """Return the manifest of the paths and users that the component owns; an empty one for a new component."""
-        data = self._read("manifest.json") or {}
+        data = files.read_json(self._path("manifest.json"), {})
         return Manifest(data.get("generation", ""), tuple(data.get("paths", ())), tuple(data.get("users", ())))
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Record the paths and users that the component has created or will create."""
         if manifest != self.read_manifest():
-            self._write("manifest.json", dataclasses.asdict(manifest))
+            files.write_json(self._path("manifest.json"), dataclasses.asdict(manifest))
 
     def read_journal(self) -> Journal | None:
         """Return the journal of a change that a killed run left unfinished."""
-        data = self._read("pending.json")
+        data = files.read_json(self._path("pending.json"))
         if data is None:
             return None
         manifest = data["manifest"]
@@ -72,8 +66,8 @@ class Store:
 
     def write_journal(self, journal: Journal) -> None:
         """Record the state before a change; call this before its first step."""
-        self._write(
-            "pending.json",
+        files.write_json(
+            self._path("pending.json"),
             {
                 "nodes": {path: node.to_json() for path, node in journal.nodes.items()},
                 "states": {name: dataclasses.asdict(state) for name, state in journal.states.items()},
@@ -83,15 +77,7 @@ class Store:
 
     def remove_journal(self) -> None:
         """Remove the journal: the change is complete or rolled back."""
-        host.write_node(os.path.join(self.directory, "pending.json"), Node())
+        files.remove_file(self._path("pending.json"))
 
-    def _read(self, name: str) -> dict[str, t.Any] | None:
-        try:
-            with open(os.path.join(self.directory, name), encoding="utf-8") as handle:
-                return t.cast("dict[str, t.Any]", json.load(handle))
-        except FileNotFoundError:
-            return None
-
-    def _write(self, name: str, data: dict[str, t.Any]) -> None:
-        text = json.dumps(data, indent=1, sort_keys=True) + "\n"
-        host.write_node(os.path.join(self.directory, name), Node("file", text, "root", "root", "0600"))
+    def _path(self, name: str) -> str:
+        return os.path.join(self.directory, name)

@@ -7,9 +7,9 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.vise.platform.plugins.module_utils.component import host, plan
-from ansible_collections.vise.platform.plugins.module_utils.component.host import HostError
-from ansible_collections.vise.platform.plugins.module_utils.component.model import (
+from . import host, plan
+from .host import HostError
+from .model import (
     ABSENT,
     Change,
     Command,
@@ -18,7 +18,7 @@ from ansible_collections.vise.platform.plugins.module_utils.component.model impo
     UnitState,
     Wanted,
 )
-from ansible_collections.vise.platform.plugins.module_utils.component.store import Journal, Store
+from .store import Journal, Store
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,9 @@ ENVIRONMENT = {"PATH": PATH, "LC_ALL": "C.UTF-8"}
 # The exit codes of a shell for a missing program, and of timeout(1) for one that took too long.
 NOT_FOUND, TIMED_OUT = 127, 124
 LONGEST_MESSAGE = 2000
+# How a program ends that took too long: first a signal at which programs remove their locks. Each one has seconds until
+# its output is closed; a daemon with a session of its own could keep it open for ever.
+PATIENCE = ((signal.SIGTERM, 15), (signal.SIGKILL, 5))
 
 
 class ProgramError(Exception):
@@ -40,7 +43,7 @@ class Result:
     @property
     def text(self) -> str:
         """Standard output and standard error, without white space around them."""
-        return f"{self.out}\n{self.err}".strip()
+        return "\n".join(filter(None, (self.out.strip(), self.err.strip())))
 
 
 def run(
@@ -140,10 +143,14 @@ def _identity(user: str) -> dict[str, t.Any]:
 
 
 def _terminate(child: subprocess.Popen[str]) -> tuple[str, str]:
-    # First a signal at which programs remove their locks.
-    for number, seconds in ((signal.SIGTERM, 15), (signal.SIGKILL, None)):
+    read = [b"", b""]
+    for number, seconds in PATIENCE:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
             return child.communicate(timeout=seconds)
-    return "", ""
+        except subprocess.TimeoutExpired as expired:
+            # Bytes, although the child's output is text.
+            read = [expired.stdout or b"", expired.stderr or b""]
+    out, err = (part.decode("utf-8", "replace") for part in read)
+    return out, err

@@ -112,7 +112,7 @@ def test_installed_program_runs_from_any_directory_and_returns_its_exit_code(
     [
         ("Try_It", "host.files", "a name has lower-case letters"),
         ("try-it", "host.gone", "the component needs module_utils/host/gone.py, which does not exist"),
-        ("try-it", "component.host", "component/host.py imports ansible_collections, which is not on a host"),
+        ("try-it", "mailcow.client", "mailcow/client.py imports ansible, which is not on a host"),
     ],
 )
 def test_program_that_cannot_run_on_a_host_is_refused(name: str, module: str, message: str) -> None:

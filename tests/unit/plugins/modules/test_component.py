@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import grp
 import itertools
-import json
 import os
 import pathlib
 import pwd
@@ -23,15 +23,8 @@ GROUP = grp.getgrgid(os.getgid()).gr_name
 
 
 @pytest.fixture
-def store(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """A component's store in a temporary directory, whose files belong to the user who runs the test."""
-
-    def write(self: Store, name: str, data: dict[str, t.Any]) -> None:
-        path = pathlib.Path(self.directory)
-        path.mkdir(parents=True, exist_ok=True)
-        (path / name).write_text(json.dumps(data))
-
-    monkeypatch.setattr(Store, "_write", write)
+def store(tmp_path: pathlib.Path) -> Store:
+    """A component's store in a temporary directory."""
     return Store("demo", str(tmp_path / "state"))
 
 
@@ -41,7 +34,8 @@ def wanted(folder: pathlib.Path, *, probe: str = "true", **contents: str) -> Wan
 
 
 def run(state: Wanted, store: Store, check_mode: bool = False) -> dict[str, t.Any]:
-    steps, incomplete = component.converge(state, store, check_mode)
+    with contextlib.nullcontext() if check_mode else store.lock():
+        steps, incomplete = component.converge(state, store, check_mode)
     return component.build_result(steps, incomplete, True)
 
 

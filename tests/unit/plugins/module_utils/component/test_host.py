@@ -10,6 +10,7 @@ import pwd
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.component import host
 from ansible_collections.vise.platform.plugins.module_utils.component.model import ABSENT, Node, Probe
+from ansible_collections.vise.platform.plugins.module_utils.host import files, programs
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 GROUP = grp.getgrgid(os.getgid()).gr_name
@@ -91,7 +92,7 @@ def test_directory_with_content_is_not_removed(tmp_path: pathlib.Path) -> None:
 
 
 def test_staged_file_of_a_killed_run_is_removed_and_not_matched_by_purge(tmp_path: pathlib.Path) -> None:
-    staged = tmp_path / host.STAGED.format("a.conf")
+    staged = pathlib.Path(files.staged_path(str(tmp_path / "a.conf")))
     staged.touch()
     assert host.expand_globs([str(tmp_path / "*")]) == set()
     host.remove_staged([str(tmp_path / "a.conf")])
@@ -104,10 +105,30 @@ def test_staged_file_of_a_killed_run_is_removed_and_not_matched_by_purge(tmp_pat
         (["sh", "-c", "echo out; echo err >&2; exit 3"], 3, "out\nerr"),
         (["no-such-program-here"], 127, "no-such-program-here: program not found"),
         (["sleep", "5"], 124, "sleep: timed out after 1 s"),
+        (["sh", "-c", "echo begun; sleep 5"], 124, "begun\nsh: timed out after 1 s"),
     ],
 )
 def test_run_returns_exit_status_and_output(argv: list[str], status: int, text: str) -> None:
     assert host.run(argv, timeout=1) == (status, text)
+
+
+def test_command_has_the_variables_of_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy")
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    assert host.run(["sh", "-c", "echo $HTTPS_PROXY $LC_ALL"]) == (0, "http://proxy C.UTF-8")
+
+
+def test_states_of_units_are_read_although_systemctl_warns(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = "".join(f"LoadState=loaded\nActiveState={state}\nNeedDaemonReload=no\n\n" for state in ("active", "failed"))
+    monkeypatch.setattr(programs, "run", lambda *_argv, **_options: programs.Result(0, shown, "a warning\n"))
+    states = host.read_unit_states(["a.service", "b.service"])
+    assert {name: state.active for name, state in states.items()} == {"a.service": "active", "b.service": "failed"}
+
+
+def test_systemctl_that_fails_is_an_error_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "run", lambda *_argv, **_options: programs.Result(1, "", "no bus\n"))
+    with pytest.raises(host.HostError, match="systemctl show failed: no bus"):
+        host.read_unit_states(["a.service"])
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pathlib
 
+import pytest
 from ansible_collections.vise.platform.plugins.module_utils.component.model import Manifest, Node, UnitState
 from ansible_collections.vise.platform.plugins.module_utils.component.store import Journal, Store
+from ansible_collections.vise.platform.plugins.module_utils.host import locks
 
 
 def test_new_component_owns_nothing(tmp_path: pathlib.Path) -> None:
@@ -31,3 +33,10 @@ def test_manifest_and_journal_are_read_back_as_written(tmp_path: pathlib.Path) -
 def test_merged_manifest_owns_the_paths_and_users_of_both() -> None:
     merged = Manifest("old", ("/a", "/b"), ("ada",)).merge(Manifest("new", ("/b", "/c"), ()))
     assert merged == Manifest("old", ("/a", "/b", "/c"), ("ada",))
+
+
+def test_one_run_at_a_time_changes_a_component_and_only_root_can_read_its_records(tmp_path: pathlib.Path) -> None:
+    store = Store("demo", str(tmp_path / "components"))
+    with store.lock(), pytest.raises(locks.LockedError), locks.lock(f"{store.directory}/lock", wait=False):
+        pass
+    assert pathlib.Path(store.directory).stat().st_mode & 0o777 == 0o700

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import signal
 import time
 
 import pytest
@@ -11,7 +12,7 @@ from ansible_collections.vise.platform.plugins.module_utils.host import programs
 def test_result_has_exit_code_and_both_outputs() -> None:
     result = programs.run(["sh", "-c", "echo out; echo err >&2; exit 3"])
     assert result == programs.Result(3, "out\n", "err\n")
-    assert (result.failed, result.text) == (True, "out\n\nerr")
+    assert (result.failed, result.text) == (True, "out\nerr")
 
 
 def test_missing_program_is_a_result() -> None:
@@ -37,6 +38,14 @@ def test_program_that_takes_too_long_ends_with_its_children() -> None:
     assert "timed out after 0.3 s" in result.err
     # Both outputs are closed only when the child of the shell has ended too.
     assert time.monotonic() - begun < 50
+
+
+def test_daemon_that_keeps_the_output_open_does_not_delay_the_end_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "PATIENCE", ((signal.SIGTERM, 0.1), (signal.SIGKILL, 0.1)))
+    begun = time.monotonic()
+    result = programs.run(["sh", "-c", "echo begun; setsid sleep 30 & sleep 30"], timeout=0.3)
+    assert (result.code, result.out) == (124, "begun\n")
+    assert time.monotonic() - begun < 25
 
 
 def test_secrets_are_hidden_in_both_outputs_and_the_longest_first() -> None:
