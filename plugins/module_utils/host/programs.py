@@ -85,12 +85,8 @@ def run(
             stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="replace",
-            cwd=directory,
-            env={**(os.environ if inherit else {}), **ENVIRONMENT, **(environment or {})},
             umask=umask,
-            # A group of its own, so that a shell's children end with it.
-            start_new_session=True,
-            **_identity(user),
+            **_settings(user, {**(os.environ if inherit else {}), **ENVIRONMENT, **(environment or {})}, directory),
         )
     except FileNotFoundError:
         return Result(NOT_FOUND, "", f"{argv[0]}: program not found")
@@ -119,6 +115,35 @@ def call(argv: t.Sequence[str], **options: t.Any) -> str:
     return result.out
 
 
+def start(
+    argv: t.Sequence[str],
+    *,
+    out: t.IO[bytes],
+    err: t.IO[bytes] | None = None,
+    user: str = "",
+    environment: t.Mapping[str, str] | None = None,
+    directory: str = "/",
+) -> subprocess.Popen[bytes]:
+    """Start a program in the background, as the leader of a process group; the caller ends it.
+
+    Args:
+        argv: the program and its arguments; nothing secret, because every user of the host can read them.
+        out: open file for its standard output.
+        err: open file for its standard error; by default that of the output.
+        user: name of the user that runs it, as for `run`.
+        environment: variables in addition to PATH and LC_ALL.
+        directory: its working directory.
+
+    Raises:
+        FileNotFoundError: the program does not exist.
+        KeyError: the user does not exist on this host.
+    """
+    settings = _settings(user, {**ENVIRONMENT, **(environment or {})}, directory)
+    return subprocess.Popen(
+        list(argv), stdin=subprocess.DEVNULL, stdout=out, stderr=err or subprocess.STDOUT, **settings
+    )
+
+
 def describe_failure(argv: t.Sequence[str], result: Result) -> str:
     """Return which command failed, how, and the end of what it printed."""
     reason = (result.err.strip() or result.out.strip())[-LONGEST_MESSAGE:]
@@ -130,6 +155,11 @@ def hide_secrets(text: str, hide: t.Iterable[str]) -> str:
     for secret in sorted(filter(None, hide), key=len, reverse=True):
         text = text.replace(secret, "(hidden)")
     return text
+
+
+def _settings(user: str, environment: t.Mapping[str, str], directory: str) -> dict[str, t.Any]:
+    # A group of its own, so that a shell's children end with it.
+    return {"env": environment, "cwd": directory, "start_new_session": True, **_identity(user)}
 
 
 def _identity(user: str) -> dict[str, t.Any]:

@@ -100,12 +100,6 @@ def initdb_options(version: str) -> list[str]:
     return ["--data-checksums", *places, "--auth-local=peer", "--auth-host=reject"]
 
 
-def parse_controldata(text: str) -> dict[str, str]:
-    """Parse the output of pg_controldata: label to value."""
-    pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
-    return {key.strip(): value.strip() for key, value in pairs}
-
-
 def plan_primary(current: HostState, upgrade_from: str = "") -> list[str]:
     """Return the steps that make the host's cluster a primary; raise ClusterError where it could be a second one."""
     if current.fence:

@@ -12,7 +12,7 @@ import pwd
 import shutil
 import typing as t
 
-from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster import (
+from .cluster import (
     CREATECLUSTER,
     ClusterError,
     History,
@@ -24,11 +24,11 @@ from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster i
     find_backup_end,
     find_last_lsn,
     initdb_options,
-    parse_controldata,
     parse_history,
     parse_lsn,
     parse_primary_conninfo,
 )
+from .instance import parse_controldata
 
 CREATECLUSTER_FILE = "/etc/postgresql-common/createcluster.d/vise.conf"
 # (argv, environment) -> (status, stdout, stderr)
@@ -109,6 +109,11 @@ def is_installed(cluster: Cluster) -> bool:
     return out.strip() == "installed"
 
 
+def read_controldata(cluster: Cluster, data: str = "") -> dict[str, str]:
+    """Return the values of the control file of a data directory, by default the cluster's; raises ClusterError."""
+    return parse_controldata(cluster.call([cluster.program("pg_controldata"), data or cluster.data], LC_ALL="C"))
+
+
 def inspect(cluster: Cluster) -> HostState:
     """Return the state of the cluster on this host."""
     incomplete = os.path.exists(cluster.creation_marker)
@@ -122,9 +127,10 @@ def inspect(cluster: Cluster) -> HostState:
     )
     if incomplete or not _list_directory(cluster.data):
         return current
-    status, out, _err = cluster.run([cluster.program("pg_controldata"), cluster.data], {"LC_ALL": "C"})
-    facts = parse_controldata(out)
-    if status or "Database system identifier" not in facts:
+    facts: dict[str, str] = {}
+    with contextlib.suppress(ClusterError):
+        facts = read_controldata(cluster)
+    if "Database system identifier" not in facts:
         return dataclasses.replace(current, data="damaged")
     standby = os.path.exists(os.path.join(cluster.data, "standby.signal"))
     return dataclasses.replace(
@@ -180,7 +186,7 @@ def ensure_slot(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> None:
 
 def describe_discarded_transactions(cluster: Cluster, past: History) -> str:
     """Describe what a former primary committed after the current primary left its timeline; empty for nothing."""
-    facts = parse_controldata(cluster.call([cluster.program("pg_controldata"), cluster.data], LC_ALL="C"))
+    facts = read_controldata(cluster)
     timeline = facts["Latest checkpoint's TimeLineID"]
     start = past.ends.get(int(timeline), "")
     if int(timeline) == past.timeline or (start and parse_lsn(find_end_of_wal(cluster)) <= parse_lsn(start)):
@@ -253,7 +259,7 @@ def restore_backup(cluster: Cluster, primary: t.Mapping[str, t.Any], system: str
     cluster.call(["install", "-d", "-o", "postgres", "-g", "postgres", "-m", "0700", fresh])
     try:
         cluster.call_as_postgres([word.replace("{data}", fresh) for word in primary["restore"]])
-        controldata = parse_controldata(cluster.call([cluster.program("pg_controldata"), fresh], LC_ALL="C"))
+        controldata = read_controldata(cluster, fresh)
         began = parse_controldata(_read_text(os.path.join(fresh, "backup_label"))).get("START WAL LOCATION", "")
         timeline, end = find_backup_end(cluster.call_as_postgres(primary["backups"]), began)
     except ClusterError as error:
@@ -365,10 +371,12 @@ def _read_text(path: str) -> str:
 
 def find_end_of_wal(cluster: Cluster) -> str:
     """Return the LSN at which the WAL of a stopped cluster ends; empty when it cannot be read."""
-    status, out, _err = cluster.run([cluster.program("pg_controldata"), cluster.data], {"LC_ALL": "C"})
-    facts = parse_controldata(out)
+    try:
+        facts = read_controldata(cluster)
+    except ClusterError:
+        return ""
     checkpoint = facts.get("Latest checkpoint location", "")
-    if status or facts.get("Database cluster state") == "shut down":
+    if facts.get("Database cluster state") == "shut down":
         return checkpoint
     # After a crash, the WAL continues after the last checkpoint, up to the first record that cannot be read.
     argv = [cluster.program("pg_waldump"), "--quiet", "-p", os.path.join(cluster.data, "pg_wal")]

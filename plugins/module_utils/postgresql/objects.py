@@ -7,8 +7,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.vise.platform.plugins.module_utils.postgresql import scram
-from ansible_collections.vise.platform.plugins.module_utils.postgresql.description import READ_ONLY, READ_WRITE
+from . import scram
+from .description import READ_ONLY, READ_WRITE
 
 MARK = "managed by vise.platform"
 MAINTENANCE = "postgres"

@@ -15,13 +15,9 @@ import shutil
 import time
 import typing as t
 
-from ansible_collections.vise.platform.plugins.module_utils.postgresql import host, upgrade
-from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster import (
-    ClusterError,
-    initdb_options,
-    parse_controldata,
-)
-from ansible_collections.vise.platform.plugins.module_utils.postgresql.host import Cluster
+from . import host, instance, upgrade
+from .cluster import ClusterError, initdb_options
+from .host import Cluster
 
 NOTE = "var/lib/vise/postgresql-upgrade.json"
 # All processes of a run are in one of these units, so that the next run can stop them.
@@ -177,8 +173,7 @@ def count_written_rows(cluster: Cluster, port: int) -> int:
 
 def read_next_transaction(cluster: Cluster) -> int:
     """Return the number of the next transaction of a stopped cluster."""
-    text = cluster.call([cluster.program("pg_controldata"), cluster.data], LC_ALL="C")
-    return upgrade.parse_next_transaction(parse_controldata(text))
+    return upgrade.parse_next_transaction(host.read_controldata(cluster))
 
 
 def collect_facts(cluster: Cluster, port: int, to: str) -> upgrade.Facts:
@@ -231,9 +226,9 @@ def run_private_server(cluster: Cluster, port: int) -> t.Iterator[None]:
         "archive_mode": "off",
         "autovacuum": "off",
     }
-    given = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
+    server = instance.build_command(cluster.program("postgres"), cluster.data, settings)
     properties = ["Type=notify", "KillSignal=SIGINT", "TimeoutStartSec=infinity", f"RuntimeDirectory={PRIVATE_UNIT}"]
-    cluster.call([*_unit(PRIVATE_UNIT, properties), cluster.program("postgres"), "-D", cluster.data, *given])
+    cluster.call([*_unit(PRIVATE_UNIT, properties), *server])
     try:
         yield
     finally:

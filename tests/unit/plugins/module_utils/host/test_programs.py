@@ -4,6 +4,7 @@ import os
 import pwd
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.host import programs
@@ -46,6 +47,25 @@ def test_daemon_that_keeps_the_output_open_does_not_delay_the_end_for_ever(monke
     result = programs.run(["sh", "-c", "echo begun; setsid sleep 30 & sleep 30"], timeout=0.3)
     assert (result.code, result.out) == (124, "begun\n")
     assert time.monotonic() - begun < 25
+
+
+def test_program_in_the_background_writes_to_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOST", "of the operator")
+    argv = ["sh", "-c", "echo $PGHOST $A $PWD; echo err >&2; exit 3"]
+    with (tmp_path / "out").open("wb") as out, (tmp_path / "err").open("wb") as err:
+        child = programs.start(argv, out=out, err=err, environment={"A": "b"}, directory=str(tmp_path))
+        assert child.wait() == 3
+        assert programs.start(argv, out=out).wait() == 3
+    assert (tmp_path / "out").read_text() == f"b {tmp_path}\n/\nerr\n"
+    assert (tmp_path / "err").read_text() == "err\n"
+
+
+def test_program_in_the_background_leads_a_process_group(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("wb") as out:
+        child = programs.start(["sleep", "60"], out=out)
+    assert os.getpgid(child.pid) == child.pid
+    child.kill()
+    assert child.wait() == -9
 
 
 def test_secrets_are_hidden_in_both_outputs_and_the_longest_first() -> None:

@@ -173,14 +173,6 @@ def test_backup_that_is_not_listed_is_an_error(began: str) -> None:
         cluster.find_backup_end(list_backups((FIRST, "0/4000028", "0/4800000")), began)
 
 
-def test_controldata_is_parsed() -> None:
-    text = "Database system identifier:           77\nTime of latest checkpoint:            Tue Nov 24 21:37:28 2026\n"
-    assert cluster.parse_controldata(text) == {
-        "Database system identifier": "77",
-        "Time of latest checkpoint": "Tue Nov 24 21:37:28 2026",
-    }
-
-
 def test_conninfo_verifies_the_primary_and_contains_no_password() -> None:
     primary = {"host": "db-1", "port": 5432, "user": "r", "password": "x y", "slot": "s", "ca_file": "/ca.pem"}
     text = cluster.build_conninfo(primary)
