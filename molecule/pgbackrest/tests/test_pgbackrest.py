@@ -103,10 +103,10 @@ def test_drift_is_reported_and_corrected(role: Role, host: Host) -> None:
 
 # Links that a program with postgres' account can make, where root once wrote.
 LINKS = """
-job=/usr/local/lib/vise/pgbackrest-job
+job=/usr/local/sbin/vise-pgbackrest
 echo untouched >/srv/roots
 cd /var/lib/vise/pgbackrest
-for name in failures.json failures.json.new outcome-incr.json; do
+for name in failures.json .outcome-incr.json.vise-new outcome-incr.json; do
   rm -f $name
   runuser -u postgres -- ln -s /srv/roots $name
 done
@@ -115,7 +115,7 @@ grep -x untouched /srv/roots
 test "$(stat -c '%U %a' /srv/roots)" = 'root 644'
 test ! -e outcome-incr.json
 grep -q 'failure_timestamp_seconds.*kind="incr",repository="1"' /var/lib/prometheus/node-exporter/vise_pgbackrest.prom
-rm failures.json failures.json.new
+rm failures.json .outcome-incr.json.vise-new
 # As root by hand
 $job backup incr
 test -z "$(find . ! -user postgres)"
@@ -239,7 +239,7 @@ def test_failing_repository_is_reported_and_harms_nothing_else(host: Host, kind:
 LINK_TO_ROOTS = """
 echo untouched >/srv/roots
 chmod 600 /srv/roots
-runuser -u postgres -- ln -s /srv/roots /etc/postgresql/17/main/conf.d/zz-archive-queue.conf.new
+runuser -u postgres -- ln -s /srv/roots /etc/postgresql/17/main/conf.d/.zz-archive-queue.conf.vise-new
 """
 
 

@@ -7,16 +7,13 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
-import fcntl
-import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 import typing as t
 
-from . import metrics, repository, tool
+from ..host import files, locks, metrics, programs, users
+from . import repository, tool
 
 KINDS = ("full", "diff", "incr", "yearly")
 # systemd reads these prefixes as the priority of the line.
@@ -24,11 +21,24 @@ ERROR, WARNING = "<3>", "<4>"
 # A short timeout, because the end of the unit waits for unreachable repositories.
 INFO = ("--output=json", "--log-level-console=error", "--io-timeout=3")
 WAL_ANNOTATION = "wal"  # annotation of a yearly backup whose WAL was copied to its repository
+DESCRIPTIONS = {
+    "vise_backup_last_success_timestamp_seconds": "Time at which the newest backup of its kind was completed.",
+    "vise_backup_last_failure_timestamp_seconds": "Time of the last failed backup of its kind.",
+    "vise_backup_size_bytes": "Bytes that the newest backup of its kind added to the repository.",
+    "vise_backup_repository_up": "Whether the repository could be read.",
+    "vise_archive_queue_bytes": "Bytes of WAL that wait to be archived.",
+    "vise_archive_queue_limit_bytes": "Size of the queue above which the cluster becomes read-only.",
+    "vise_archive_guard_active": "Whether the cluster is read-only because of the queue.",
+}
 GUARD = """\
 # The queue of WAL that waits for the backup repository exceeds its limit: the cluster is read-only until it drains.
 # The unit vise-archive-queue.service creates and removes this file.
 default_transaction_read_only = on
 """
+
+
+class JobError(Exception):
+    """A job cannot run; the message is for the operator."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,12 +59,17 @@ class Settings:
 
     @classmethod
     def load(cls, path: str) -> Settings:
-        """Read the settings from a JSON file."""
-        with open(path, encoding="utf-8") as handle:
-            data = json.load(handle)
+        """Read the settings from a JSON file; raises JobError when the role has not written it."""
+        data = files.read_json(path)
+        if data is None:
+            raise JobError(f"{path} does not exist: run the role pgbackrest on this host")
         for key in ("yearly", "repositories"):
             data[key] = {int(number): value for number, value in data[key].items()}
         return cls(**data)
+
+    def outcome_file(self, kind: str) -> str:
+        """Return the path at which a running backup notes its results."""
+        return os.path.join(self.state, f"outcome-{kind}.json")
 
     def target(self, kind: str, number: int) -> tuple[str, list[str]]:
         """Return the configuration file of a backup, and the arguments that select its repository and type."""
@@ -120,10 +135,10 @@ def find_configs_without_stanza(answers: dict[str, list[repository.Repository] |
 
 
 def is_standby(settings: Settings) -> bool:
-    """Return whether the cluster is a standby; then its primary is backed up. Exit when PostgreSQL does not answer."""
+    """Return whether the cluster is a standby, whose primary is backed up; raises JobError when it does not answer."""
     result = tool.psql("select pg_is_in_recovery()", settings.socket, settings.port)
     if result.failed:
-        sys.exit(f"PostgreSQL on port {settings.port} does not answer: {result.text}")
+        raise JobError(f"PostgreSQL on port {settings.port} does not answer: {result.text}")
     return result.out.strip() == "t"
 
 
@@ -153,38 +168,30 @@ def stanza(settings: Settings) -> int:
     ):
         # Not awaited: these backups may take hours, and their units report failures.
         for kind in ("full", "yearly") if settings.yearly else ("full",):
-            subprocess.run(["systemctl", "start", "--no-block", f"vise-pgbackrest@{kind}.service"], check=False)
+            programs.run(["systemctl", "start", "--no-block", f"vise-pgbackrest@{kind}.service"])
     return 0
 
 
 # ---- backups ----
 
 
-@contextlib.contextmanager
-def locked(settings: Settings) -> t.Iterator[None]:
-    """Wait for the lock that lets one backup run at a time; the kernel releases the lock of a killed process."""
-    with open(os.path.join(settings.state, "lock"), "w", encoding="utf-8") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
 def backup(settings: Settings, kind: str) -> int:
     """Back up to each repository, also when an earlier one fails; return 1 when one has failed."""
-    outcome_file = os.path.join(settings.state, f"outcome-{kind}.json")
-    _write_json(outcome_file, {})
+    outcome_file = settings.outcome_file(kind)
+    files.write_json(outcome_file, {})
     if kind == "yearly" and not settings.yearly:
         log("yearly backups are off")
         return 0
-    with locked(settings):
+    with locks.lock(os.path.join(settings.state, "lock")):
         if is_standby(settings):
             log("this host is a standby: its primary is backed up")
-            _write_json(outcome_file, dict.fromkeys(map(str, settings.repositories), "standby"))
+            files.write_json(outcome_file, dict.fromkeys(map(str, settings.repositories), "standby"))
             return 0
         outcomes: dict[str, str] = {}
         for number, where in settings.repositories.items():
             problem = _backup_to(settings, kind, number)
             outcomes[str(number)] = problem or "ok"
-            _write_json(outcome_file, outcomes)
+            files.write_json(outcome_file, outcomes)
             if problem:
                 log(describe_failure(kind, number, where, problem), ERROR)
             else:
@@ -232,7 +239,7 @@ def _copy_wal(settings: Settings, number: int) -> str:
     return repository.extract_error(result.text) if result.failed else ""
 
 
-def _call_with_retry(config: str, stanza_name: str, command: list[str], seconds: float = 120) -> tool.Result:
+def _call_with_retry(config: str, stanza_name: str, command: list[str], seconds: float = 120) -> programs.Result:
     # A segment that was just completed may not be archived yet.
     deadline = time.monotonic() + seconds
     while (result := tool.pgbackrest(config, stanza_name, *command)).failed and time.monotonic() < deadline:
@@ -247,24 +254,28 @@ def _list_backups(config: str, stanza_name: str) -> tuple[repository.Backup, ...
 
 def finished(settings: Settings, kind: str, result: str) -> int:
     """Record the result of a backup, also of a killed one, and write the metrics; runs as root after the unit."""
-    failures = _read_json(settings.failures)
-    outcome_file = os.path.join(settings.state, f"outcome-{kind}.json")
-    with tool.as_postgres():
-        outcomes = _read_json(outcome_file)
+    failures = _read_results(settings.failures)
+    with users.acting_as(tool.USER):
+        outcomes = _read_results(settings.outcome_file(kind))
         # Otherwise a job that is killed before it starts would get the result of the job before.
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(outcome_file)
+        files.remove_file(settings.outcome_file(kind))
     if result != "success":
         for number, where in settings.repositories.items():
             if str(number) not in outcomes:
                 log(describe_failure(kind, number, where, f"the unit ended with {result}"), ERROR)
             if outcomes.get(str(number)) != "ok":
                 failures.setdefault(kind, {})[str(number)] = time.time()
-        _write_json(settings.failures, failures)
-    metrics.write(
-        "vise_pgbackrest.prom", metrics.render(build_samples(settings, query_repositories(settings), failures))
-    )
+        files.write_json(settings.failures, failures)
+    samples = build_samples(settings, query_repositories(settings), failures)
+    metrics.write("vise_pgbackrest.prom", metrics.render(samples, DESCRIPTIONS))
     return 0
+
+
+def _read_results(path: str) -> dict[str, t.Any]:
+    # The directory belongs to postgres, so the file may have any content.
+    with contextlib.suppress(ValueError):
+        return t.cast("dict[str, t.Any]", files.read_json(path, {}))
+    return {}
 
 
 def build_samples(
@@ -326,8 +337,11 @@ def watch_queue(settings: Settings) -> int:
     was_active = os.path.exists(settings.guard_file)
     active = needs_guard(was_active, queue, limit)
     if active != was_active:
-        with tool.as_postgres():
-            _write_guard(settings, active)
+        with users.acting_as(tool.USER):
+            if active:
+                files.replace_file(settings.guard_file, GUARD, mode=0o644)
+            else:
+                files.remove_file(settings.guard_file)
         result = tool.psql("select pg_reload_conf()", settings.socket, settings.port)
         if result.failed:
             # A stopped cluster reads the file when it starts.
@@ -346,33 +360,5 @@ def watch_queue(settings: Settings) -> int:
         ("vise_archive_queue_limit_bytes", {}, limit),
         ("vise_archive_guard_active", {}, active),
     ]
-    metrics.write("vise_archive_queue.prom", metrics.render(samples))
+    metrics.write("vise_archive_queue.prom", metrics.render(samples, DESCRIPTIONS))
     return 0
-
-
-def _write_guard(settings: Settings, active: bool) -> None:
-    if active:
-        staged = settings.guard_file + ".new"
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(staged)
-        with open(staged, "w", encoding="utf-8") as handle:
-            handle.write(GUARD)
-        os.chmod(staged, 0o644)
-        os.rename(staged, settings.guard_file)
-    else:
-        os.unlink(settings.guard_file)
-
-
-def _read_json(path: str) -> dict[str, t.Any]:
-    try:
-        with open(path, encoding="utf-8") as handle:
-            return t.cast("dict[str, t.Any]", json.load(handle))
-    except (FileNotFoundError, ValueError):
-        return {}
-
-
-def _write_json(path: str, data: t.Mapping[str, t.Any]) -> None:
-    staged = f"{path}.new"
-    with open(staged, "w", encoding="utf-8") as handle:
-        json.dump(data, handle)
-    os.rename(staged, path)

@@ -20,8 +20,8 @@ import subprocess
 import time
 import typing as t
 
-from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster import History
-
+from ..host import programs
+from ..postgresql.cluster import History
 from . import repository, targets, timelines, tool
 from .targets import RestoreError
 
@@ -94,11 +94,11 @@ class Request:
         """Return the path of one of PostgreSQL's programs."""
         return f"/usr/lib/postgresql/{self.version}/bin/{name}"
 
-    def psql(self, query: str, socket: str = "") -> tool.Result:
+    def psql(self, query: str, socket: str = "") -> programs.Result:
         """Run a query on the cluster."""
         return tool.psql(query, socket or self.socket, self.port)
 
-    def pgbackrest(self, *arguments: str) -> tool.Result:
+    def pgbackrest(self, *arguments: str) -> programs.Result:
         """Run pgBackRest."""
         return tool.pgbackrest(self.config, self.stanza, *arguments)
 
@@ -371,7 +371,7 @@ class StagingServer:
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                env={"PATH": tool.PATH, "LC_ALL": "C.UTF-8"},
+                env={"PATH": programs.PATH, "LC_ALL": "C.UTF-8"},
                 user=tool.USER,
                 group=tool.USER,
                 extra_groups=[],
@@ -403,7 +403,7 @@ class StagingServer:
             lines = [match[0] for line in handle if (match := DAMAGE.search(line)) and "is starting up" not in line]
         relevant = [line for line in lines if "recovery ended before" in line or "ERROR" in line or "PANIC" in line]
         text = " | ".join(dict.fromkeys((relevant or lines)[-3:])) or "the server's log contains no error"
-        return tool.hide_secrets(text, tool.read_secrets(self.request.config))
+        return programs.hide_secrets(text, tool.read_secrets(self.request.config))
 
     def stop(self) -> None:
         """Stop the server by a fast shutdown."""
@@ -695,7 +695,7 @@ def _make_query(request: Request) -> t.Callable[[str], list[str]]:
 
 def read_controldata(request: Request) -> dict[str, t.Any]:
     """Return the end of the old cluster, from its control file; empty when it cannot be read."""
-    result = tool.run([request.binary("pg_controldata"), request.data])
+    result = tool.run_program([request.binary("pg_controldata"), request.data])
     values = dict(line.split(":", 1) for line in result.out.splitlines() if ":" in line)
     values = {key: value.strip() for key, value in values.items()}
     if result.failed or "Latest checkpoint location" not in values:

@@ -12,9 +12,9 @@ import dataclasses
 import re
 import typing as t
 
-from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster import History, parse_history
-
-from . import repository, tool
+from ..host import programs
+from ..postgresql.cluster import History, parse_history
+from . import repository
 
 LATEST, CURRENT = None, 0
 HISTORY = re.compile(r"([0-9A-F]{8})\.history")
@@ -22,7 +22,7 @@ FOLDER = re.compile(r"([0-9A-F]{8})[0-9A-F]{8}")
 SEGMENT = re.compile(r"([0-9A-F]{24})-[0-9a-f]{40}.*")
 
 # Runs pgBackRest with the configuration and the stanza of the restore
-RunPgbackrest = t.Callable[..., tool.Result]
+RunPgbackrest = t.Callable[..., programs.Result]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 
 import pytest
-from ansible_collections.vise.platform.plugins.module_utils.pgbackrest import jobs, metrics, repository, tool
+from ansible_collections.vise.platform.plugins.module_utils.host import metrics, programs, users
+from ansible_collections.vise.platform.plugins.module_utils.pgbackrest import jobs, repository, tool
 
 from .samples import backup, info
 
@@ -26,7 +27,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> jobs.Settings:
     path = tmp_path / "settings.json"
     own = {"data": "data", "guard_file": "guard.conf", "state": "", "failures": "failures.json"}
     path.write_text(json.dumps({**SETTINGS, **{key: str(tmp_path / name) for key, name in own.items()}}))
-    monkeypatch.setattr(tool, "as_postgres", contextlib.nullcontext)
+    monkeypatch.setattr(users, "acting_as", contextlib.nullcontext)
     return jobs.Settings.load(str(path))
 
 
@@ -74,11 +75,11 @@ def test_samples_report_success_failure_and_unreachable_repositories(settings: j
         "/y1.conf": repository.parse_info(info(kept, halved, codes=(0,)), "main"),
         "/y2.conf": "gone",
     }
-    text = metrics.render(jobs.build_samples(settings, found, {"diff": {"2": 70.4}}))
+    text = metrics.render(jobs.build_samples(settings, found, {"diff": {"2": 70.4}}), jobs.DESCRIPTIONS)
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     assert 'vise_backup_last_success_timestamp_seconds{tool="pgbackrest",kind="full",repository="1"} 200' in lines
     assert 'vise_backup_last_success_timestamp_seconds{tool="pgbackrest",kind="yearly",repository="1"} 50' in lines
-    assert 'vise_backup_last_failure_timestamp_seconds{tool="pgbackrest",kind="diff",repository="2"} 70' in lines
+    assert 'vise_backup_last_failure_timestamp_seconds{tool="pgbackrest",kind="diff",repository="2"} 70.400' in lines
     assert 'vise_backup_repository_up{tool="pgbackrest",repository="2"} 0' in lines
     assert len(lines) == 7
 
@@ -104,23 +105,97 @@ def test_queue_counts_segments_that_wait(settings: jobs.Settings) -> None:
     assert jobs.measure_queue(settings.data) == 10
 
 
-def test_secrets_are_hidden_in_texts(tmp_path: Path) -> None:
-    config = tmp_path / "x.conf"
-    config.write_text("repo1-s3-key=AKIA1\nrepo1-s3-key-secret=s3cret\nrepo2-cipher-pass = long pass\nrepo1-path=/x\n")
-    hidden = tool.read_secrets(str(config))
-    assert hidden == ["AKIA1", "s3cret", "long pass"]
-    assert tool.hide_secrets("AKIA1 s3cret /x long pass", hidden) == "(hidden) (hidden) /x (hidden)"
+def answer(monkeypatch: pytest.MonkeyPatch, standby: str = "f", failing: tuple[str, ...] = ()) -> list[str]:
+    """Let PostgreSQL and pgBackRest answer; commands that contain a word of `failing` fail. Return the commands."""
+    calls: list[str] = []
+
+    def run(config: str, _stanza: str, *arguments: str) -> programs.Result:
+        calls.append(" ".join([config, *arguments]))
+        failed = any(word in calls[-1] for word in failing)
+        text = info(backup(1, "20260301-013000F", 10), codes=(0,)) if "info" in arguments else ""
+        return programs.Result(55, "", "ERROR: [055]: refused") if failed else programs.Result(0, text)
+
+    monkeypatch.setattr(tool, "pgbackrest", run)
+    monkeypatch.setattr(tool, "psql", lambda *_: programs.Result(0, f"{standby}\n"))
+    return calls
 
 
-def test_metrics_file_is_replaced_atomically(tmp_path: Path) -> None:
-    metrics.write("x.prom", "old\n", str(tmp_path))
-    metrics.write("x.prom", "new\n", str(tmp_path))
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("x.prom", "new\n")]
+def read_outcome(settings: jobs.Settings, kind: str) -> dict[str, str]:
+    found: dict[str, str] = json.loads(Path(settings.outcome_file(kind)).read_text())
+    return found
 
 
-def test_failed_program_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
-    monkeypatch.setattr("time.sleep", lambda _: None)
-    monkeypatch.setattr("time.monotonic", iter(range(1, 10_000_000)).__next__)
-    result = tool.run(["sh", "-c", "echo 'ERROR: [029]: gone'; exec sleep 600"], verdict="ERROR: [")
-    assert (result.failed, result.out) == (True, "ERROR: [029]: gone\n")
+def test_backup_continues_with_the_next_repository(
+    settings: jobs.Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = answer(monkeypatch, failing=("--repo=1",))
+    assert jobs.backup(settings, "diff") == 1
+    assert calls == ["/main.conf --repo=1 --type=diff backup", "/main.conf --repo=2 --type=diff backup"]
+    assert (read_outcome(settings, "diff")["2"], "refused" in read_outcome(settings, "diff")["1"]) == ("ok", True)
+    assert "then run: systemctl start vise-pgbackrest@diff" in capsys.readouterr().out
+    calls.clear()
+    answer(monkeypatch)
+    assert jobs.backup(settings, "diff") == 0
+
+
+def test_standby_is_not_backed_up(settings: jobs.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = answer(monkeypatch, standby="t")
+    assert jobs.backup(settings, "full") == 0
+    assert (calls, read_outcome(settings, "full")) == ([], {"1": "standby", "2": "standby"})
+
+
+def test_yearly_backup_gets_its_wal(settings: jobs.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = answer(monkeypatch)
+    assert jobs.backup(settings, "yearly") == 0
+    verbs = [call.split()[-1] if "archive" not in call else call.split("archive-")[-1][:4] for call in calls]
+    assert verbs[:2] == ["backup", "info"]
+    assert set(verbs[2:-1]) >= {"push"}
+    assert "--annotation=wal=complete annotate" in calls[-1]
+
+
+def test_server_that_does_not_answer_is_an_error(settings: jobs.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tool, "psql", lambda *_: programs.Result(2, "", "connection refused"))
+    with pytest.raises(jobs.JobError, match="PostgreSQL on port 5432 does not answer: connection refused"):
+        jobs.backup(settings, "full")
+
+
+def test_damaged_results_are_ignored(settings: jobs.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "query_repositories", lambda _: {"/main.conf": "x"})
+    monkeypatch.setattr(metrics, "write", lambda *_: None)
+    Path(settings.outcome_file("diff")).write_text("half a fi")
+    assert jobs.finished(settings, "diff", "timeout") == 0
+    assert set(json.loads(Path(settings.failures).read_text())["diff"]) == {"1", "2"}
+    assert not Path(settings.outcome_file("diff")).exists()
+
+
+def test_missing_settings_name_the_role(tmp_path: Path) -> None:
+    with pytest.raises(jobs.JobError, match=r"none\.json does not exist: run the role pgbackrest"):
+        jobs.Settings.load(str(tmp_path / "none.json"))
+
+
+def test_full_queue_makes_the_cluster_read_only_until_it_drains(
+    settings: jobs.Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written: dict[str, str] = {}
+    monkeypatch.setattr(metrics, "write", written.__setitem__)
+    monkeypatch.setattr(jobs, "compute_queue_limit", lambda *_: 4)
+    queries: list[str] = []
+
+    def psql(query: str, *_address: object) -> programs.Result:
+        queries.append(query)
+        return programs.Result(0, "t\n")
+
+    monkeypatch.setattr(tool, "psql", psql)
+    wal, guard = Path(settings.data) / "pg_wal", Path(settings.guard_file)
+    (wal / "1").write_bytes(b"12345")
+    (wal / "archive_status/1.ready").touch()
+    assert jobs.watch_queue(settings) == 0
+    assert "default_transaction_read_only = on" in guard.read_text()
+    assert guard.stat().st_mode & 0o777 == 0o644
+    assert "vise_archive_guard_active 1\n" in written["vise_archive_queue.prom"]
+    assert capsys.readouterr().out.startswith("<3>5 bytes of WAL wait")
+    (wal / "archive_status/1.ready").unlink()
+    assert jobs.watch_queue(settings) == 0
+    assert not guard.exists()
+    assert capsys.readouterr().out == "<4>the archive queue has drained: the cluster is writable again\n"
+    assert queries == ["select pg_reload_conf()"] * 2

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from ansible_collections.vise.platform.plugins.module_utils.host import programs
 from ansible_collections.vise.platform.plugins.module_utils.pgbackrest import repository, restore, targets, tool
 
 from .samples import backup, info
@@ -57,7 +58,9 @@ def inconsistent_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> rest
     """A staging server whose cluster is not consistent yet."""
     monkeypatch.setattr(restore, "SOCKET", str(tmp_path))
     monkeypatch.setattr("subprocess.Popen", lambda *_, **__: SimpleNamespace(pid=7, poll=lambda: None))
-    monkeypatch.setattr(restore.Request, "psql", lambda *_: tool.Result(2, "", "the database system is starting up"))
+    monkeypatch.setattr(
+        restore.Request, "psql", lambda *_: programs.Result(2, "", "the database system is starting up")
+    )
     monkeypatch.setattr(tool, "read_secrets", lambda _: [])
     return restore.StagingServer(make_request(), 1)
 
@@ -137,9 +140,9 @@ def test_restore_uses_its_own_spool(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(restore.Request, "staging", str(tmp_path / "copy"))
     monkeypatch.setattr("shutil.chown", lambda *_: None)
 
-    def pgbackrest(_self: restore.Request, *arguments: str) -> tool.Result:
+    def pgbackrest(_self: restore.Request, *arguments: str) -> programs.Result:
         given.extend(arguments)
-        return tool.Result(0, "", "")
+        return programs.Result(0, "")
 
     monkeypatch.setattr(restore.Request, "pgbackrest", pgbackrest)
     [repo] = repository.parse_info(info(backup(1, "20260301-013000F", 10), codes=(0,)), "main")
@@ -162,10 +165,10 @@ def test_running_primary_archives_its_current_segment(
 ) -> None:
     answer, queries = make_answers(*([row] for row in rows)), list[str]()
 
-    def psql(_self: restore.Request, query: str) -> tool.Result:
+    def psql(_self: restore.Request, query: str) -> programs.Result:
         queries.append(query)
         text = f"{WAL}\n" if "pg_switch_wal" in query else answer(query)[0]
-        return tool.Result(0, text, text)
+        return programs.Result(0, text)
 
     monkeypatch.setattr(restore.Request, "psql", psql)
     assert restore.archive_current_segment(make_request()) is whole

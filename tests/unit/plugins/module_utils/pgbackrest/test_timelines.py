@@ -3,13 +3,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.vise.platform.plugins.module_utils.pgbackrest import repository, timelines, tool
+from ansible_collections.vise.platform.plugins.module_utils.host import programs
+from ansible_collections.vise.platform.plugins.module_utils.pgbackrest import repository, timelines
 from ansible_collections.vise.platform.plugins.module_utils.pgbackrest.timelines import CURRENT, LATEST, TimelinePath
 from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster import History
 
 from .samples import backup, info
 
-UNREACHABLE = tool.Result(55, "", "ERROR: [055]: unable to open missing file")
+UNREACHABLE = programs.Result(55, "", "ERROR: [055]: unable to open missing file")
 SUM = "0123456789abcdef0123456789abcdef01234567"
 SECOND = "1\t0/6000000\tbefore 2026-03-01 12:30:00+00\n"
 THIRD = f'{SECOND}2\t0/4000000\tat restore point "x"\n'
@@ -22,9 +23,9 @@ class Archives:
     def __init__(self, files: dict[tuple[int, str], str]) -> None:
         self.files = files
 
-    def __call__(self, repo: str, _command: str, path: str) -> tool.Result:
+    def __call__(self, repo: str, _command: str, path: str) -> programs.Result:
         text = self.files.get((int(repo.removeprefix("--repo=")), path.removeprefix("archive/main/17-1").lstrip("/")))
-        return UNREACHABLE if text is None else tool.Result(0, text, text)
+        return UNREACHABLE if text is None else programs.Result(0, text)
 
 
 def find_path(files: dict[tuple[int, str], str], timeline: int | None = LATEST, *more: dict[str, Any]) -> TimelinePath:
