@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
-import json
 import os
 import re
 import shutil
 import signal
-import subprocess
 import time
 import typing as t
 
-from ..host import programs
+from ..host import files, locks, programs
+from ..host.journal import Journal
+from ..postgresql import instance
 from ..postgresql.cluster import History
 from . import repository, targets, timelines, tool
 from .targets import RestoreError
@@ -86,9 +85,9 @@ class Request:
         return f"postgresql@{self.cluster.replace('/', '-')}.service"
 
     @property
-    def note_path(self) -> str:
-        """Path of the note about the progress of a run."""
-        return os.path.join(NOTES, self.cluster.replace("/", "-") + ".json")
+    def note(self) -> Journal:
+        """The note about the progress of a run."""
+        return Journal(os.path.join(NOTES, self.cluster.replace("/", "-") + ".json"))
 
     def binary(self, name: str) -> str:
         """Return the path of one of PostgreSQL's programs."""
@@ -186,35 +185,25 @@ def _steps(
 # ---- processes ----
 
 
-def get_postmaster_pid(data: str) -> int:
-    """Return the process id of the server that runs on a data directory, or 0."""
-    with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
-        with open(os.path.join(data, "postmaster.pid"), encoding="utf-8") as handle:
-            pid = int(handle.readline())
-        with open(f"/proc/{pid}/comm", encoding="utf-8") as handle:
-            return pid if handle.read().strip() == "postgres" else 0
-    return 0
-
-
 def get_running_role(data: str) -> str:
     """Return the role of a running cluster: primary, standby, or an empty string when it does not run."""
-    if not get_postmaster_pid(data):
+    if not instance.get_pid(data):
         return ""
     return "standby" if os.path.exists(os.path.join(data, "standby.signal")) else "primary"
 
 
 def _systemctl(*arguments: str) -> None:
-    done = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UnusableSetError(f"systemctl {' '.join(arguments)}: {done.stderr.strip()}")
+    result = programs.run(["systemctl", *arguments])
+    if result.failed:
+        raise UnusableSetError(f"systemctl {' '.join(arguments)}: {result.text}")
 
 
 def _stop_leftover_server(data: str) -> None:
     """Stop a staging server that a killed run left on a directory; keep a server that was started in another way."""
-    pid = get_postmaster_pid(data)
+    pid = instance.get_pid(data)
     if pid and SOCKET in _command_line(pid):
         os.kill(pid, signal.SIGQUIT)
-        _wait_until(lambda: not get_postmaster_pid(data), 60, f"the server on {data} does not stop")
+        _wait_until(lambda: not instance.get_pid(data), 60, f"the server on {data} does not stop")
 
 
 def _command_line(pid: int) -> str:
@@ -356,27 +345,11 @@ class StagingServer:
     def __init__(self, request: Request, first: int) -> None:
         self.request = request
         self.segment, self.since = "", 0.0
-        hba = os.path.join(SOCKET, "pg_hba.conf")
-        with open(hba, "w", encoding="utf-8") as handle:
-            handle.write("local all postgres peer\n")
-        os.chmod(hba, 0o644)
-        options = [
-            word for key, value in build_server_settings(request, first).items() for word in ("-c", f"{key}={value}")
-        ]
+        files.replace_file(os.path.join(SOCKET, "pg_hba.conf"), "local all postgres peer\n", mode=0o644)
+        settings = build_server_settings(request, first)
+        command = instance.build_command(request.binary("postgres"), request.staging, settings)
         self.log_path = os.path.join(SOCKET, "log")
-        with open(self.log_path, "w", encoding="utf-8") as log:
-            self.process = subprocess.Popen(
-                [request.binary("postgres"), *options],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                env={"PATH": programs.PATH, "LC_ALL": "C.UTF-8"},
-                user=tool.USER,
-                group=tool.USER,
-                extra_groups=[],
-                start_new_session=True,
-            )
+        self.process = instance.start(command, self.log_path, user=tool.USER)
 
     def query(self, query: str) -> list[str]:
         """Return the columns of a query's row, [] without an answer; raise UnusableSetError when it has ended."""
@@ -398,18 +371,10 @@ class StagingServer:
 
     def explain_failure(self) -> str:
         """Return the last errors in the log of the server and its restore_command."""
-        with open(self.log_path, encoding="utf-8", errors="replace") as handle:
-            # "is starting up" is only the reply to our own early queries.
-            lines = [match[0] for line in handle if (match := DAMAGE.search(line)) and "is starting up" not in line]
+        lines = instance.find_messages(files.read_text(self.log_path), DAMAGE)
         relevant = [line for line in lines if "recovery ended before" in line or "ERROR" in line or "PANIC" in line]
-        text = " | ".join(dict.fromkeys((relevant or lines)[-3:])) or "the server's log contains no error"
+        text = " | ".join((relevant or lines)[-3:]) or "the server's log contains no error"
         return programs.hide_secrets(text, tool.read_secrets(self.request.config))
-
-    def stop(self) -> None:
-        """Stop the server by a fast shutdown."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-            self.process.wait()
 
 
 POSITION = (
@@ -480,7 +445,7 @@ def restore_and_recover(request: Request, plan: Plan, backup: repository.Backup,
         explanation = server.explain_failure()
         raise UnusableSetError(f"{error}{'' if explanation in str(error) else f' ({explanation})'}") from error
     finally:
-        server.stop()
+        instance.stop(server.process)
         shutil.rmtree(SOCKET, ignore_errors=True)
     return {"restore": built - began, "recover": time.monotonic() - built}
 
@@ -490,31 +455,12 @@ def restore_and_recover(request: Request, plan: Plan, backup: repository.Backup,
 
 @contextlib.contextmanager
 def lock() -> t.Iterator[None]:
-    """Hold the lock that lets one restore run at a time; the kernel releases the lock of a killed process."""
-    os.makedirs(NOTES, mode=0o700, exist_ok=True)
-    with open(os.path.join(NOTES, "lock"), "w", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RestoreError("another restore is running on this host: wait until it has ended") from error
-        yield
-
-
-def write_note(request: Request, stage: str, **more: t.Any) -> None:
-    """Write the progress durably, before the next step starts."""
-    staged = request.note_path + ".new"
-    with open(staged, "w", encoding="utf-8") as handle:
-        json.dump({"stage": stage, **more}, handle)
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.rename(staged, request.note_path)
-
-
-def read_note(request: Request) -> dict[str, t.Any]:
-    """Return the note of a killed run; empty when there is none."""
-    with contextlib.suppress(FileNotFoundError), open(request.note_path, encoding="utf-8") as handle:
-        return t.cast("dict[str, t.Any]", json.load(handle))
-    return {}
+    """Hold the lock that lets one restore run at a time."""
+    try:
+        with locks.lock(os.path.join(NOTES, "lock"), wait=False, directory_mode=0o700):
+            yield
+    except locks.LockedError as error:
+        raise RestoreError("another restore is running on this host: wait until it has ended") from error
 
 
 def is_copy_in_place(request: Request, note: t.Mapping[str, t.Any]) -> bool:
@@ -543,8 +489,7 @@ def roll_back(request: Request, note: t.Mapping[str, t.Any]) -> None:
         if note["live"]:
             _systemctl("start", request.unit)
     shutil.rmtree(restoring, ignore_errors=True)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(request.note_path)
+    request.note.remove()
 
 
 def describe_promotion(request: Request, note: t.Mapping[str, t.Any]) -> str:
@@ -552,7 +497,7 @@ def describe_promotion(request: Request, note: t.Mapping[str, t.Any]) -> str:
     old = f"; the cluster before it is in {note['old']}" if note["old"] else ""
     return (
         f"a killed run restored {request.data}, which was promoted since then, so it is not rolled back{old}. "
-        f"To keep the promoted cluster, remove {request.note_path}, then run the restore that you need now"
+        f"To keep the promoted cluster, remove {request.note.path}, then run the restore that you need now"
     )
 
 
@@ -563,10 +508,10 @@ def describe_target(request: Request) -> str:
 
 def list_first_steps(request: Request) -> tuple[str, ...]:
     """Return the first step of a run after a killed one, or nothing."""
-    note = read_note(request)
+    note = request.note.read()
     if note.get("stage") == "promoting" and is_copy_in_place(request, note):
-        return (f"complete the restore to {note['target']} that was killed during the promotion ({request.note_path})",)
-    return (f"roll back the killed run ({request.note_path})",) if note else ()
+        return (f"complete the restore to {note['target']} that was killed during the promotion ({request.note.path})",)
+    return (f"roll back the killed run ({request.note.path})",) if note else ()
 
 
 def resume(request: Request, note: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -574,7 +519,7 @@ def resume(request: Request, note: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     if note["target"] != describe_target(request):
         raise RestoreError(
             f"a restore to {note['target']} was killed during the promotion. Run it again with that target to complete "
-            f"it, or remove {request.note_path} to keep {request.data} as it is; then restore to "
+            f"it, or remove {request.note.path} to keep {request.data} as it is; then restore to "
             f"{describe_target(request)}"
         )
     return {"resumed": True, **_finish(request, note["report"])}
@@ -583,7 +528,7 @@ def resume(request: Request, note: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 def restore(request: Request) -> dict[str, t.Any]:
     """Restore the cluster; return the report. Raise RestoreError, with the old cluster unchanged or put back."""
     with lock():
-        note = read_note(request)
+        note = request.note.read()
         if note.get("stage") == "promoting" and is_copy_in_place(request, note):
             return resume(request, note)
         if note:
@@ -594,7 +539,7 @@ def restore(request: Request) -> dict[str, t.Any]:
         began = time.monotonic()
         if request.delta:
             _systemctl("stop", request.unit)
-        write_note(request, "building", delta=request.delta)
+        request.note.write({"stage": "building", "delta": request.delta})
         backup, newest, seconds, attempts = _restore_first_valid_set(request, plan)
         report = {
             "repository": backup.repository,
@@ -649,8 +594,7 @@ def _switch(
     old = "" if request.delta or not os.path.isdir(request.data) else f"{request.data}.before-{moment}"
     copy = os.stat(request.staging).st_ino
     common: dict[str, t.Any] = {"delta": request.delta, "copy": copy, "target": describe_target(request)}
-    note = {"stage": "switching", "old": old, "live": live, **common}
-    write_note(request, **note)
+    note = request.note.write({"stage": "switching", "old": old, "live": live, **common})
     began = time.monotonic()
     try:
         _systemctl("stop", request.unit)
@@ -672,7 +616,7 @@ def _switch(
     report["last_commit"] = targets.format_time(reached.last_commit) if reached.last_commit else ""
     report["old_data"] = old
     report["seconds"]["switch"] = time.monotonic() - began
-    write_note(request, "promoting", report=report, **common)
+    request.note.write({"stage": "promoting", "report": report, **common})
     return _finish(request, report)
 
 
@@ -686,7 +630,7 @@ def _make_query(request: Request) -> t.Callable[[str], list[str]]:
         if not result.failed:
             answered_at = time.monotonic()
             return result.out.rstrip("\n").split("\t")
-        if not get_postmaster_pid(request.data) and time.monotonic() - answered_at > 15:
+        if not instance.get_pid(request.data) and time.monotonic() - answered_at > 15:
             raise UnusableSetError(f"{request.unit} does not run: {result.text}")
         return []
 
@@ -696,8 +640,7 @@ def _make_query(request: Request) -> t.Callable[[str], list[str]]:
 def read_controldata(request: Request) -> dict[str, t.Any]:
     """Return the end of the old cluster, from its control file; empty when it cannot be read."""
     result = tool.run_program([request.binary("pg_controldata"), request.data])
-    values = dict(line.split(":", 1) for line in result.out.splitlines() if ":" in line)
-    values = {key: value.strip() for key, value in values.items()}
+    values = instance.parse_controldata(result.out)
     if result.failed or "Latest checkpoint location" not in values:
         return {}
     moment = time.strptime(values["Time of latest checkpoint"], "%a %b %d %H:%M:%S %Y")
@@ -738,7 +681,7 @@ def _finish(request: Request, report: dict[str, t.Any]) -> dict[str, t.Any]:
     seconds = report["seconds"]
     seconds["all"] = time.monotonic() - seconds.pop("began", time.monotonic())
     report["seconds"] = {name: round(value, 1) for name, value in seconds.items()}
-    os.unlink(request.note_path)
+    request.note.remove()
     return report
 
 

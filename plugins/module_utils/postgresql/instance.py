@@ -12,7 +12,7 @@ import subprocess
 import time
 import typing as t
 
-from ..host import programs
+from ..host import files, programs
 
 SEVERE = re.compile(r"\b(?:ERROR|FATAL|PANIC): .*")
 # Replies to clients that connect while the server starts or stops.
@@ -55,10 +55,8 @@ def is_ready(data: str) -> bool:
 
 
 def _read_postmaster_file(data: str, line: int) -> str:
-    with contextlib.suppress(OSError), open(os.path.join(data, "postmaster.pid"), encoding="utf-8") as handle:
-        lines = handle.read().splitlines()
-        return lines[line].strip() if line < len(lines) else ""
-    return ""
+    lines = files.read_text(os.path.join(data, "postmaster.pid")).splitlines()
+    return lines[line].strip() if line < len(lines) else ""
 
 
 # ---- the server ----

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.host import programs
 from ansible_collections.vise.platform.plugins.module_utils.pgbackrest import repository, restore, targets, tool
+from ansible_collections.vise.platform.plugins.module_utils.postgresql import instance
 
 from .samples import backup, info
 
@@ -57,7 +58,7 @@ def test_target_is_reached_when_recovery_pauses() -> None:
 def inconsistent_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> restore.StagingServer:
     """A staging server whose cluster is not consistent yet."""
     monkeypatch.setattr(restore, "SOCKET", str(tmp_path))
-    monkeypatch.setattr("subprocess.Popen", lambda *_, **__: SimpleNamespace(pid=7, poll=lambda: None))
+    monkeypatch.setattr(instance, "start", lambda *_, **__: SimpleNamespace(pid=7, poll=lambda: None))
     monkeypatch.setattr(
         restore.Request, "psql", lambda *_: programs.Result(2, "", "the database system is starting up")
     )
@@ -180,7 +181,7 @@ def test_running_primary_and_standby_are_distinguished(tmp_path: Path, monkeypat
     assert restore.get_running_role(str(tmp_path)) == ""
     (tmp_path / "postmaster.pid").write_text("99999999\n")
     assert restore.get_running_role(str(tmp_path)) == ""
-    monkeypatch.setattr(restore, "get_postmaster_pid", lambda _: 7)
+    monkeypatch.setattr(instance, "get_pid", lambda _: 7)
     assert restore.get_running_role(str(tmp_path)) == "primary"
     (tmp_path / "standby.signal").touch()
     assert restore.get_running_role(str(tmp_path)) == "standby"
@@ -206,7 +207,7 @@ def switched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[restore.R
         "copy": copy,
         "target": "name chapter",
     }
-    restore.write_note(request, "switching", **note)
+    request.note.write({"stage": "switching", **note})
     return request, calls
 
 
@@ -216,9 +217,9 @@ def list_files(tmp_path: Path) -> list[str]:
 
 def test_killed_switch_is_rolled_back(tmp_path: Path, switched: tuple[restore.Request, list[str]]) -> None:
     request, calls = switched
-    restore.roll_back(request, restore.read_note(request))
+    restore.roll_back(request, request.note.read())
     assert list_files(tmp_path) == ["main.before"]
-    assert (restore.read_note(request), calls) == ({}, ["stop", "start"])
+    assert (request.note.read(), calls) == ({}, ["stop", "start"])
     assert not (tmp_path / "main.restoring").exists()
 
 
@@ -235,8 +236,8 @@ def test_killed_rollback_is_repeated(
     with monkeypatch.context() as patched:
         patched.setattr(restore, "_systemctl", killed)
         with pytest.raises(KeyboardInterrupt):
-            restore.roll_back(request, restore.read_note(request))
-    restore.roll_back(request, restore.read_note(request))
+            restore.roll_back(request, request.note.read())
+    restore.roll_back(request, request.note.read())
     assert list_files(tmp_path) == ["main.before"]
     assert calls[-1] == "start"
 
@@ -259,24 +260,24 @@ def test_cluster_that_was_created_since_is_not_changed(
     (tmp_path / "main").rename(tmp_path / "gone")
     (tmp_path / "main").mkdir()
     (tmp_path / "main/standby.signal").touch()
-    restore.roll_back(request, restore.read_note(request))
+    restore.roll_back(request, request.note.read())
     assert list_files(tmp_path) == ["standby.signal"]
     assert (tmp_path / "main.before").is_dir()
 
 
 def test_killed_delta_loses_nothing(tmp_path: Path, switched: tuple[restore.Request, list[str]]) -> None:
     request, calls = switched
-    restore.write_note(request, **{**restore.read_note(request), "old": "", "live": "", "delta": True})
-    restore.roll_back(request, restore.read_note(request))
+    request.note.write({**request.note.read(), "old": "", "live": "", "delta": True})
+    restore.roll_back(request, request.note.read())
     assert list_files(tmp_path) == ["main", "recovery.signal"]
-    assert (restore.read_note(request), calls) == ({}, [])
+    assert (request.note.read(), calls) == ({}, [])
 
 
 def test_killed_promotion_is_completed_only_for_the_same_target(
     switched: tuple[restore.Request, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request, _calls = switched
-    restore.write_note(request, **{**restore.read_note(request), "stage": "promoting", "report": {"set": "x"}})
+    request.note.write({**request.note.read(), "stage": "promoting", "report": {"set": "x"}})
     with pytest.raises(targets.RestoreError, match="a restore to name chapter was killed during the promotion"):
         restore.restore(make_request())
     assert restore.list_first_steps(request)[0].startswith("complete the restore to name chapter")
@@ -289,7 +290,7 @@ def test_killed_promotion_is_completed_only_for_the_same_target(
 )
 def test_only_a_staging_server_is_stopped(monkeypatch: pytest.MonkeyPatch, message: str, ended: bool) -> None:
     killed: list[int] = []
-    monkeypatch.setattr(restore, "get_postmaster_pid", lambda _data: 0 if killed else 7)
+    monkeypatch.setattr(instance, "get_pid", lambda _data: 0 if killed else 7)
     monkeypatch.setattr(restore, "_command_line", lambda _pid: message)
     monkeypatch.setattr("os.kill", lambda pid, _signal: killed.append(pid))
     restore._stop_leftover_server("/x")
