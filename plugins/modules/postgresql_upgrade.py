@@ -112,6 +112,7 @@ import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vise.platform.plugins.module_utils.host.journal import Journal
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import cluster as model
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import host, upgrade, upgrade_host
 
@@ -132,16 +133,16 @@ STANDBY_WAIT_SECONDS = 30
 Note = dict[str, t.Any]
 
 
-def read_or_start_note(new: host.Cluster, path: str, check_mode: bool) -> Note:
+def read_or_start_note(new: host.Cluster, journal: Journal, check_mode: bool) -> Note:
     """Return the note of the current or a new upgrade, empty for none; roll back a run killed before the switch."""
-    note = upgrade_host.read_note(path)
+    note = journal.read()
     if note.get("stage") in (upgrade.ROLLING_BACK, upgrade.ROLLED_BACK):
         raise model.ClusterError(
             f"an earlier upgrade was rolled back, and {new.data} contains the writes of that time: complete the "
             "rollback with upgrade_rollback=true, or remove these data with upgrade_clean=true, then start again"
         )
     if note.get("stage") == upgrade.UPGRADING and not check_mode:
-        upgrade_host.abort_upgrade(get_old_cluster(new, note), new, path)
+        upgrade_host.abort_upgrade(get_old_cluster(new, note), new, journal)
         note = {}
     if note:
         return note
@@ -150,8 +151,8 @@ def read_or_start_note(new: host.Cluster, path: str, check_mode: bool) -> Note:
         return {}
     if current.data != "none":
         raise model.ClusterError(
-            f"this host has data of {new.version} and of {current.others[0]}, but {path} contains no upgrade: find "
-            "out which cluster is current"
+            f"this host has data of {new.version} and of {current.others[0]}, but {journal.path} contains no upgrade: "
+            "find out which cluster is current"
         )
     if len(current.others) > 1:
         raise model.ClusterError(f"this host has data of {', '.join(current.others)}: remove the unused versions")
@@ -163,11 +164,11 @@ def get_old_cluster(new: host.Cluster, note: Note) -> host.Cluster:
     return dataclasses.replace(new, version=note["from"])
 
 
-def check(new: host.Cluster, options: Options, path: str, check_mode: bool) -> tuple[bool, Note]:
+def check(new: host.Cluster, options: Options, journal: Journal, check_mode: bool) -> tuple[bool, Note]:
     """Raise ClusterError with every reason why the upgrade must not start."""
     # After the rollback of a killed run, the standbys need some seconds to reconnect.
-    tries = STANDBY_WAIT_SECONDS if upgrade_host.read_note(path).get("stage") == upgrade.UPGRADING else 1
-    note = read_or_start_note(new, path, check_mode)
+    tries = STANDBY_WAIT_SECONDS if journal.read().get("stage") == upgrade.UPGRADING else 1
+    note = read_or_start_note(new, journal, check_mode)
     if not note or note.get("stage") in upgrade.SWITCHED_STAGES:
         return False, note
     old = get_old_cluster(new, note)
@@ -190,12 +191,12 @@ def check(new: host.Cluster, options: Options, path: str, check_mode: bool) -> t
         upgrade_host.check_compatibility(old, new, options["port"])
     except model.ClusterError as error:
         raise model.ClusterError(f"nothing was changed, {old.version} still runs: {error}") from error
-    return False, upgrade_host.write_note(path, {**note, "stage": upgrade.PREPARED})
+    return False, journal.write({**note, "stage": upgrade.PREPARED})
 
 
-def upgrade_cluster(new: host.Cluster, options: Options, path: str, check_mode: bool) -> tuple[bool, Note]:
+def upgrade_cluster(new: host.Cluster, options: Options, journal: Journal, check_mode: bool) -> tuple[bool, Note]:
     """Create the new cluster from the old one and put it into service."""
-    note = upgrade_host.read_note(path)
+    note = journal.read()
     if note.get("stage") in (upgrade.SERVING, upgrade.PROVEN):
         return False, note
     if check_mode:
@@ -205,30 +206,30 @@ def upgrade_cluster(new: host.Cluster, options: Options, path: str, check_mode: 
     old = get_old_cluster(new, note)
     if note["stage"] == upgrade.PREPARED:
         try:
-            note = upgrade_host.convert_data(old, new, options["port"], options["count_rows"], note, path)
+            note = upgrade_host.convert_data(old, new, options["port"], options["count_rows"], note, journal)
         except (model.ClusterError, OSError) as error:
-            upgrade_host.abort_upgrade(old, new, path)
+            upgrade_host.abort_upgrade(old, new, journal)
             raise model.ClusterError(f"rolled back, {old.version} runs again with all its data: {error}") from error
-    note = upgrade_host.start_new_cluster(old, new, note, path)
-    return True, upgrade_host.finish_upgrade(new, options["port"], note, path)
+    note = upgrade_host.start_new_cluster(old, new, note, journal)
+    return True, upgrade_host.finish_upgrade(new, options["port"], note, journal)
 
 
-def prove(new: host.Cluster, options: Options, path: str, check_mode: bool) -> tuple[bool, Note]:
+def prove(new: host.Cluster, options: Options, journal: Journal, check_mode: bool) -> tuple[bool, Note]:
     """Check the running new cluster."""
-    note = upgrade_host.read_note(path)
+    note = journal.read()
     if check_mode or note.get("stage") not in (upgrade.SERVING, upgrade.PROVEN):
         return False, note
     problems = upgrade_host.find_health_problems(new, options["port"])
     if problems:
         raise model.ClusterError(f"{new.version} runs, but: {'; '.join(problems)}. To roll back: upgrade_rollback=true")
     if note["stage"] == upgrade.SERVING:
-        return True, upgrade_host.write_note(path, {**note, "stage": upgrade.PROVEN})
+        return True, journal.write({**note, "stage": upgrade.PROVEN})
     return False, note
 
 
-def roll_back(new: host.Cluster, options: Options, path: str, check_mode: bool) -> tuple[bool, Note]:
+def roll_back(new: host.Cluster, options: Options, journal: Journal, check_mode: bool) -> tuple[bool, Note]:
     """Put the old cluster back into service."""
-    note = upgrade_host.read_note(path)
+    note = journal.read()
     stage = note.get("stage")
     if not stage:
         current = host.inspect(new)
@@ -243,7 +244,7 @@ def roll_back(new: host.Cluster, options: Options, path: str, check_mode: bool) 
     new = dataclasses.replace(new, version=note["to"])
     old = get_old_cluster(new, note)
     if stage in (upgrade.PREPARED, upgrade.UPGRADING):
-        upgrade_host.abort_upgrade(old, new, path)
+        upgrade_host.abort_upgrade(old, new, journal)
         return True, {**note, "stage": upgrade.ROLLED_BACK, "lost": ""}
     if stage != upgrade.ROLLING_BACK:
         writes = upgrade_host.count_new_writes(new, options["port"], note)
@@ -254,12 +255,12 @@ def roll_back(new: host.Cluster, options: Options, path: str, check_mode: bool) 
                 f"upgrade_accept_loss=true; {new.data} is kept, so that you can extract the lost rows from it"
             )
         note = {**note, "writes": writes}
-    return True, upgrade_host.roll_back(old, new, options["port"], note, options["accept_loss"], path)
+    return True, upgrade_host.roll_back(old, new, options["port"], note, options["accept_loss"], journal)
 
 
-def remove(new: host.Cluster, _options: Options, path: str, check_mode: bool) -> tuple[bool, Note]:
+def remove(new: host.Cluster, _options: Options, journal: Journal, check_mode: bool) -> tuple[bool, Note]:
     """Remove the cluster that is out of service."""
-    note = upgrade_host.read_note(path)
+    note = journal.read()
     if not note:
         return False, {}
     new = dataclasses.replace(new, version=note["to"])
@@ -271,13 +272,13 @@ def remove(new: host.Cluster, _options: Options, path: str, check_mode: bool) ->
         )
     if not check_mode:
         upgrade_host.remove_cluster(unwanted)
-        upgrade_host.remove_note(path)
+        journal.remove()
     return True, {**note, "stage": "", "from": unwanted.version}
 
 
-def retire(new: host.Cluster, _options: Options, path: str, check_mode: bool) -> tuple[bool, Note]:
+def retire(new: host.Cluster, _options: Options, journal: Journal, check_mode: bool) -> tuple[bool, Note]:
     """Fence the old cluster of a standby."""
-    note = upgrade_host.read_note(path)
+    note = journal.read()
     current = host.inspect(new)
     if note.get("stage") == upgrade.ROLLED_BACK:
         raise model.ClusterError("an earlier upgrade was rolled back: remove its data with upgrade_clean=true")
@@ -290,7 +291,7 @@ def retire(new: host.Cluster, _options: Options, path: str, check_mode: bool) ->
         note = {"from": old.version, "to": new.version, "stage": upgrade.PROVEN, "standby": True}
     changed = note["from"] in current.others
     if changed and not check_mode:
-        upgrade_host.write_note(path, note)
+        journal.write(note)
         host.fence(get_old_cluster(new, note), f"its primary was upgraded to {new.version}")
     return changed, note
 
@@ -322,10 +323,11 @@ def main() -> None:
         return status, out, err
 
     new = host.Cluster(options["version"], options["name"], call)
+    journal = Journal(new.root + upgrade_host.NOTE)
     try:
         # No lock in check mode, because the lock is a file and check mode creates none.
         with contextlib.nullcontext() if module.check_mode else host.lock(new):
-            changed, note = FUNCTIONS[options["state"]](new, options, new.root + upgrade_host.NOTE, module.check_mode)
+            changed, note = FUNCTIONS[options["state"]](new, options, journal, module.check_mode)
     except model.ClusterError as error:
         module.fail_json(msg=f"upgrade to {options['version']}/{options['name']}: {error}")
     module.exit_json(

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import os
 import pwd
 import shutil
 import typing as t
 
+from ..host import files, locks, programs
 from .cluster import (
     CREATECLUSTER,
     ClusterError,
@@ -82,7 +82,7 @@ class Cluster:
         """Run a command; return its standard output, raise ClusterError when it fails."""
         status, out, err = self.run(argv, environment)
         if status:
-            raise ClusterError(f"`{' '.join(argv)}` failed (exit {status}): {(err or out).strip()[-2000:]}")
+            raise ClusterError(programs.describe_failure(argv, programs.Result(status, out, err)))
         return out.strip()
 
     def call_as_postgres(self, argv: t.Sequence[str], **environment: str) -> str:
@@ -90,14 +90,9 @@ class Cluster:
         return self.call(["runuser", "-u", "postgres", "--", *argv], **environment)
 
 
-@contextlib.contextmanager
-def lock(cluster: Cluster) -> t.Iterator[None]:
-    """Hold the lock that lets one module run at a time; wait for a run that outlived its killed controller."""
-    directory = os.path.join(cluster.root, "var/lib/vise")
-    os.makedirs(directory, mode=0o755, exist_ok=True)
-    with open(os.path.join(directory, ".postgresql-cluster.lock"), "w", encoding="utf-8") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+def lock(cluster: Cluster) -> contextlib.AbstractContextManager[None]:
+    """Return the lock that lets one module run at a time; it waits for a run that outlived its killed controller."""
+    return locks.lock(os.path.join(cluster.root, "var/lib/vise/.postgresql-cluster.lock"))
 
 
 def is_installed(cluster: Cluster) -> bool:
@@ -120,7 +115,7 @@ def inspect(cluster: Cluster) -> HostState:
     current = HostState(
         installed=is_installed(cluster),
         configured=not incomplete and os.path.exists(os.path.join(cluster.config, "postgresql.conf")),
-        fence=_read_text(cluster.fence_file).strip(),
+        fence=files.read_text(cluster.fence_file).strip(),
         version=cluster.version,
         rewinding=os.path.exists(cluster.rewind_marker),
         others=find_other_versions(cluster),
@@ -216,9 +211,7 @@ def disable_default_cluster(root: str = "/") -> None:
     """Configure postgresql-common so that installing the package creates no cluster."""
     path = os.path.join(root, CREATECLUSTER_FILE.lstrip("/"))
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    with open(path, "w", encoding="utf-8") as handle:
-        handle.write(CREATECLUSTER)
-    os.chmod(path, 0o644)
+    files.replace_file(path, CREATECLUSTER, mode=0o644)
 
 
 def create(cluster: Cluster) -> None:
@@ -228,9 +221,9 @@ def create(cluster: Cluster) -> None:
         for left_over in (cluster.data, cluster.config):
             shutil.rmtree(left_over, ignore_errors=True)
     os.makedirs(os.path.dirname(cluster.creation_marker), mode=0o755, exist_ok=True)
-    _write_file(cluster.creation_marker, "")
+    files.replace_file(cluster.creation_marker, "", mode=0o644)
     cluster.call(["pg_createcluster", cluster.version, cluster.name, "--", *initdb_options(cluster.version)])
-    os.unlink(cluster.creation_marker)
+    files.remove_file(cluster.creation_marker)
 
 
 def stop(cluster: Cluster) -> None:
@@ -244,14 +237,14 @@ def stop(cluster: Cluster) -> None:
 
 def rewind(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> None:
     """Run pg_rewind: discard the former primary's own transactions and fetch the changes of the current primary."""
-    _write_file(cluster.rewind_marker, "")
+    files.replace_file(cluster.rewind_marker, "", mode=0o644)
     argv = [cluster.program("pg_rewind"), f"--target-pgdata={cluster.data}"]
     # pg_rewind first runs crash recovery if the cluster crashed, which needs the configuration.
     argv += [f"--config-file={os.path.join(cluster.config, 'postgresql.conf')}"]
     argv += [f"--source-server={build_conninfo(primary)} dbname=postgres"]
     cluster.call_as_postgres(argv, PGPASSWORD=primary["password"])
     cluster.call_as_postgres(["touch", os.path.join(cluster.data, "standby.signal")])
-    os.unlink(cluster.rewind_marker)
+    files.remove_file(cluster.rewind_marker)
 
 
 def restore_backup(cluster: Cluster, primary: t.Mapping[str, t.Any], system: str, past: History, fresh: str) -> str:
@@ -260,7 +253,7 @@ def restore_backup(cluster: Cluster, primary: t.Mapping[str, t.Any], system: str
     try:
         cluster.call_as_postgres([word.replace("{data}", fresh) for word in primary["restore"]])
         controldata = read_controldata(cluster, fresh)
-        began = parse_controldata(_read_text(os.path.join(fresh, "backup_label"))).get("START WAL LOCATION", "")
+        began = parse_controldata(files.read_text(os.path.join(fresh, "backup_label"))).get("START WAL LOCATION", "")
         timeline, end = find_backup_end(cluster.call_as_postgres(primary["backups"]), began)
     except ClusterError as error:
         return str(error)
@@ -295,8 +288,7 @@ def copy_primary(cluster: Cluster, primary: t.Mapping[str, t.Any], system: str, 
         os.rename(cluster.data, old)
     os.rename(fresh, cluster.data)
     shutil.rmtree(old, ignore_errors=True)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(cluster.rewind_marker)
+    files.remove_file(cluster.rewind_marker)
     return why
 
 
@@ -322,10 +314,7 @@ def configure(cluster: Cluster) -> None:
 def fence(cluster: Cluster, why: str) -> None:
     """Stop the cluster and prevent its start, across reboots, by the fence file, start.conf and a masked unit."""
     os.makedirs(os.path.dirname(cluster.fence_file), mode=0o755, exist_ok=True)
-    with open(cluster.fence_file, "w", encoding="utf-8") as handle:
-        handle.write(why + "\n")
-        handle.flush()
-        os.fsync(handle.fileno())
+    files.replace_file(cluster.fence_file, why + "\n", mode=0o644)
     _start_conf(cluster, "disabled")
     cluster.call(["systemctl", "stop", cluster.unit])
     cluster.call(["systemctl", "mask", cluster.unit])
@@ -335,23 +324,11 @@ def unfence(cluster: Cluster) -> None:
     """Remove the fence so that the cluster can start again."""
     cluster.call(["systemctl", "unmask", cluster.unit])
     _start_conf(cluster, "auto")
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(cluster.fence_file)
+    files.remove_file(cluster.fence_file)
 
 
 def _start_conf(cluster: Cluster, mode: str) -> None:
-    _write_file(os.path.join(cluster.config, "start.conf"), f"{mode}\n")
-
-
-def _write_file(path: str, text: str) -> None:
-    """Create or replace a file in a directory of user postgres, which may contain a link to a file of root."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
-    with open(descriptor, "w", encoding="utf-8") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
+    files.replace_file(os.path.join(cluster.config, "start.conf"), f"{mode}\n", mode=0o644)
 
 
 def _list_directory(path: str) -> list[str]:
@@ -359,14 +336,6 @@ def _list_directory(path: str) -> list[str]:
         return [entry for entry in os.listdir(path) if entry != "lost+found"]
     except FileNotFoundError:
         return []
-
-
-def _read_text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8") as handle:
-            return handle.read()
-    except FileNotFoundError:
-        return ""
 
 
 def find_end_of_wal(cluster: Cluster) -> str:

@@ -15,6 +15,8 @@ import shutil
 import time
 import typing as t
 
+from ..host import files
+from ..host.journal import Journal
 from . import host, instance, upgrade
 from .cluster import ClusterError, initdb_options
 from .host import Cluster
@@ -79,35 +81,6 @@ SESSION = (
     "-c statement_timeout=0 -c transaction_timeout=0 -c lock_timeout=0 -c default_transaction_read_only=off"
     " -c search_path=pg_catalog,pg_temp"
 )
-
-
-# ---- the note about the progress ----
-
-
-def read_note(path: str) -> dict[str, t.Any]:
-    """Return the note of an earlier run; empty when there is none."""
-    try:
-        with open(path, encoding="utf-8") as handle:
-            return t.cast("dict[str, t.Any]", json.load(handle))
-    except FileNotFoundError:
-        return {}
-
-
-def write_note(path: str, content: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Write the progress durably, before the next step starts; return it."""
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    with open(path + ".new", "w", encoding="utf-8") as handle:
-        json.dump(content, handle)
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.rename(path + ".new", path)
-    return dict(content)
-
-
-def remove_note(path: str) -> None:
-    """Remove the note."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
 
 
 # ---- queries ----
@@ -267,15 +240,10 @@ def _read_reports(new: Cluster) -> str:
     """Return the content of the report files that pg_upgrade wrote below the data directory."""
     parent = os.path.dirname(new.data)
     texts = []
-    for folder, _folders, files in os.walk(parent):
+    for folder, _folders, names in os.walk(parent):
         if "pg_upgrade_output.d" in folder:
-            texts += [_read_file(os.path.join(folder, name)) for name in files if name.endswith(".txt")]
+            texts += [files.read_text(os.path.join(folder, name)) for name in names if name.endswith(".txt")]
     return " ".join(" ".join(texts).split())[:1500]
-
-
-def _read_file(path: str) -> str:
-    with open(path, encoding="utf-8", errors="replace") as handle:
-        return handle.read()
 
 
 def check_compatibility(old: Cluster, new: Cluster, port: int) -> None:
@@ -307,8 +275,7 @@ def remove_cluster(cluster: Cluster) -> None:
         # Remove the version's directory, too, unless it contains another cluster.
         with contextlib.suppress(OSError):
             os.rmdir(os.path.dirname(place))
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(cluster.fence_file)
+    files.remove_file(cluster.fence_file)
 
 
 def stop_leftover_units(cluster: Cluster) -> None:
@@ -326,19 +293,19 @@ def start_cluster(cluster: Cluster) -> None:
 # ---- the steps ----
 
 
-def abort_upgrade(old: Cluster, new: Cluster, path: str) -> None:
+def abort_upgrade(old: Cluster, new: Cluster, journal: Journal) -> None:
     """Roll back an upgrade before the switch: remove the new cluster and start the old one."""
     stop_leftover_units(old)
     remove_cluster(new)
     start_cluster(old)
-    remove_note(path)
+    journal.remove()
 
 
 def convert_data(
-    old: Cluster, new: Cluster, port: int, count: bool, found: t.Mapping[str, t.Any], path: str
+    old: Cluster, new: Cluster, port: int, count: bool, found: t.Mapping[str, t.Any], journal: Journal
 ) -> dict[str, t.Any]:
     """Stop the old cluster and run pg_upgrade into the new one; the database is down meanwhile. Return the note."""
-    state = write_note(path, {**found, "stage": upgrade.UPGRADING})
+    state = journal.write({**found, "stage": upgrade.UPGRADING})
     method = "--clone" if can_share_blocks(old) else "--copy"
     host.fence(new, f"it is being created from the cluster of {old.version}: run upgrade_postgresql.yml again")
     moments = [time.time()]
@@ -370,10 +337,10 @@ def convert_data(
         "seconds": seconds,
         "transaction": read_next_transaction(new),
     }
-    return write_note(path, {**state, **found, "stage": upgrade.SWITCHED})
+    return journal.write({**state, **found, "stage": upgrade.SWITCHED})
 
 
-def start_new_cluster(old: Cluster, new: Cluster, state: t.Mapping[str, t.Any], path: str) -> dict[str, t.Any]:
+def start_new_cluster(old: Cluster, new: Cluster, state: t.Mapping[str, t.Any], journal: Journal) -> dict[str, t.Any]:
     """Fence the old cluster and start the new one in its place; return the note."""
     stop_leftover_units(old)
     host.fence(old, f"it was upgraded to {new.version}")
@@ -382,11 +349,11 @@ def start_new_cluster(old: Cluster, new: Cluster, state: t.Mapping[str, t.Any], 
     if "switched" not in state:
         now = time.time()
         seconds = {**state["seconds"], "downtime": round(now - state["began"], 1)}
-        state = write_note(path, {**state, "switched": now, "seconds": seconds})
+        state = journal.write({**state, "switched": now, "seconds": seconds})
     return dict(state)
 
 
-def finish_upgrade(new: Cluster, port: int, state: t.Mapping[str, t.Any], path: str) -> dict[str, t.Any]:
+def finish_upgrade(new: Cluster, port: int, state: t.Mapping[str, t.Any], journal: Journal) -> dict[str, t.Any]:
     """Update extensions and create statistics, which pg_upgrade does not do; return the note."""
     began, updated = time.time(), []
     for database in list_databases(new, PUBLIC_SOCKET, port):
@@ -406,7 +373,7 @@ def finish_upgrade(new: Cluster, port: int, state: t.Mapping[str, t.Any], path: 
     ]
     new.call_as_postgres([*argv, "--quiet", "--no-password"], PGOPTIONS=SESSION)
     seconds = {**state["seconds"], "statistics": round(time.time() - began, 1)}
-    return write_note(path, {**state, "stage": upgrade.SERVING, "extensions": updated, "seconds": seconds})
+    return journal.write({**state, "stage": upgrade.SERVING, "extensions": updated, "seconds": seconds})
 
 
 def find_health_problems(new: Cluster, port: int) -> list[str]:
@@ -451,7 +418,7 @@ def describe_loss(state: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any]) ->
 
 
 def stop_new_cluster(
-    new: Cluster, why: str, state: t.Mapping[str, t.Any], accepted: bool, path: str
+    new: Cluster, why: str, state: t.Mapping[str, t.Any], accepted: bool, journal: Journal
 ) -> dict[str, t.Any]:
     """Stop the new cluster, and note what the rollback loses now that no more writes can arrive; return the note.
 
@@ -466,21 +433,21 @@ def stop_new_cluster(
     if lost and not accepted:
         host.unfence(new)
         start_cluster(new)
-        write_note(path, {**state, "stage": state["previous_stage"]})
+        journal.write({**state, "stage": state["previous_stage"]})
         raise ClusterError(f"{new.version} still runs. Something was written during the count: {lost}")
-    return write_note(path, {**state, "lost": lost})
+    return journal.write({**state, "lost": lost})
 
 
 def roll_back(
-    old: Cluster, new: Cluster, port: int, state: t.Mapping[str, t.Any], accepted: bool, path: str
+    old: Cluster, new: Cluster, port: int, state: t.Mapping[str, t.Any], accepted: bool, journal: Journal
 ) -> dict[str, t.Any]:
     """Roll back after the switch: fence the new cluster, whose data stay, and start the old one; return the note."""
     if state["stage"] != upgrade.ROLLING_BACK:
-        state = write_note(path, {**state, "stage": upgrade.ROLLING_BACK, "previous_stage": state["stage"]})
+        state = journal.write({**state, "stage": upgrade.ROLLING_BACK, "previous_stage": state["stage"]})
     stop_leftover_units(old)
     if "lost" not in state:
         why = f"the upgrade was rolled back to the cluster of {old.version}"
-        state = stop_new_cluster(new, why, state, accepted, path)
+        state = stop_new_cluster(new, why, state, accepted, journal)
     if state.get("before"):
         _status, active, _err = old.run(["systemctl", "is-active", old.unit], {})
         if active.strip() != "active":
@@ -490,4 +457,4 @@ def roll_back(
                 raise ClusterError(f"the old cluster has changed since the upgrade: {'; '.join(lines[:10])}")
     host.unfence(old)
     start_cluster(old)
-    return write_note(path, {**state, "stage": upgrade.ROLLED_BACK})
+    return journal.write({**state, "stage": upgrade.ROLLED_BACK})

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
+from ansible_collections.vise.platform.plugins.module_utils.host.journal import Journal
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import host, upgrade, upgrade_host
 from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster import ClusterError
 from ansible_collections.vise.platform.plugins.modules import postgresql_upgrade
@@ -20,7 +21,7 @@ class Host:
     def __init__(self, root: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.root, self.done, self.failing = root, list[str](), ""
         self.cluster = host.Cluster("17", "main", self.run, f"{root}/")
-        self.path = str(root / "note.json")
+        self.journal = Journal(str(root / "note.json"))
         self.facts, self.loss = HEALTHY, ""
         self.write("var/lib/postgresql/15/main/PG_VERSION")
         for name in (
@@ -56,21 +57,21 @@ class Host:
             if name == self.failing:
                 raise ClusterError(f"{name} failed")
             if name == "abort_upgrade":
-                upgrade_host.remove_note(self.path)
-            note = {**upgrade_host.read_note(self.path), **({"stage": stages[name]} if name in stages else {})}
-            return upgrade_host.write_note(self.path, note) if name in stages else note
+                self.journal.remove()
+            note = {**self.journal.read(), **({"stage": stages[name]} if name in stages else {})}
+            return self.journal.write(note) if name in stages else note
 
         return done
 
     def call(self, state: str, check_mode: bool = False, **options: Any) -> tuple[bool, dict[str, Any]]:
         given = {"state": state, "port": 5432, "count_rows": True, "accept_loss": False, **options}
-        return postgresql_upgrade.FUNCTIONS[state](self.cluster, given, self.path, check_mode)
+        return postgresql_upgrade.FUNCTIONS[state](self.cluster, given, self.journal, check_mode)
 
     def stage(self) -> str:
-        return str(upgrade_host.read_note(self.path).get("stage", ""))
+        return str(self.journal.read().get("stage", ""))
 
     def at(self, stage: str, **more: Any) -> None:
-        upgrade_host.write_note(self.path, {"from": "15", "to": "17", "stage": stage, **more})
+        self.journal.write({"from": "15", "to": "17", "stage": stage, **more})
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from ansible_collections.vise.platform.plugins.module_utils.host.journal import Journal
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import upgrade_host
 from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster import ClusterError
 from ansible_collections.vise.platform.plugins.module_utils.postgresql.host import Cluster
@@ -28,16 +29,6 @@ class Programs:
         line = " ".join(argv)
         self.calls.append(line)
         return next(((status, out, "") for word, (status, out) in self.answers if word in line), (0, "", ""))
-
-
-def test_note_exists_until_it_is_removed(tmp_path: pathlib.Path) -> None:
-    path = str(tmp_path / "lib/note.json")
-    assert upgrade_host.read_note(path) == {}
-    upgrade_host.write_note(path, {"stage": "prepared"})
-    assert upgrade_host.read_note(path) == {"stage": "prepared"}
-    upgrade_host.remove_note(path)
-    upgrade_host.remove_note(path)
-    assert upgrade_host.read_note(path) == {}
 
 
 def test_inventory_counts_tables_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,14 +108,14 @@ class Switched:
         answers = (("pg_controldata", control_file), ("pg_snapshot_xmax", (0, str(running))), ("sum", (0, "3")))
         self.programs = Programs(*answers)
         self.old, self.new = (Cluster(version, "main", self.programs, str(root)) for version in ("15", "17"))
-        self.path = str(root / "note.json")
+        self.journal = Journal(str(root / "note.json"))
         self.state = {"stage": "proven", "transaction": 100, "before": {}, "switched": 0.0}
         for cluster in (self.old, self.new):
             pathlib.Path(cluster.config).mkdir(parents=True)
 
     def go_back(self, accepted: bool) -> dict[str, Any]:
         state = {**self.state, "writes": upgrade_host.count_new_writes(self.new, 5432, self.state)}
-        return upgrade_host.roll_back(self.old, self.new, 5432, state, accepted, self.path)
+        return upgrade_host.roll_back(self.old, self.new, 5432, state, accepted, self.journal)
 
 
 def test_writes_during_the_count_are_reported_as_lost(tmp_path: pathlib.Path) -> None:
@@ -145,7 +136,7 @@ def test_new_cluster_stays_in_service_when_an_unaccepted_write_arrived(tmp_path:
         machine.go_back(accepted=False)
     assert machine.programs.calls[-1] == "systemctl start postgresql@17-main.service"
     assert not pathlib.Path(machine.new.fence_file).exists()
-    assert upgrade_host.read_note(machine.path)["stage"] == "proven"
+    assert machine.journal.read()["stage"] == "proven"
 
 
 def test_rollback_without_writes_needs_no_consent(tmp_path: pathlib.Path) -> None:
