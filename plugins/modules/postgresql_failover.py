@@ -112,7 +112,7 @@ from ansible_collections.vise.platform.plugins.module_utils.postgresql import cl
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import host
 
 # The role's program, which queries the other hosts whether one of them is the primary.
-GUARD = "/usr/local/libexec/vise-postgresql-{version}"
+GUARD = "/usr/local/sbin/vise-postgresql-{version}"
 WAL_WAIT_SECONDS = 10  # for WAL that is still in transit to the standby
 ARGUMENT_SPEC: dict[str, t.Any] = {
     "state": {"type": "str", "choices": ["fenced", "unfenced", "promoted"], "required": True},

@@ -15,7 +15,7 @@ from tests.scenario import ADDRESS, NAME, SECOND_ADDRESS, Role
 
 FILES = Path(__file__).resolve().parents[1] / "files"
 UNIT = "postgresql@17-main"
-LIVE = "/usr/local/libexec/vise-postgresql-17 live"
+LIVE = "/usr/local/sbin/vise-postgresql-17 live"
 # The files, the live settings, and the process.
 STATE = f"cd /etc/postgresql/17/main; sha256sum *.conf conf.d/*; {LIVE}; systemctl show -P MainPID {UNIT}"
 PID = f"systemctl show -P MainPID {UNIT}"
@@ -340,7 +340,7 @@ def test_old_primary_without_its_locks_stops_when_the_promoted_one_runs(host: Ho
     host.check_output("grep 'promoted, to timeline 2' /etc/vise/postgresql-17-main.fenced")
     assert host.run(f"systemctl start {UNIT}").rc != 0
     assert host.run("pgrep -x postgres").rc == 1
-    second.check_output(f"/usr/local/libexec/vise-postgresql-17 yield && systemctl is-active {UNIT}")
+    second.check_output(f"/usr/local/sbin/vise-postgresql-17 yield && systemctl is-active {UNIT}")
 
 
 @pytest.mark.deep
