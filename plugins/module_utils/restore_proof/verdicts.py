@@ -15,6 +15,7 @@ import json
 import re
 import typing as t
 
+from ..postgresql import instance
 from .settings import ProofError
 
 GIB = 1 << 30
@@ -81,10 +82,10 @@ def parse_newest_set(info: str, repository: int) -> BackupSet:
 
 def parse_control_number(text: str, name: str) -> int:
     """Return a number from the output of pg_controldata, by its label; raise ProofError when it is missing."""
-    match = re.search(rf"^{re.escape(name)}:\s+([0-9]+)$", text, re.MULTILINE)
-    if not match:
+    value = instance.parse_controldata(text).get(name, "")
+    if not value.isdecimal():
         raise ProofError(f"pg_controldata does not report {name!r}")
-    return int(match[1])
+    return int(value)
 
 
 def find_recovery_problems(log: str, history: str, wal_max: str, segment_bytes: int) -> list[str]:
