@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import grp
 import os
 import pwd
 import signal
@@ -159,17 +160,22 @@ def hide_secrets(text: str, hide: t.Iterable[str]) -> str:
 
 def _settings(user: str, environment: t.Mapping[str, str], directory: str) -> dict[str, t.Any]:
     # A group of its own, so that a shell's children end with it.
-    return {"env": environment, "cwd": directory, "start_new_session": True, **_identity(user)}
+    return {"env": environment, "cwd": directory, "start_new_session": True, **identity(user)}
 
 
-def _identity(user: str) -> dict[str, t.Any]:
+def identity(user: str, groups: t.Iterable[str] = ()) -> dict[str, t.Any]:
+    """Return the options of Popen for a user with its own and further groups; none without the rights of root.
+
+    Raises:
+        KeyError: the user or a group does not exist on this host.
+    """
     if not user:
         return {}
     entry = pwd.getpwnam(user)
     if os.geteuid():
         return {}
-    groups = os.getgrouplist(user, entry.pw_gid)
-    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": groups}
+    members = [*os.getgrouplist(user, entry.pw_gid), *(grp.getgrnam(name).gr_gid for name in groups)]
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": members}
 
 
 def _terminate(child: subprocess.Popen[str]) -> tuple[str, str]:
