@@ -77,6 +77,7 @@ def run(
 
     Raises:
         KeyError: the user does not exist on this host.
+        FileNotFoundError: the working directory does not exist.
     """
     try:
         child = subprocess.Popen(
@@ -89,7 +90,9 @@ def run(
             umask=umask,
             **_settings(user, {**(os.environ if inherit else {}), **ENVIRONMENT, **(environment or {})}, directory),
         )
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if error.filename == directory:
+            raise
         return Result(NOT_FOUND, "", f"{argv[0]}: program not found")
     with child:
         try:

@@ -21,6 +21,11 @@ def test_missing_program_is_a_result() -> None:
     assert (result.code, result.err) == (127, "no-such-program: program not found")
 
 
+def test_missing_working_directory_is_not_reported_as_a_missing_program(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="gone"):
+        programs.run(["true"], directory=str(tmp_path / "gone"))
+
+
 def test_environment_of_the_caller_is_not_inherited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGHOST", "of the operator")
     assert programs.run(["sh", "-c", "echo $PGHOST $A $LC_ALL"], environment={"A": "b"}).out == "b C.UTF-8\n"
