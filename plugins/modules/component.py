@@ -343,6 +343,8 @@ prerequisites:
 import contextlib
 import dataclasses
 import os
+import signal
+import sys
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -397,6 +399,9 @@ def main() -> None:
     module = QuietModule(ARGUMENT_SPEC, supports_check_mode=True)
     # A stricter umask of the calling user would close the parent directories of a file to its readers.
     os.umask(0o022)
+    # Exceptions instead of a sudden end, so that a command ends with its module. The journal stays, as after a kill.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _frame: sys.exit(128 + received))
     wanted = Wanted.from_params(module.params)
     store = Store(wanted.name)
     try:

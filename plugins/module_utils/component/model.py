@@ -33,7 +33,7 @@ class Node:
 ABSENT = Node()
 # Every component may have files below these directories. All users can enter them and the directories in them, unless a
 # component gives one of its own another mode.
-SHARED = ("/etc/vise", "/usr/local/lib/vise", "/var/lib/vise", "/var/lib/prometheus")
+SHARED = ("/etc/vise/", "/usr/local/lib/vise/", "/var/lib/vise/", "/var/lib/prometheus/")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,7 +164,7 @@ def _shared_directories(nodes: t.Mapping[str, Node]) -> dict[str, Node]:
     """Return the directories that several components use, as far as these nodes are below them."""
     found = {}
     for path in (path for path, node in nodes.items() if node.kind != "absent"):
-        while (path := os.path.dirname(path)).startswith(SHARED):
+        while f"{(path := os.path.dirname(path))}/".startswith(SHARED):
             found[path] = Node("directory", owner="root", group="root", mode="0755")
     return found
 

@@ -19,19 +19,41 @@ PACKAGE = "vise_platform"
 NAME = re.compile(r"[a-z][a-z0-9-]*")
 IMPORT = re.compile(r"^[ \t]*from[ \t]+(\.+)([\w.]*)[ \t]+import[ \t]+(?:\(([^)]*)\)|([^\n(]+))", re.MULTILINE)
 FOREIGN = re.compile(r"^(?:from|import)[ \t]+(ansible\w*)", re.MULTILINE)
+COMMENT = re.compile(r"#[^\n]*")
 DOCSTRING = re.compile(r'"""(.*?)(?:\n|""")')
 PROGRAM_FILE = re.compile(rf"{LIBRARY}/([a-z0-9-]+)(?:/|$)")
 LAUNCHER = """#!/usr/bin/python3 -I
 # {managed}
 \"\"\"{summary}\"\"\"
 
+import os
+import signal
 import sys
 
 sys.path.insert(0, "{directory}")
 
 from {package}.{module} import main
 
-sys.exit(main(sys.argv[1:]))
+received = []
+
+
+def stop(number, _frame):
+    # An exception instead of a sudden end: the commands of the program have sessions of their own, and end with it.
+    received.append(number)
+    sys.exit(128 + number)
+
+
+for number in (signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(number) == signal.SIG_DFL:
+        signal.signal(number, stop)
+try:
+    sys.exit(main(sys.argv[1:]))
+finally:
+    if received:
+        # systemd counts a program that a signal has ended as stopped, and an exit code as a failure.
+        sys.stdout.flush()
+        signal.signal(received[0], signal.SIG_DFL)
+        os.kill(os.getpid(), received[0])
 """
 
 
@@ -104,7 +126,8 @@ def find_sources(module: str, read: t.Callable[[str], str | None]) -> dict[str, 
 
 
 def _imported(importer: str, text: str, read: t.Callable[[str], str | None]) -> t.Iterator[str]:
-    for dots, module, listed, line in IMPORT.findall(text):
+    # A pattern, because the parser would take longer than all else that a component does on the controller.
+    for dots, module, listed, line in IMPORT.findall(COMMENT.sub("", text)):
         parts = importer.split(".")[: -len(dots)]
         parent = ".".join([*parts, *filter(None, [module])])
         # `from . import a` imports modules; `from .a import b` imports a, unless a is a package with the module b.
@@ -112,7 +135,7 @@ def _imported(importer: str, text: str, read: t.Callable[[str], str | None]) -> 
             yield parent
             continue
         for item in (listed or line).split(","):
-            words = item.partition("#")[0].split()
+            words = item.split()
             if words:
                 yield ".".join(filter(None, [parent, words[0]]))
 

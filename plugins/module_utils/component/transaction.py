@@ -205,6 +205,9 @@ def _roll_back(wanted: Wanted, steps: Plan, journal: Journal, store: Store) -> s
     # Without a generation the component is new on this host: no probe could pass.
     failure = host.wait_for_probes(wanted.probes, journal.manifest.generation) if journal.manifest.generation else ""
     outcome = f"but the probe does not prove that it is live: {failure}" if failure else "which is live."
+    skipped = [" ".join(command.argv) for command in steps.commands if command not in known]
+    if skipped:
+        outcome = f"but what `{skipped[0]}` did may remain, because its program is removed too."
     return f"Rolled back to the previous configuration, {outcome}"
 
 

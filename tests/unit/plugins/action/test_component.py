@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import signal
 import subprocess
 import sys
 import typing as t
@@ -11,6 +13,8 @@ import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.vise.platform.plugins.action import component
 from ansible_collections.vise.platform.plugins.module_utils.component import programs
+
+from tests import machines
 
 
 @pytest.mark.parametrize(
@@ -83,28 +87,60 @@ def test_program_is_a_launcher_a_link_and_each_file_that_it_imports() -> None:
     assert '"""The journal of a change of several steps' in launcher
 
 
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Callable[[dict[str, str]], list[str]]:
+    """Install a program from files of module_utils, and return how it is started; the main module is demo.main."""
+
+    def install(sources: dict[str, str]) -> list[str]:
+        for name, text in sources.items():
+            path = tmp_path / "sources" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        monkeypatch.setattr(component, "MODULE_UTILS", str(tmp_path / "sources"))
+        monkeypatch.setattr(programs, "LIBRARY", str(tmp_path / "library"))
+        for file in program_files("demo.main")["files"]:
+            path = Path(file["dest"])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(file["content"])
+        return [sys.executable, "-I", str(tmp_path / "library/try-it/run")]
+
+    return install
+
+
 def test_installed_program_runs_from_any_directory_and_returns_its_exit_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    install: t.Callable[[dict[str, str]], list[str]],
 ) -> None:
-    sources = tmp_path / "sources/demo"
-    sources.mkdir(parents=True)
-    (sources / "main.py").write_text(
-        '"""Add."""\nfrom __future__ import annotations\nfrom .parts import (\n    add,  # a comment\n)\n'
-        "def main(arguments):\n    from . import late\n    print(add(*arguments) + late.TEXT)\n    return 3\n"
+    argv = install(
+        {
+            "demo/main.py": '"""Add."""\nfrom __future__ import annotations\n'
+            "from .parts import (  # a, (b\n    add,  # c)\n)\n"
+            "def main(arguments):\n    from . import late\n    print(add(*arguments) + late.TEXT)\n    return 3\n",
+            "demo/parts.py": "from ..low import one\n\ndef add(a, b):\n    return a + b + one.ONE\n",
+            "demo/late.py": 'TEXT = "!"\n',
+            "low/one.py": 'ONE = "1"\n',
+        }
     )
-    (sources / "parts.py").write_text("from ..low import one\n\ndef add(a, b):\n    return a + b + one.ONE\n")
-    (sources / "late.py").write_text('TEXT = "!"\n')
-    (tmp_path / "sources/low").mkdir()
-    (tmp_path / "sources/low/one.py").write_text('ONE = "1"\n')
-    monkeypatch.setattr(component, "MODULE_UTILS", str(tmp_path / "sources"))
-    monkeypatch.setattr(programs, "LIBRARY", str(tmp_path / "library"))
-    for file in program_files("demo.main")["files"]:
-        path = Path(file["dest"])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(file["content"])
-    argv = [sys.executable, "-I", str(tmp_path / "library/try-it/run"), "a", "b"]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/")
+    done = subprocess.run([*argv, "a", "b"], capture_output=True, text=True, check=False, cwd="/")
     assert (done.returncode, done.stdout, done.stderr) == (3, "ab1!\n", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_commands_of_a_program_end_with_it(
+    install: t.Callable[[dict[str, str]], list[str]], tmp_path: Path, number: signal.Signals
+) -> None:
+    note = tmp_path / "pid"
+    host = Path(component.MODULE_UTILS) / "host/programs.py"
+    main = f"""from ..host import programs
+def main(arguments):
+    programs.run(["sh", "-c", "echo $$ >{note}.new; mv {note}.new {note}; exec sleep 60"])
+"""
+    argv = install({"demo/main.py": main, "host/programs.py": host.read_text()})
+    with subprocess.Popen(argv) as program:
+        assert machines.eventually(note.exists)
+        program.send_signal(number)
+        # As without a handler: systemd counts it as stopped, not as failed.
+        assert program.wait() == -number
+    assert not Path("/proc", note.read_text().strip()).exists()
 
 
 @pytest.mark.parametrize(
@@ -119,6 +155,21 @@ def test_program_that_cannot_run_on_a_host_is_refused(name: str, module: str, me
     arguments = {"name": "demo", "files": [], "links": [], "programs": [{"name": name, "module": module}]}
     with pytest.raises(AnsibleActionFail, match=f"demo: program {name}: .*{message}"):
         component.add_programs(arguments)
+
+
+def test_each_file_is_shipped_with_what_the_parser_finds() -> None:
+    for path in sorted(Path(component.MODULE_UTILS).rglob("*.py")):
+        name = ".".join(path.relative_to(component.MODULE_UTILS).with_suffix("").parts)
+        found = set(programs._imported(name, path.read_text(), component.read_module_util))
+        expected = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                parent = ".".join([*name.split(".")[: -node.level], *filter(None, [node.module])])
+                is_module = (
+                    bool(node.module) and component.read_module_util(parent.replace(".", "/") + ".py") is not None
+                )
+                expected |= {parent} if is_module else {f"{parent}.{alias.name}".lstrip(".") for alias in node.names}
+        assert found == expected, path
 
 
 def test_packages_have_no_code_of_their_own_because_programs_lack_it() -> None:

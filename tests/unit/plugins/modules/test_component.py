@@ -153,7 +153,9 @@ def test_rollback_does_not_run_a_program_that_the_change_installed(tmp_path: pat
     state = Wanted(
         "demo", "g", nodes=nodes, commands=(Command((str(program),)),), probes=(Probe(("false",), timeout=0),)
     )
-    with pytest.raises(host.HostError, match="Rolled back to the previous configuration, which is live"):
+    with pytest.raises(
+        host.HostError, match=r"but what `.*program` did may remain, because its program is removed too"
+    ):
         run(state, store)
     assert not program.exists()
     assert log.read_text() == "run\n"
@@ -184,8 +186,9 @@ def test_shared_directories_above_a_path_are_part_of_the_component() -> None:
         "mode": "0600",
         "secret": False,
     }
+    similar = {"path": "/var/lib/vise-other/demo", "owner": "root", "group": "root", "mode": "0700"}
     private = {"path": "/var/lib/vise/demo", "owner": "root", "group": "root", "mode": "0700"}
-    given = {**params, "name": "demo", "generation": "g", "files": [file], "directories": [private]}
+    given = {**params, "name": "demo", "generation": "g", "files": [file], "directories": [private, similar]}
     nodes = Wanted.from_params(given).nodes
     modes = {path: node.mode for path, node in nodes.items() if node.kind == "directory"}
     assert modes == {
@@ -193,4 +196,5 @@ def test_shared_directories_above_a_path_are_part_of_the_component() -> None:
         "/etc/vise/demo": "0755",
         "/var/lib/vise": "0755",
         "/var/lib/vise/demo": "0700",
+        "/var/lib/vise-other/demo": "0700",
     }
