@@ -101,7 +101,9 @@ def read_live_digest(settings: Settings) -> str:
 
 def seed(settings: Settings) -> None:
     """Use the shipped ranges if they are newer than the ranges in use."""
-    if not os.path.exists(settings.used) or os.stat(settings.used).st_mtime < os.stat(settings.shipped).st_mtime:
+    # Without the digest, for example after a change by hand, nginx does not accept the file.
+    complete = "$cloudflare_ranges_digest" in files.read_text(settings.used)
+    if not complete or os.stat(settings.used).st_mtime < os.stat(settings.shipped).st_mtime:
         ranges = parse_ranges(files.read_text(settings.shipped))
         files.replace_file(settings.used, render_ranges(ranges), mode=0o644)
 

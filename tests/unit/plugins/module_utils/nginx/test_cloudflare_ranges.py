@@ -93,12 +93,23 @@ def test_ranges_are_rendered_for_nginx() -> None:
     )
 
 
-@pytest.mark.parametrize(("age", "expected"), [(None, "198.51.100.0/24"), (-10, "198.51.100.0/24"), (10, "fetched")])
-def test_newer_list_is_the_one_in_use(nginx: Nginx, age: int | None, expected: str) -> None:
+FETCHED = "map $host $cloudflare_ranges_digest {} # fetched"
+
+
+@pytest.mark.parametrize(
+    ("age", "text", "expected"),
+    [
+        (None, "", "198.51.100.0/24"),
+        (-10, FETCHED, "198.51.100.0/24"),
+        (10, FETCHED, "fetched"),
+        (10, "changed by hand", "198.51.100.0/24"),
+    ],
+)
+def test_newer_list_is_the_one_in_use(nginx: Nginx, age: int | None, text: str, expected: str) -> None:
     shipped, path = nginx.folder / "shipped.txt", nginx.folder / "ranges.conf"
     shipped.write_text("198.51.100.0/24\n")
     if age is not None:
-        path.write_text("fetched")
+        path.write_text(text)
         os.utime(path, (shipped.stat().st_mtime + age,) * 2)
     assert ranges.main(["seed"]) == 0
     assert expected in path.read_text()
