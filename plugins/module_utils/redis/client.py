@@ -78,6 +78,9 @@ def translate_errors() -> t.Iterator[None]:
         # It answers, although the library counts this as a failed connection.
         raise LoadingError(str(error)) from error
     except (library.ConnectionError, library.TimeoutError) as error:
+        if "max number of clients" in str(error):
+            # It answers; a restart would end the connections of all applications.
+            raise RedisError(str(error)) from error
         raise UnreachableError(str(error)) from error
     except library.RedisError as error:
         raise RedisError(str(error)) from error

@@ -55,6 +55,8 @@ def test_commands_are_sent(server: Server) -> None:
     [
         (ConnectionFailed("no such file"), UnreachableError),
         (TooLate("60 s"), UnreachableError),
+        # It answers, and a restart would end the connections of all applications.
+        (ConnectionFailed("max number of clients reached"), RedisError),
         (Loading("loading"), LoadingError),
         (LibraryError("immutable config"), RedisError),
     ],
