@@ -254,6 +254,12 @@ def _list_backups(config: str, stanza_name: str) -> tuple[repository.Backup, ...
 
 def finished(settings: Settings, kind: str, result: str) -> int:
     """Record the result of a backup, also of a killed one, and write the metrics; runs as root after the unit."""
+    # Units of several kinds can end at the same time.
+    with locks.lock(f"{settings.failures}.lock"):
+        return _record(settings, kind, result)
+
+
+def _record(settings: Settings, kind: str, result: str) -> int:
     failures = _read_results(settings.failures)
     with users.acting_as(tool.USER):
         outcomes = _read_results(settings.outcome_file(kind))
