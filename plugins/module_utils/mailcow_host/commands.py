@@ -20,7 +20,8 @@ def run(argv: t.Sequence[str], directory: Path = Path("/"), stdin: str = "", **e
     """Run a command and return its output; raises Problem when it fails."""
     result = execute(argv, directory, stdin, **environment)
     if result.failed:
-        raise Problem(programs.describe_failure(argv, result))
+        # Only the first arguments: a later one can be the address of a repository with its credential.
+        raise Problem(programs.describe_failure(argv[:6], result))
     return result.out
 
 
