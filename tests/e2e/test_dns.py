@@ -174,7 +174,7 @@ def test_every_record_is_shown_first_published_and_then_left_alone(publish: Publ
     assert shown.code == 0, shown.text
     assert f"+ MX    {DOMAIN}" in shown.text
     assert f"+{DOMAIN} MX 10 mail.{DOMAIN}" in shown.text
-    assert "To publish the plan, run this again without --check." in re.sub(r"\s+", " ", shown.text)
+    assert "To publish the records, run this again without --check." in re.sub(r"\s+", " ", shown.text)
     assert world(f"dig +short {DOMAIN} MX").stdout == ""
 
     done = publish()
