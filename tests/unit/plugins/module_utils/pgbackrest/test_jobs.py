@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -166,6 +168,22 @@ def test_damaged_results_are_ignored(settings: jobs.Settings, monkeypatch: pytes
     assert jobs.finished(settings, "diff", "timeout") == 0
     assert set(json.loads(Path(settings.failures).read_text())["diff"]) == {"1", "2"}
     assert not Path(settings.outcome_file("diff")).exists()
+
+
+def test_jobs_that_end_together_are_all_recorded(
+    settings: jobs.Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def query(_settings: jobs.Settings) -> dict[str, str]:
+        time.sleep(0.02)
+        return {"/main.conf": "x"}
+
+    monkeypatch.setattr(jobs, "query_repositories", query)
+    written = metrics.write
+    monkeypatch.setattr(metrics, "write", lambda name, text: written(name, text, str(tmp_path)))
+    kinds = ("full", "diff", "incr")
+    with ThreadPoolExecutor(max_workers=len(kinds)) as pool:
+        assert list(pool.map(lambda kind: jobs.finished(settings, kind, "timeout"), kinds)) == [0, 0, 0]
+    assert set(json.loads(Path(settings.failures).read_text())) == set(kinds)
 
 
 def test_missing_settings_name_the_role(tmp_path: Path) -> None:
