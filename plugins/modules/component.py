@@ -344,7 +344,6 @@ import contextlib
 import dataclasses
 import os
 import signal
-import sys
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -394,14 +393,18 @@ class QuietModule(AnsibleModule):  # type: ignore[misc,unused-ignore]  # ansible
         """Log nothing. The attribute no_log is not enough: the controller's setting overrides it."""
 
 
+def stop(number: int, _frame: object) -> None:
+    """End by an exception, so that a running command ends with its module; the journal stays, as after a kill."""
+    raise SystemExit(128 + number)
+
+
 def main() -> None:
     """Run as a module."""
     module = QuietModule(ARGUMENT_SPEC, supports_check_mode=True)
     # A stricter umask of the calling user would close the parent directories of a file to its readers.
     os.umask(0o022)
-    # Exceptions instead of a sudden end, so that a command ends with its module. The journal stays, as after a kill.
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda received, _frame: sys.exit(128 + received))
+        signal.signal(number, stop)
     wanted = Wanted.from_params(module.params)
     store = Store(wanted.name)
     try:
