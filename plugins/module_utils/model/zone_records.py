@@ -110,24 +110,24 @@ def mail_host_records(plan: Topology, mail: Mail) -> Iterator[Entry]:
 
 def mail_domain_records(domain: str, mail: Mail) -> Iterator[Entry]:
     """Yield the records of a mail domain."""
-    yield {"type": "MX", "name": domain, "value": mail.host, "priority": 10, "comment": "where mail goes"}
-    yield text(domain, "v=spf1 mx ~all", "SPF: who may send")
+    yield {"type": "MX", "name": domain, "value": mail.host, "priority": 10, "comment": "incoming mail"}
+    yield text(domain, "v=spf1 mx ~all", "SPF: permitted senders")
     yield text(f"_dmarc.{domain}", f"v=DMARC1; p={mail.dmarc}; rua=mailto:{mail.reports}", "DMARC")
     for key in mail.dkim:
         # In check mode the TXT value of a planned key is empty.
         if key["domain"] == domain and key["txt"] and key.get("state") != "retired":
             yield text(f"{key['selector']}._domainkey.{domain}", key["txt"], f"DKIM key {key['selector']}")
     yield text(f"_mta-sts.{domain}", f"v=STSv1; id={policy_id(mail)}", "MTA-STS")
-    yield text(f"_smtp._tls.{domain}", f"v=TLSRPTv1; rua=mailto:{mail.reports}", "reports of TLS")
+    yield text(f"_smtp._tls.{domain}", f"v=TLSRPTv1; rua=mailto:{mail.reports}", "reports of TLS failures")
     for service, port in SERVICES.items():
         target = {"priority": 0, "weight": 1, "port": port}
-        yield {"type": "SRV", "name": f"{service}.{domain}", "value": mail.host, "comment": "mail programs", **target}
+        yield {"type": "SRV", "name": f"{service}.{domain}", "value": mail.host, "comment": "mail clients", **target}
     for name in WEB_NAMES:
-        yield {"type": "CNAME", "name": f"{name}.{domain}", "value": mail.host, "comment": "mail programs and servers"}
+        yield {"type": "CNAME", "name": f"{name}.{domain}", "value": mail.host, "comment": "mail clients, MTA-STS"}
     reported = mail.reports.rpartition("@")[2]
     if not is_below(reported, domain) and not is_below(domain, reported):
         # Without this record, other servers do not send reports to an address in another domain.
-        yield text(f"{domain}._report._dmarc.{reported}", "v=DMARC1", f"takes reports of {domain}")
+        yield text(f"{domain}._report._dmarc.{reported}", "v=DMARC1", f"accepts DMARC reports of {domain}")
 
 
 def text(name: str, value: str, comment: str) -> Entry:
@@ -142,7 +142,7 @@ def certificate_records(domains: Iterable[str], certificates: Certificates) -> I
         properties = [("issue", issuer) for issuer in issuers]
         properties += [("iodef", f"mailto:{certificates.contact}")] if certificates.contact else []
         for tag, value in properties:
-            yield {"type": "CAA", "name": domain, "value": value, "flags": 0, "tag": tag, "comment": "certificates"}
+            yield {"type": "CAA", "name": domain, "value": value, "flags": 0, "tag": tag, "comment": "issuers"}
 
 
 def policy(mail: Mail) -> str:

@@ -14,7 +14,7 @@ from tests.unit.plugins.cloudflare import FAULTS, Double, faulty, run, running
 
 RECORDS = [
     {"type": "A", "name": "www", "value": "192.0.2.1", "proxied": True},
-    {"type": "MX", "name": "@", "value": "mail.example.test", "priority": 10, "comment": "where mail goes"},
+    {"type": "MX", "name": "@", "value": "mail.example.test", "priority": 10, "comment": "incoming mail"},
     {"type": "TXT", "name": "key", "value": "v=DKIM1; p=" + "A" * 700},
     {"type": "CAA", "name": "@", "value": "letsencrypt.org", "flags": 0, "tag": "issue"},
 ]
@@ -49,7 +49,7 @@ def test_records_are_created_once(capsys: Any, double: Double) -> None:
     assert first["changed"]
     assert first["counts"] == {"add": 4, "change": 0, "remove": 0, "keep": 0}
     assert first["plan"][-1] == "4 to add, 0 to change, 0 to remove, 0 as wanted"
-    assert {row["comment"] for row in double.records()} == {"[vise.platform]", "[vise.platform] where mail goes"}
+    assert {row["comment"] for row in double.records()} == {"[vise.platform]", "[vise.platform] incoming mail"}
     again = manage(capsys, double)
     assert (again["changed"], again["calls"]) == (False, 2)
     assert again["plan"] == ["0 to add, 0 to change, 0 to remove, 4 as wanted"]
@@ -85,7 +85,7 @@ def test_check_mode_reports_all_changes_and_makes_none(capsys: Any, double: Doub
     assert double.zones.state == before
     records, settings, *phases = result["diff"]
     assert records["before"] == ""
-    assert "example.test MX 10 mail.example.test ttl=1 ; [vise.platform] where mail goes\n" in records["after"]
+    assert "example.test MX 10 mail.example.test ttl=1 ; [vise.platform] incoming mail\n" in records["after"]
     assert (settings["before"], settings["after"]) == ({"ssl": "full", "http3": False}, SETTINGS)
     assert [phase["before_header"] for phase in phases] == list(RULES)
     assert manage(capsys, double, **EVERYTHING)["plan"] == result["plan"]
