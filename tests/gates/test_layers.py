@@ -78,6 +78,22 @@ def test_table_has_no_circle() -> None:
     assert below == set(ALLOWED)
 
 
+def drawn_imports(text: str) -> dict[str, set[str]]:
+    """Return what each package imports in the flowchart of a page."""
+    drawn: dict[str, set[str]] = {}
+    for line in text.partition("flowchart TD\n")[2].partition("```")[0].splitlines():
+        above, _arrow, below = (part.split("&") for part in line.partition("-->"))
+        for name in above:
+            drawn.setdefault(name.strip(), set()).update(one.strip() for one in below if one.strip())
+        for name in below:
+            drawn.setdefault(name.strip(), set())
+    return {name: below for name, below in drawn.items() if name}
+
+
+def test_picture_shows_the_allowed_imports() -> None:
+    assert drawn_imports((ROOT / "CONTRIBUTING.md").read_text()) == ALLOWED
+
+
 def test_relative_and_absolute_imports_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "MODULE_UTILS", tmp_path)
     (tmp_path / "host").mkdir()
