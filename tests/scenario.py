@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,26 @@ class Role:
     def run(self, *arguments: str, hosts: str = "all", **variables: Any) -> Run:
         """Apply the role, whatever the result is."""
         return self.play(self._plays([self._include(variables)], hosts), *arguments)
+
+    @contextlib.contextmanager
+    def started(self, **variables: Any) -> Iterator[subprocess.Popen[str]]:
+        """Apply the role while the test does other things; the run is killed at the end, with all its processes."""
+        path = self.scratch / f"test-{self.name}-started.yml"
+        path.write_text(yaml.safe_dump(self._plays([self._include(variables)], "all"), sort_keys=False, width=1000))
+        argv = ["ansible-playbook", "--inventory", str(self.inventory), str(path)]
+        with subprocess.Popen(
+            argv,
+            cwd=machines.ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        ) as run:
+            try:
+                yield run
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(run.pid, signal.SIGKILL)
 
     def apply(self, *arguments: str, hosts: str = "all", **variables: Any) -> Run:
         """Apply the role; it must succeed."""

@@ -14,6 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 from ansible_collections.vise.platform.plugins.module_utils.component import programs
 from ansible_collections.vise.platform.plugins.module_utils.component.spec import ARGUMENT_SPEC
+from ansible_collections.vise.platform.plugins.plugin_utils import new_login
 
 # Placeholder for the generation while templates are rendered: the generation is a hash over the rendered text.
 GENERATION = "@component_generation@"
@@ -38,6 +39,12 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         _result, arguments = self.validate_argument_spec(ARGUMENT_SPEC)
         arguments["files"] = [file for entry in arguments["files"] for file in self._render(entry, task_vars)]
         arguments = add_generation(add_programs(arguments))
+        result = self._converge(arguments, task_vars)
+        if result.pop("unconfirmed", False):
+            return new_login.confirm(self, arguments, result, task_vars)
+        return result
+
+    def _converge(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         result = self._call("vise.platform.component", arguments, task_vars)
         prerequisites = result.pop("prerequisites", None)
         if prerequisites is None or result.get("failed"):

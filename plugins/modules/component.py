@@ -274,6 +274,27 @@ options:
         description: Seconds for which the command is retried after an activation.
         type: int
         default: 10
+  confirm:
+    description:
+      - For a change that could prevent the next login, for example of sshd or of the firewall.
+      - Before the first file changes, the host starts a timer that reverts the change, also after a reboot. When the
+        new configuration is live, the action plugin logs in by a new connection and commits the change there. When
+        this login fails, the change is rolled back and the task fails.
+    type: dict
+    suboptions:
+      timeout:
+        description: Seconds until the host reverts a change that no login has confirmed.
+        type: int
+        default: 60
+      ports:
+        description: Ports to try after the one of the inventory, for example a new port of sshd.
+        type: list
+        elements: int
+        default: []
+      advice:
+        description: Ends the message when the login fails. C({user}) is replaced by the user of the connection.
+        type: str
+        default: ""
   generation:
     description:
       - Hash over all rendered options, 12 hexadecimal digits. The action plugin sets it.
@@ -338,6 +359,17 @@ prerequisites:
   returned: when packages, groups or users differ, not in check mode
   type: dict
   sample: {packages: [nginx], absent_packages: [], groups: [], users: [], absent_users: []}
+login_port:
+  description: Port of the login that confirmed the change, when it is not the port of the inventory.
+  returned: when O(confirm) is set and one of O(confirm.ports) was needed
+  type: int
+  sample: 2222
+unconfirmed:
+  description:
+    - Whether the change waits for a new login that confirms it. The action plugin does this and removes the key, so the
+      result of a task does not contain it.
+  returned: when O(confirm) is set and something changed, not in check mode
+  type: bool
 """
 
 import contextlib
@@ -347,7 +379,7 @@ import signal
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vise.platform.plugins.module_utils.component import host, plan, transaction
+from ansible_collections.vise.platform.plugins.module_utils.component import confirmation, host, plan, transaction
 from ansible_collections.vise.platform.plugins.module_utils.component.model import Wanted
 from ansible_collections.vise.platform.plugins.module_utils.component.spec import ARGUMENT_SPEC
 from ansible_collections.vise.platform.plugins.module_utils.component.store import Store
@@ -413,7 +445,10 @@ def main() -> None:
             steps, incomplete = converge(wanted, store, module.check_mode)
     except (host.HostError, OSError) as error:
         module.fail_json(msg=str(error), invocation={})
-    module.exit_json(generation=wanted.generation, invocation={}, **build_result(steps, incomplete, module._diff))
+    result = build_result(steps, incomplete, module._diff)
+    if wanted.confirm_within and result["changed"] and not incomplete and not module.check_mode:
+        result["unconfirmed"] = confirmation.is_pending(store)
+    module.exit_json(generation=wanted.generation, invocation={}, **result)
 
 
 if __name__ == "__main__":

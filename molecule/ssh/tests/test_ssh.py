@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
+import subprocess
 from typing import Any
 
 import pytest
 from testinfra.host import Host
 
 from tests import machines
-from tests.scenario import ADDRESS, Role
+from tests.scenario import ADDRESS, NAME, Role
 
 # sshd slows down an address whose logins fail: each attempt comes from another address of world.
 SOURCES = itertools.cycle(f"172.30.0.{number}" for number in range(3, 10))
@@ -18,6 +19,8 @@ MANAGED = "/etc/ssh/sshd_config.d/00-vise.conf"
 LIVE = "/usr/local/libexec/vise-ssh-live 22"
 # The files, what the listening daemon has read, and its process.
 STATE = f"sha256sum /etc/ssh/sshd_config.d/*.conf; {LIVE}; systemctl --no-pager show -P MainPID ssh"
+# Exists while a change waits for a new login.
+WAITING = "/var/lib/vise/components/ssh/unconfirmed.json"
 PASSWORDS = "sed -i 's/^PasswordAuthentication no/PasswordAuthentication yes/; s/^AuthenticationMethods.*//'"
 
 
@@ -88,6 +91,76 @@ def test_configuration_that_cannot_go_live_is_refused_and_the_old_one_stays(role
     ]
     role.assert_refused(cases)
     assert host.check_output(STATE) == before
+
+
+def test_change_that_prevents_the_next_login_is_reverted_while_a_connection_is_open(role: Role, host: Host) -> None:
+    before = host.check_output(STATE)
+    role.assert_refused(
+        [
+            (
+                variables,
+                f"no new login could confirm it: root@.*{reason}.*Rolled back.*which is live.*ssh_home_keys_for",
+            )
+            for variables, reason in (
+                ({"ssh_settings": {"AllowUsers": "other"}}, "Permission denied"),
+                ({"ssh_home_keys_for": ["admin"]}, "Permission denied"),
+                ({"ssh_settings": {"ListenAddress": "127.0.0.1"}}, "Connection refused"),
+            )
+        ]
+    )
+    assert host.check_output(STATE) == before
+    assert machines.answers_ssh(ADDRESS)
+
+
+def leave_unconfirmed(role: Role, host: Host) -> None:
+    """Kill a run after a change that prevents logins is live, before a new login could confirm it."""
+    with role.started(ssh_settings={"AllowUsers": "other"}):
+        assert machines.eventually(lambda: host.run("sshd -T | grep -q allowusers && test -e %s", WAITING).rc == 0, 30)
+        assert machines.eventually(lambda: not machines.answers_ssh(ADDRESS))
+    assert host.run("systemctl is-active vise-revert-ssh.timer").stdout == "active\n"
+
+
+def test_host_reverts_a_change_that_a_killed_run_left_unconfirmed(role: Role, host: Host) -> None:
+    before = host.check_output(STATE)
+    leave_unconfirmed(role, host)
+    # What the timer starts.
+    host.check_output("systemctl start vise-revert-ssh.service")
+    assert host.check_output(STATE) == before
+    assert machines.answers_ssh(ADDRESS)
+    assert not host.file(WAITING).exists
+    assert host.run("ls /etc/systemd/system/*/ /etc/systemd/system | grep vise-revert").rc == 1
+
+
+def test_next_run_completes_an_unconfirmed_change(role: Role, host: Host) -> None:
+    leave_unconfirmed(role, host)
+    role.apply()
+    assert machines.answers_ssh(ADDRESS)
+    assert not host.file(WAITING).exists
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("boot", [False, True], ids=["host stays up", "host reboots"])
+def test_timer_reverts_a_change_without_any_controller(role: Role, host: Host, boot: bool) -> None:
+    leave_unconfirmed(role, host)
+    if boot:
+        subprocess.run(["docker", "restart", "--time", "5", NAME], check=True, capture_output=True)
+    assert not machines.answers_ssh(ADDRESS)
+    assert machines.eventually(lambda: machines.answers_ssh(ADDRESS), 120)
+    role.apply()
+
+
+@pytest.mark.deep
+def test_new_port_is_used_for_the_rest_of_the_run_and_the_inventory_must_follow(role: Role) -> None:
+    port = {"ansible.builtin.assert": {"that": "ansible_port == 2222"}}
+    fresh = [{"ansible.builtin.meta": "reset_connection"}, {"ansible.builtin.ping": {}}]
+    include = {"ansible.builtin.include_role": {"name": "vise.platform.ssh"}, "vars": {"ssh_port": 2222}}
+    run = role.play([{"hosts": "all", "gather_facts": False, "tasks": [include, port, *fresh]}])
+    assert run.code == 0, run.tail
+    assert "set ansible_port: 2222 for it in the inventory" in re.sub(r"\s+", " ", run.output)
+    back = {"ansible.builtin.include_role": {"name": "vise.platform.ssh"}}
+    again = role.play([{"hosts": "all", "gather_facts": False, "vars": {"ansible_port": 2222}, "tasks": [back]}])
+    assert again.code == 0, again.tail
+    assert machines.answers_ssh(ADDRESS)
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,7 @@ class Wanted:
     commands: tuple[Command, ...] = ()
     units: tuple[Unit, ...] = ()
     probes: tuple[Probe, ...] = ()
+    confirm_within: int = 0  # seconds in which a new login must confirm a change; 0: none is needed
 
     @classmethod
     def from_params(cls, params: dict[str, t.Any]) -> Wanted:
@@ -117,6 +118,7 @@ class Wanted:
             commands=tuple(Command(tuple(c["argv"]), tuple(c["watch"])) for c in params["commands"]),
             units=tuple(_unit(u) for u in params["units"]),
             probes=tuple(Probe(tuple(p["argv"]), p["expect"] or "", p["timeout"]) for p in params["probe"]),
+            confirm_within=params["confirm"]["timeout"] if params["confirm"] else 0,
         )
 
 

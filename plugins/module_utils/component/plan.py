@@ -17,7 +17,7 @@ from .model import (
     UnitState,
     Wanted,
 )
-from .programs import find_program
+from .programs import COMMANDS, find_program
 
 # systemd caches the files in these directories until `systemctl daemon-reload`.
 UNIT_PATHS = ("/etc/systemd/system/*", "/usr/lib/systemd/system/*", "/usr/local/lib/systemd/system/*")
@@ -144,6 +144,11 @@ def describe_changes(changes: t.Iterable[Change]) -> list[str]:
         if program:
             texts[program] = _describe_program(program, parts)
     return list(texts.values())
+
+
+def removes_program(change: Change) -> bool:
+    """Return whether a change removes a part of a program, or the link by which it is started."""
+    return change.after.kind == "absent" and bool(find_program(change.path) or change.path.startswith(f"{COMMANDS}/"))
 
 
 def _describe_program(name: str, changes: t.Sequence[Change]) -> str:

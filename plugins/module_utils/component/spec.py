@@ -63,5 +63,13 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
         restart_on=_strings(),
     ),
     "probe": _list_of(argv=ARGV, expect=TEXT, timeout={"type": "int", "default": 10}),
+    "confirm": {
+        "type": "dict",
+        "options": {
+            "timeout": {"type": "int", "default": 60},
+            "ports": {"type": "list", "elements": "int", "default": []},
+            "advice": {"type": "str", "default": ""},
+        },
+    },
     "generation": {"type": "str", "default": ""},
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from . import host, plan
+from . import host, plan, revert_timer
 from .host import HostError
 from .model import (
     ABSENT,
@@ -139,22 +139,57 @@ def replace_manifest(wanted: Wanted, store: Store) -> None:
 
 
 def apply(wanted: Wanted, steps: Plan, store: Store) -> None:
-    """Make the planned changes live; on failure roll back and raise HostError."""
+    """Make the planned changes live; on failure roll back and raise HostError.
+
+    A component that needs a confirmation stays unconfirmed: `confirmation` commits it, or the host reverts it.
+    """
     journal = _build_journal(steps, store)
     store.write_journal(journal)
     store.write_manifest(journal.manifest.merge(_build_manifest(wanted)))
     host.remove_staged(journal.nodes)
     try:
+        if wanted.confirm_within:
+            revert_timer.arm(store, _build_record(wanted, steps, store), wanted.confirm_within)
         for change in steps.changes:
             host.write_node(change.path, change.after)
         _activate(steps.daemon_reload, steps.commands, steps.verbs)
         failure = host.wait_for_probes(wanted.probes, wanted.generation)
         if failure:
             raise HostError(f"the new configuration is not live: {failure}")
+        if wanted.confirm_within:
+            revert_timer.start(store)
+            return
     except (HostError, OSError) as error:
-        raise HostError(f"{wanted.name}: {error}\n{_roll_back(wanted, steps, journal, store)}") from error
+        raise HostError(f"{wanted.name}: {error}\n{roll_back(wanted, steps, journal, store)}") from error
     replace_manifest(wanted, store)
+    end(store)
+
+
+def end(store: Store) -> None:
+    """End the change: it is complete or rolled back, and its timer must not revert it."""
     store.remove_journal()
+    revert_timer.disarm(store)
+
+
+def _build_record(wanted: Wanted, steps: Plan, store: Store) -> dict[str, t.Any]:
+    """Return what a rollback needs besides the journal, and the manifest of the confirmed change."""
+    older = revert_timer.read_record(store) or {"steps": {"verbs": [], "daemon_reload": False}}
+    return {
+        "manifest": dataclasses.asdict(_build_manifest(wanted)),
+        "wanted": {
+            "name": wanted.name,
+            "generation": wanted.generation,
+            "confirm_within": wanted.confirm_within,
+            "units": [unit.name for unit in wanted.units],
+            "probes": [dataclasses.asdict(probe) for probe in wanted.probes],
+        },
+        "steps": {
+            "commands": [dataclasses.asdict(command) for command in steps.commands],
+            # An unconfirmed change before this one is reverted together with it.
+            "verbs": [*map(list, older["steps"]["verbs"]), *map(list, steps.verbs)],
+            "daemon_reload": steps.daemon_reload or older["steps"]["daemon_reload"],
+        },
+    }
 
 
 def _build_manifest(wanted: Wanted) -> Manifest:
@@ -183,25 +218,27 @@ def _activate(daemon_reload: bool, commands: t.Iterable[Command], verbs: t.Itera
         host.systemctl(verb, unit)
 
 
-def _roll_back(wanted: Wanted, steps: Plan, journal: Journal, store: Store) -> str:
+def roll_back(wanted: Wanted, steps: Plan, journal: Journal, store: Store) -> str:
     """Restore files and units from the journal; return the outcome as a sentence for the operator."""
     before = {path: host.read_node(path) for path in journal.nodes}
     changes = plan.plan_paths(journal.nodes, before)
+    # A program that the rolled-back change would have installed cannot activate the state before it. Only where a login
+    # depends on it, it must: then it is removed after it has run.
+    known = [one for one in steps.commands if journal.nodes.get(one.argv[0], Node("file")).kind != "absent"]
+    late: list[Change] = []
+    if wanted.confirm_within:
+        known, late = steps.commands, [change for change in changes if plan.removes_program(change)]
     try:
-        for change in changes:
-            if change.before.kind == "directory" and change.after.kind == "absent":
-                continue  # an empty directory does no harm, and a service may have written data into it
-            host.write_node(change.path, change.after)
+        _restore(change for change in changes if change not in late)
     except (HostError, OSError) as error:
         return f"Rollback failed, some previous files are not restored: {error}. Repair this and run again."
     try:
-        # A program that the rolled-back change would have installed cannot activate the state before it.
-        known = [one for one in steps.commands if journal.nodes.get(one.argv[0], Node("file")).kind != "absent"]
         _activate(steps.daemon_reload, known, _plan_rollback_verbs(wanted, steps, journal))
+        _restore(late)
     except (HostError, OSError) as error:
         return f"Rollback failed: the previous files are restored, but not live: {error}. Repair this and run again."
     store.write_manifest(journal.manifest)
-    store.remove_journal()
+    end(store)
     # Without a generation the component is new on this host: no probe could pass.
     failure = host.wait_for_probes(wanted.probes, journal.manifest.generation) if journal.manifest.generation else ""
     outcome = f"but the probe does not prove that it is live: {failure}" if failure else "which is live."
@@ -209,6 +246,13 @@ def _roll_back(wanted: Wanted, steps: Plan, journal: Journal, store: Store) -> s
     if skipped:
         outcome = f"but what `{skipped[0]}` did may remain, because its program is removed too."
     return f"Rolled back to the previous configuration, {outcome}"
+
+
+def _restore(changes: t.Iterable[Change]) -> None:
+    for change in changes:
+        if change.before.kind == "directory" and change.after.kind == "absent":
+            continue  # an empty directory does no harm, and a service may have written data into it
+        host.write_node(change.path, change.after)
 
 
 def _plan_rollback_verbs(wanted: Wanted, steps: Plan, journal: Journal) -> list[tuple[str, str]]:

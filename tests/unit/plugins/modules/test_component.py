@@ -175,6 +175,7 @@ def test_shared_directories_above_a_path_are_part_of_the_component() -> None:
             "commands",
             "units",
             "probe",
+            "confirm",
         ),
         (),
     )
