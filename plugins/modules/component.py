@@ -27,7 +27,13 @@ options:
     type: str
     required: true
   packages:
-    description: Debian packages to install with M(ansible.builtin.apt), without recommended packages.
+    description:
+      - Debian packages to install with M(ansible.builtin.apt), without recommended packages, each as C(NAME),
+        C(NAME:ARCHITECTURE), C(NAME=VERSION) (the version may be a glob), C(NAME>=VERSION) or C(NAME/RELEASE).
+      - A name that only other packages provide is satisfied by one of them.
+      - apt simulates the installation first. If it cannot install a package, or would remove packages that are not in
+        O(absent_packages), the task fails before anything changes.
+      - What an interrupted dpkg left unfinished is completed and reported.
     type: list
     elements: str
     default: []
@@ -358,7 +364,8 @@ prerequisites:
       this key, so the result of a task does not contain it.
   returned: when packages, groups or users differ, not in check mode
   type: dict
-  sample: {packages: [nginx], absent_packages: [], groups: [], users: [], absent_users: []}
+  sample:
+    {packages: [nginx], absent_packages: [], groups: [], users: [], absent_users: [], unfinished_packages: []}
 login_port:
   description: Port of the login that confirmed the change, when it is not the port of the inventory.
   returned: when O(confirm) is set and one of O(confirm.ports) was needed
@@ -389,6 +396,8 @@ def converge(wanted: Wanted, store: Store, check_mode: bool) -> tuple[transactio
     """Bring the host to the wanted state; return the plan and whether other modules must act first."""
     steps = transaction.inspect(wanted, store)
     if not check_mode and steps.prerequisites.actions():
+        prerequisites = transaction.prepare_packages(wanted.name, steps.prerequisites)
+        steps = dataclasses.replace(steps, prerequisites=prerequisites)
         transaction.extend_manifest(wanted, store)
         for user in steps.prerequisites.absent_users:
             host.end_sessions(user)

@@ -18,6 +18,15 @@ sleep 1; rm /usr/lib/libstale.so
 status=0; /usr/local/sbin/vise-reboot-needed || status=$?
 kill $!; exit $status
 """
+# A package whose installation kills dpkg the first time, as the kernel does when the memory is used up.
+KILLED_DPKG = """
+cd /tmp && mkdir -p slow/DEBIAN
+printf '%s\\n' 'Package: slow' 'Version: 1' 'Architecture: all' 'Maintainer: nobody' 'Description: test' >slow/DEBIAN/control
+printf '#!/bin/sh\\ntest -e /run/slow-killed || { touch /run/slow-killed; kill -9 $PPID; }\\n' >slow/DEBIAN/postinst
+chmod 0755 slow/DEBIAN/postinst && dpkg-deb --build slow
+(! dpkg --install slow.deb)
+(! apt-get --yes install hello) 2>&1 | grep 'dpkg was interrupted'
+"""
 DRIFT = """
 echo 'server 192.0.2.1' >>/etc/chrony/chrony.conf && systemctl restart chrony
 ln -sfn /usr/share/zoneinfo/Asia/Tokyo /etc/localtime
@@ -77,6 +86,8 @@ def test_invalid_settings_are_refused(role: Role) -> None:
         ({"base_reboot_minutes": "long"}, "unable to convert to int"),
         ({"base_reboot_start": "26:00"}, "calendar"),
         ({"base_timezone": "Europe/Entenhausen"}, "zoneinfo"),
+        ({"base_packages": ["curll", "less=9999*"]}, "nothing was changed.*curll.*less.* did you mean curl"),
+        ({"base_packages": ["systemd-timesyncd"]}, "nothing was changed.*would remove chrony"),
     ]
     role.assert_refused(cases)
 
@@ -89,6 +100,14 @@ def test_drift_is_corrected(role: Role, host: Host) -> None:
     assert host.check_output("systemctl is-enabled vise-reboot.timer") == "enabled"
     assert "Debian-Security" in host.check_output("apt-config dump")
     assert "192.0.2.1" not in host.check_output("chronyc -N sources")
+
+
+def test_installation_that_dpkg_was_killed_in_is_completed_and_reported(role: Role, host: Host) -> None:
+    machines.script(host, KILLED_DPKG)
+    run = role.apply()
+    assert "complete the interrupted installation of slow" in run.output
+    assert host.check_output("dpkg-query -W -f '${db:Status-Status}' slow") == "installed"
+    assert host.run("apt-get --simulate --yes install hello").rc == 0
 
 
 @pytest.mark.deep

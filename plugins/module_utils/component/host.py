@@ -128,14 +128,6 @@ def remove_staged(paths: t.Iterable[str]) -> None:
         _remove(files.staged_path(path))
 
 
-def read_installed_packages(names: t.Sequence[str]) -> set[str]:
-    """Return which of the packages are completely installed."""
-    if not names:
-        return set()
-    _status, text = run(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *names])
-    return {line.split()[0] for line in text.splitlines() if line.endswith(" installed")}
-
-
 def read_groups() -> dict[str, dict[str, t.Any]]:
     """Return the groups of the host by name."""
     return {g.gr_name: {"name": g.gr_name, "gid": g.gr_gid} for g in grp.getgrall()}

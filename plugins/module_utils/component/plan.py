@@ -67,14 +67,6 @@ def explain_refusal(changes: t.Iterable[Change]) -> str:
     return ""
 
 
-def plan_packages(wanted: Wanted, installed: set[str]) -> tuple[list[str], list[str]]:
-    """Return the packages to install and those to remove."""
-    return (
-        [name for name in wanted.packages if name not in installed],
-        [name for name in wanted.absent_packages if name in installed],
-    )
-
-
 def plan_accounts(
     wanted: t.Iterable[dict[str, t.Any]], observed: t.Mapping[str, dict[str, t.Any]]
 ) -> list[dict[str, t.Any]]:

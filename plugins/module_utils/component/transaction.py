@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from . import host, plan, revert_timer
+from . import host, packages, plan, revert_timer
 from .host import HostError
 from .model import (
     ABSENT,
@@ -30,10 +30,12 @@ class Prerequisites:
     groups: list[dict[str, t.Any]]
     users: list[dict[str, t.Any]]
     absent_users: list[str]
+    unfinished_packages: list[str]  # an interrupted dpkg left them; the module itself completes them
 
     def actions(self) -> list[str]:
         """Return a short text for each prerequisite."""
         return [
+            *(f"complete the interrupted installation of {name}" for name in self.unfinished_packages),
             *(f"install {name}" for name in self.packages),
             *(f"uninstall {name}" for name in self.absent_packages),
             *(f"group {group['name']}" for group in self.groups),
@@ -68,18 +70,34 @@ class Plan:
 
 def find_prerequisites(wanted: Wanted, owned: Manifest) -> Prerequisites:
     """Compare packages, groups and users with the host; return those that differ."""
-    packages, absent_packages = plan.plan_packages(
-        wanted, host.read_installed_packages([*wanted.packages, *wanted.absent_packages])
-    )
+    known = packages.read_packages() if wanted.packages or wanted.absent_packages else []
     users = host.read_users()
     absent_users = sorted(set(owned.users) & users.keys() - {user["name"] for user in wanted.users})
     return Prerequisites(
-        packages,
-        absent_packages,
+        packages.find_missing(wanted.packages, known),
+        packages.find_installed(wanted.absent_packages, known),
         plan.plan_accounts(wanted.groups, host.read_groups()),
         plan.plan_accounts(wanted.users, users),
         absent_users,
+        packages.find_unfinished(known),
     )
+
+
+def prepare_packages(name: str, prerequisites: Prerequisites) -> Prerequisites:
+    """Complete what dpkg was interrupted in, and refuse an installation that apt cannot do or that removes packages.
+
+    Returns:
+        The prerequisites with the specifications that apt resolved.
+    """
+    if prerequisites.unfinished_packages:
+        packages.complete_unfinished()
+    if not prerequisites.packages:
+        return prerequisites
+    try:
+        resolved = packages.resolve(prerequisites.packages, prerequisites.absent_packages)
+    except HostError as error:
+        raise HostError(f"{name}: refused, nothing was changed: {error}") from error
+    return dataclasses.replace(prerequisites, packages=resolved)
 
 
 def inspect(wanted: Wanted, store: Store) -> Plan:

@@ -13,7 +13,7 @@ import pwd
 import typing as t
 
 import pytest
-from ansible_collections.vise.platform.plugins.module_utils.component import host, transaction
+from ansible_collections.vise.platform.plugins.module_utils.component import host, packages, transaction
 from ansible_collections.vise.platform.plugins.module_utils.component.model import Command, Node, Probe, Wanted
 from ansible_collections.vise.platform.plugins.module_utils.component.store import Store
 from ansible_collections.vise.platform.plugins.modules import component
@@ -129,11 +129,31 @@ def test_next_run_finishes_a_killed_one_and_rolls_back_to_the_oldest_state(
 def test_missing_packages_come_before_any_other_change(
     tmp_path: pathlib.Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(host, "read_installed_packages", lambda _names: set())
+    monkeypatch.setattr(packages, "read_packages", list)
+    monkeypatch.setattr(packages, "find_unfinished", lambda _known: ["less"])
+    calls: list[str] = []
+    monkeypatch.setattr(packages, "complete_unfinished", lambda: calls.append("complete"))
+    monkeypatch.setattr(packages, "resolve", lambda missing, _removable: [*calls, *missing])
     state = Wanted("demo", "g", packages=("nginx",), nodes={str(tmp_path / "a"): Node("file", "1", ME, GROUP, "0644")})
-    assert run(state, store)["prerequisites"]["packages"] == ["nginx"]
+    assert run(state, store)["prerequisites"]["packages"] == ["complete", "nginx"]
     assert not (tmp_path / "a").exists()
-    assert run(state, store, check_mode=True)["actions"] == ["install nginx", f"create {tmp_path}/a"]
+    expected = ["complete the interrupted installation of less", "install nginx", f"create {tmp_path}/a"]
+    assert run(state, store, check_mode=True)["actions"] == expected
+    assert calls == ["complete"]
+
+
+def test_packages_that_apt_cannot_install_are_refused_before_anything_changes(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_missing: t.Sequence[str], _removable: t.Iterable[str]) -> list[str]:
+        raise host.HostError("apt cannot install nginxx")
+
+    monkeypatch.setattr(packages, "read_packages", list)
+    monkeypatch.setattr(packages, "find_unfinished", lambda _known: [])
+    monkeypatch.setattr(packages, "resolve", refuse)
+    with pytest.raises(host.HostError, match="demo: refused, nothing was changed: apt cannot install nginxx"):
+        run(Wanted("demo", "g", packages=("nginxx",)), store)
+    assert not store.read_manifest().generation
 
 
 def test_path_of_another_component_is_refused_and_stays(tmp_path: pathlib.Path, store: Store) -> None:

@@ -120,11 +120,6 @@ def test_daemon_reload_follows_changed_unit_files(state: UnitState, paths: list[
     assert plan.needs_daemon_reload({"u": state}, paths) is expected
 
 
-def test_missing_packages_are_installed_and_unwanted_ones_removed() -> None:
-    wanted = Wanted("x", "g", packages=("a", "b"), absent_packages=("c", "d"))
-    assert plan.plan_packages(wanted, {"a", "c"}) == (["b"], ["c"])
-
-
 @pytest.mark.parametrize(
     ("account", "differs"),
     [
