@@ -60,10 +60,10 @@ def problems(drill: Drill) -> list[str]:
     """Return the reasons why the drill failed; empty if it passed."""
     unfinished = [stage["name"] for stage in drill["stages"] if stage["ended"] is None]
     if unfinished:
-        return [f"the stage `{unfinished[0]}` failed"]
+        return [f"the stage `{unfinished[0]}` failed", *_failed_checks(drill)]
     if not drill["stages"]:
         return ["the drill ended before its first stage"]
-    found = [f"{check['name']}: {check['detail']}" for check in _checks(drill) if not check["passed"]]
+    found = _failed_checks(drill)
     took, limits = rto(drill), drill["limits"]
     if rpo(drill) is None:
         found.append("RPO: unknown, no marker was restored")
@@ -79,6 +79,10 @@ def rpo_problems(drill: Drill) -> list[str]:
     if lost is None or lost <= limit:
         return []
     return [f"RPO: {lost:.0f} s of data were lost, the limit is {limit} s"]
+
+
+def _failed_checks(drill: Drill) -> list[str]:
+    return [f"{check['name']}: {check['detail']}" for check in _checks(drill) if not check["passed"]]
 
 
 def _checks(drill: Drill) -> list[dict[str, t.Any]]:

@@ -30,10 +30,16 @@ def metric(host: Host, name: str, kind: str = "", repository: int = 0) -> float:
     return float(found[1]) if found else 0.0
 
 
-@pytest.fixture(scope="module", autouse=True)
-def full_backup(host: Host) -> None:
-    """A full backup; the other kinds need one."""
-    host.check_output("systemctl start vise-pgbackrest@full")
+def labels(host: Host, config: str, repository: int) -> list[str]:
+    """Return the labels of the backups in a repository."""
+    info = f"runuser -u postgres -- pgbackrest --config={config} --stanza=main --output=json --repo={repository} info"
+    return [backup["label"] for backup in json.loads(host.check_output(info))[0]["backup"]]
+
+
+@pytest.mark.parametrize("repository", [1, 2])
+def test_first_converge_leaves_a_full_and_a_yearly_backup(host: Host, repository: int) -> None:
+    assert [label[-1] for label in labels(host, CONFIGURATION, repository)][:1] == ["F"]
+    assert [label[-1] for label in labels(host, f"/etc/pgbackrest/yearly-{repository}.conf", 1)][:1] == ["F"]
 
 
 @pytest.mark.parametrize("kind", ["incr", "yearly", pytest.param("diff", marks=pytest.mark.deep)])

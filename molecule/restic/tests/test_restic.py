@@ -47,13 +47,62 @@ def is_equal(host: Host, directory: str) -> bool:
     return bool(host.run("python3 /srv/tree.py show %s | cmp - /root/wanted", directory).rc == 0)
 
 
+def snapshot_ids(host: Host, repository: str, name: str = "odd") -> list[str]:
+    """Return the ids of the snapshots of a set."""
+    found = host.check_output(f"vise-restic with {repository} snapshots --no-cache --json --tag {name}")
+    return [one["id"] for one in json.loads(found)]
+
+
+@pytest.fixture(scope="module")
+def first_snapshots(host: Host) -> dict[str, list[str]]:
+    """The snapshots that the first converge left in each repository."""
+    return {repository: snapshot_ids(host, repository) for repository in "ab"}
+
+
 @pytest.fixture(scope="module", autouse=True)
-def tree(host: Host) -> None:
+def tree(host: Host, first_snapshots: dict[str, list[str]]) -> None:
     """A tree of everything that is hard to back up, in both repositories."""
+    assert set(first_snapshots) == {"a", "b"}
     host.check_output("printf %%s %s >/srv/tree.py", TREE)
     host.check_output("python3 /srv/tree.py make /srv/odd && python3 /srv/tree.py show /srv/odd >/root/wanted")
     for repository in "ba":
         host.check_output(f"systemctl start restic-backup@odd:{repository}")
+
+
+@pytest.mark.parametrize("repository", ["a", "b"])
+def test_first_converge_leaves_a_snapshot_in_each_repository(
+    first_snapshots: dict[str, list[str]], repository: str
+) -> None:
+    assert len(first_snapshots[repository]) == 1
+
+
+NEW_SETS = [
+    {"name": "odd", "paths": ["/srv/odd", "/srv/tree.py"]},
+    {"name": "later", "paths": ["/srv/tree.py"]},
+    {"name": "refused", "paths": ["/srv/tree.py"], "before": [{"argv": ["sh", "-c", "echo no socket; exit 4"]}]},
+    {"name": "slow", "paths": ["/srv/tree.py"], "before": [{"argv": ["sleep", "60"]}]},
+]
+
+
+def test_new_set_is_backed_up_by_the_run_that_adds_it(role: Role, host: Host) -> None:
+    before = snapshot_ids(host, "a")
+    # As on a host that replaces a lost one and has restored no file yet
+    host.check_output("rm /var/lib/vise/restic/backup@odd:a.json")
+    run = role.run(restic_sets=NEW_SETS, restic_first_backup_seconds=10)
+    assert run.code != 0
+    for message in (
+        "no socket",
+        "systemctl start restic-backup@refused:a.service restic-backup@refused:b.service",
+        "the first backup restic-backup@slow:b.service still runs after 10 s",
+    ):
+        assert message in run.output.replace("\n", " ")
+    assert [len(snapshot_ids(host, repository, "later")) for repository in "ab"] == [1, 1]
+    assert snapshot_ids(host, "a") == before
+    # The configuration stays, and neither a failed nor a running backup is a reason for another run to fail.
+    host.check_output("systemctl is-active restic-backup@refused:a.timer")
+    assert role.apply(restic_sets=NEW_SETS).output.count("changed=0 ") == 1
+    host.check_output("systemctl stop restic-backup@slow:a restic-backup@slow:b; systemctl reset-failed 'restic-*'")
+    role.apply()
 
 
 @pytest.mark.parametrize("repository", ["a", "b"])

@@ -12,7 +12,7 @@ import tempfile
 import time
 import typing as t
 
-from ..host import files, locks, metrics, programs, users
+from ..host import files, locks, metrics, programs, units, users
 from . import repository, tool
 
 KINDS = ("full", "diff", "incr", "yearly")
@@ -142,33 +142,64 @@ def is_standby(settings: Settings) -> bool:
     return result.out.strip() == "t"
 
 
+def list_first_backups(settings: Settings, answers: dict[str, list[repository.Repository] | str]) -> list[str]:
+    """Return the units of the first backups that a readable repository still lacks."""
+    main = answers[settings.config]
+    kinds = [] if isinstance(main, str) or all(one.backups for one in main if one.reachable) else ["full"]
+    copies = [answers[config] for config in settings.yearly.values()]
+    if any(not isinstance(copy, str) and copy[0].reachable and not _has_yearly(copy[0]) for copy in copies):
+        kinds.append("yearly")
+    return [f"vise-pgbackrest@{kind}.service" for kind in kinds]
+
+
+def _has_yearly(repo: repository.Repository) -> bool:
+    return any(one.complete for one in repo.backups)
+
+
+def list_unstarted(settings: Settings, answers: dict[str, list[repository.Repository] | str]) -> list[str]:
+    """Return the units of the first backups that neither run nor have ended."""
+    failures = _read_results(settings.failures)
+    waiting = [unit for unit in list_first_backups(settings, answers) if _kind_of(unit) not in failures]
+    running = units.find_running(waiting)
+    return [unit for unit in waiting if unit not in running]
+
+
+def _kind_of(unit: str) -> str:
+    return unit.partition("@")[2].removesuffix(".service")
+
+
 def ready(settings: Settings) -> int:
-    """Return 1 when the stanza is missing in a readable repository; timers and metrics report unreachable ones."""
-    missing = find_configs_without_stanza(query_repositories(settings))
-    if not missing or is_standby(settings):
+    """Return 1 when the stanza is missing in a readable repository, or a first backup was not started.
+
+    Timers and metrics report unreachable repositories and failed backups.
+    """
+    answers = query_repositories(settings)
+    missing, unstarted = find_configs_without_stanza(answers), list_unstarted(settings, answers)
+    if not (missing or unstarted) or is_standby(settings):
         return 0
-    print(f"the stanza {settings.stanza} does not exist yet: {', '.join(missing)}")
+    if missing:
+        print(f"the stanza {settings.stanza} does not exist yet: {', '.join(missing)}")
+    if unstarted:
+        print(f"not started yet: {', '.join(unstarted)}")
     return 1
 
 
 def stanza(settings: Settings) -> int:
     """Create the stanza where it is missing, and start the first backups; return the exit code."""
     answers = query_repositories(settings)
-    missing = find_configs_without_stanza(answers)
-    if missing and is_standby(settings):
-        print("this host is a standby: its primary creates the stanza")
+    missing, first = find_configs_without_stanza(answers), list_first_backups(settings, answers)
+    if not (missing or first):
+        return 0
+    if is_standby(settings):
+        print("this host is a standby: its primary creates the stanza and is backed up")
         return 0
     for config in missing:
         result = tool.pgbackrest(config, settings.stanza, "stanza-create")
         if result.failed:
             print(f"{config}: {repository.extract_error(result.text)}")
             return 1
-    if missing and not any(
-        repo.backups for result in answers.values() if not isinstance(result, str) for repo in result
-    ):
-        # Not awaited: these backups may take hours, and their units report failures.
-        for kind in ("full", "yearly") if settings.yearly else ("full",):
-            programs.run(["systemctl", "start", "--no-block", f"vise-pgbackrest@{kind}.service"])
+    # Not awaited: these backups may take hours, and their units report failures.
+    units.start(first)
     return 0
 
 

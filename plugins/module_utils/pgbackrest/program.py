@@ -9,11 +9,12 @@ import sys
 import typing as t
 
 from ..host import users
+from ..host.programs import ProgramError
 from . import jobs, tool
 
 SETTINGS = "/etc/vise/pgbackrest.json"
 USAGE = """usage: vise-pgbackrest check           report the repositories that cannot be used
-       vise-pgbackrest ready           fail if the stanza is missing in a repository
+       vise-pgbackrest ready           fail if a stanza is missing or a first backup was not started
        vise-pgbackrest stanza          create the stanza where it is missing, start the first backups
        vise-pgbackrest queue           measure the WAL that waits, stop or permit writes
        vise-pgbackrest backup KIND     back up to each repository: full, diff, incr or yearly
@@ -28,7 +29,7 @@ def main(arguments: t.Sequence[str]) -> int:
         return 2
     try:
         return int(command(jobs.Settings.load(SETTINGS)))
-    except (OSError, ValueError, jobs.JobError) as error:
+    except (OSError, ValueError, ProgramError, jobs.JobError) as error:
         print(f"vise-pgbackrest: {error}", file=sys.stderr)
         return 1
 

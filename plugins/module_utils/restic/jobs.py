@@ -13,7 +13,7 @@ import sys
 import time
 import typing as t
 
-from ..host import files, locks, metrics, programs
+from ..host import files, locks, metrics, programs, units
 from . import plan
 from .repository import Repository
 
@@ -22,7 +22,7 @@ STATE = "/var/lib/vise/restic"
 TEXTFILES = metrics.DIRECTORY
 DAY = 86400
 # The role's probe expects this text.
-VERIFIED = "all credentials are verified"
+READY = "all credentials are verified, and the first backups were started"
 
 
 class JobError(Exception):
@@ -269,7 +269,7 @@ def check_new_credentials(config: plan.Settings) -> int:
 
 
 def initialize(config: plan.Settings) -> int:
-    """Create missing repositories, and stop the jobs that are no longer configured.
+    """Create missing repositories, stop the jobs that are no longer configured, and start the first backups.
 
     Only a new credential creates a repository: if a repository disappears later, this is a loss that must be reported.
     Repositories that are only pruned here are created by their own hosts.
@@ -278,9 +278,65 @@ def initialize(config: plan.Settings) -> int:
     for name, restic in list_unverified(config):
         if not restic.check_access(allow_missing=True) and restic.repository in config.repositories.values():
             restic.run_or_raise("init")
+        _forget_snapshots(config, name)
         files.write_json(f"{STATE}/proven/{name}.json", compute_fingerprint(config, restic.repository))
     _remove_obsolete_jobs(list_jobs(config))
+    _find_existing_snapshots(config)
+    # Not awaited: these backups may take hours.
+    units.start(list_first_backups(config))
     return 0
+
+
+def _forget_snapshots(config: plan.Settings, repository: str) -> None:
+    # With another address, they were made in another repository.
+    for kind, instance in list_jobs(config):
+        known = load_state(kind, instance)
+        if kind == "backup" and instance.endswith(f":{repository}") and known:
+            kept = {key: value for key, value in known.items() if key not in ("snapshot", "result")}
+            files.write_json(f"{STATE}/{kind}@{instance}.json", kept)
+
+
+def list_first_backups(config: plan.Settings) -> list[str]:
+    """Return the units of the backups that have made no snapshot yet, as far as this host knows."""
+    return [
+        f"restic-backup@{instance}.service"
+        for kind, instance in list_jobs(config)
+        if kind == "backup" and not load_state("backup", instance).get("snapshot")
+    ]
+
+
+def list_unstarted(config: plan.Settings) -> list[str]:
+    """Return the units of the first backups that neither run nor have ended."""
+    waiting = [unit for unit in list_first_backups(config) if "result" not in load_state(*_job_of(unit))]
+    running = units.find_running(waiting)
+    return [unit for unit in waiting if unit not in running]
+
+
+def _job_of(unit: str) -> tuple[str, str]:
+    kind, _at, instance = unit.removeprefix("restic-").removesuffix(".service").partition("@")
+    return kind, instance
+
+
+def _find_existing_snapshots(config: plan.Settings) -> None:
+    """Record the newest snapshots of sets that another host of this name made.
+
+    A host that replaces a lost one must not back up its empty files before they are restored: the result would be the
+    latest snapshot.
+    """
+    wanted = [_job_of(unit)[1].partition(":")[::2] for unit in list_first_backups(config)]
+    for repository in sorted({repository for _name, repository in wanted}):
+        restic = Restic.at(config, repository)
+        try:
+            restic.check_access()
+            snapshots, _warning = restic.snapshots(f"--host={config.host}")
+        except JobError as error:
+            # The backup itself fails too, and its unit reports this.
+            print(error)
+            continue
+        for name in (name for name, where in wanted if where == repository):
+            newest = plan.choose_snapshot((one for one in snapshots if name in (one.get("tags") or ())), "latest")
+            if newest:
+                save_state("backup", f"{name}:{repository}", snapshot=newest["id"])
 
 
 def list_jobs(config: plan.Settings) -> list[tuple[str, str]]:
@@ -300,8 +356,14 @@ def _remove_obsolete_jobs(jobs: list[tuple[str, str]]) -> None:
         os.unlink(path)
 
 
-def report_unverified(config: plan.Settings) -> int:
-    """Print the credentials without a successful access yet, and query no repository; return 1 when there is one."""
+def ready(config: plan.Settings) -> int:
+    """Print what the role must still do, and query no repository; return 1 when there is something.
+
+    A first backup that has failed is not reported: its unit, its metrics and the next night's backup show it.
+    """
     remaining = [name for name, _restic in list_unverified(config)]
-    print(f"not verified yet: {', '.join(remaining)}" if remaining else VERIFIED)
-    return bool(remaining)
+    unstarted = list_unstarted(config)
+    lines = [f"not verified yet: {', '.join(remaining)}"] if remaining else []
+    lines += [f"not started yet: {', '.join(unstarted)}"] if unstarted else []
+    print("\n".join(lines) or READY)
+    return bool(lines)

@@ -10,11 +10,12 @@ import signal
 import sys
 import typing as t
 
+from ..host.programs import ProgramError
 from . import jobs, plan, restoring
 
 ALL = {
     "check-credentials": jobs.check_new_credentials,
-    "list-unverified": jobs.report_unverified,
+    "ready": jobs.ready,
     "initialize": jobs.initialize,
 }
 ONE: dict[str, t.Callable[[plan.Settings, str], int]] = {
@@ -26,8 +27,8 @@ USAGE = """usage: vise-restic backup SET:REPOSITORY | check REPOSITORY [--all] |
        vise-restic restore SET TARGET [latest|ID|TIME [HOST]]
        vise-restic with REPOSITORY RESTIC-ARGUMENTS...
        vise-restic check-credentials   query the repositories with a new address or credential
-       vise-restic list-unverified     show the credentials that had no successful access yet
-       vise-restic initialize          create new repositories, and stop the jobs that are no longer configured"""
+       vise-restic initialize          create new repositories, start first backups, stop jobs that were removed
+       vise-restic ready               show the credentials without a successful access, and unstarted first backups"""
 
 
 def main(arguments: t.Sequence[str]) -> int:
@@ -41,7 +42,7 @@ def main(arguments: t.Sequence[str]) -> int:
         return 2
     try:
         return int(action())
-    except (jobs.JobError, OSError, ValueError) as error:
+    except (jobs.JobError, ProgramError, OSError, ValueError) as error:
         print(f"vise-restic: {error}", file=sys.stderr)
         return 1
 
@@ -52,7 +53,7 @@ def _stop(number: int, _frame: object) -> t.NoReturn:
 
 def _find_action(arguments: t.Sequence[str]) -> t.Callable[[], int] | None:
     match list(arguments):
-        case ["check-credentials" | "list-unverified" | "initialize" as command]:
+        case ["check-credentials" | "initialize" | "ready" as command]:
             return lambda: ALL[command](jobs.load_settings())
         case ["backup" | "check" | "prune" as command, name]:
             return lambda: ONE[command](jobs.load_settings(), name)

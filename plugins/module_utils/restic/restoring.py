@@ -66,7 +66,7 @@ def restore(config: plan.Settings, request: Request, check_mode: bool = False) -
     """Restore from the first repository with intact data; return the report. Raise JobError when there is none."""
     plan.classify_snapshot(request.snapshot)
     validate_target(request.target)
-    snapshots, failures = _list_snapshots(config, request)
+    snapshots, failures = list_snapshots(config, request)
     candidates = plan.list_candidates(snapshots, request.snapshot)
     if request.repository:
         candidates.sort(key=lambda candidate: candidate[0] != request.repository)
@@ -103,7 +103,8 @@ def _reject_mount_points(places: list[Place]) -> None:
         raise JobError(f"{', '.join(mounts)}: a mount point cannot be renamed: restore to a target directory on it")
 
 
-def _list_snapshots(config: plan.Settings, request: Request) -> tuple[dict[str, list[dict[str, t.Any]]], list[str]]:
+def list_snapshots(config: plan.Settings, request: Request) -> tuple[dict[str, list[dict[str, t.Any]]], list[str]]:
+    """Return the snapshots of a set in each repository that answers, and a message for each other repository."""
     snapshots, failures = {}, []
     for name in config.repositories:
         restic = jobs.Restic.at(config, name)

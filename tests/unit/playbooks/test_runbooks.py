@@ -36,7 +36,15 @@ REQUIRED = {
     "restore_redis": {"restore_replace_live", "restore_dump"},
     "rollback_site": {"rollback_site"},
 }
-OPTIONAL = {"drill", "drill_check", "promote_standby", "restore_database", "upgrade_mail", "upgrade_postgresql"}
+OPTIONAL = {
+    "drill",
+    "drill_backups",
+    "drill_check",
+    "promote_standby",
+    "restore_database",
+    "upgrade_mail",
+    "upgrade_postgresql",
+}
 
 
 def first_task(playbook: Path) -> dict[str, Any]:

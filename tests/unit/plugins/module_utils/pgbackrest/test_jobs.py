@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
-from ansible_collections.vise.platform.plugins.module_utils.host import metrics, programs, users
+from ansible_collections.vise.platform.plugins.module_utils.host import metrics, programs, units, users
 from ansible_collections.vise.platform.plugins.module_utils.pgbackrest import jobs, repository, tool
 
 from .samples import backup, info
@@ -159,6 +161,61 @@ def test_server_that_does_not_answer_is_an_error(settings: jobs.Settings, monkey
     monkeypatch.setattr(tool, "psql", lambda *_: programs.Result(2, "", "connection refused"))
     with pytest.raises(jobs.JobError, match="PostgreSQL on port 5432 does not answer: connection refused"):
         jobs.backup(settings, "full")
+
+
+def parsed(*backups: dict[str, Any], codes: tuple[int, ...] = (0,)) -> list[repository.Repository]:
+    """Return the parsed repositories with these backups."""
+    return repository.parse_info(info(*backups, codes=codes), "main")
+
+
+FULL, YEARLY = "vise-pgbackrest@full.service", "vise-pgbackrest@yearly.service"
+WHOLE = [backup(1, "20260301-013000F", 100), backup(2, "20260301-013000F", 100)]
+KEPT = backup(1, "20260301-033000F", 50, annotation={"wal": "complete"})
+FIRST_BACKUPS: dict[str, tuple[Any, Any, list[str]]] = {
+    "nothing is missing": (parsed(*WHOLE, codes=(0, 0)), parsed(KEPT), []),
+    "no stanza yet": (parsed(codes=(1, 1)), parsed(codes=(1,)), [FULL, YEARLY]),
+    "a run was killed after it created the stanza": (parsed(codes=(2, 2)), parsed(codes=(2,)), [FULL, YEARLY]),
+    "the second repository is new": (parsed(*WHOLE[:1], codes=(0, 1)), parsed(KEPT), [FULL]),
+    "yearlies are new": (parsed(*WHOLE, codes=(0, 0)), parsed(codes=(1,)), [YEARLY]),
+    "a yearly without its WAL": (parsed(*WHOLE, codes=(0, 0)), parsed(backup(1, "20260301-033000F", 5)), [YEARLY]),
+    "the second repository does not answer": (parsed(*WHOLE[:1], codes=(0, 99)), parsed(KEPT), []),
+    "no repository answers": ("no route", "no route", []),
+}
+
+
+@pytest.mark.parametrize(("main", "yearly", "expected"), FIRST_BACKUPS.values(), ids=FIRST_BACKUPS)
+def test_first_backups_start_where_a_readable_repository_has_none(
+    main: Any, yearly: Any, expected: list[str], settings: jobs.Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    answer(monkeypatch)
+    monkeypatch.setattr(units, "start", started.extend)
+    monkeypatch.setattr(units, "find_running", lambda names: [name for name in names if name in started])
+    found = {"/main.conf": main, "/y1.conf": yearly, "/y2.conf": parsed(KEPT)}
+    monkeypatch.setattr(jobs, "query_repositories", lambda _: found)
+    assert jobs.ready(settings) == int(bool(expected))
+    assert jobs.stanza(settings) == 0
+    assert started == expected
+    monkeypatch.setattr(jobs, "find_configs_without_stanza", lambda _: [])
+    assert jobs.ready(settings) == 0
+
+
+def test_standby_starts_no_first_backup(settings: jobs.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer(monkeypatch, standby="t")
+    monkeypatch.setattr(units, "find_running", lambda _names: [])
+    monkeypatch.setattr(jobs, "query_repositories", lambda _: dict.fromkeys(["/main.conf"], parsed(codes=(1, 1))))
+    settings = dataclasses.replace(settings, yearly={})
+    assert (jobs.ready(settings), jobs.stanza(settings)) == (0, 0)
+
+
+def test_failed_first_backup_does_not_fail_the_probe(settings: jobs.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer(monkeypatch)
+    monkeypatch.setattr(units, "find_running", lambda _names: [])
+    found = {"/main.conf": parsed(codes=(2, 2)), "/y1.conf": parsed(KEPT), "/y2.conf": parsed(KEPT)}
+    monkeypatch.setattr(jobs, "query_repositories", lambda _: found)
+    assert jobs.ready(settings) == 1
+    Path(settings.failures).write_text('{"full": {"1": 5, "2": 5}}')
+    assert jobs.ready(settings) == 0
 
 
 def test_damaged_results_are_ignored(settings: jobs.Settings, monkeypatch: pytest.MonkeyPatch) -> None:

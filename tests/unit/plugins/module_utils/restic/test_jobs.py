@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.vise.platform.plugins.module_utils.host import programs
+from ansible_collections.vise.platform.plugins.module_utils.host import programs, units
 from ansible_collections.vise.platform.plugins.module_utils.restic import jobs, plan
 
 SUMMARY = json.dumps(
@@ -27,6 +28,7 @@ class Script:
     def __init__(self, **answers: Any) -> None:
         self.answers = answers
         self.calls: list[str] = []
+        self.started: list[str] = []
 
     def __call__(self, argv: Any, *_further: Any, **_limit: Any) -> programs.Result:
         word = argv[1] if argv[0] == "restic" else argv[0]
@@ -53,9 +55,14 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> plan.Settings:
     return plan.Settings.from_json(data, [entry], [{**entry, "key": "FULL", "key_secret": "T"}])
 
 
-def use(monkeypatch: pytest.MonkeyPatch, **answers: Any) -> Script:
+def use(monkeypatch: pytest.MonkeyPatch, running: Any = None, **answers: Any) -> Script:
+    """Let restic answer; the units that are started run, unless other ones are given."""
     script = Script(**answers)
     monkeypatch.setattr(jobs, "run", script)
+    monkeypatch.setattr(units, "start", script.started.extend)
+    monkeypatch.setattr(
+        units, "find_running", lambda names: [one for one in names if one in (running or script.started)]
+    )
     return script
 
 
@@ -128,10 +135,10 @@ def test_denied_removal_fails_the_prune(config: plan.Settings, monkeypatch: pyte
 def test_repository_is_created_once_and_never_again(config: plan.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     absent = programs.Result(10, "", "")
     script = use(monkeypatch, cat=absent)
-    assert (jobs.check_new_credentials(config), jobs.report_unverified(config)) == (0, 1)
+    assert (jobs.check_new_credentials(config), jobs.ready(config)) == (0, 1)
     jobs.initialize(config)
     assert script.calls.count("init") == 1  # not by the credential for pruning
-    assert jobs.report_unverified(config) == 0
+    assert jobs.ready(config) == 0
     jobs.initialize(config)
     assert script.calls.count("init") == 1
     with pytest.raises(jobs.JobError, match="does not exist"):
@@ -142,12 +149,86 @@ def test_unverified_credentials_are_listed_without_a_query(
     config: plan.Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script = use(monkeypatch)
-    assert jobs.report_unverified(config) == 1
-    assert capsys.readouterr().out == "not verified yet: a, prune-a\n"
+    assert jobs.ready(config) == 1
+    assert capsys.readouterr().out == "not verified yet: a, prune-a\nnot started yet: restic-backup@files:a.service\n"
     assert script.calls == []
     jobs.initialize(config)
-    assert jobs.report_unverified(config) == 0
-    assert capsys.readouterr().out == "all credentials are verified\n"
+    assert jobs.ready(config) == 0
+    assert capsys.readouterr().out == f"{jobs.READY}\n"
+
+
+FIRST = "restic-backup@files:a.service"
+
+
+def listed(*snapshots: tuple[str, str]) -> programs.Result:
+    """Return restic's list of these snapshots, each with its id and its set."""
+    times = enumerate(snapshots, start=1)
+    entries = [{"id": one, "tags": [name], "time": f"2026-03-0{day}T00:00:00Z"} for day, (one, name) in times]
+    return programs.Result(0, json.dumps(entries))
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "started", "known"),
+    [
+        pytest.param(listed(), [FIRST], None, id="empty repository"),
+        pytest.param(listed(("1", "mail")), [FIRST], None, id="snapshots of another set"),
+        # Made by the host that this one replaces: a backup of empty files would become the latest one.
+        pytest.param(listed(("1", "files"), ("2", "files"), ("3", "mail")), [], "2", id="snapshots of this set"),
+        pytest.param(programs.Result(1, "", "no route"), [FIRST], None, id="repository that fails"),
+    ],
+)
+def test_first_backup_starts_where_the_repository_has_no_snapshot_of_the_set(
+    snapshots: programs.Result,
+    started: list[str],
+    known: str | None,
+    config: plan.Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    script = use(monkeypatch, snapshots=snapshots)
+    assert jobs.initialize(config) == 0
+    assert script.started == started
+    assert jobs.load_state("backup", "files:a").get("snapshot") == known
+    assert jobs.ready(config) == 0
+
+
+def test_first_backup_is_started_once(config: plan.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, backup=programs.Result(0, SUMMARY, ""), snapshots=listed())
+    jobs.initialize(config)
+    jobs.backup(config, "files:a")
+    script = use(monkeypatch)
+    jobs.initialize(config)
+    assert (script.started, jobs.ready(config)) == ([], 0)
+
+
+def test_first_backup_that_was_killed_with_the_host_is_started_by_the_next_run(
+    config: plan.Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, snapshots=listed())
+    jobs.initialize(config)
+    use(monkeypatch, running=["another.service"])
+    assert jobs.ready(config) == 1
+
+
+def test_failed_first_backup_does_not_fail_the_probe(config: plan.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, snapshots=listed())
+    jobs.initialize(config)
+    monkeypatch.setenv("SERVICE_RESULT", "exit-code")
+    jobs.record_result("backup", "files:a")
+    use(monkeypatch, running=["another.service"])
+    assert jobs.ready(config) == 0
+    assert jobs.list_first_backups(config) == [FIRST]
+
+
+def test_repository_with_another_address_gets_a_first_backup(
+    config: plan.Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, snapshots=listed())
+    jobs.initialize(config)
+    jobs.save_state("backup", "files:a", snapshot="1", result="success", size=7)
+    moved = dataclasses.replace(config.repositories["a"], url="s3:https://other/b")
+    script = use(monkeypatch, snapshots=listed())
+    jobs.initialize(dataclasses.replace(config, repositories={"a": moved}))
+    assert script.started == [FIRST]
 
 
 def test_jobs_that_are_no_longer_configured_are_stopped_and_forgotten(

@@ -48,7 +48,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         ("check a --all", ("check", SETTINGS, "a", ("all_parts", True))),
         ("prune a", ("prune", SETTINGS, "a")),
         ("check-credentials", ("check_new_credentials", SETTINGS)),
-        ("list-unverified", ("report_unverified", SETTINGS)),
+        ("ready", ("ready", SETTINGS)),
         ("initialize", ("initialize", SETTINGS)),
         ("note backup files:a", ("record_result", "backup", "files:a")),
     ],
