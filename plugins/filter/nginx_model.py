@@ -79,13 +79,24 @@ SITE: Site = {
     "max_body_size": "1m",
     "static": {},
 }
-UPSTREAM: Site = {"tls": False, "ca": "", "server_name": "", "keepalive": 32, "websocket": True, "timeouts": {}}
+UPSTREAM: Site = {
+    "tls": False,
+    "ca": "",
+    "server_name": "",
+    "keepalive": 32,
+    "websocket": True,
+    "timeouts": {},
+    "buffers": {},
+}
+BUFFERS: Site = {"header": "8k", "number": 8, "size": "8k"}
 TIMEOUTS = {"connect": 5, "read": 60, "send": 60}
 STATIC: Site = {"immutable": [], "previous": "", "fallback": "", "not_found": "/404.html"}
 LISTEN: Site = {"address": "", "port": 443}
-RESTRICTED: Site = {"paths": [], "allow": []}
+RESTRICTED: Site = {"paths": [], "headers": [], "allow": []}
 RATE_LIMIT: Site = {"burst": 0, "delay": False}
 
+HEADER = re.compile(r"[A-Za-z0-9-]+")
+SIZE = re.compile(r"[1-9][0-9]*[km]?")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 LABEL = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 DOMAIN = re.compile(rf"(\*\.)?({LABEL}\.)*{LABEL}")
@@ -137,6 +148,7 @@ def _complete_site(given: Site, headers: dict[str, str], ipv6: bool) -> Site:
     if site["upstream"]:
         site["upstream"] = {**UPSTREAM, "server_name": "".join(site["domains"][:1]), **site["upstream"]}
         site["upstream"]["timeouts"] = {**TIMEOUTS, **site["upstream"]["timeouts"]}
+        site["upstream"]["buffers"] = site["upstream"]["buffers"] and {**BUFFERS, **site["upstream"]["buffers"]}
     return site
 
 
@@ -166,6 +178,16 @@ def _find_problems(site: Site, zones: set[str], cloudflare: bool, origin_pull_ca
     yield from (
         f"{name}: restricted.allow: {text!r} is not an IP address or network"
         for text in _invalid_networks(site["restricted"]["allow"])
+    )
+    yield from (
+        f"{name}: restricted.headers: {text!r} is not the name of a header: use letters, digits and -"
+        for text in site["restricted"]["headers"]
+        if not HEADER.fullmatch(text)
+    )
+    yield from (
+        f"{name}: upstream.buffers.{key}: {text!r} is not a size such as 128k"
+        for key, text in site["upstream"].get("buffers", {}).items()
+        if key != "number" and not SIZE.fullmatch(text)
     )
     yield from (f"{name}: texts: path {path!r} must begin with /" for path in site["texts"] if path[:1] != "/")
     yield from (f"{name}: the text of {path} must not contain $" for path, text in site["texts"].items() if "$" in text)

@@ -145,6 +145,10 @@ def edge_sites(plan: Topology, host: str) -> t.Iterator[Entry]:
             yield {**base, "name": f"{name}-aliases", "domains": list(site["aliases"]), "redirect_to": target}
 
 
+# The options of a site that its internal virtual host needs too; the edge enforces the others.
+INTERNAL_OPTIONS = ("csp", "headers", "static", "upstream", "max_body_size")
+
+
 def internal_sites(plan: Topology, host: str) -> t.Iterator[Entry]:
     """Yield the virtual hosts for the edge, where an edge host forwards requests to this host."""
     for name, site in plan.sites.items():
@@ -155,9 +159,7 @@ def internal_sites(plan: Topology, host: str) -> t.Iterator[Entry]:
                 "tls": certificate("internal"),
                 "listen": {"port": INTERNAL_PORT},
             }
-            options = {
-                key: value for key, value in (site.get("nginx") or {}).items() if key in ("csp", "headers", "static")
-            }
+            options = {key: value for key, value in (site.get("nginx") or {}).items() if key in INTERNAL_OPTIONS}
             yield merged({**base, **content(name, site)}, options)
 
 

@@ -17,21 +17,50 @@ def load(path: str) -> Any:
     return yaml.safe_load((collection.ROOT / path).read_text())
 
 
+SITE = load("group_vars/all/sites.yml")["sites"]["mail"]["nginx"]
+
+
+def is_closed(path: str) -> bool:
+    return any(re.search(pattern, path) for pattern in SITE["restricted"]["paths"])
+
+
+@pytest.mark.parametrize("path", ["/admin", "/admin/dashboard", "/domainadmin", "/domainadmin/mailbox", "/rspamd/"])
+def test_pages_of_administration_are_closed(path: str) -> None:
+    assert is_closed(path)
+
+
 @pytest.mark.parametrize(
     "path",
     [
-        "/admin",
-        "/api/v1/get/domain/all",
-        "/json_api",
+        "/api/v1/edit/self",
+        "/api/v1/get/app-passwd/all",
+        "/api/v1/add/fido2-registration",
         "/json_api.php",
-        "/edit/domain/example.org",
-        "/edit.php",
-        "/rspamd/",
+        "/edit/app-passwd/7",
+        "/user",
+        "/quarantine",
+        "/SOGo/so/",
     ],
 )
-def test_pages_of_administration_are_closed(path: str) -> None:
-    closed = load("group_vars/all/sites.yml")["sites"]["mail"]["nginx"]["restricted"]["paths"]
-    assert any(re.search(pattern, path) for pattern in closed)
+def test_pages_of_users_are_open(path: str) -> None:
+    assert not is_closed(path)
+
+
+def test_requests_with_an_api_key_are_closed() -> None:
+    assert SITE["restricted"]["headers"] == ["X-API-Key"]
+
+
+def test_activesync_can_wait_for_an_hour() -> None:
+    assert min(SITE["upstream"]["timeouts"][name] for name in ("read", "send")) >= 3600
+    assert SITE["upstream"]["buffers"]["header"] == "128k"
+
+
+@pytest.mark.parametrize(
+    "directive", ["'unsafe-inline'", "'unsafe-eval'", "frame-ancestors 'self'", "object-src 'none'"]
+)
+def test_policy_permits_what_the_pages_and_sogo_need(directive: str) -> None:
+    assert directive in SITE["csp"]
+    assert SITE["headers"]["X-Frame-Options"] == "SAMEORIGIN"
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,14 @@ def test_edge_proxies_to_a_program_as_to_files() -> None:
     assert internal["upstream"] == {"servers": ["127.0.0.1:3000"]}
 
 
+def test_edge_and_program_wait_equally_long_and_take_equally_large_requests() -> None:
+    options = {"upstream": {"timeouts": {"read": 3600}}, "max_body_size": "100m"}
+    sites = {"edu": {"domain": "edu.vln.test", "group": "docs", "port": 3000, "nginx": options}}
+    for host in ("e", "d"):
+        (found,) = of(host, EACH, sites)["nginx_sites"]
+        assert (found["upstream"]["timeouts"], found["max_body_size"]) == ({"read": 3600}, "100m")
+
+
 @pytest.mark.parametrize(
     ("host", "groups", "urls"),
     [

@@ -88,6 +88,12 @@ def test_defaults_of_an_upstream_are_filled_in() -> None:
     assert result["timeouts"] == {"connect": 5, "read": 3600, "send": 60}
 
 
+def test_buffers_of_an_upstream_are_complete_or_absent() -> None:
+    assert complete(upstream())["upstream"]["buffers"] == {}
+    result = complete(site(root="", upstream={"servers": ["10.0.0.1:80"], "buffers": {"header": "128k"}}))
+    assert result["upstream"]["buffers"] == {"header": "128k", "number": 8, "size": "8k"}
+
+
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
@@ -105,6 +111,11 @@ def test_defaults_of_an_upstream_are_filled_in() -> None:
         (upstream(tls=True), "docs: an upstream with tls needs ca"),
         (site(restricted={"paths": ["^/a"], "allow": ["office"]}), "docs: restricted.allow: 'office' is not an IP"),
         (site(restricted={"paths": ['^/"a']}), "must not contain a quotation mark"),
+        (site(restricted={"headers": ["X Key"]}), "docs: restricted.headers: 'X Key' is not the name of a header"),
+        (
+            site(root="", upstream={"servers": ["a:1"], "buffers": {"size": "64;"}}),
+            "docs: upstream.buffers.size: '64;' is not a size",
+        ),
         (site(texts={"a": ""}), "docs: texts: path 'a' must begin with /"),
         (site(texts={"/a": "$host"}), "docs: the text of /a must not contain $"),
         (site(texts={"/a": "\r"}), "contains a line break"),
