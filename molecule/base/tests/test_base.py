@@ -21,7 +21,7 @@ kill $!; exit $status
 # A package whose installation kills dpkg the first time, as the kernel does when the memory is used up.
 KILLED_DPKG = """
 cd /tmp && mkdir -p slow/DEBIAN
-printf '%s\\n' 'Package: slow' 'Version: 1' 'Architecture: all' 'Maintainer: nobody' 'Description: test' >slow/DEBIAN/control
+printf '%s\\n' 'Package: slow' 'Version: 1' 'Architecture: all' 'Maintainer: x' 'Description: x' >slow/DEBIAN/control
 printf '#!/bin/sh\\ntest -e /run/slow-killed || { touch /run/slow-killed; kill -9 $PPID; }\\n' >slow/DEBIAN/postinst
 chmod 0755 slow/DEBIAN/postinst && dpkg-deb --build slow
 (! dpkg --install slow.deb)

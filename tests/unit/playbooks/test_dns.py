@@ -73,7 +73,7 @@ class Platform:
         caa = {"flags": 0, "tag": "issue", "value": "letsencrypt.org"}
         iodef = {"flags": 0, "tag": "iodef", "value": f"mailto:hostmaster@{DOMAIN}"}
         records += [
-            {"type": "CAA", "name": DOMAIN, "data": data, "comment": f"[vise {DOMAIN}] certificates"}
+            {"type": "CAA", "name": DOMAIN, "data": data, "comment": f"[vise {DOMAIN}] issuers"}
             for data in (caa, iodef)
         ]
         self.double.zones.batch(DOMAIN, {"posts": records})
