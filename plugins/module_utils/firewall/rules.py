@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-import re
+import shlex
+from collections.abc import Iterable
 
 BUILT_IN = ("INPUT", "FORWARD", "OUTPUT")
 DOCKER_USER_JUMP = "-A FORWARD -j DOCKER-USER"
@@ -40,13 +41,31 @@ def plan_shared_chain(name: str, chains: Chains, live: Chains) -> list[str]:
     return lines
 
 
+def find_target(rule: str) -> str:
+    """Return the target of a rule; a comment can contain the text of a target."""
+    words = shlex.split(rule)
+    places = [at for at, word in enumerate(words[:-1]) if word in ("-j", "-g") and words[at - 1] != "--comment"]
+    return words[places[0] + 1] if places else ""
+
+
+def find_regular_chains(chains: Chains) -> set[str]:
+    """Return the wanted chains that every incoming packet passes, so that one more jump to them opens nothing."""
+    found: list[str] = ["INPUT"]
+    for name in found:
+        for rule in chains.get(name, ("", []))[1]:
+            words = rule.split()
+            if words[2:3] == ["-j"] and words[3] in chains and words[3] not in found:
+                found.append(words[3])
+    return set(found[1:])
+
+
 def accepts_packets(rule: str, chains: Chains, live: Chains) -> bool:
-    """Return whether a rule accepts packets, itself or through a chain of others; a rule that only bans does not."""
-    jump = re.search(r" -[jg] (\S+)", rule)
-    target = jump[1] if jump else ""
-    if target == "ACCEPT" or target in chains:
+    """Return whether a rule accepts packets, itself or through a chain; a rule that only bans does not."""
+    target = find_target(rule)
+    if target == "ACCEPT" or target in find_regular_chains(chains):
         return target == "ACCEPT"
-    return any(accepts_packets(one, chains, live) for one in live.get(target, ("", []))[1])
+    _policy, rules = chains.get(target) or live.get(target, ("", []))
+    return any(accepts_packets(one, chains, live) for one in rules)
 
 
 def close_bypasses(chains: Chains, live: Chains) -> list[str]:
@@ -73,3 +92,24 @@ def plan(chains: Chains, live: Chains) -> list[str]:
     rules = [line for lines in own for line in lines[1:]]
     shared = [line for name in BUILT_IN for line in plan_shared_chain(name, chains, live)]
     return heads + rules + shared + close_bypasses(chains, live)
+
+
+def apply_lines(live: Chains, lines: Iterable[str]) -> Chains:
+    """Return the chains after iptables-restore has read the lines without flushing."""
+    after = {name: (policy, [*rules]) for name, (policy, rules) in live.items()}
+    for line in lines:
+        verb, _space, rest = line.partition(" ")
+        if line.startswith(":"):
+            policy = rest.split()[0]
+            rules = after.get(verb[1:], ("", []))[1] if policy != "-" else []
+            after[verb[1:]] = (policy, rules)
+            continue
+        name, _space, rule = rest.partition(" ")
+        rules = after[name][1]
+        if verb == "-D":
+            rules.remove(f"-A {name} {rule}")
+        elif verb == "-I":
+            rules.insert(0, f"-A {name} {rule.partition(' ')[2]}")
+        else:
+            rules.append(line)
+    return after

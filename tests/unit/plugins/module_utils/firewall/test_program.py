@@ -6,10 +6,22 @@ import pytest
 from ansible_collections.vise.platform.plugins.module_utils.firewall import program
 from ansible_collections.vise.platform.plugins.module_utils.host import programs
 
-WANTED = ":INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -j ufw-before-input\n"
+CHAINS = ":INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+SSH = "-A ufw-user-input -p tcp -m tcp --dport 22 -j ACCEPT\n"
+WANTED = f"{CHAINS}:ufw-user-input - [0:0]\n-A INPUT -j ufw-user-input\n{SSH}"
 OPEN = WANTED.replace("INPUT DROP", "INPUT ACCEPT")
+EMPTY = ":INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
 INCOMPATIBLE = "# Table `filter' is incompatible, use 'nft' tool.\n"
 POLICY = "*filter\n:INPUT DROP [0:0]\nCOMMIT\n"
+REJECT = "-A INPUT -j REJECT --reject-with icmp-host-prohibited\n"
+CLOSED = WANTED.replace("-A INPUT", f"{REJECT}-A INPUT", 1)
+REDIRECT = (
+    "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport 8022 -j REDIRECT --to-ports 22\nCOMMIT\n"
+)
+ADDRESSES = """[
+ {"ifname": "lo", "flags": ["LOOPBACK"], "addr_info": [{"local": "127.0.0.1", "prefixlen": 8, "scope": "host"}]},
+ {"ifname": "eth0", "flags": ["UP"], "addr_info": [{"local": "192.0.2.9", "prefixlen": 24, "scope": "global"}]}
+]"""
 SYSCTL = ["sysctl", "-e", "-q", "-p", "/etc/ufw/sysctl.conf"]
 
 
@@ -20,6 +32,8 @@ class Kernel:
         self.live = {4: WANTED, 6: WANTED}
         self.wanted = {4: WANTED, 6: WANTED}
         self.failing = ""
+        self.others = ""
+        self.daemon = 3
         self.written: dict[str, str] = {}
         self.calls: list[list[str]] = []
 
@@ -32,6 +46,12 @@ class Kernel:
             return programs.Result(0, f"# 4\n{self.wanted[4]}# 6\n{self.wanted[6]}", "Skip starting\n")
         if argv[0].endswith("-restore"):
             self.written[argv[0]] = stdin
+        if argv[0] == "ip":
+            return programs.Result(0, ADDRESSES)
+        if argv[:2] == ["systemctl", "is-active"]:
+            return programs.Result(self.daemon, "")
+        if argv == ["iptables-save"]:
+            return programs.Result(0, self.others)
         family = {"iptables-save": 4, "ip6tables-save": 6}.get(argv[0])
         return programs.Result(0, self.live[family] if family else "")
 
@@ -108,10 +128,67 @@ def test_failed_program_is_named_with_its_output(
     assert error.endswith("failed (exit 2): no such table\n")
 
 
-@pytest.mark.parametrize("arguments", [[], ["status"], ["plan", "more"]])
+@pytest.mark.parametrize("arguments", [[], ["status"], ["plan", "more"], ["verify", "--take-over"]])
 def test_usage_is_shown_for_other_arguments(
     kernel: Kernel, arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert program.main(arguments) == 2
-    assert "usage: vise-firewall plan" in capsys.readouterr().err
+    assert "usage: vise-firewall plan [--take-over]" in capsys.readouterr().err
     assert not kernel.calls
+
+
+@pytest.mark.parametrize("command", ["plan", "apply"])
+def test_foreign_rule_that_closes_an_open_port_is_refused(
+    kernel: Kernel, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kernel.live[4] = CLOSED
+    assert program.main([command]) == 1
+    error = capsys.readouterr().err
+    assert "iptables: table filter, chain INPUT: `-A INPUT -j REJECT --reject-with icmp-host-prohibited` drops" in error
+    assert "tcp/22 over IPv4" in error
+    assert "firewall_take_over: true" in error
+    assert not kernel.written
+
+
+def test_foreign_rule_that_decides_is_not_live(kernel: Kernel, capsys: pytest.CaptureFixture[str]) -> None:
+    kernel.live[4] = CLOSED
+    assert program.main(["verify"]) == 1
+    printed = capsys.readouterr().out
+    assert printed.startswith("decides: iptables: table filter, chain INPUT: `-A INPUT -j REJECT")
+    assert "live" not in printed.split()
+
+
+def test_take_over_removes_the_rule_in_the_transaction_that_opens_the_port(kernel: Kernel) -> None:
+    kernel.live[4] = EMPTY + REJECT
+    assert program.main(["apply", "--take-over"]) == 0
+    lines = kernel.written["iptables-restore"].splitlines()
+    assert {"-A INPUT -j ufw-user-input", REJECT.strip().replace("-A", "-D", 1)} < set(lines)
+    assert "ip6tables-restore" not in kernel.written
+
+
+def test_take_over_removes_rules_of_other_tables_after_the_own_rules(kernel: Kernel) -> None:
+    kernel.live[4], kernel.others = OPEN, REDIRECT
+    assert program.main(["plan"]) == 1
+    assert program.main(["apply", "--take-over"]) == 0
+    commands = [" ".join(argv) for argv in kernel.calls]
+    removal = "iptables -t nat -D PREROUTING -p tcp -m tcp --dport 8022 -j REDIRECT --to-ports 22"
+    assert commands.index(removal) > commands.index("iptables-restore --noflush")
+
+
+def test_take_over_ends_firewalld_after_the_own_rules_are_live(kernel: Kernel) -> None:
+    kernel.live[4], kernel.daemon = OPEN, 0
+    assert program.main(["apply", "--take-over"]) == 0
+    end = kernel.calls.index(["systemctl", "stop", "firewalld.service"])
+    assert ["iptables-restore", "--noflush"] in kernel.calls[:end]
+    assert ["iptables-restore", "--noflush"] in kernel.calls[end:]
+
+
+def test_rule_with_an_unknown_match_is_reported_and_the_rules_are_live(
+    kernel: Kernel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kernel.live[4] = WANTED.replace("-A INPUT", "-A INPUT -m geoip --source-country XX -j DROP\n-A INPUT", 1)
+    assert program.main(["verify"]) == 0
+    assert capsys.readouterr().out == (
+        "unknown: iptables: table filter, chain INPUT: `-A INPUT -m geoip --source-country XX -j DROP`"
+        " has a match or target whose result is unknown\nlive\n"
+    )

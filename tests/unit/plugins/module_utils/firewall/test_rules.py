@@ -111,9 +111,28 @@ def test_kernel_without_an_ip_version_needs_no_change() -> None:
         ("-A INPUT -j DROP", False),
         ("-A INPUT -j f2b-sshd", False),
         ("-A INPUT -j ufw-user-input", False),
+        ("-A INPUT -j ufw-user-limit-accept", True),
+        ('-A INPUT -p tcp -m comment --comment "-j DROP" -j ACCEPT', True),
+        ("-A INPUT -p tcp -m comment --comment -j -j ACCEPT", True),
+        ('-A INPUT -p tcp -m comment --comment "not -j ACCEPT" -j DROP', False),
         ("-A INPUT -p tcp", False),
     ],
 )
 def test_rule_that_accepts_packets_is_recognized(rule: str, expected: bool) -> None:
     live = rules.parse_chains(MINE + BANS)
-    assert rules.accepts_packets(rule, rules.parse_chains(WANTED), live) is expected
+    wanted = rules.parse_chains(
+        WANTED.replace(
+            "COMMIT", "-A INPUT -j ufw-user-input\n:ufw-user-limit-accept - [0:0]\n-A ufw-user-limit-accept -j ACCEPT"
+        )
+    )
+    assert rules.accepts_packets(rule, wanted, live) is expected
+
+
+@pytest.mark.parametrize(
+    "live", [EMPTY, WANTED, WITH_DOCKER, MINE + WANTED.replace("-A INPUT -j ufw-b", OPEN + "-A INPUT -j ufw-b")]
+)
+def test_applied_lines_make_the_wanted_rules_live(live: str) -> None:
+    chains, before = rules.parse_chains(WANTED), rules.parse_chains(live)
+    after = rules.apply_lines(before, rules.plan(chains, before))
+    assert rules.plan(chains, after) == []
+    assert before == rules.parse_chains(live)
