@@ -156,8 +156,9 @@ def locate_problem(problem: Problem, defined: Mapping[str, str], vault: str) -> 
 
 
 def shorten_path(path: str) -> str:
-    """Return a path relative to the working directory, if that is shorter."""
-    return min(os.path.relpath(path), path, key=len) if path else ""
+    """Return the path that users edit: without links, and relative to the working directory if that is shorter."""
+    real = os.path.realpath(path)
+    return min(os.path.relpath(real), real, key=len) if path else ""
 
 
 def write_message(host: str, lines: Collection[str]) -> str:

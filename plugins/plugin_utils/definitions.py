@@ -17,6 +17,8 @@ from ansible.plugins.loader import inventory_loader
 SUFFIXES = ("", ".yml", ".yaml", ".json")
 # Plugins that read an inventory file which lists its hosts. Other plugins query a cloud or run a program.
 YAML_PLUGIN, INI_PLUGIN, TOML_PLUGIN = "ansible.builtin.yaml", "ansible.builtin.ini", "ansible.builtin.toml"
+# The parser in C is ten times as fast; some builds of PyYAML do not have it.
+LOADER: t.Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # Ansible itself sets them for each host of an inventory file.
 MAGIC = ("inventory_dir", "inventory_file")
 
@@ -73,14 +75,37 @@ def inventory_files(source: Path) -> t.Iterator[Path]:
 
 def read_inventory(path: Path, loader: DataLoader) -> InventoryData:
     """Return what an inventory file lists; nothing for the configuration of another plugin, and for a program."""
-    for plugin in inventory_plugins(path):
+    return parse_inventory(path, inventory_plugins(path), loader)[0]
+
+
+def parse_inventory(path: Path, plugins: t.Iterable[str], loader: DataLoader) -> tuple[InventoryData, str]:
+    """Return what the first of these plugins reads that can read a file, or nothing and the error of the last one."""
+    text = ""
+    for plugin in plugins:
         inventory = InventoryData()
         try:
             inventory_loader.get(plugin).parse(inventory, loader, str(path))
-        except AnsibleError:
+        except AnsibleError as error:
+            text = str(error)
             continue
-        return inventory
-    return InventoryData()
+        return inventory, ""
+    return InventoryData(), text
+
+
+def is_plugin_configuration(path: Path) -> bool:
+    """Return whether a file configures an inventory plugin, which queries a cloud or runs a program."""
+    if path.suffix not in SUFFIXES:
+        return False
+    try:
+        content = load_yaml(path)
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return False
+    return isinstance(content, dict) and isinstance(content.get("plugin"), str)
+
+
+def load_yaml(path: Path) -> t.Any:
+    """Return the content of a YAML file."""
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)  # noqa: S506  # a safe loader
 
 
 def inventory_plugins(path: Path) -> tuple[str, ...]:
@@ -99,10 +124,10 @@ def role_options(roles: str) -> set[str]:
     """Return the public variables of the roles in a folder, except those that the playbooks next to it set."""
     names: set[str] = set()
     for path in Path(roles).glob("*/meta/argument_specs.yml"):
-        specs = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]
+        specs = load_yaml(path)["argument_specs"]
         names |= {name for entry in specs.values() for name in entry.get("options") or {}}
     for path in Path(roles).parent.glob("playbooks/*.yml"):
-        plays = yaml.safe_load(path.read_text(encoding="utf-8")) or []
+        plays = load_yaml(path) or []
         used = [role for play in plays for role in play.get("roles") or [] if isinstance(role, dict)]
         names -= {name for role in used for name in role.get("vars") or {}}
     return names

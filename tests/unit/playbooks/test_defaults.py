@@ -73,13 +73,17 @@ def variables(groups: tuple[str, ...]) -> dict[str, Any]:
         "playbook_dir": "/playbooks",
         "ansible_playbook_python": "/usr/bin/python3",
         "ansible_check_mode": False,
+        "ansible_inventory_sources": ["host-1,"],
+        "ansible_run_tags": ["all"],
+        "ansible_skip_tags": [],
     }
 
 
 def evaluated(stage: str, groups: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
     """Yield the variables of each play of a stage, and those of each role that runs on a host in these groups."""
     for play in load(f"playbooks/{stage}.yml"):
-        if not {"all", *groups} & set(play["hosts"].split(":")):
+        pattern = Templar(loader=DataLoader(), variables=variables(groups)).template(play["hosts"])
+        if not {"all", *groups} & set(pattern.split(":")):
             continue
         scope = {**variables(groups), **play.get("vars", {})}
         for role in play["roles"]:
