@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import collections
 import hashlib
 import http.server
 import json
 from pathlib import Path
 
 WEBSOCKET = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+counts: collections.Counter[str] = collections.Counter()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -23,13 +27,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.greet()
         elif self.path.startswith("/ips/"):
             self.reply(200 if ranges.exists() else 500, ranges.read_bytes() if ranges.exists() else b"down\n")
+        elif self.path.startswith("/_next/"):
+            counts[self.path] += 1
+            policy = {"Cache-Control": "no-store"} if "private" in self.path else {}
+            self.reply(200, f"answer {counts[self.path]}\n".encode(), policy)
+        elif self.path == "/cookies":
+            self.reply(200, f"{len(self.headers['Cookie'] or '')} bytes\n".encode(), {"Set-Cookie": "a=" + "x" * 20000})
         else:
             headers = {name.lower(): value for name, value in self.headers.items()}
             self.reply(200, json.dumps(headers).encode())
 
-    def reply(self, status: int, body: bytes) -> None:
+    def reply(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         """Send a whole answer."""
         self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Frame-Options", "SAMEORIGIN")
         self.end_headers()

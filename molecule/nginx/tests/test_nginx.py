@@ -14,6 +14,7 @@ from tests import machines
 from tests.scenario import ADDRESS, ADDRESS6, Role
 
 SUMMARY = "\\ncode=%{http_code} version=%{http_version} exit=%{exitcode}\\n"
+LONG_DOMAIN = ".".join(["a" * 60] * 3 + ["b" * 61, "vln.test"])
 # The answer must contain a pattern, up to the summary that curl adds. curl does not judge HTTP/3 correctly.
 QUESTIONS = [
     pytest.param(
@@ -150,6 +151,68 @@ QUESTIONS = [
         "curl", "https://wrong.vln.test/", "code=502", id="an upstream with another name in its certificate is refused"
     ),
     pytest.param("curl", "https://locked.vln.test/", "code=403", id="a stranger is locked out"),
+    pytest.param(
+        "curl", "https://plain.vln.test/gone.html", "nothing here.*code=404", id="a previous release without patterns"
+    ),
+    pytest.param(
+        "curl", "https://spa.vln.test/any/page", "the application.*code=200", id="an application answers every path"
+    ),
+    pytest.param(
+        "curl",
+        "https://spa.vln.test/assets/app.1111.js",
+        "immutable.*old code.*code=200",
+        id="an application's old file is served",
+    ),
+    pytest.param(
+        "curl",
+        "https://spa.vln.test/assets/app.3333.js",
+        r"\A(?!.*(immutable|the application)).*code=404",
+        id="an application's missing file is no page",
+    ),
+    pytest.param("curl", "https://{long}/", "the index.*code=200", id="a domain with 253 characters is served"),
+    pytest.param(
+        "curl",
+        "https://edge.vln.test/guide",
+        r"location: /guide/\r?\n.*code=301",
+        id="a redirect names no internal port",
+    ),
+    pytest.param("curl", "-L https://edge.vln.test/guide", "the guide.*code=200", id="that redirect can be followed"),
+    pytest.param(
+        "curl",
+        "https://docs.vln.test/.well-known/security.txt",
+        "for everyone.*code=200",
+        id="well-known files are served",
+    ),
+    *(
+        pytest.param("curl", f"https://docs.vln.test/{path}", r"\A(?!.*secret).*code=404", id=f"{path} is not served")
+        for path in (
+            ".env",
+            ".git/config",
+            "%2eenv",
+            "assets/../.env",
+            ".well-known/.env",
+            "page.html~",
+            "page.html.bak",
+        )
+    ),
+    pytest.param(
+        "curl",
+        "-H Cookie:a={cookie} https://edu.vln.test/cookies",
+        "set-cookie: a=x{20000}.*20002 bytes.*code=200",
+        id="large cookies pass in both directions",
+    ),
+    pytest.param(
+        "curl",
+        "https://edu.vln.test/_next/a.js https://edu.vln.test/_next/a.js",
+        "cache-control: public, max-age=31536000, immutable.*answer 1.*answer 1",
+        id="an immutable file of an upstream is cached",
+    ),
+    pytest.param(
+        "curl",
+        "https://edu.vln.test/_next/private.js https://edu.vln.test/_next/private.js",
+        r"\A(?!.*immutable).*cache-control: no-store.*answer (\d+).*answer (?!\1)\d",
+        id="an upstream's own rule decides",
+    ),
     pytest.param("curl", "https://pulled.vln.test/", "code=400", id="a stranger without a certificate is locked out"),
 ]
 # The marker that answers is that of the first configuration, in memory and on disk.
@@ -182,7 +245,7 @@ def ask(world: Host, program: str, arguments: str, address: str = ADDRESS) -> st
     if program == "h3":
         return machines.output(world, f"h3 -k --timeout 8 --to {address} {arguments}")
     target = f"[{address}]" if ":" in address else address
-    words = shlex.split(arguments)
+    words = shlex.split(arguments.replace("{long}", LONG_DOMAIN).replace("{cookie}", "x" * 20000))
     command = f"curl -sSki -m 8 --connect-to ::{target}: -w " + " ".join(["%s"] * (len(words) + 1))
     return machines.output(world, command, SUMMARY, *words)
 

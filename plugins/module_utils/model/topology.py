@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 
 EDGE = "edge"
 INTERNAL_PORT = 8443
+# Options of a site that apply to the host behind the edge too: a limit there must not be lower than at the edge.
+INTERNAL_OPTIONS = ("csp", "headers", "static", "max_body_size", "upstream")
 TLS = "/etc/vise/tls"
 SITES = "/srv/sites"
 # Groups whose hosts are reached by the name of the group.
@@ -126,6 +128,11 @@ def upstream(plan: Topology, name: str, site: Mapping[str, t.Any]) -> Entry:
     return {"upstream": {"servers": servers, "tls": True, "ca": ca, "server_name": server_name}}
 
 
+def without_unused_upstream(described: Mapping[str, t.Any], options: Mapping[str, t.Any]) -> Mapping[str, t.Any]:
+    """Return the options of a virtual host; those of its upstream apply only where it forwards requests."""
+    return {key: value for key, value in options.items() if key != "upstream" or key in described}
+
+
 def edge_sites(plan: Topology, host: str) -> t.Iterator[Entry]:
     """Yield the virtual hosts that visitors connect to."""
     for name, site in plan.sites.items():
@@ -139,14 +146,11 @@ def edge_sites(plan: Topology, host: str) -> t.Iterator[Entry]:
             options["static"] = {
                 key: value for key, value in (options.get("static") or {}).items() if key == "immutable"
             }
-        yield merged({**base, **(content(name, site) if local else upstream(plan, name, site))}, options)
+        described = content(name, site) if local else upstream(plan, name, site)
+        yield merged({**base, **described}, without_unused_upstream(described, options))
         if site.get("aliases"):
             target = f"https://{site['domain']}"
-            yield {**base, "name": f"{name}-aliases", "domains": list(site["aliases"]), "redirect_to": target}
-
-
-# The options of a site that its internal virtual host needs too; the edge enforces the others.
-INTERNAL_OPTIONS = ("csp", "headers", "static", "upstream", "max_body_size")
+            yield {**base, "name": f"{name}.aliases", "domains": list(site["aliases"]), "redirect_to": target}
 
 
 def internal_sites(plan: Topology, host: str) -> t.Iterator[Entry]:
@@ -154,13 +158,14 @@ def internal_sites(plan: Topology, host: str) -> t.Iterator[Entry]:
     for name, site in plan.sites.items():
         if host in plan.serving(site) and plan.proxying(site):
             base = {
-                "name": f"{name}-internal",
+                "name": f"{name}.internal",
                 "domains": [*names(site), internal_name(name)],
                 "tls": certificate("internal"),
                 "listen": {"port": INTERNAL_PORT},
             }
             options = {key: value for key, value in (site.get("nginx") or {}).items() if key in INTERNAL_OPTIONS}
-            yield merged({**base, **content(name, site)}, options)
+            described = content(name, site)
+            yield merged({**base, **described}, without_unused_upstream(described, options))
 
 
 def nginx_sites(plan: Topology, host: str) -> list[Entry]:

@@ -44,11 +44,11 @@ def of(host: str, groups: dict[str, list[str]], sites: Any = SITES, **more: Any)
     [
         ("a", ONE, {"docs": "root"}),
         ("e", EACH, {"docs": "upstream"}),
-        ("d", EACH, {"docs-internal": "root"}),
+        ("d", EACH, {"docs.internal": "root"}),
         ("m", EACH, {}),
-        ("a", SEVERAL, {"docs": "root", "docs-internal": "root"}),
+        ("a", SEVERAL, {"docs": "root", "docs.internal": "root"}),
         ("e", SEVERAL, {"docs": "upstream"}),
-        ("d", SEVERAL, {"docs-internal": "root"}),
+        ("d", SEVERAL, {"docs.internal": "root"}),
     ],
 )
 def test_host_serves_or_proxies_a_site_by_its_groups(
@@ -131,7 +131,7 @@ def test_aliases_are_in_the_certificate_and_redirect_to_the_domain() -> None:
         {"name": "docs", "domains": ["docs.vln.test", "www.vln.test"], "challenge": "http-01"}
     ]
     assert found["nginx_sites"][1] == {
-        "name": "docs-aliases",
+        "name": "docs.aliases",
         "domains": ["www.vln.test"],
         "tls": EDGE_TLS,
         "redirect_to": "https://docs.vln.test",
@@ -166,6 +166,31 @@ def test_site_is_public_on_the_hosts_of_its_entrance(host: str, groups: dict[str
     assert [site["domains"] for site in found["nginx_sites"]] == [["mail.vln.test", "mta-sts.vln.test"] for _ in names]
     assert [site["upstream"] for site in found["nginx_sites"]] == [{"servers": ["127.0.0.1:8080"]} for _ in names]
     assert found["static_sites"] == []
+
+
+def test_generated_virtual_hosts_do_not_collide_with_a_site_of_that_name() -> None:
+    sites = {**SITES, "docs-aliases": {"domain": "b.vln.test", "group": "docs"}}
+    sites["docs"] = {**SITES["docs"], "aliases": ["www.vln.test"]}
+    names = [site["name"] for site in of("a", ONE, sites)["nginx_sites"]]
+    assert names == ["docs", "docs.aliases", "docs-aliases"]
+
+
+def test_limits_of_a_site_apply_at_the_edge_and_behind_it() -> None:
+    limits = {"max_body_size": "100m", "upstream": {"buffers": {"header": "64k"}, "timeouts": {"read": 3600}}}
+    sites = {"edu": {"domain": "edu.vln.test", "group": "docs", "port": 3000, "nginx": limits}}
+    for host in ("e", "d"):
+        (site,) = of(host, EACH, sites)["nginx_sites"]
+        assert site["max_body_size"] == "100m"
+        assert {"buffers": {"header": "64k"}, "timeouts": {"read": 3600}}.items() <= site["upstream"].items()
+
+
+@pytest.mark.parametrize(("host", "groups", "kind"), [("a", ONE, "root"), ("e", EACH, "upstream"), ("d", EACH, "root")])
+def test_options_of_an_upstream_apply_only_where_requests_are_forwarded(
+    host: str, groups: dict[str, list[str]], kind: str
+) -> None:
+    sites = {"docs": {**SITES["docs"], "nginx": {"upstream": {"timeouts": {"read": 3600}}}}}
+    (site,) = of(host, groups, sites)["nginx_sites"]
+    assert {"root", "upstream"} & set(site) == {kind}
 
 
 def test_edge_proxies_to_a_program_as_to_files() -> None:
