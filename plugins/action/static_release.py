@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import tarfile
 import tempfile
 import typing as t
@@ -40,8 +41,15 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         if arguments["keep"] < 2:
             msg = f"{arguments['name']}: keep must be at least 2: the live release and the previous one"
             raise AnsibleActionFail(msg)
+        left_out: list[str] = []
         if arguments["source"]:
-            arguments["files"] = hash_source(arguments["source"])
+            arguments["files"], left_out = hash_source(arguments["source"])
+        result = self._converge(arguments, task_vars)
+        if left_out:
+            result["warnings"] = [*result.get("warnings", []), describe_left_out(arguments["name"], left_out)]
+        return result
+
+    def _converge(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         result = self._call(MODULE, arguments, task_vars)
         prerequisites = result.pop("prerequisites", None)
         if prerequisites is None or result.get("failed"):
@@ -57,7 +65,11 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         archive = self._connection._shell.join_path(remote, "site.tar.gz")
         try:
             with tempfile.NamedTemporaryFile(suffix=".tar.gz") as local:
-                pack(arguments["source"], sorted(arguments["files"]), local.name)
+                try:
+                    pack(arguments["source"], sorted(arguments["files"]), local.name)
+                except OSError as error:
+                    msg = f"source {arguments['source']} changed while it was packed, run again: {error}"
+                    raise AnsibleActionFail(msg) from error
                 self._transfer_file(local.name, archive)
             result = self._call(MODULE, {**arguments, "archive": archive}, task_vars)
         finally:
@@ -73,31 +85,59 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         return result
 
 
-def hash_source(source: str) -> dict[str, str]:
-    """Return path and SHA-256 of each file of a built site.
+def hash_source(source: str) -> tuple[dict[str, str], list[str]]:
+    """Return path and SHA-256 of each file of a built site, and the paths that are not for visitors.
 
-    Raises AnsibleActionFail when the directory or its index.html is missing, or when it contains a link.
+    Raises AnsibleActionFail when the directory or its index.html is missing, when it contains a link or another special
+    file, or when a file cannot be read.
     """
     if not os.path.isdir(source):
         raise AnsibleActionFail(f"source {source} is not a directory on the controller: build the site first")
-    files = {}
-    for place, folders, names in os.walk(source):
-        for name in [*names, *folders]:
-            path = os.path.join(place, name)
-            relative = os.path.relpath(path, source)
-            if os.path.islink(path):
-                raise AnsibleActionFail(
-                    f"source {source}: {relative} is a link; a release may contain only plain files"
-                )
-            if name in names:
-                files[relative] = releases.compute_digest(path)
+    files: dict[str, str] = {}
+    left_out: list[str] = []
+    try:
+        for path, mode in list_source(source, left_out):
+            if not stat.S_ISREG(mode):
+                kind = "a link" if stat.S_ISLNK(mode) else "a special file"
+                raise AnsibleActionFail(f"source {source}: {path} is {kind}; a release may contain only plain files")
+            files[path] = releases.compute_digest(os.path.join(source, path))
+    except OSError as error:
+        raise AnsibleActionFail(f"source {source} cannot be read: {error}") from error
     if "index.html" not in files:
         raise AnsibleActionFail(f"source {source} has no index.html ({len(files)} files): it is not a built site")
-    return files
+    return files, sorted(left_out)
+
+
+def list_source(source: str, left_out: list[str]) -> t.Iterator[tuple[str, int]]:
+    """Yield path and mode of everything in a source that is not a directory; add to `left_out` what is not public."""
+
+    def fail(error: OSError) -> t.NoReturn:
+        raise error
+
+    # Without `onerror`, a directory that cannot be read would be missing in the release.
+    for place, folders, names in os.walk(source, onerror=fail):
+        for name in [*names, *folders]:
+            path = os.path.relpath(os.path.join(place, name), source)
+            is_folder = name in folders and not os.path.islink(os.path.join(place, name))
+            if not releases.is_public(path, is_folder):
+                left_out.append(path + "/" * is_folder)
+            elif not is_folder:
+                yield path, os.lstat(os.path.join(place, name)).st_mode
+        folders[:] = [
+            name for name in folders if releases.is_public(os.path.relpath(os.path.join(place, name), source), True)
+        ]
+
+
+def describe_left_out(name: str, paths: t.Sequence[str]) -> str:
+    """Return a warning that names the first of the paths that are not for visitors."""
+    shown = ", ".join(releases.printable(path) for path in paths[:8])
+    more = f" and {len(paths) - 8} more" if len(paths) > 8 else ""
+    return f"{name}: hidden files and backups are not for visitors and were not published: {shown}{more}"
 
 
 def pack(source: str, paths: t.Iterable[str], archive: str) -> None:
     """Write the files to an archive."""
-    with tarfile.open(archive, "w:gz", compresslevel=1) as packed:
+    # Two names of one file become two files: each has its own time on the host.
+    with tarfile.open(archive, "w:gz", compresslevel=1, dereference=True) as packed:
         for path in paths:
             packed.add(os.path.join(source, path), arcname=path, recursive=False)

@@ -13,16 +13,23 @@ import dataclasses
 import gzip
 import hashlib
 import os
+import re
 import shutil
 import tarfile
 import time
 import typing as t
+import zlib
 
 from .host import journal, locks
 from .host.files import read_json, write_json
 
 COMPRESSIBLE = (".html", ".css", ".js", ".mjs", ".json", ".svg", ".xml", ".txt", ".map", ".wasm", ".webmanifest")
 SMALLEST = 512  # bytes; compression saves little for a smaller file
+LARGEST = 32 << 20  # bytes; the best compression of a larger file takes minutes
+LONGEST_NAME = 255  # bytes; the limit of Linux' file systems
+ARGUMENTS = 64 << 10  # bytes in one command line
+# Copies that editors leave; the role nginx refuses the same names.
+BACKUP = re.compile(r".*(~|\.(bak|orig|swo|swp))|#.*#", re.DOTALL)
 
 Run = t.Callable[[t.Sequence[str]], tuple[int, str]]
 
@@ -62,10 +69,23 @@ class Current:
         return {"before_header": self.live, "after_header": self.target, **_format_files(self.before, self.after)}
 
 
+def is_public(path: str, is_folder: bool = False) -> bool:
+    """Return whether a path of a site is for visitors: neither hidden, except in /.well-known/, nor a backup."""
+    parts = path.split("/")
+    hidden = parts[1:] if parts[0] == ".well-known" and (is_folder or parts[1:]) else parts
+    return not any(part.startswith(".") for part in hidden) and not BACKUP.fullmatch(parts[-1])
+
+
+def printable(path: str) -> str:
+    """Return a path as one line of valid text."""
+    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return text.replace("\n", "\\n")
+
+
 def _format_files(before: t.Mapping[str, str], after: t.Mapping[str, str]) -> dict[str, str]:
     texts = {}
     for key, files in (("before", before), ("after", after)):
-        texts[key] = "".join(f"{path} {digest[:12]}\n" for path, digest in sorted(files.items()))
+        texts[key] = "".join(f"{printable(path)} {digest[:12]}\n" for path, digest in sorted(files.items()))
     return texts
 
 
@@ -175,10 +195,15 @@ def _list_files(folder: str) -> t.Iterator[str]:
 
 def compute_digest(path: str) -> str:
     """Return a file's SHA-256."""
-    value = hashlib.sha256()
     with open(path, "rb") as handle:
-        for block in iter(lambda: handle.read(1 << 20), b""):
-            value.update(block)
+        return compute_digest_of(handle)
+
+
+def compute_digest_of(handle: t.BinaryIO) -> str:
+    """Return the SHA-256 of what a handle reads."""
+    value = hashlib.sha256()
+    for block in iter(lambda: handle.read(1 << 20), b""):
+        value.update(block)
     return value.hexdigest()
 
 
@@ -229,15 +254,63 @@ def create(wanted: Wanted, archive: str, run: Run) -> str:
 
 
 def _compress(folder: str, paths: list[str], run: Run) -> None:
+    _reject_other_content(folder, paths, run)
     chosen = [os.path.join(folder, path) for path in paths if path.endswith(COMPRESSIBLE)]
-    chosen = [path for path in chosen if os.path.getsize(path) >= SMALLEST]
-    for path in chosen:
+    chosen = [path for path in chosen if SMALLEST <= os.path.getsize(path) <= LARGEST]
+    for path in [path for path in chosen if _is_free(path + ".gz")]:
         with open(path, "rb") as plain, open(path + ".gz", "xb") as packed:
             # mtime=0: the same content always compresses to the same bytes.
             packed.write(gzip.compress(plain.read(), 9, mtime=0))
-    status, text = run(["brotli", "--best", "--keep", "--force", "--", *chosen]) if chosen else (0, "")
-    if status:
-        raise ReleaseError(f"brotli failed: {text}")
+    for batch in split_arguments([path for path in chosen if _is_free(path + ".br")]):
+        status, text = run(["brotli", "--best", "--keep", "--", *batch])
+        if status:
+            raise ReleaseError(f"brotli failed: {text}")
+
+
+def _is_free(path: str) -> bool:
+    # A build may contain compressed files of its own.
+    return not os.path.lexists(path) and len(os.fsencode(os.path.basename(path))) <= LONGEST_NAME
+
+
+def split_arguments(paths: t.Sequence[str], limit: int = ARGUMENTS) -> t.Iterator[list[str]]:
+    """Yield the paths in groups that fit into a command line."""
+    batch: list[str] = []
+    size = 0
+    for path in paths:
+        length = len(os.fsencode(path)) + 1
+        if batch and size + length > limit:
+            yield batch
+            batch, size = [], 0
+        batch.append(path)
+        size += length
+    if batch:
+        yield batch
+
+
+def _reject_other_content(folder: str, paths: list[str], run: Run) -> None:
+    # nginx sends <file>.gz and <file>.br to browsers that request <file>.
+    known = set(paths)
+    for path in paths:
+        for suffix in (".gz", ".br"):
+            if path + suffix in known and not _unpacks_to(folder, path, suffix, run):
+                name = printable(path)
+                raise ReleaseError(
+                    f"{name}{suffix} is not a compressed copy of {name}, but browsers that request {name} would get "
+                    "it: build the site again, or rename one of the two files"
+                )
+
+
+def _unpacks_to(folder: str, path: str, suffix: str, run: Run) -> bool:
+    full = os.path.join(folder, path)
+    if suffix == ".gz":
+        try:
+            with gzip.open(full + suffix, "rb") as packed:
+                return compute_digest_of(t.cast("t.BinaryIO", packed)) == compute_digest(full)
+        except (OSError, EOFError, zlib.error):
+            return False
+    unpacked = os.path.join(os.path.dirname(folder), ".unpacked")
+    status, _text = run(["brotli", "--decompress", "--force", f"--output={unpacked}", "--", full + suffix])
+    return status == 0 and compute_digest(unpacked) == compute_digest(full)
 
 
 def _build_manifest(folder: str, originals: t.Mapping[str, str], live: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -303,7 +376,8 @@ def wait_until_served(wanted: Wanted, target: str, run: Run, timeout: float = 5.
     argv = ["curl", "--fail", "--silent", "--show-error", "--insecure", "--max-time", "5"]
     # The request goes to this host, whatever the name resolves to. Other tests verify the certificate.
     argv += ["--connect-to", "::127.0.0.1:", wanted.url]
-    with open(os.path.join(folder, "index.html"), encoding="utf-8", errors="replace") as handle:
+    # As `run` decodes the answer: any bytes, and line ends as they are.
+    with open(os.path.join(folder, "index.html"), encoding="utf-8", errors="surrogateescape", newline="") as handle:
         expected = handle.read().strip()
     deadline = time.monotonic() + timeout
     while True:

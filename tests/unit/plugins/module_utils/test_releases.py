@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 from collections.abc import Sequence
@@ -32,7 +33,7 @@ class Host:
         (self.source / "index.html").write_text(text)
         for name, content in files.items():
             (self.source / "assets" / name).write_text(content)
-        return hash_source(str(self.source))
+        return hash_source(str(self.source))[0]
 
     def wanted(self, files: dict[str, str], release: str = "", keep: int = 5, url: str = "") -> releases.Wanted:
         """Return the wanted release."""
@@ -43,7 +44,12 @@ class Host:
         self.commands.append(argv)
         if argv[0] == "curl":
             return 0, self.page if self.page_answer is None else self.page_answer
-        for path in argv[argv.index("--") + 1 :]:
+        paths = argv[argv.index("--") + 1 :]
+        if "--decompress" in argv:
+            output = next(word for word in argv if word.startswith("--output=")).removeprefix("--output=")
+            Path(output).write_bytes(Path(paths[0]).read_bytes().removeprefix(b"packed:"))
+            return int(not Path(paths[0]).read_bytes().startswith(b"packed:")), ""
+        for path in paths:
             Path(path + ".br").write_text("packed")
         return 0, ""
 
@@ -82,6 +88,67 @@ def test_first_release_is_live_and_compressed(host: Host) -> None:
         "index.html.gz",
     ]
     assert not (host.root / "previous").is_symlink()
+
+
+def test_compressed_files_of_the_build_are_kept(host: Host) -> None:
+    files = host.build(PAGE)
+    code = "code " * 200
+    for name, content in {
+        "a.js": code.encode(),
+        "a.js.gz": gzip.compress(code.encode(), 1),
+        "a.js.br": b"packed:" + code.encode(),
+    }.items():
+        (host.source / "assets" / name).write_bytes(content)
+    files = hash_source(str(host.source))[0]
+    host.apply(host.wanted(files))
+    folder = host.root / "current/assets"
+    assert {f"assets/{path.name}": releases.compute_digest(str(path)) for path in folder.iterdir()} == {
+        name: digest for name, digest in files.items() if name != "index.html"
+    }
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".br"])
+def test_file_that_browsers_would_get_instead_of_another_is_an_error(host: Host, suffix: str) -> None:
+    host.build(PAGE)
+    for name, content in {"a.json": b"{}", f"a.json{suffix}": gzip.compress(b"[]")}.items():
+        (host.source / "assets" / name).write_bytes(content)
+    with pytest.raises(releases.ReleaseError, match=f"assets/a.json{suffix} is not a compressed copy of assets/a.json"):
+        host.apply(host.wanted(hash_source(str(host.source))[0]))
+    assert not (host.root / "current").exists()
+
+
+def test_names_of_any_bytes_are_released(host: Host) -> None:
+    host.build(PAGE)
+    names = [b"a b.js", b"-x.js", b"line\nbreak.js", b"latin-\xe4.js", b"x" * 252 + b".js", b"Case.js", b"case.js"]
+    for name in names:
+        with open(os.fsencode(host.source) + b"/assets/" + name, "wb") as handle:  # noqa: PTH123
+            handle.write(b"code " * 200)
+    (host.source / "assets/a.js.gz").mkdir()
+    (host.source / "assets/a.js").write_text("code " * 200)
+    (host.source / "assets/a.js.gz/x").write_text("")
+    files = hash_source(str(host.source))[0]
+    host.apply(host.wanted(files))
+    assert {*names} <= {*os.listdir(os.fsencode(host.root) + b"/current/assets")}  # noqa: PTH208
+    after = releases.inspect(host.wanted(files))
+    assert not after.changed
+    assert "latin-\\xe4.js" in after.build_diff()["after"]
+
+
+def test_many_long_paths_are_compressed_in_several_commands(host: Host) -> None:
+    host.build("x", **{f"{number:04}-{'x' * 200}.js": PAGE for number in range(400)})
+    host.apply(host.wanted(hash_source(str(host.source))[0]))
+    sizes = [sum(len(word) + 1 for word in argv) for argv in host.commands if argv[0] == "brotli"]
+    assert len(sizes) > 1
+    assert max(sizes) < releases.ARGUMENTS + 100
+    assert len(list((host.root / "current/assets").glob("*.br"))) == 400
+
+
+@pytest.mark.parametrize("page", [b"one\r\ntwo\r\n", b"\xe4 is not UTF-8"])
+def test_first_page_is_compared_byte_by_byte(host: Host, page: bytes) -> None:
+    host.build("x")
+    (host.source / "index.html").write_bytes(page)
+    host.page_answer = page.decode("utf-8", "surrogateescape")
+    host.apply(host.wanted(hash_source(str(host.source))[0], url="http://docs/"))
 
 
 def test_same_content_changes_nothing(host: Host) -> None:
@@ -131,7 +198,7 @@ def test_oldest_releases_are_removed_but_never_the_live_or_the_previous_one(host
     host.apply(host.wanted({}, ids[0], keep=2))
     host.apply(host.wanted(host.build("five"), keep=2))
     assert sorted(releases.list_names(str(host.root))) == sorted(
-        [ids[0], host.wanted(hash_source(str(host.source))).release]
+        [ids[0], host.wanted(hash_source(str(host.source))[0]).release]
     )
 
 
