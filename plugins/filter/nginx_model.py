@@ -113,20 +113,18 @@ REQUEST_HEADERS = {
     "X-Request-ID": "$request_id",
 }
 # Headers that nginx sets by itself; a second line with another value would contradict it.
-OWN_RESPONSE_HEADERS = frozenset(
-    [
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "date",
-        "etag",
-        "keep-alive",
-        "last-modified",
-        "location",
-        "server",
-        "transfer-encoding",
-    ]
+OWN_RESPONSE_HEADERS = (
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "date",
+    "etag",
+    "keep-alive",
+    "last-modified",
+    "location",
+    "server",
+    "transfer-encoding",
 )
 # nginx reads a configuration in blocks of this size; a longer text is a syntax error.
 LONGEST_TEXT = 4000
