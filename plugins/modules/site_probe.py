@@ -70,6 +70,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
+# OpenSSL's codes: self-signed, self-signed in the chain, issuer not found
+UNKNOWN_AUTHORITY = (18, 19, 20)
+
 
 class Connection(http.client.HTTPSConnection):
     """An HTTPS connection to a given address, with the name in the URL for the certificate."""
@@ -112,6 +115,8 @@ def probe(url: str, address: str, context: ssl.SSLContext, params: dict[str, t.A
     except (OSError, http.client.HTTPException) as error:
         result["skipped"] = bool(params["addresses"]) and getattr(error, "errno", None) in NO_ROUTE
         result["problem"] = f"{type(error).__name__}: {error}"
+        if getattr(error, "verify_code", 0) in UNKNOWN_AUTHORITY:
+            result["problem"] += "; if the authority is not public, add its root certificate to smoke_ca"
         return result
     if result["status"] != params["status"]:
         result["problem"] = f"status {result['status']} instead of {params['status']}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ssl
 from typing import Any
 
 import pytest
@@ -37,6 +38,14 @@ def test_probe_reports_problem_and_skip(
 ) -> None:
     result = run_probe(monkeypatch, answer)
     assert (result["problem"], result["skipped"]) == (problem, skipped)
+
+
+def test_unknown_authority_is_named_with_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_code = 20
+    assert run_probe(monkeypatch, error)["problem"].endswith("add its root certificate to smoke_ca")
+    error.verify_code = 10  # expired
+    assert "smoke_ca" not in run_probe(monkeypatch, error)["problem"]
 
 
 def make_result(address: str, problem: str = "", skipped: bool = False) -> dict[str, Any]:
