@@ -21,7 +21,7 @@ import typing as t
 import zlib
 
 from .host import journal, locks
-from .host.files import read_json, write_json
+from .host.files import make_directories, read_json, write_json
 
 COMPRESSIBLE = (".html", ".css", ".js", ".mjs", ".json", ".svg", ".xml", ".txt", ".map", ".wasm", ".webmanifest")
 SMALLEST = 512  # bytes; compression saves little for a smaller file
@@ -91,7 +91,7 @@ def _format_files(before: t.Mapping[str, str], after: t.Mapping[str, str]) -> di
 
 def lock(root: str) -> contextlib.AbstractContextManager[None]:
     """Create the directories of a site, wait for its lock and hold it."""
-    os.makedirs(os.path.join(root, "releases"), mode=0o755, exist_ok=True)
+    make_directories(os.path.join(root, "releases"))
     return locks.lock(os.path.join(root, "lock"))
 
 

@@ -139,7 +139,7 @@ def main() -> None:
     state = apply_event(params["event"], load(path), params, at)
     ended = params["event"] == "finish"
     if not module.check_mode:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        files.make_directories(os.path.dirname(path))
         files.write_json(path, state, mode=0o644)
     if ended and not module.check_mode:
         files.replace_file(path.removesuffix(".json") + ".md", drill.markdown(state), mode=0o644)

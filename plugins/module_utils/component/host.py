@@ -68,7 +68,7 @@ def write_node(path: str, node: Node) -> None:
     if node.kind == "absent":
         _remove(path)
         return
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    files.make_directories(os.path.dirname(path))
     if node.kind == "directory":
         _make_directory(path, node)
         return
@@ -263,8 +263,8 @@ def _enter_private_namespace(paths: t.Sequence[str]) -> None:
     _mount("-t", "tmpfs", "-o", "mode=1777", "vise-check", "/tmp")
     for number, directory in enumerate(roots):
         upper, work = f"/tmp/{number}/upper", f"/tmp/{number}/work"
-        os.makedirs(upper)
-        os.makedirs(work)
+        os.makedirs(upper, mode=0o700)
+        os.makedirs(work, mode=0o700)
         status = os.stat(directory)
         os.chown(upper, status.st_uid, status.st_gid)
         os.chmod(upper, stat.S_IMODE(status.st_mode))

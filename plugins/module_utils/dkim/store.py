@@ -44,7 +44,7 @@ def lock(root: str) -> contextlib.AbstractContextManager[None]:
 
 def write(path: str, text: str) -> None:
     """Replace a file, and create its directory; only their owner can read them."""
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    files.make_directories(os.path.dirname(path), 0o700)
     files.replace_file(path, text)
 
 

@@ -69,6 +69,29 @@ def set_access(descriptor: int, mode: int, owner: str = "", group: str = "") -> 
     os.fchmod(descriptor, mode)
 
 
+def make_directories(path: str, mode: int = 0o755) -> None:
+    """Create a directory with these permissions, and those above it that are missing, which all users can enter.
+
+    The umask has no effect. A directory that exists keeps its permissions.
+
+    Raises:
+        FileExistsError: another file has this path.
+    """
+    if os.path.isdir(path):
+        return
+    parent = os.path.dirname(path)
+    if parent and parent != path:
+        make_directories(parent)
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
+        # Another process was faster, and sets them.
+        return
+    os.chmod(path, mode)
+
+
 def remove_file(path: str) -> None:
     """Remove a file durably; nothing happens when it does not exist."""
     try:

@@ -23,7 +23,7 @@ class Journal:
 
     def write(self, entry: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         """Replace the entry durably, before the next step starts; return it."""
-        os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+        files.make_directories(os.path.dirname(self.path), 0o700)
         files.write_json(self.path, entry)
         return dict(entry)
 

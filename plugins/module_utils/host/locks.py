@@ -9,6 +9,8 @@ import fcntl
 import os
 import typing as t
 
+from . import files
+
 
 class LockedError(Exception):
     """Another process holds the lock."""
@@ -26,7 +28,7 @@ def lock(path: str, *, wait: bool = True, directory_mode: int = 0o755) -> t.Iter
     Raises:
         LockedError: another process holds the lock, and `wait` is false.
     """
-    os.makedirs(os.path.dirname(path), mode=directory_mode, exist_ok=True)
+    files.make_directories(os.path.dirname(path), directory_mode)
     # Read only, because a unit may see the directory read-only.
     descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:

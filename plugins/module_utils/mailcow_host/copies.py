@@ -72,7 +72,7 @@ def sync(source: Path, target: Path, keep_new: bool = False, in_use: bool = Fals
         keep_new: whether to keep files that only the target has.
         in_use: whether to ignore files that disappear meanwhile, because a second copy follows.
     """
-    target.mkdir(parents=True, exist_ok=True)
+    target.mkdir(mode=0o700, parents=True, exist_ok=True)
     options = ["--archive", "--hard-links", "--acls", "--xattrs", "--numeric-ids", *([] if keep_new else ["--delete"])]
     argv = ["rsync", *options, f"{source}/", f"{target}/"]
     result = execute(argv)
@@ -96,7 +96,7 @@ def create_snapshot(config: Settings, name: str) -> Path:
     for short, path in found.items():
         sync(path, target / "volumes" / short)
     for file in FILES:
-        (target / "files" / file).parent.mkdir(parents=True, exist_ok=True)
+        (target / "files" / file).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         shutil.copy2(config.directory / file, target / "files" / file)
     shutil.copy2(SETTINGS, target / "settings.json")
     # This file marks a complete snapshot

@@ -154,8 +154,7 @@ def update_certificates(config: Settings) -> bool:
     # Written first: if this run is killed, the next run completes it
     files.replace_file(str(RESTART), "")
     for path, text in certificate_files(config).items():
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        path.parent.chmod(0o755)
+        files.make_directories(str(path.parent))
         files.replace_file(str(path), text)
     running = [c.service for c in list_containers(config) if c.state == "running" and c.service in CERTIFICATE_USERS]
     if running:

@@ -210,7 +210,7 @@ def measure_resources(cluster: Cluster) -> dict[str, int]:
 def disable_default_cluster(root: str = "/") -> None:
     """Configure postgresql-common so that installing the package creates no cluster."""
     path = os.path.join(root, CREATECLUSTER_FILE.lstrip("/"))
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    files.make_directories(os.path.dirname(path))
     files.replace_file(path, CREATECLUSTER, mode=0o644)
 
 
@@ -220,7 +220,7 @@ def create(cluster: Cluster) -> None:
     if os.path.exists(cluster.creation_marker):
         for left_over in (cluster.data, cluster.config):
             shutil.rmtree(left_over, ignore_errors=True)
-    os.makedirs(os.path.dirname(cluster.creation_marker), mode=0o755, exist_ok=True)
+    files.make_directories(os.path.dirname(cluster.creation_marker))
     files.replace_file(cluster.creation_marker, "", mode=0o644)
     cluster.call(["pg_createcluster", cluster.version, cluster.name, "--", *initdb_options(cluster.version)])
     files.remove_file(cluster.creation_marker)
@@ -272,7 +272,7 @@ def copy_primary(cluster: Cluster, primary: t.Mapping[str, t.Any], system: str, 
     fresh, old = cluster.data + ".vise-new", cluster.data + ".vise-old"
     parent = os.path.dirname(cluster.data)
     user = pwd.getpwnam("postgres")
-    os.makedirs(parent, mode=0o755, exist_ok=True)
+    files.make_directories(parent)
     os.chown(parent, user.pw_uid, user.pw_gid)
     for left_over in (fresh, old):
         shutil.rmtree(left_over, ignore_errors=True)
@@ -313,7 +313,7 @@ def configure(cluster: Cluster) -> None:
 
 def fence(cluster: Cluster, why: str) -> None:
     """Stop the cluster and prevent its start, across reboots, by the fence file, start.conf and a masked unit."""
-    os.makedirs(os.path.dirname(cluster.fence_file), mode=0o755, exist_ok=True)
+    files.make_directories(os.path.dirname(cluster.fence_file))
     files.replace_file(cluster.fence_file, why + "\n", mode=0o644)
     _start_conf(cluster, "disabled")
     cluster.call(["systemctl", "stop", cluster.unit])

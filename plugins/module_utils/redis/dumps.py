@@ -82,7 +82,7 @@ def restore(settings: Settings, source: str) -> tuple[int, str]:
     data.sync(settings)
     live.stop()
     with users.acting_as(settings.account):
-        os.makedirs(os.path.join(settings.data, data.APPEND), mode=0o750, exist_ok=True)
+        files.make_directories(os.path.join(settings.data, data.APPEND), 0o750)
     data.exchange(settings, aside)
     try:
         start_with(settings, keys)

@@ -28,7 +28,7 @@ def read_secret(settings: Settings) -> str:
 
 def make_directory(path: str, group: str | None = None) -> None:
     """Create a directory that a group can read; by default it is the group of this process."""
-    os.makedirs(path, exist_ok=True)
+    files.make_directories(path, 0o700)
     if group:
         shutil.chown(path, group=group)
     # At boot the unit's umask would deny Redis access.

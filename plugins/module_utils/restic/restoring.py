@@ -130,7 +130,7 @@ def _restore_to_staging(restic: jobs.Restic, snapshot: dict[str, t.Any], places:
     nodes = [json.loads(line) for line in restic.run_or_raise("ls", "--json", *UNCACHED, snapshot["id"]).splitlines()]
     for place in places:
         folder, base = os.path.split(place.path)
-        os.makedirs(os.path.dirname(place.final), exist_ok=True)
+        os.makedirs(os.path.dirname(place.final), mode=0o700, exist_ok=True)
         include = "/" + re.sub(r"([\\*?\[])", r"\\\1", base)
         where = [f"{snapshot['id']}:{folder}", f"--target={place.stage}", f"--include={include}"]
         restic.run_or_raise("restore", *where, "--verify", "--json", "--quiet", *UNCACHED)

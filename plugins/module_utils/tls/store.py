@@ -54,8 +54,7 @@ class Store:
 
     def mark_live(self) -> None:
         """Record that the services have loaded the current version."""
-        with open(os.path.join(self.link, LIVE), "w", encoding="utf-8"):
-            pass
+        files.replace_file(os.path.join(self.link, LIVE), "", mode=0o644)
 
     def key_is_protected(self) -> bool:
         """Return whether owner, group and mode of the key allow only the wanted readers."""
@@ -75,11 +74,11 @@ class Store:
 
     def stage(self, key: str) -> str:
         """Begin a new version with its key, and remove all versions except the current one; return its name."""
-        os.makedirs(self.versions, mode=0o755, exist_ok=True)
+        files.make_directories(self.versions)
         for old in set(os.listdir(self.versions)) - {self._current()}:
             shutil.rmtree(os.path.join(self.versions, old))
         version = secrets.token_hex(6)
-        os.mkdir(os.path.join(self.versions, version), mode=0o755)
+        files.make_directories(os.path.join(self.versions, version))
         group = "" if self.group == "root" else self.group
         files.create_file(self._path(version, KEY), key, mode=self._access()[1], group=group)
         return version

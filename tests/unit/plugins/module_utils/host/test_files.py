@@ -23,6 +23,31 @@ def test_access_does_not_depend_on_the_umask(tmp_path: Path, umask: int) -> None
     assert (mode(tmp_path / "open"), mode(tmp_path / "secret")) == (0o644, 0o600)
 
 
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_directories_do_not_depend_on_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        files.make_directories(str(tmp_path / "a/b/secret"), 0o750)
+        files.make_directories(str(tmp_path / "a/open"))
+    finally:
+        os.umask(before)
+    assert [mode(tmp_path / name) for name in ("a", "a/b", "a/b/secret", "a/open")] == [0o755, 0o755, 0o750, 0o755]
+
+
+def test_directory_that_exists_keeps_its_permissions(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to("own")
+    files.make_directories(str(tmp_path / "own"))
+    files.make_directories(str(tmp_path / "link/below"))
+    assert (mode(tmp_path / "own"), mode(tmp_path / "own/below")) == (0o700, 0o755)
+
+
+def test_file_at_the_path_of_a_directory_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileExistsError):
+        files.make_directories(str(tmp_path / "file"))
+
+
 def test_file_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("old, and longer than the new text")
