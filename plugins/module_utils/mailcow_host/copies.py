@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import shutil
 import time
@@ -11,7 +12,7 @@ import typing as t
 from pathlib import Path
 
 from ..host import files, programs
-from . import administrator, stack
+from . import administrator, changes, checkout, exports, images, repository, stack
 from .commands import execute, run, save_output
 from .settings import SETTINGS, SNAPSHOTS, STATE, UPGRADE, Problem, Settings
 
@@ -21,11 +22,14 @@ REBUILT = ("clamd-db-vol-1", "mysql-socket-vol-1", "sogo-web-vol-1")
 MERGED = ("vmail-vol-1", "postfix-vol-1")
 # Volumes in a backup, in addition to the dumps. The queue is not one of them: a restore would send its messages again.
 BACKED_UP = ("vmail-vol-1", "crypt-vol-1", "rspamd-vol-1")
-FILES = ("mailcow.conf", "docker-compose.override.yml", "data/web/inc/app_info.inc.php")
+# A newer certificate must not be replaced by that of a snapshot.
+CERTIFICATE = "data/assets/ssl"
 SPARE = 512 * 1024 * 1024
 # It encrypts messages in mailboxes; the private key is located in the same directory.
 PUBLIC_KEY = "ecpubkey.pem"
 SQL, RDB = "mailcow.sql", "redis.rdb"
+# Files of the checkout that administrators and the web interface have changed or added.
+CHECKOUT = "checkout"
 DUMP_END = "-- Dump completed"
 # The exit code of rsync when files of the source disappeared meanwhile.
 VANISHED = 24
@@ -63,7 +67,7 @@ def require_space(needed: int, present: int, free: int, where: Path) -> None:
         )
 
 
-def sync(source: Path, target: Path, keep_new: bool = False, in_use: bool = False) -> None:
+def sync(source: Path, target: Path, keep_new: bool = False, in_use: bool = False, without: str = "") -> None:
     """Mirror a directory.
 
     Args:
@@ -71,9 +75,11 @@ def sync(source: Path, target: Path, keep_new: bool = False, in_use: bool = Fals
         target: its mirror.
         keep_new: whether to keep files that only the target has.
         in_use: whether to ignore files that disappear meanwhile, because a second copy follows.
+        without: a directory in both that stays as it is.
     """
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     options = ["--archive", "--hard-links", "--acls", "--xattrs", "--numeric-ids", *([] if keep_new else ["--delete"])]
+    options += [f"--exclude=/{without}"] if without else []
     argv = ["rsync", *options, f"{source}/", f"{target}/"]
     result = execute(argv)
     if result.failed and not (in_use and result.code == VANISHED):
@@ -86,7 +92,7 @@ def create_snapshot(config: Settings, name: str) -> Path:
     found = volumes(config)
     SNAPSHOTS.mkdir(mode=0o700, parents=True, exist_ok=True)
     present = measure([target]) if target.exists() else 0
-    require_space(measure(found.values()), present, shutil.disk_usage(SNAPSHOTS).free, SNAPSHOTS)
+    require_space(measure([*found.values(), config.directory]), present, shutil.disk_usage(SNAPSHOTS).free, SNAPSHOTS)
     (target / "volumes").mkdir(mode=0o700, parents=True, exist_ok=True)
     # Not the database: its files change during the copy
     for short, path in found.items():
@@ -95,12 +101,12 @@ def create_snapshot(config: Settings, name: str) -> Path:
     stack.compose(config, "stop")
     for short, path in found.items():
         sync(path, target / "volumes" / short)
-    for file in FILES:
-        (target / "files" / file).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.copy2(config.directory / file, target / "files" / file)
-    shutil.copy2(SETTINGS, target / "settings.json")
+    # With all files that administrators and the web interface have changed or added
+    sync(config.directory, target / "checkout")
+    if SETTINGS.is_file():
+        shutil.copy2(SETTINGS, target / "settings.json")
     # This file marks a complete snapshot
-    files.replace_file(str(target / "release"), stack.release(config))
+    files.replace_file(str(target / "release"), repository.release(config))
     run(["sync", "--file-system", str(target)])
     return target
 
@@ -109,8 +115,12 @@ def begin(config: Settings, to: str) -> dict[str, t.Any]:
     """Start an upgrade: record it, create the snapshot, and permit the new release."""
     if UPGRADE.read():
         raise Problem("an upgrade is in progress: run `vise-mailcow keep` or `vise-mailcow revert` first")
-    now = stack.release(config)
-    note = {"from": now, "to": to, "snapshot": f"before-{to}", "phase": "copying", "run": secrets.token_hex(4)}
+    now = repository.release(config)
+    note: dict[str, t.Any] = {"from": now, "to": to, "snapshot": f"before-{to}"}
+    note |= {"phase": "copying", "run": secrets.token_hex(4), "images": images.of_project(config)}
+    checkout.require_own(config, project_name(config))
+    # Changed files that cannot be merged with the release stop the upgrade here, while mailcow runs
+    changes.write_tree(config, repository.fetch(config, to))
     shutil.rmtree(SNAPSHOTS / note["snapshot"], ignore_errors=True)
     UPGRADE.write(note)
     try:
@@ -138,7 +148,7 @@ def revert(config: Settings, run_id: str = "") -> dict[str, t.Any]:
     note = read_upgrade(run_id)
     if note["phase"] == "begun":
         restore_snapshot(config, SNAPSHOTS / note["snapshot"])
-    stack.compose(config, "up", "--detach", "--remove-orphans")
+    stack.start(config)
     stack.wait_until_healthy(config)
     administrator.set_password(config)
     shutil.rmtree(SNAPSHOTS / note["snapshot"], ignore_errors=True)
@@ -150,30 +160,34 @@ def restore_snapshot(config: Settings, source: Path) -> None:
     """Replace the current state by a snapshot; mailcow stays stopped."""
     if not (source / "release").is_file():
         raise Problem(f"{source} is not a complete snapshot")
-    run(["git", "-C", str(config.directory), "checkout", "--quiet", "--force", (source / "release").read_text()])
-    for file in FILES:
-        shutil.copy2(source / "files" / file, config.directory / file)
-    shutil.copy2(source / "settings.json", SETTINGS)
-    # By label, because the failed release can have services that are not in this compose file
     label = f"label=com.docker.compose.project={project_name(config)}"
+    # By label, because the failed release can have services that are not in this compose file
     running = run(["docker", "ps", "--quiet", "--filter", label]).split()
     if running:
         run(["docker", "stop", "--time", "60", *running])
+    sync(source / "checkout", config.directory, without=CERTIFICATE)
+    shutil.copy2(source / "settings.json", SETTINGS)
     found = volumes(config)
     for path in sorted((source / "volumes").iterdir()):
         sync(path, found[path.name], keep_new=path.name in MERGED)
 
 
 def keep(_config: Settings, run_id: str = "") -> dict[str, t.Any]:
-    """Keep the release of the upgrade in progress and delete its snapshot."""
+    """Keep the release of the upgrade in progress; delete its snapshot and the images of the old release."""
     note = read_upgrade(run_id)
     UPGRADE.remove()
     shutil.rmtree(SNAPSHOTS / note["snapshot"], ignore_errors=True)
+    # The upgrade is complete; an image that cannot be removed only needs space
+    with contextlib.suppress(Problem):
+        images.remove_old(note.get("images", []))
     return note
 
 
 def dump(config: Settings, target: Path) -> None:
-    """Write consistent dumps of the databases; other data need none, because each file is consistent by itself."""
+    """Write consistent dumps of the databases, and the files of the checkout that others have changed or added.
+
+    Other data need no dump, because each file is consistent by itself.
+    """
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     conf = stack.read_conf(config)
     options = ["--single-transaction", "--quick", "--routines", "--events", "--add-drop-database", "--databases"]
@@ -186,6 +200,7 @@ def dump(config: Settings, target: Path) -> None:
     run(argv, REDISCLI_AUTH=conf["REDISPASS"])
     save_output(["docker", "exec", redis, "cat", "/tmp/vise.rdb"], target / RDB)
     run(["docker", "exec", redis, "rm", "/tmp/vise.rdb"])
+    exports.export(config, target / CHECKOUT)
 
 
 def verify_dump(sql: Path) -> None:
@@ -206,12 +221,14 @@ def restore(config: Settings, source: Path) -> dict[str, t.Any]:
     if dumps is None or not (dumps.parent / RDB).is_file():
         raise Problem(f"{source} does not contain a backup of mailcow: {SQL} or {RDB} is missing")
     verify_dump(dumps)
+    contents = exports.plan_import(config, dumps.parent / CHECKOUT)
     found = volumes(config)
     sources = {name: locate(source, found[name]) for name in BACKED_UP}
     kept = f"before-restore-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
     try:
         create_snapshot(config, kept)
         unreadable = count_unreadable(found, sources)
+        exports.apply_import(config, dumps.parent / CHECKOUT, contents)
         replace_data(config, found, sources, dumps)
     except (Problem, OSError) as error:
         raise Problem(f"{error}; {roll_back(config, SNAPSHOTS / kept)}") from error
@@ -227,7 +244,7 @@ def replace_data(config: Settings, found: dict[str, Path], sources: dict[str, Pa
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     load_redis(found["redis-vol-1"], dumps.parent / RDB)
     load_sql(config, dumps)
-    stack.compose(config, "up", "--detach", "--remove-orphans")
+    stack.start(config)
     stack.wait_until_healthy(config)
 
 
@@ -236,7 +253,7 @@ def roll_back(config: Settings, source: Path) -> str:
     try:
         if (source / "release").is_file():
             restore_snapshot(config, source)
-        stack.compose(config, "up", "--detach", "--remove-orphans")
+        stack.start(config)
         stack.wait_until_healthy(config)
     except (Problem, OSError) as error:
         return f"the rollback failed too ({error}): the previous data are in {source}"
@@ -296,4 +313,4 @@ def status(config: Settings) -> dict[str, t.Any]:
     if note:
         note["stale"] = stack.is_stale(note)
     kept = sorted(path.name for path in SNAPSHOTS.iterdir()) if SNAPSHOTS.is_dir() else []
-    return {"release": stack.release(config), "upgrade": note, "snapshots": kept, "state": str(STATE)}
+    return {"release": repository.release(config), "upgrade": note, "snapshots": kept, "state": str(STATE)}

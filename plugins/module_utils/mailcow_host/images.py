@@ -8,7 +8,7 @@ import json
 import typing as t
 
 from . import stack
-from .commands import run
+from .commands import execute, run
 from .settings import Problem, Settings
 
 # Prefixes of Docker Hub, which Docker omits in the names of repositories.
@@ -61,3 +61,21 @@ def digests(config: Settings) -> str:
             "Pull the images from their registry, then run `vise-mailcow up`"
         )
     return "\n".join([f"  # of {config.version}", *(f"  {name}: {image}" for name, image in images.items())])
+
+
+def of_project(config: Settings) -> list[str]:
+    """Return the images of the project's containers, running or not."""
+    name = stack.read_conf(config)["COMPOSE_PROJECT_NAME"]
+    label = f"label=com.docker.compose.project={name}"
+    containers = run(["docker", "ps", "--all", "--quiet", "--filter", label]).split()
+    found = run(["docker", "inspect", "--format", "{{.Image}}", *containers]).split() if containers else []
+    return sorted(set(found))
+
+
+def remove_old(old: t.Sequence[str]) -> list[str]:
+    """Remove images that no container uses any more; return those that were removed."""
+    containers = run(["docker", "ps", "--all", "--quiet"]).split()
+    used = run(["docker", "inspect", "--format", "{{.Image}}", *containers]).split() if containers else []
+    # An image that another program needs stays: Docker refuses to remove it
+    unused = [image for image in old if image not in used]
+    return [image for image in unused if not execute(["docker", "image", "rm", "--force", image]).failed]

@@ -20,10 +20,11 @@ USAGE = """usage: vise-mailcow COMMAND [ARGUMENT]
   plan               print the actions of up
   up                 start mailcow as configured and wait until it answers
   health             fail with the reason if mailcow does not work
+  queue              print the messages in Postfix's queue
   digests            print the running images with digests, for mailcow_images
   certificates       install the current certificate
   begin RELEASE      start an upgrade: stop mailcow and create a snapshot
-  keep [RUN]         end the upgrade, keep the new release and delete the snapshot
+  keep [RUN]         end the upgrade, keep the new release, and delete the snapshot and the old images
   revert [RUN]       end the upgrade and roll back to the snapshot
   dump DIRECTORY     write dumps of the databases
   restore DIRECTORY  replace the data by a backup; the previous data are kept as a snapshot"""
@@ -56,6 +57,7 @@ COMMANDS: dict[str, t.Callable[[Settings], t.Any]] = {
     "health": health,
     "certificates": stack.update_certificates,
     "digests": images.digests,
+    "queue": stack.queue,
     "status": copies.status,
     "keep": copies.keep,
     "revert": copies.revert,

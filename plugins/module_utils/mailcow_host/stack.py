@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import socket
 import time
@@ -13,7 +14,9 @@ import urllib.request
 from pathlib import Path
 
 from ..host import files
+from .checkout import require_own, switch
 from .commands import load_input, run
+from .repository import fetch, release
 from .settings import STATE, UPGRADE, Problem, Settings, parse_conf
 
 # These services read the certificate only at their start; mailcow's own renewal restarts them, too.
@@ -26,6 +29,10 @@ RESTART = STATE / "restart-for-certificate"
 # Files that the containers need, and that mailcow's own installer would create.
 PLACEHOLDER = "data/conf/rspamd/override.d/worker-controller-password.inc"
 DHPARAMS = "data/assets/{}/dhparams.pem"
+
+
+# Postfix passes each message to rspamd at this port; until rspamd listens, it answers with the temporary error 451.
+MILTER = ("rspamd-mailcow", 9900)
 
 
 class Container(t.NamedTuple):
@@ -46,16 +53,6 @@ def compose(config: Settings, *arguments: str) -> str:
     return run(["docker", "compose", *arguments], directory=config.directory)
 
 
-def release(config: Settings) -> str:
-    """Return the tag that is checked out; an empty text before the first checkout."""
-    if not (config.directory / ".git").is_dir():
-        return ""
-    try:
-        return run(["git", "describe", "--tags", "--exact-match", "HEAD"], directory=config.directory).strip()
-    except Problem:
-        return ""
-
-
 def is_stale(note: t.Mapping[str, t.Any]) -> bool:
     """Return whether an upgrade is so old that a rollback could discard work of users."""
     begun: float = note.get("begun", time.time())
@@ -63,7 +60,10 @@ def is_stale(note: t.Mapping[str, t.Any]) -> bool:
 
 
 def refuse_other_release(config: Settings) -> None:
-    """Fail if the configured release is not the installed one, unless it is that of the upgrade in progress."""
+    """Fail if the configured release is not the installed one, unless it is that of the upgrade in progress.
+
+    Fail, too, if somebody else has installed what is there.
+    """
     note = UPGRADE.read()
     if is_stale(note):
         raise Problem(
@@ -71,6 +71,7 @@ def refuse_other_release(config: Settings) -> None:
             "run `vise-mailcow keep`. To roll back to the snapshot, which discards all later changes except messages, "
             "run `vise-mailcow revert`"
         )
+    require_own(config, read_conf(config)["COMPOSE_PROJECT_NAME"])
     now = release(config)
     if now and now != config.version and note.get("to") != config.version:
         raise Problem(
@@ -104,6 +105,42 @@ def find_differences(wanted: t.Mapping[str, str], found: t.Sequence[Container]) 
     """Return the services that do not run as configured, and those that run and are not configured."""
     right = {c.service for c in found if c.state == "running" and wanted.get(c.service) == c.hash}
     return sorted((wanted.keys() | {c.service for c in found}) - right)
+
+
+def network_differences(config: Settings) -> list[str]:
+    """Return the networks that differ from the configuration; Docker cannot change a network that exists."""
+    wanted = json.loads(compose(config, "config", "--format", "json")).get("networks") or {}
+    names = {network["name"]: network for network in wanted.values() if network and not network.get("external")}
+    found = run(["docker", "network", "ls", "--format", "{{.Name}}"]).split()
+    return sorted(
+        name
+        for name, network in names.items()
+        if name in found and network_differs(network, json.loads(run(["docker", "network", "inspect", name]))[0])
+    )
+
+
+def network_differs(wanted: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any]) -> bool:
+    """Return whether a network of Docker has other subnets or another IPv6 setting than the Compose file."""
+    ipv6 = bool(wanted.get("enable_ipv6"))
+    if ipv6 != bool(found.get("EnableIPv6")):
+        return True
+    subnets = [
+        {ipaddress.ip_network(text) for text in texts if text and (ipv6 or ":" not in text)}
+        for texts in (
+            [part.get("subnet") for part in (wanted.get("ipam") or {}).get("config") or []],
+            [part.get("Subnet") for part in (found.get("IPAM") or {}).get("Config") or []],
+        )
+    ]
+    return bool(subnets[0]) and subnets[0] != subnets[1]
+
+
+def start(config: Settings) -> None:
+    """Start the containers as configured; a changed network is removed with its containers first."""
+    # Download all images before a container stops
+    compose(config, "pull", "--quiet", "--policy", "missing")
+    if network_differences(config):
+        compose(config, "down")
+    compose(config, "up", "--detach", "--remove-orphans", "--quiet-pull")
 
 
 def container_id(config: Settings, service: str) -> str:
@@ -163,14 +200,9 @@ def update_certificates(config: Settings) -> bool:
     return True
 
 
-def checkout(config: Settings) -> None:
-    """Check out the release; git cannot clone into the directory, which already contains the configuration."""
-    tag = f"refs/tags/{config.version}"
-    git = ["git", "-C", str(config.directory)]
-    run(["git", "init", "--quiet", str(config.directory)])
-    run([*git, "fetch", "--quiet", "--depth", "1", config.repository, f"+{tag}:{tag}"])
-    # --force discards changes that containers made to mailcow's own files, as mailcow's own update does
-    run([*git, "checkout", "--quiet", "--force", config.version])
+def install(config: Settings) -> None:
+    """Check out the release and create the files that mailcow's own installer would create."""
+    switch(config, fetch(config, config.version))
     write_once(config.directory / PLACEHOLDER, "# Placeholder\n")
     example = config.directory / DHPARAMS.format("ssl-example")
     if example.is_file():
@@ -190,6 +222,7 @@ def plan(config: Settings) -> list[str]:
     if release(config) != config.version:
         return [f"check out {config.version}", "install certificate", "start containers"]
     actions = ["install certificate"] if certificate_differs(config) else []
+    actions += [f"recreate network {name}" for name in network_differences(config)]
     return actions + [f"start {name}" for name in find_differences(configured_hashes(config), list_containers(config))]
 
 
@@ -198,12 +231,10 @@ def up(config: Settings) -> list[str]:
     actions = plan(config)
     certificate_files(config)
     if release(config) != config.version:
-        checkout(config)
+        install(config)
     update_certificates(config)
-    if find_differences(configured_hashes(config), list_containers(config)):
-        # Download all images before a container stops
-        compose(config, "pull", "--quiet", "--policy", "missing")
-        compose(config, "up", "--detach", "--remove-orphans", "--quiet-pull")
+    if network_differences(config) or find_differences(configured_hashes(config), list_containers(config)):
+        start(config)
     wait_until_healthy(config)
     return actions
 
@@ -232,7 +263,28 @@ def check_health(config: Settings) -> str:
     down = find_differences(configured_hashes(config), list_containers(config))
     if down:
         return f"not running as configured: {', '.join(down)}"
-    return check_api(config) or next((problem for name in GREETINGS if (problem := check_greeting(config, name))), "")
+    problems = (check_greeting(config, name) for name in GREETINGS)
+    return check_api(config) or check_milter(config) or next(filter(None, problems), "")
+
+
+def check_milter(config: Settings) -> str:
+    """Return the reason if rspamd does not listen; it starts when the API already answers."""
+    service, port = MILTER
+    form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    address = run(["docker", "inspect", "--format", form, container_id(config, service)]).strip()
+    try:
+        socket.create_connection((address, port), timeout=10).close()
+    except OSError as error:
+        return f"{service} port {port} does not answer: {error}"
+    return ""
+
+
+def queue(config: Settings) -> list[dict[str, t.Any]]:
+    """Return the messages in Postfix's queue. mailcow's API returns an empty list also if this query fails."""
+    service = container_id(config, "postfix-mailcow")
+    if not service:
+        raise Problem("postfix-mailcow does not run")
+    return [json.loads(line) for line in run(["docker", "exec", service, "postqueue", "-j"]).splitlines()]
 
 
 def check_greeting(config: Settings, name: str) -> str:

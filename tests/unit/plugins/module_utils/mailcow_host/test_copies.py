@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.host import journal, programs
-from ansible_collections.vise.platform.plugins.module_utils.mailcow_host import administrator, copies, settings, stack
+from ansible_collections.vise.platform.plugins.module_utils.mailcow_host import (
+    administrator,
+    changes,
+    checkout,
+    copies,
+    exports,
+    images,
+    repository,
+    settings,
+    stack,
+)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +91,8 @@ class Restore:
         monkeypatch.setattr(copies, "load_sql", lambda *_pair: None)
         monkeypatch.setattr(copies, "restore_snapshot", lambda _of, source: self.composed.append(f"restore {source}"))
         monkeypatch.setattr(stack, "compose", lambda _of, *arguments: self.composed.append(arguments[0]))
+        monkeypatch.setattr(stack, "start", lambda _of: self.composed.append("up"))
+        monkeypatch.setattr(exports, "plan_import", lambda _of, _source: {})
         monkeypatch.setattr(stack, "wait_until_healthy", lambda _of: None)
 
     def snapshot(self, _of: object, name: str) -> None:
@@ -151,9 +163,10 @@ class Snapshot:
         self.composed: list[tuple[str, ...]] = []
         self.calls: list[list[str]] = []
         self.codes: list[int] = []
+        self.removed: list[str] = []
         self.root = root
         self.config = settings.Settings(root / "checkout", "", "2026-07a", "", "", 8080, 1)
-        for file in (*copies.FILES, "settings.json"):
+        for file in ("mailcow.conf", "data/conf/postfix/extra.cf", "settings.json"):
             path = self.config.directory / file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"old {file}")
@@ -172,7 +185,13 @@ class Snapshot:
         monkeypatch.setattr(copies, "execute", self.execute)
         monkeypatch.setattr(copies, "run", self.run)
         monkeypatch.setattr(administrator, "set_password", lambda _config: [])
-        monkeypatch.setattr(stack, "release", lambda _config: "2026-03b")
+        monkeypatch.setattr(repository, "release", lambda _config: "2026-03b")
+        monkeypatch.setattr(repository, "fetch", lambda _config, tag: f"commit of {tag}")
+        monkeypatch.setattr(changes, "write_tree", lambda _config, _revision: "tree")
+        monkeypatch.setattr(images, "of_project", lambda _config: ["old-image"])
+        monkeypatch.setattr(images, "remove_old", lambda old: self.removed.extend(old))
+        monkeypatch.setattr(checkout, "require_own", lambda _config, _project: None)
+        monkeypatch.setattr(stack, "start", lambda _config: self.composed.append(("up",)))
         monkeypatch.setattr(stack, "compose", lambda _config, *arguments: self.composed.append(arguments))
         monkeypatch.setattr(stack, "wait_until_healthy", lambda _config: None)
 
@@ -208,7 +227,18 @@ def test_upgrade_begins_with_a_complete_snapshot_of_the_stopped_mailcow(snapshot
         "vmail-vol-1",
         "mysql-vol-1",
         "vmail-vol-1",
+        "checkout",
     ]
+
+
+def test_upgrade_with_a_conflict_stops_nothing(snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
+    def conflict(_config: object, _revision: str) -> str:
+        raise settings.Problem("sogo.conf cannot be merged")
+
+    monkeypatch.setattr(changes, "write_tree", conflict)
+    with pytest.raises(settings.Problem, match=r"sogo\.conf cannot be merged"):
+        copies.begin(snapshot.config, "2026-07a")
+    assert (snapshot.composed, snapshot.upgrade.read()) == ([], {})
 
 
 def test_second_upgrade_is_refused(snapshot: Snapshot) -> None:
@@ -237,16 +267,18 @@ def test_files_may_disappear_only_while_mailcow_runs(snapshot: Snapshot, codes: 
 
 def test_revert_restores_the_snapshot_and_removes_it(snapshot: Snapshot) -> None:
     copies.begin(snapshot.config, "2026-07a")
+    assert snapshot.upgrade.read()["images"] == ["old-image"]
     (snapshot.volumes["mysql-vol-1"] / "data").write_text("new")
     (snapshot.config.directory / "settings.json").write_text("new")
+    (snapshot.config.directory / "data/conf/postfix/extra.cf").write_text("new")
     snapshot.calls.clear()
     assert copies.revert(snapshot.config)["from"] == "2026-03b"
     assert (snapshot.volumes["mysql-vol-1"] / "data").read_text() == "old mysql-vol-1"
     assert (snapshot.config.directory / "settings.json").read_text() == "old settings.json"
-    assert snapshot.calls[0][3:] == ["checkout", "--quiet", "--force", "2026-03b"]
+    assert (snapshot.config.directory / "data/conf/postfix/extra.cf").read_text() == "old data/conf/postfix/extra.cf"
     # Newer messages are kept, newer rows are not.
     deletes = {argv[-2].rsplit("/", 2)[-2]: "--delete" in argv for argv in snapshot.calls if argv[0] == "rsync"}
-    assert deletes == {"mysql-vol-1": True, "vmail-vol-1": False}
+    assert deletes == {"checkout": True, "mysql-vol-1": True, "vmail-vol-1": False}
     assert snapshot.upgrade.read() == {}
     assert not list((snapshot.root / "state/snapshots").iterdir())
 
@@ -255,7 +287,7 @@ def test_revert_of_an_upgrade_without_a_complete_snapshot_only_starts_mail(snaps
     snapshot.upgrade.write({"from": "2026-03b", "to": "2026-07a", "snapshot": "x", "phase": "copying", "run": "a"})
     copies.revert(snapshot.config, "a")
     assert snapshot.calls == []
-    assert snapshot.composed == [("up", "--detach", "--remove-orphans")]
+    assert snapshot.composed == [("up",)]
 
 
 def test_incomplete_snapshot_is_not_restored(snapshot: Snapshot) -> None:
@@ -268,7 +300,9 @@ def test_incomplete_snapshot_is_not_restored(snapshot: Snapshot) -> None:
 
 def test_keep_removes_the_snapshot_and_the_record(snapshot: Snapshot) -> None:
     copies.begin(snapshot.config, "2026-07a")
+    assert snapshot.removed == []
     copies.keep(snapshot.config)
+    assert snapshot.removed == ["old-image"]
     assert copies.status(snapshot.config)["snapshots"] == []
     assert snapshot.upgrade.read() == {}
 
@@ -293,7 +327,10 @@ def test_dump_writes_both_databases(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr(stack, "container_id", lambda _config, service: service)
     monkeypatch.setattr(copies, "save_output", save_output)
     monkeypatch.setattr(copies, "run", lambda argv, **_environment: ran.append(argv))
+    exported: list[Path] = []
+    monkeypatch.setattr(exports, "export", lambda _config, target: exported.append(target))
     copies.dump(config, tmp_path / "dump")
+    assert exported == [tmp_path / "dump/checkout"]
     assert saved == {"mailcow.sql": {"MYSQL_PWD": "x"}, "redis.rdb": {}}
     assert (tmp_path / "dump").stat().st_mode & 0o777 == 0o700
     # The copy in the container is removed.

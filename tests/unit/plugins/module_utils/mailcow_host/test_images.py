@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.vise.platform.plugins.module_utils.host import programs
 from ansible_collections.vise.platform.plugins.module_utils.mailcow_host import images, settings, stack
 
 from tools import collection
@@ -81,3 +82,16 @@ def test_image_without_a_digest_is_named(docker: dict[str, t.Any], changed: dict
     docker.update(changed)
     with pytest.raises(settings.Problem, match=reason):
         images.digests(CONFIG)
+
+
+def test_old_images_are_removed_unless_a_container_uses_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[list[str]] = []
+
+    def execute(argv: list[str]) -> programs.Result:
+        calls.append(argv)
+        return programs.Result(1 if "needed" in argv else 0, "")
+
+    monkeypatch.setattr(images, "run", lambda argv: "c1 c2" if "ps" in argv else "mariadb new")
+    monkeypatch.setattr(images, "execute", execute)
+    assert images.remove_old(["mariadb", "needed", "old"]) == ["old"]
+    assert [argv[-1] for argv in calls] == ["needed", "old"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -49,6 +50,8 @@ def test_another_release_needs_an_upgrade(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, now: str, upgrade: dict[str, t.Any], refused: str
 ) -> None:
     monkeypatch.setattr(stack, "release", lambda _of: now)
+    monkeypatch.setattr(stack, "require_own", lambda _of, _project: None)
+    monkeypatch.setattr(stack, "read_conf", lambda _of: {"COMPOSE_PROJECT_NAME": "mailcowdockerized"})
     record = journal.Journal(str(tmp_path / "upgrade.json"))
     if upgrade:
         record.write(upgrade)
@@ -90,6 +93,16 @@ def test_mail_service_is_healthy_when_it_sends_its_greeting(
     assert bool(problem) == bool(message)
 
 
+def network(*subnets: str, ipv6: bool = False) -> dict[str, t.Any]:
+    """Return a network of a Compose file."""
+    return {"name": "mailcow", "enable_ipv6": ipv6, "ipam": {"config": [{"subnet": one} for one in subnets]}}
+
+
+def found_network(*subnets: str, ipv6: bool = False) -> dict[str, t.Any]:
+    """Return a network as Docker describes it."""
+    return {"Name": "mailcow", "EnableIPv6": ipv6, "IPAM": {"Config": [{"Subnet": one} for one in subnets]}}
+
+
 class Checkout:
     """A checkout with its certificate; commands are noted, and answered by a table of their first words."""
 
@@ -99,6 +112,8 @@ class Checkout:
         self.environment: dict[str, str] = {}
         self.answers: dict[str, str] = {}
         self.release = "2026-07a"
+        self.network = network("172.22.1.0/24")
+        self.found_network = found_network("172.22.1.0/24")
         self.running = "postfix-mailcow 1 running\nold-mailcow 2 exited\n"
         self.directory = root / "checkout"
         self.directory.mkdir()
@@ -114,6 +129,7 @@ class Checkout:
         monkeypatch.setattr(stack, "RESTART", self.restart)
         monkeypatch.setattr(stack, "UPGRADE", journal.Journal(str(root / "upgrade.json")))
         monkeypatch.setattr(stack, "release", lambda _config: self.release)
+        monkeypatch.setattr(stack, "require_own", lambda _config, _project: None)
         monkeypatch.setattr(stack, "run", self.run)
 
     def run(self, argv: list[str], stdin: str = "", directory: Path = Path("/"), **environment: str) -> str:
@@ -122,6 +138,12 @@ class Checkout:
         self.stdin, self.environment = stdin, environment
         if argv[:2] == ["docker", "ps"]:
             return self.running
+        if argv[2:4] == ["config", "--format"]:
+            return json.dumps({"networks": {"mailcow-network": self.network}})
+        if argv[:3] == ["docker", "network", "ls"]:
+            return "bridge\nmailcow\n"
+        if argv[:3] == ["docker", "network", "inspect"]:
+            return json.dumps([self.found_network])
         assert argv[:2] != ["docker", "compose"] or directory == self.directory
         return next((text for words, text in self.answers.items() if words in " ".join(argv)), "same")
 
@@ -171,18 +193,21 @@ def test_missing_certificate_is_named(checkout: Checkout) -> None:
         stack.update_certificates(checkout.config)
 
 
-def test_checkout_replaces_changed_files_and_keeps_those_that_it_wrote_once(checkout: Checkout) -> None:
+def test_installation_keeps_the_files_that_it_wrote_once(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    switched = []
+    monkeypatch.setattr(stack, "fetch", lambda _config, tag: f"commit of {tag}")
+    monkeypatch.setattr(stack, "switch", lambda _config, revision: switched.append(revision))
     example = checkout.directory / stack.DHPARAMS.format("ssl-example")
     example.parent.mkdir(parents=True)
     example.write_text("shipped")
-    stack.checkout(checkout.config)
-    assert checkout.calls[-1][3:] == ["checkout", "--quiet", "--force", "2026-07a"]
+    stack.install(checkout.config)
     own = checkout.directory / stack.DHPARAMS.format("ssl")
     assert (own.read_text(), own.stat().st_mode & 0o777) == ("shipped", 0o644)
     assert (checkout.directory / stack.PLACEHOLDER).read_text() == "# Placeholder\n"
     own.write_text("own")
-    stack.checkout(checkout.config)
+    stack.install(checkout.config)
     assert own.read_text() == "own"
+    assert switched == ["commit of 2026-07a"] * 2
 
 
 @pytest.mark.parametrize(
@@ -198,6 +223,55 @@ def test_plan_names_all_actions(checkout: Checkout, release: str, expected: list
     assert stack.plan(checkout.config) == expected
 
 
+SIX = "fd4d:6169:6c63:6f77::/64"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "differs"),
+    [
+        (network("172.22.1.0/24"), found_network("172.22.1.0/24"), False),
+        (network("172.22.2.0/24"), found_network("172.22.1.0/24"), True),
+        (network("172.22.1.0/24", SIX, ipv6=True), found_network("172.22.1.0/24", ipv6=False), True),
+        (network("172.22.1.0/24", SIX), found_network("172.22.1.0/24", SIX, ipv6=True), True),
+        (network("172.22.1.0/24", SIX), found_network("172.22.1.0/24"), False),
+        (network("172.22.1.0/24", SIX, ipv6=True), found_network(SIX, "172.22.1.0/24", ipv6=True), False),
+        (network("172.22.1.0/24", SIX, ipv6=True), found_network("172.22.1.0/24", "fd00::/64", ipv6=True), True),
+        (
+            network("172.22.1.0/24", "fd4d:6169:6c63:6f77:0::/64", ipv6=True),
+            found_network("172.22.1.0/24", SIX, ipv6=True),
+            False,
+        ),
+        ({"name": "mailcow"}, found_network("172.18.0.0/16"), False),
+    ],
+)
+def test_network_is_compared_by_subnets_and_ipv6(wanted: t.Any, found: t.Any, differs: bool) -> None:
+    assert stack.network_differs(wanted, found) == differs
+
+
+def test_changed_network_is_removed_with_its_containers_before_the_start(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout.answers = {"config --hash": "postfix-mailcow 1\n"}
+    checkout.running = "postfix-mailcow 1 running\n"
+    checkout.found_network = found_network("172.22.9.0/24")
+    monkeypatch.setattr(stack, "wait_until_healthy", lambda _config: None)
+    assert stack.up(checkout.config) == ["install certificate", "recreate network mailcow"]
+    assert [call[2] for call in checkout.calls if call[:2] == ["docker", "compose"]][-3:] == ["config", "down", "up"]
+    assert stack.up(checkout.config) == ["recreate network mailcow"]
+
+
+def test_mailcow_waits_for_the_port_of_rspamd(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr(stack, "MILTER", ("rspamd-mailcow", server.getsockname()[1]))
+        checkout.answers = {"ps --quiet": "id\n", "docker inspect": "127.0.0.1\n"}
+        assert stack.check_milter(checkout.config) == ""
+        monkeypatch.setattr(stack, "check_api", lambda _config: "")
+        checkout.answers["config --hash"] = "postfix-mailcow 1\n"
+        checkout.running = "postfix-mailcow 1 running\n"
+        server.close()
+        assert "rspamd-mailcow port" in stack.check_health(checkout.config)
+
+
 def test_mailcow_that_does_not_start_is_an_error(checkout: Checkout) -> None:
     checkout.answers = {"config --hash": "postfix-mailcow 1\ndovecot-mailcow 3\n"}
     with pytest.raises(settings.Problem, match="mailcow does not work after 0 s: not running as configured: dovecot"):
@@ -210,3 +284,11 @@ def test_password_of_the_database_is_no_argument(checkout: Checkout) -> None:
     assert (checkout.stdin, checkout.environment) == ("SELECT 1", {"MYSQL_PWD": "secret"})
     assert checkout.calls[-1][5:] == ["id-of-mysql", "mariadb", "--user=root", "--skip-column-names", "mailcow"]
     assert "secret" not in checkout.calls[-1]
+
+
+def test_queue_is_queried_in_postfix(checkout: Checkout) -> None:
+    checkout.answers = {"ps --quiet": "id\n", "postqueue -j": '{"queue_id": "A"}\n{"queue_id": "B"}\n'}
+    assert [message["queue_id"] for message in stack.queue(checkout.config)] == ["A", "B"]
+    checkout.answers = {"ps --quiet": ""}
+    with pytest.raises(settings.Problem, match="postfix-mailcow does not run"):
+        stack.queue(checkout.config)

@@ -1,0 +1,70 @@
+# Copyright: vise.platform contributors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The changed and the added files of the checkout in a backup, and their restore."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import typing as t
+from pathlib import Path
+
+from ..host import files
+from .changes import Change, find_changes, find_untracked, merge_all
+from .repository import nearest_release, read_local, release
+from .settings import Problem, Settings
+
+
+def export(config: Settings, target: Path) -> None:
+    """Write the changed and the added files to a directory, with the release's content of the changed ones."""
+    shutil.rmtree(target, ignore_errors=True)
+    changes = find_changes(config)
+    for change in changes:
+        if change.base is not None:
+            write_file(target / "base" / change.path, change.base)
+        if change.local is not None:
+            write_file(target / "local" / change.path, change.local, config.directory / change.path)
+    for name in find_untracked(config):
+        content = read_local(config.directory / name)
+        if content is not None:
+            write_file(target / "added" / name, content, config.directory / name)
+    note = {"release": nearest_release(config), "changed": [change.path for change in changes]}
+    files.write_json(str(target / "checkout.json"), note)
+
+
+def write_file(path: Path, content: bytes, like: Path | None = None) -> None:
+    """Write a file, with the owner and the mode of another one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.replace_file(str(path), content, mode=stat.S_IMODE(like.stat().st_mode) if like else 0o600)
+    if like:
+        os.chown(path, like.stat().st_uid, like.stat().st_gid)
+
+
+def plan_import(config: Settings, source: Path) -> dict[str, tuple[bytes | None, bool]]:
+    """Return the content of the exported files, merged with the release of this host; fail with all conflicts."""
+    note = files.read_json(str(source / "checkout.json"), {})
+    added = [str(path.relative_to(source / "added")) for path in sorted(source.glob("added/**/*")) if path.is_file()]
+    changes = [
+        Change(name, read_local(source / "base" / name), read_local(source / "local" / name))
+        for name in note.get("changed", [])
+    ] + [Change(name, None, read_local(source / "added" / name)) for name in added]
+    try:
+        return merge_all(config, "HEAD", changes)
+    except Problem as error:
+        raise Problem(
+            f"the backup was made with release {note.get('release')}, and this host runs {release(config)}. {error}\n"
+            f"To restore without a conflict, run mail.yml with mail_release={note.get('release')} on a fresh host first"
+        ) from error
+
+
+def apply_import(config: Settings, source: Path, contents: t.Mapping[str, tuple[bytes | None, bool]]) -> None:
+    """Write the merged files into the checkout."""
+    for name, (content, _mode) in contents.items():
+        path = config.directory / name
+        exported = next((p for p in (source / "local" / name, source / "added" / name) if p.is_file()), None)
+        if content is None:
+            path.unlink(missing_ok=True)
+        elif read_local(path) != content:
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            write_file(path, content, exported)
