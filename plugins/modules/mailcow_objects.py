@@ -16,6 +16,7 @@ description:
   - If an option of an object is not given, its value does not change; a new object has mailcow's default.
   - "The order of changes follows from the references: app passwords, aliases and mailboxes are deleted before their
     domain, a relay host is added before the domain that uses it and deleted after that domain is changed or deleted."
+  - Names of domains are compared in lower case, and international names in their ASCII form.
   - mailcow stores the hash of a password, which cannot be compared. Passwords of mailboxes, administrators and programs
     are set when the object is added, and later only with O(update_password=always), which reports a change in each run.
     The passwords of relay hosts and transports are compared, because mailcow returns them.
@@ -88,7 +89,7 @@ options:
         choices: [present, absent]
         default: present
       description:
-        description: Description of the domain.
+        description: Description of the domain; an empty text for its name.
         type: str
       mailboxes:
         description: Maximum number of mailboxes.
@@ -112,7 +113,13 @@ options:
         description: Whether its users see each other in SOGo's address book.
         type: bool
       relay:
-        description: Whether mailcow passes mail on to the domain's next mail exchanger (a backup MX).
+        description:
+          - Whether mailcow passes mail on to the domain's next mail exchanger (a backup MX).
+          - It accepts only mail for addresses that it knows as mailboxes or aliases, unless
+            O(domains[].relay_all_recipients) is set.
+        type: bool
+      relay_all_recipients:
+        description: Whether a domain with O(domains[].relay) accepts mail for each address, as a backup MX must.
         type: bool
       relay_host:
         description: The O(relay_hosts[].host) that delivers the domain's mail; an empty text for none.
@@ -132,13 +139,13 @@ options:
         choices: [present, absent]
         default: present
       name:
-        description: Full name of the user; by default the part before the C(@).
+        description: Full name of the user; by default, and if it is empty, the part before the C(@).
         type: str
       password:
         description: The password; required for a new mailbox.
         type: str
       quota:
-        description: Quota in MiB; C(0) for no limit.
+        description: Quota in MiB; C(0) for no limit. By default, a new mailbox has the domain's default quota.
         type: int
       active:
         description: Whether the mailbox receives mail and its user can log in.
@@ -193,7 +200,7 @@ options:
         description: Whether SOGo offers it as a sender; true for a new alias.
         type: bool
       comment:
-        description: A note for administrators, up to 160 characters.
+        description: A note for administrators, up to 160 bytes.
         type: str
   purge_aliases:
     description: Domains in which each alias that O(aliases) does not list is deleted.

@@ -42,20 +42,23 @@ def update(changes: Row, current: sync.Current) -> Row:
 
 
 def normalize(entry: Row) -> Row:
-    """Return an entry with its targets in order."""
-    return {**entry, "goto": entry["goto"] and sorted(set(entry["goto"]))}
+    """Return an entry with its addresses as mailcow stores them, and its targets in order."""
+    goto = entry["goto"] and sorted({sync.normalize_address(target, lower=False) for target in entry["goto"]})
+    return {**entry, "address": sync.normalize_address(entry["address"]), "goto": goto}
 
 
 def read(rows: sync.Rows) -> dict[str, sync.Current]:
     """Return mailcow's aliases by address."""
     # An alias that is deleted while mailcow lists the aliases has a row without values
-    return {row["address"]: sync.Current(row["id"], read_row(row)) for row in rows["alias"] if row.get("id")}
+    aliases = [(row["id"], read_row(row)) for row in rows["alias"] if row.get("id")]
+    return {values["address"]: sync.Current(number, values) for number, values in aliases}
 
 
 def read_row(row: Row) -> Row:
     """Return an alias's values by the option names."""
     return {
-        "address": row["address"],
+        # MariaDB and Postfix ignore the case of addresses
+        "address": str(row["address"]).lower(),
         "goto": sorted(part.strip() for part in str(row.get("goto") or "").split(",") if part.strip()),
         "active": sync.to_flag(row.get("active")),
         "internal": sync.to_flag(row.get("internal")),
@@ -70,6 +73,7 @@ def find_problems(wanted: t.Sequence[Row], _current: t.Mapping[str, sync.Current
     problems = []
     for entry in (entry for entry in wanted if entry["state"] == "present"):
         name, goto = f"alias {entry['address']}", entry["goto"] or []
+        problems += sync.find_text_problems(name, entry, {"comment": 160})
         special = ", ".join(sorted(set(goto) & SPECIAL.keys()))
         if entry["address"].count("@") != 1 or entry["address"].endswith("@"):
             problems.append(

@@ -12,6 +12,7 @@ from ansible_collections.vise.platform.plugins.module_utils.mailcow import sync
 from ansible_collections.vise.platform.plugins.module_utils.mailcow.client import Row
 
 PROTOCOLS = ("imap", "smtp", "pop3", "sieve", "dav", "eas")
+NAME_BYTES = 255
 APP_PASSWORD = {
     "mailbox": sync.NAME,
     "name": sync.NAME,
@@ -52,9 +53,9 @@ def unescape(name: str) -> str:
 
 def normalize(entry: Row) -> Row:
     """Return an entry with its key, its name without escapes, and its protocols in the order of PROTOCOLS."""
-    name = unescape(entry["name"])
+    name, mailbox = unescape(entry["name"]), sync.normalize_address(entry["mailbox"])
     protocols = entry["protocols"] and [name for name in PROTOCOLS if name in entry["protocols"]]
-    return {**entry, "name": name, "key": f"{entry['mailbox']} {name}", "protocols": protocols}
+    return {**entry, "mailbox": mailbox, "name": name, "key": f"{mailbox} {name}", "protocols": protocols}
 
 
 def read(rows: sync.Rows) -> dict[str, sync.Current]:
@@ -78,7 +79,11 @@ def read_row(row: Row) -> Row:
 def find_problems(wanted: t.Sequence[Row], current: t.Mapping[str, sync.Current]) -> list[str]:
     """Return the reasons for which mailcow would refuse the app passwords."""
     new = [e["key"] for e in wanted if e["state"] == "present" and e["key"] not in current and not e["password"]]
-    return [f"app-passwd {name} is new and needs a password" for name in new]
+    # mailcow stores the name with its HTML escapes
+    long = [entry["key"] for entry in wanted if len(html.escape(entry["name"]).encode()) > NAME_BYTES]
+    return [f"app-passwd {name} is new and needs a password" for name in new] + [
+        f"app-passwd {name}: name is longer than {NAME_BYTES} bytes" for name in long
+    ]
 
 
 KIND = sync.Kind(

@@ -29,8 +29,8 @@ def update(changes: Row, current: sync.Current) -> Row:
 
 
 def normalize(entry: Row) -> Row:
-    """Return an entry with its domains in order."""
-    return {**entry, "domains": entry["domains"] and sorted(set(entry["domains"]))}
+    """Return an entry with its domains as mailcow stores them, in order."""
+    return {**entry, "domains": entry["domains"] and sorted({sync.to_ascii(name) for name in entry["domains"]})}
 
 
 def read(rows: sync.Rows) -> dict[str, sync.Current]:

@@ -21,6 +21,7 @@ DOMAIN = {
     "active": sync.FLAG,
     "global_address_list": sync.FLAG,
     "relay": sync.FLAG,
+    "relay_all_recipients": sync.FLAG,
     "relay_host": sync.TEXT,
 }
 NAMES = {
@@ -35,6 +36,9 @@ NAMES = {
 def attributes(options: Row) -> Row:
     """Return options by the API's names."""
     values = {NAMES.get(key, key): sync.to_api(value) for key, value in options.items() if key != "name"}
+    if options.get("relay") is False:
+        # Either of these two flags would set backupmx again
+        values = {"relay_all_recipients": 0, "relay_unknown_only": 0, **values}
     if "relayhost" in values:
         host = values["relayhost"]
         # The API needs the number of the relay host; one that the same plan adds does not have it yet
@@ -45,6 +49,18 @@ def attributes(options: Row) -> Row:
 def create(options: Row) -> Row:
     """Return the API's attributes of a new domain: it has no DKIM key, and SOGo restarts to read the new domain."""
     return {"domain": options["name"], "active": 1, "key_size": 0, "restart_sogo": 1, **attributes(options)}
+
+
+def update(changes: Row, _current: sync.Current) -> Row:
+    """Return the API's attributes of a change. mailcow ignores the number 0 of aliases, but not this text."""
+    values = attributes(changes)
+    return {**values, "aliases": "00"} if changes.get("aliases") == 0 else values
+
+
+def normalize(entry: Row) -> Row:
+    """Return an entry with its name as mailcow stores it; an empty description is the name."""
+    name = sync.to_ascii(entry["name"].strip())
+    return {**entry, "name": name, "description": name if entry["description"] == "" else entry["description"]}
 
 
 def read(rows: sync.Rows) -> dict[str, sync.Current]:
@@ -69,6 +85,7 @@ def read_row(row: Row, relay_hosts: t.Mapping[int, str]) -> Row:
         "active": sync.to_flag(row.get("active")),
         "global_address_list": sync.to_flag(row.get("gal")),
         "relay": sync.to_flag(row.get("backupmx")),
+        "relay_all_recipients": sync.to_flag(row.get("relay_all_recipients")),
         "relay_host": relay_hosts.get(number, f"number {number}"),
     }
 
@@ -77,10 +94,14 @@ def find_problems(wanted: t.Sequence[Row], current: t.Mapping[str, sync.Current]
     """Return the reasons for which mailcow would refuse the domains."""
     problems = []
     for entry in (entry for entry in wanted if entry["state"] == "present"):
+        name = f"domain {entry['name']}"
+        problems += sync.find_text_problems(name, entry, {"description": 255})
+        sizes = ("default_quota", "max_quota", "quota")
+        problems += [f"{name}: {key} must be 1 or more" for key in sizes if entry[key] is not None and entry[key] < 1]
+        if entry["relay_all_recipients"] and entry["relay"] is False:
+            problems.append(f"{name}: relay_all_recipients needs relay: true")
         values = current[entry["name"]].values if entry["name"] in current else {}
-        levels = [
-            (key, {**values, **sync.given_options(entry)}.get(key)) for key in ("default_quota", "max_quota", "quota")
-        ]
+        levels = [(key, {**values, **sync.given_options(entry)}.get(key)) for key in sizes]
         known = [(key, value) for key, value in levels if value]
         for (lower, small), (upper, large) in itertools.pairwise(known):
             if small > large:
@@ -97,8 +118,9 @@ KIND = sync.Kind(
     "domain",
     "name",
     create,
-    lambda changes, _current: attributes(changes),
+    update,
     option="domains",
+    normalize=normalize,
     read=read,
     problems=find_problems,
     needs=needs,

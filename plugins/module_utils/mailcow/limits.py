@@ -23,6 +23,11 @@ def is_domain(entry: Row) -> bool:
     return not is_mailbox(entry)
 
 
+def normalize(entry: Row) -> Row:
+    """Return an entry with its name as mailcow stores it."""
+    return {**entry, "name": sync.normalize_address(entry["name"])}
+
+
 def update(changes: Row, current: sync.Current) -> Row:
     """Return the API's attributes: always both the number and the period."""
     both = {**current.values, **changes}
@@ -60,6 +65,7 @@ DOMAINS = sync.Kind(
     update,
     option="limits",
     selects=is_domain,
+    normalize=normalize,
     read=read("rl-domain", "domain"),
     default=current_limit,
     problems=find_problems,

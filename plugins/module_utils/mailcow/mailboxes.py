@@ -38,13 +38,20 @@ def create(options: Row) -> Row:
     """Return the API's attributes of a new mailbox."""
     local, domain = options["address"].split("@")
     # mailcow's template would force each user to choose a new password before the first mail
-    defaults = {"local_part": local, "domain": domain, "name": local, "active": 1, "force_pw_update": 0}
+    # Without a quota, mailcow's template would make the mailbox unlimited
+    quota = sync.Reference("domain", "domain_name", domain, "def_quota_for_mbox")
+    defaults = {"local_part": local, "domain": domain, "name": local, "active": 1, "force_pw_update": 0, "quota": quota}
     return {**defaults, **attributes(options)}
 
 
 def normalize(entry: Row) -> Row:
-    """Return an entry with its protocols in the order of PROTOCOLS."""
-    return {**entry, "protocols": entry["protocols"] and [name for name in PROTOCOLS if name in entry["protocols"]]}
+    """Return an entry as mailcow stores it: the address, the name, and the protocols in the order of PROTOCOLS."""
+    protocols = entry["protocols"] and [name for name in PROTOCOLS if name in entry["protocols"]]
+    address, name = sync.normalize_address(entry["address"]), entry["name"]
+    if name is not None:
+        # mailcow removes these two, and ignores an empty name
+        name = name.rstrip(">").lstrip("<") or address.partition("@")[0]
+    return {**entry, "address": address, "name": name, "protocols": protocols}
 
 
 def read(rows: sync.Rows) -> dict[str, sync.Current]:
@@ -71,8 +78,9 @@ def find_problems(wanted: t.Sequence[Row], current: t.Mapping[str, sync.Current]
     problems = []
     for entry in wanted:
         address = entry["address"]
-        if not all(address.partition("@")) or address.count("@") != 1 or address != address.lower():
-            problems.append(f"mailbox {address}: the address must be name@domain, in lower case")
+        problems += sync.find_text_problems(f"mailbox {address}", entry, {"name": 255})
+        if not all(address.partition("@")) or address.count("@") != 1:
+            problems.append(f"mailbox {address}: the address must be name@domain")
         elif entry["state"] == "present" and address not in current and not entry["password"]:
             problems.append(f"mailbox {address} is new and needs a password")
     return problems

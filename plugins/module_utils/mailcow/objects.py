@@ -146,8 +146,9 @@ def plan(params: Row, rows: sync.Rows) -> list[sync.Step]:
     sync.refuse(find_problems(params, wanted, current) + find_contradictions(wanted, current, references))
     sync.refuse_unknown(params, find_unknown(wanted, references))
     always = params["update_password"] == sync.ALWAYS
+    quotas = find_default_quotas(wanted, current)
     steps = [
-        insert_numbers(step, rows)
+        insert_numbers(step, rows, quotas)
         for kind in KINDS
         for step in sync.plan(kind, wanted[kind.path], current[kind.path], purge[kind.path], always)
     ]
@@ -164,7 +165,7 @@ def purged(kind: sync.Kind, params: Row, names: t.Iterable[str]) -> list[str]:
     """Return the current objects that are deleted unless they are wanted."""
     if kind is domain_admins.KIND:
         return list(names) if params["purge_domain_admins"] else []
-    in_domains = params.get(f"purge_{kind.option}") or []
+    in_domains = [sync.to_ascii(name) for name in params.get(f"purge_{kind.option}") or []]
     return [name for name in names if name.rpartition("@")[2] in in_domains]
 
 
@@ -231,9 +232,17 @@ def find_unknown(wanted: Wanted, references: References) -> list[str]:
     ]
 
 
-def insert_numbers(step: sync.Step, rows: sync.Rows) -> sync.Step:
-    """Return a step with the numbers of the relay hosts that exist already."""
+def find_default_quotas(wanted: Wanted, current: Objects) -> dict[str, int]:
+    """Return the default quota of each domain after the plan, as far as it is known."""
+    known = {name: domain.values["default_quota"] for name, domain in current["domain"].items()}
+    return known | {e["name"]: e["default_quota"] for e in wanted["domain"] if e["default_quota"] is not None}
+
+
+def insert_numbers(step: sync.Step, rows: sync.Rows, quotas: t.Mapping[str, int]) -> sync.Step:
+    """Return a step with the numbers of objects that are known: relay hosts, and default quotas of domains."""
     numbers = {
+        sync.Reference("domain", "domain_name", name, "def_quota_for_mbox"): size for name, size in quotas.items()
+    } | {
         sync.Reference("relayhost", "hostname", row["hostname"]): sync.to_number(row["id"]) for row in rows["relayhost"]
     }
     attributes = {

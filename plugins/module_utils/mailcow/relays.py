@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 import typing as t
 
 from ansible_collections.vise.platform.plugins.module_utils.mailcow import sync
@@ -13,6 +12,7 @@ from ansible_collections.vise.platform.plugins.module_utils.mailcow.client impor
 
 RELAY_HOST = {"host": sync.NAME, "username": sync.TEXT, "password": sync.PASSWORD, "active": sync.FLAG}
 TRANSPORT = {**RELAY_HOST, "destination": sync.NAME, "host": sync.TEXT}
+LOGIN = ("username", "password")
 BLANK = {"username": "", "password": "", "active": 1}
 
 
@@ -35,7 +35,9 @@ def update_transport(changes: Row, current: sync.Current) -> Row:
 
 
 def normalize_transport(entry: Row) -> Row:
-    """Return an entry with its server as mailcow stores it: an IP address is in brackets (not in a relay host)."""
+    """Return an entry as mailcow stores it: an IP address is in brackets (not in a relay host)."""
+    destination = entry["destination"].strip()
+    entry = {**entry, "destination": sync.normalize_address(destination, lower=False)}
     try:
         ipaddress.ip_address(entry["host"] or "")
     except ValueError:
@@ -44,8 +46,11 @@ def normalize_transport(entry: Row) -> Row:
 
 
 def read_login(row: Row) -> Row:
-    """Return the values that relay hosts and transports share; mailcow escapes colons, some more than once."""
-    texts = {key: re.sub(r"\\+:", ":", row.get(key) or "") for key in ("username", "password")}
+    """Return the values that relay hosts and transports share, as Postfix reads them.
+
+    mailcow escapes the colons of a new login, and Postfix would use the escapes. A change does not escape them.
+    """
+    texts = {key: row.get(key) or "" for key in LOGIN}
     return {**texts, "active": sync.to_flag(row.get("active"))}
 
 
@@ -67,11 +72,25 @@ def read_transports(rows: sync.Rows) -> dict[str, sync.Current]:
     }
 
 
+def find_login_problems(name: str, entry: Row) -> list[str]:
+    """Return the reasons for which mailcow would not store a login as described."""
+    return sync.find_text_problems(name, entry, dict.fromkeys(LOGIN, 255), ("host", *LOGIN))
+
+
+def relay_problems(wanted: t.Sequence[Row], _current: t.Mapping[str, sync.Current]) -> list[str]:
+    """Return the reasons for which mailcow would not store the relay hosts as described."""
+    present = [entry for entry in wanted if entry["state"] == "present"]
+    return [text for entry in present for text in find_login_problems(f"relayhost {entry['host']}", entry)]
+
+
 def transport_problems(wanted: t.Sequence[Row], _current: t.Mapping[str, sync.Current]) -> list[str]:
     """Return the reasons for which mailcow would refuse the transports."""
     problems = []
     logins: dict[str, set[tuple[str, str]]] = {}
     for entry in (entry for entry in wanted if entry["state"] == "present"):
+        problems += find_login_problems(f"transport {entry['destination']}", entry)
+        if entry["password"] and not entry["username"]:
+            problems.append(f"transport {entry['destination']}: password needs username")
         if not entry["host"]:
             problems.append(f"transport {entry['destination']}: host is missing")
         else:
@@ -91,6 +110,7 @@ RELAY_HOSTS = sync.Kind(
     secret=("password",),
     option="relay_hosts",
     read=read_relay_hosts,
+    problems=relay_problems,
 )
 TRANSPORTS = sync.Kind(
     "transport",

@@ -46,11 +46,12 @@ class Current(t.NamedTuple):
 
 
 class Reference(t.NamedTuple):
-    """A reference to another object by its number, which may not exist before the plan is applied."""
+    """A number of another object, by default its id; the object may not exist before the plan is applied."""
 
     path: str
     key: str
     name: str
+    field: str = "id"
 
 
 def _same(entry: Row) -> Row:
@@ -136,6 +137,46 @@ def to_api(value: t.Any) -> t.Any:
 def given_options(entry: Row) -> Row:
     """Return the options of an entry that have a value."""
     return {key: value for key, value in entry.items() if value is not None and key != "state"}
+
+
+def to_ascii(domain: str) -> str:
+    """Convert a domain as mailcow stores it: in lower case, international names in their ASCII form."""
+    if domain.isascii():
+        return domain.lower()
+    # Programs convert these letters differently
+    if set(domain) & set("\u00df\u03c2\u200c\u200d"):
+        raise MailcowError(f"{domain} has no unique ASCII form: write it as xn--...\nNothing was changed.")
+    try:
+        return domain.encode("idna").decode("ascii").lower()
+    except UnicodeError:
+        raise MailcowError(f"{domain} is not a valid domain name\nNothing was changed.") from None
+
+
+def normalize_address(address: str, lower: bool = True) -> str:
+    """Return an address with its domain as mailcow stores it; Postfix ignores the case of its own addresses."""
+    local, at, domain = address.strip().rpartition("@")
+    return f"{local.lower() if lower else local}{at}{to_ascii(domain)}"
+
+
+def find_text_problems(name: str, entry: Row, limits: t.Mapping[str, int], stripped: t.Sequence[str] = ()) -> list[str]:
+    """Return the texts that mailcow would refuse or store in another form.
+
+    Args:
+        name: the object.
+        entry: its options.
+        limits: the maximum length of options, in bytes.
+        stripped: options from which mailcow removes white space at both ends.
+    """
+    texts = {key: value for key, value in entry.items() if isinstance(value, str)}
+    return [
+        f"{name}: {key} is longer than {limit} bytes"
+        for key, limit in limits.items()
+        if len(texts.get(key, "").encode()) > limit
+    ] + [
+        f"{name}: {key} must not begin or end with white space, which mailcow would remove"
+        for key in stripped
+        if texts.get(key, "") != texts.get(key, "").strip()
+    ]
 
 
 def find_duplicates(kind: Kind, wanted: t.Sequence[Row]) -> list[str]:
@@ -239,11 +280,17 @@ def call(client: Client, group: t.Sequence[Step]) -> None:
         client.delete(step.path, items)
 
 
+def find_numbers(reference: Reference, rows: t.Sequence[Row]) -> dict[str, int]:
+    """Return the referenced number of each object; sizes are in MiB."""
+    convert = to_megabytes if "quota" in reference.field else to_number
+    return {row[reference.key]: convert(row.get(reference.field)) for row in rows}
+
+
 def resolve(client: Client, value: t.Any) -> t.Any:
     """Return the number of the object that a reference names; other values are returned unchanged."""
     if not isinstance(value, Reference):
         return value
-    numbers = {row[value.key]: to_number(row["id"]) for row in client.rows(value.path, "all")}
+    numbers = find_numbers(value, client.rows(value.path, "all"))
     if value.name not in numbers:
         raise UnknownObject(f"{value.path} {value.name} does not exist")
     return numbers[value.name]

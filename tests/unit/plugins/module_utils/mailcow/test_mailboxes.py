@@ -17,8 +17,8 @@ ROW = {
     "attributes": {**{f"{name}_access": "1" for name in NAMES}, "sogo_access": "1", "force_pw_update": "0"},
 }
 BOB = {**ROW, "username": "bob@example.org", "name": "bob"}
-DOMAINS = [{"domain_name": "example.org"}]
-FIRST = {"local_part": "bob", "domain": "example.org", "name": "bob", "active": 1, "force_pw_update": 0}
+DOMAINS = [{"domain_name": "example.org", "def_quota_for_mbox": 3 * 1073741824}]
+FIRST = {"local_part": "bob", "domain": "example.org", "name": "bob", "active": 1, "force_pw_update": 0, "quota": 3072}
 WORD = {"password": "s3cret-word", "password2": "s3cret-word"}
 WANTED = {"address": "bob@example.org", "password": "s3cret-word"}
 
@@ -49,6 +49,34 @@ def test_new_mailbox_is_added_and_its_password_not_shown(mailcow: Mailcow) -> No
 def test_same_mailbox_is_unchanged(mailcow: Mailcow, options: dict[str, t.Any]) -> None:
     answer = mailcow.apply(boxes(ROW), mailboxes=alice(**options))
     assert (answer["changed"], answer["diff"]) == (False, [])
+
+
+def test_address_is_compared_as_mailcow_stores_it(mailcow: Mailcow) -> None:
+    wanted = [{"address": "Alice@Example.ORG", "name": "<Alice>"}]
+    assert not mailcow.apply(boxes(ROW), mailboxes=wanted)["changed"]
+
+
+@pytest.mark.parametrize("default", [{}, {"default_quota": 512}])
+def test_mailbox_without_a_quota_has_the_default_of_its_domain(mailcow: Mailcow, default: dict[str, int]) -> None:
+    quota = default.get("default_quota", 3072)
+    new = ("add/mailbox", {**FIRST, **WORD, "quota": quota}, DONE)
+    changed = [{**DOMAINS[0], "def_quota_for_mbox": quota << 20}]
+    edit = [("edit/domain", {"items": ["example.org"], "attr": {"defquota": 512}}, DONE)] if default else []
+    calls: list[Call] = [*boxes(), *edit, new, *reads(domain=changed, mailbox=[BOB])]
+    domains = [{"name": "example.org", **default}]
+    assert mailcow.apply(calls, domains=domains, mailboxes=[WANTED])["changed"]
+
+
+def test_mailbox_of_a_new_domain_has_the_default_that_mailcow_gives_it(mailcow: Mailcow) -> None:
+    body = {"domain": "example.org", "active": 1, "key_size": 0, "restart_sogo": 1}
+    calls: list[Call] = [
+        *reads(domain={}, mailbox={}),
+        ("add/domain", body, DONE),
+        *reads(domain=DOMAINS),
+        ("add/mailbox", {**FIRST, **WORD}, DONE),
+        *boxes(BOB),
+    ]
+    assert mailcow.apply(calls, domains=[{"name": "example.org"}], mailboxes=[WANTED])["changed"]
 
 
 def test_each_protocol_is_an_attribute(mailcow: Mailcow) -> None:
@@ -99,7 +127,7 @@ def test_unknown_domain_is_refused(mailcow: Mailcow) -> None:
     [
         ({"address": "bob@example.org"}, "is new and needs a password"),
         ({"address": "bob"}, "the address must be name@domain"),
-        ({"address": "Bob@example.org", "password": "s3cret-word"}, "in lower case"),
+        ({"address": "bob@example.org", "password": "s3cret-word", "name": "é" * 128}, "name is longer than 255 bytes"),
         ({"address": "a@b@example.org"}, "the address must be name@domain"),
     ],
 )

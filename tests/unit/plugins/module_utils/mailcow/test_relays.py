@@ -9,8 +9,7 @@ import pytest
 from tests.unit.plugins.mailcow import DONE, Call, Mailcow, reads
 
 HOST = "[smtp.example.net]:587"
-# mailcow escapes colons, twice when it adds a relay host
-RELAY_ROW = {"id": 2, "hostname": HOST, "username": "u", "password": "s3cret\\\\:word", "active": "1"}
+RELAY_ROW = {"id": 2, "hostname": HOST, "username": "u", "password": "s3cret:word", "active": "1"}
 ROW = {"id": 4, "destination": "example.com", "nexthop": HOST, "username": "u", "password": "s3cret", "active": 1}
 
 
@@ -26,6 +25,25 @@ def test_new_relay_host_is_added(mailcow: Mailcow) -> None:
     body = {"hostname": HOST, "username": "u", "password": "s3cret:word", "active": 1}
     calls: list[Call] = [*reads(relayhost={}), ("add/relayhost", body, DONE), *reads(relayhost=[RELAY_ROW])]
     assert mailcow.apply(calls, relay_hosts=relay())["actions"] == [f"add relayhost {HOST}"]
+
+
+def test_password_that_mailcow_has_escaped_is_set_again(mailcow: Mailcow) -> None:
+    body = {"hostname": HOST, "username": "u", "password": "s3cret:word", "active": 1}
+    calls: list[Call] = [
+        *reads(relayhost={}),
+        ("add/relayhost", body, DONE),
+        # mailcow escapes colons, twice when it adds a relay host, and Postfix would send the escapes
+        *reads(relayhost=[{**RELAY_ROW, "password": "s3cret\\\\:word"}]),
+        ("edit/relayhost", {"items": [2], "attr": {"password": "s3cret:word"}}, DONE),
+        *reads(relayhost=[RELAY_ROW]),
+    ]
+    assert mailcow.apply(calls, relay_hosts=relay())["actions"] == [f"add relayhost {HOST}"]
+
+
+@pytest.mark.parametrize("password", [" s3cret", "s3cret ", "x" * 256])
+def test_password_that_mailcow_would_change_is_refused(mailcow: Mailcow, password: str) -> None:
+    answer = mailcow.apply(reads(relayhost={}), relay_hosts=relay(password=password))
+    assert f"relayhost {HOST}: password" in answer["msg"]
 
 
 def test_new_relay_host_that_is_inactive_takes_two_calls(mailcow: Mailcow) -> None:
