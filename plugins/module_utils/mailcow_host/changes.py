@@ -14,6 +14,7 @@ import tempfile
 import typing as t
 from pathlib import Path
 
+from ..host import files
 from .commands import execute
 from .repository import git, head, read_blob, read_local
 from .settings import Problem, Settings
@@ -105,7 +106,7 @@ def merge_texts(change: Change, upstream: bytes) -> bytes | Conflict:
     with tempfile.TemporaryDirectory() as directory:
         paths = [Path(directory) / name for name in ("local", "base", "upstream")]
         for path, content in zip(paths, (change.local, change.base, upstream), strict=True):
-            path.write_bytes(content or b"")
+            files.replace_file(str(path), content or b"", mode=0o600)
         result = execute(["git", "merge-file", "--quiet", *map(str, paths)])
         if result.failed:
             return Conflict(change.path, "the same lines were changed here and by the release")
@@ -146,7 +147,7 @@ def write_tree(config: Settings, revision: str) -> str:
                 git(config, "update-index", "--force-remove", "--", path, index=index)
                 continue
             file = Path(directory) / str(number)
-            file.write_bytes(content)
+            files.replace_file(str(file), content, mode=0o600)
             name = git(config, "hash-object", "-w", "--no-filters", str(file)).strip()
             mode = "100755" if executable else "100644"
             git(config, "update-index", "--add", "--cacheinfo", f"{mode},{name},{path}", index=index)

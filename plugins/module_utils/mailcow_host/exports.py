@@ -35,7 +35,7 @@ def export(config: Settings, target: Path) -> None:
 
 def write_file(path: Path, content: bytes, like: Path | None = None) -> None:
     """Write a file, with the owner and the mode of another one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    files.make_directories(str(path.parent))
     files.replace_file(str(path), content, mode=stat.S_IMODE(like.stat().st_mode) if like else 0o600)
     if like:
         os.chown(path, like.stat().st_uid, like.stat().st_gid)
@@ -66,5 +66,4 @@ def apply_import(config: Settings, source: Path, contents: t.Mapping[str, tuple[
         if content is None:
             path.unlink(missing_ok=True)
         elif read_local(path) != content:
-            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             write_file(path, content, exported)
