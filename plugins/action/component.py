@@ -14,7 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 from ansible_collections.vise.platform.plugins.module_utils.component import programs
 from ansible_collections.vise.platform.plugins.module_utils.component.spec import ARGUMENT_SPEC
-from ansible_collections.vise.platform.plugins.plugin_utils import new_login
+from ansible_collections.vise.platform.plugins.plugin_utils import new_login, surveys
 
 # Placeholder for the generation while templates are rendered: the generation is a hash over the rendered text.
 GENERATION = "@component_generation@"
@@ -39,12 +39,28 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         _result, arguments = self.validate_argument_spec(ARGUMENT_SPEC)
         arguments["files"] = [file for entry in arguments["files"] for file in self._render(entry, task_vars)]
         arguments = add_generation(add_programs(arguments))
-        result = self._converge(arguments, task_vars)
+        if self._is_surveyed_right(arguments, task_vars):
+            return build_unchanged_result(arguments["generation"], self._task.diff)
+        result = self._apply({**arguments, "code": surveys.CODE_DIGEST}, task_vars)
+        if result.get("changed") or result.get("failed"):
+            # Before the callback gets this result, a loop can apply further components.
+            surveys.end()
         if result.pop("unconfirmed", False):
             return new_login.confirm(self, arguments, result, task_vars)
         return result
 
-    def _converge(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+    def _is_surveyed_right(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> bool:
+        """Return whether the survey of this run found exactly the wanted state on the host."""
+        if self._task.delegate_to or not surveys.are_allowed():
+            return False
+        host = task_vars["inventory_hostname"]
+        found = surveys.take(surveys.identify(self, host), arguments["name"])
+        reason = explain_execution(found, arguments["generation"])
+        self._display.vv(f"{arguments['name']}: {reason or 'right, as the survey has found'}", host=host)
+        return not reason
+
+    def _apply(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Run the module; when packages, groups or users differ, run their modules and then it once more."""
         result = self._call("vise.platform.component", arguments, task_vars)
         prerequisites = result.pop("prerequisites", None)
         if prerequisites is None or result.get("failed"):
@@ -151,6 +167,20 @@ def add_generation(arguments: dict[str, t.Any]) -> dict[str, t.Any]:
     generation = hashlib.sha256(text.encode()).hexdigest()[:12]
     files = [{**file, "content": file["content"].replace(GENERATION, generation)} for file in arguments["files"]]
     return {**arguments, "files": files, "generation": generation}
+
+
+def explain_execution(found: dict[str, t.Any], generation: str) -> str:
+    """Return why a component must be executed although its host was surveyed; empty when it was found right."""
+    if not found:
+        return "executed, because it was not surveyed on this connection, is used twice, or the survey is too old"
+    if found["generation"] != generation:
+        return "executed, because its description has changed"
+    return f"executed, because the survey has found: {'; '.join(found['differences'])}" if found["differences"] else ""
+
+
+def build_unchanged_result(generation: str, show_diff: bool) -> dict[str, t.Any]:
+    """Return what the module returns when nothing differs."""
+    return {"changed": False, "actions": [], "generation": generation, **({"diff": []} if show_diff else {})}
 
 
 def plan_prerequisites(prerequisites: dict[str, t.Any]) -> t.Iterator[tuple[str, dict[str, t.Any]]]:

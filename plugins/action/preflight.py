@@ -12,12 +12,14 @@ import sys
 import typing as t
 from pathlib import Path
 
+from ansible import context
 from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.vise.platform.plugins.module_utils import description, preflight_checks
 from ansible_collections.vise.platform.plugins.module_utils.description import Problem, Schema
 from ansible_collections.vise.platform.plugins.module_utils.preflight_checks import root_variable, shorten_path
-from ansible_collections.vise.platform.plugins.plugin_utils import definitions, warm_up
+from ansible_collections.vise.platform.plugins.plugin_utils import definitions, surveys, warm_up
 
 Variables = dict[str, t.Any]
 
@@ -55,9 +57,7 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         faulty = {*map(root_variable, problems), *without_value}
         problems += [problem for problem in disagreements if problem.variable not in faulty]
         problems += self._find_contradictions(models, {*map(root_variable, problems)}, task_vars)
-        result: Variables = self._execute_module(
-            "vise.platform.preflight", {**arguments, "names": names}, task_vars=task_vars
-        )
+        result = self._inspect_host({**arguments, "names": names}, task_vars)
         if result.get("failed"):
             return result
         vault = os.path.join(shorten_path(str(task_vars.get("inventory_dir") or "")), "group_vars/all/vault.yml")
@@ -67,6 +67,19 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
             return result
         text = preflight_checks.write_message(task_vars["inventory_hostname"], lines)
         return {**result, "failed": True, "problems": lines, "msg": text}
+
+    def _inspect_host(self, arguments: Variables, task_vars: Variables) -> Variables:
+        """Run the module; keep what its survey found, if there is one, for the components of this run."""
+        survey = (
+            is_complete_run(arguments.pop("survey", False)) and surveys.are_allowed() and not self._task.delegate_to
+        )
+        started = surveys.read_clock()
+        code = {"survey": surveys.CODE_DIGEST} if survey else {}
+        result: Variables = self._execute_module("vise.platform.preflight", {**arguments, **code}, task_vars=task_vars)
+        components = result.pop("components", {})
+        if survey and not result.get("failed"):
+            surveys.keep(surveys.identify(self, task_vars["inventory_hostname"]), started, components)
+        return result
 
     def _validate(self, schema: Schema, task_vars: Variables) -> tuple[Variables, list[Problem]]:
         """Return the values of the keys that hosts of this inventory read, and their problems."""
@@ -105,6 +118,14 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         _values, errors = self._template(expected, task_vars)
         problems = [preflight_checks.describe_failure(name, error, {}) for name, error in errors.items()]
         return [problem._replace(variable=expected.get(problem.variable, problem.variable)) for problem in problems]
+
+
+def is_complete_run(survey: t.Any) -> bool:
+    """Return whether a survey is wanted and no option of the command line leaves out tasks."""
+    options = context.CLIARGS
+    tags, skipped = tuple(options.get("tags", ())), tuple(options.get("skip_tags", ()))
+    whole = tags == ("all",) and not skipped and not options.get("start_at_task") and not options.get("step")
+    return boolean(survey) and whole
 
 
 @functools.cache

@@ -307,6 +307,13 @@ options:
       - Templates see it as C(component_generation).
     type: str
     default: ""
+  code:
+    description:
+      - Digest of the code of this module. The action plugin sets it.
+      - A successful run stores it on the host with a record of the state that it has proved. A survey of
+        M(vise.platform.preflight) compares the host with this record.
+    type: str
+    default: ""
 attributes:
   check_mode:
     description: Reports all steps and changes nothing. O(check) runs unless packages, groups or users differ.
@@ -409,7 +416,7 @@ def converge(wanted: Wanted, store: Store, check_mode: bool) -> tuple[transactio
     elif steps.probe_failure:
         raise host.HostError(f"{wanted.name}: no file differs, but {steps.probe_failure}")
     elif not check_mode:
-        transaction.replace_manifest(wanted, store)
+        transaction.record(wanted, store)
     return steps, False
 
 

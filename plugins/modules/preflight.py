@@ -13,6 +13,8 @@ description:
     files) against its JSON Schema. Unknown names, invalid values, secrets that are missing or placeholders, and groups
     without hosts are problems.
   - On the host, reads system, memory and free space, and resolves names by the host's own resolver.
+  - With O(survey), compares all components of the host with the records of their last successful runs. A component
+    whose record equals the description, and that was found right, needs no execution of its own in this run.
   - Fails with all problems at once. Each one names the variable, the file and what to write. It changes nothing.
 extends_documentation_fragment: [vise.platform.attributes.controller, vise.platform.attributes.reads]
 author:
@@ -58,6 +60,13 @@ options:
     description: Names, each with the only public addresses to which it may lead; derived from the description.
     type: dict
     default: {}
+  survey:
+    description:
+      - Whether to survey the components of the host. The action plugin replaces it by the digest of its own code.
+      - It surveys only if the callback P(vise.platform.survey#callback) is enabled and no option of the command line,
+        such as C(--tags), leaves out tasks.
+    type: raw
+    default: false
 """
 
 EXAMPLES = r"""
@@ -76,12 +85,20 @@ problems:
   type: list
   elements: str
   sample: ["sites.docs.gruop (group_vars/all/sites.yml): unknown key; did you mean `group`?"]
+components:
+  description:
+    - Generation and differences of each component that was surveyed.
+    - The action plugin removes this key, so the result of a task does not contain it.
+  returned: always
+  type: dict
+  sample: {nginx: {generation: 3f2a9c81d0b7, differences: []}}
 """
 
 import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vise.platform.plugins.module_utils.component import survey
 
 MIB = 1024 * 1024
 # As AnsibleModule.run_command: exit code, output, errors.
@@ -187,6 +204,7 @@ def main() -> None:
             "memory_mb": {"type": "int", "default": 0},
             "disk_mb": {"type": "dict", "default": {}},
             "names": {"type": "dict", "default": {}},
+            "survey": {"type": "raw", "default": False},
         },
         supports_check_mode=True,
     )
@@ -201,7 +219,9 @@ def main() -> None:
         name: sorted({address for entry in entries for address in resolve_name(module.run_command, entry)})
         for name, entries in params["names"].items()
     }
-    module.exit_json(changed=False, problems=find_problems(facts, params))
+    # The action plugin replaces V(true) by the digest of its code.
+    components = survey.survey(params["survey"]) if isinstance(params["survey"], str) else {}
+    module.exit_json(changed=False, problems=find_problems(facts, params), components=components)
 
 
 if __name__ == "__main__":

@@ -96,15 +96,17 @@ def run_command(command: list[str], **environment: str) -> str:
     return output
 
 
-def run_playbook(topology: Topology, playbook: Path, extra: dict[str, Any]) -> tuple[str, Executions]:
-    """Run a playbook; return its recap and all module executions."""
+def run_playbook(
+    topology: Topology, playbook: Path, extra: dict[str, Any], survey: bool = True
+) -> tuple[str, Executions]:
+    """Run a playbook, with surveys as by default or without; return its recap and all module executions."""
     options = ["-i", topology.inventory, "--extra-vars", json.dumps(extra)]
     executions = CACHE / "executions.jsonl"
     executions.unlink(missing_ok=True)
     output = run_command(
         ["ansible-playbook", *options, str(playbook)],
         ANSIBLE_CALLBACK_PLUGINS=str(FOLDER / "callback"),
-        ANSIBLE_CALLBACKS_ENABLED="executions",
+        ANSIBLE_CALLBACKS_ENABLED="executions,vise.platform.survey" if survey else "executions",
         VISE_EXECUTIONS=str(executions),
     )
     return output.partition("PLAY RECAP")[2], [json.loads(line) for line in executions.read_text().splitlines()]
@@ -131,7 +133,12 @@ def measure(version: str, run: Callable[[], str]) -> float:
 
 
 def prepare_versions(topology: Topology, site: Executions) -> dict[str, Callable[[], str]]:
-    """Write the files of the other versions; return a function that runs each version."""
+    """Write the files of the other versions; return a function that runs each version.
+
+    Args:
+        topology: the hosts.
+        site: the executions of a run without survey, with the arguments of every component.
+    """
     hosts = sorted({one["host"] for one in site if one["component"]})
     for host in hosts:
         (CACHE / f"{host}.json").write_text(json.dumps(list_plain_tasks(host, site, CACHE / "files")))
@@ -139,6 +146,7 @@ def prepare_versions(topology: Topology, site: Executions) -> dict[str, Callable
     playbook.write_text(json.dumps([build_plain_play(hosts)]))
     runs = {
         "site.yml": lambda: run_playbook(topology, SITE, PARAMIKO_SETTINGS)[0],
+        "site.yml without survey": lambda: run_playbook(topology, SITE, PARAMIKO_SETTINGS, survey=False)[0],
         "plain tasks": lambda: run_playbook(topology, playbook, {})[0],
     }
     if PYINFRA.exists():
@@ -149,12 +157,24 @@ def prepare_versions(topology: Topology, site: Executions) -> dict[str, Callable
 
 
 def format_report(
-    site: Executions, items: Counter[str], seconds: dict[str, list[float]], memory: dict[str, float]
+    site: Executions,
+    every: Executions,
+    items: Counter[str],
+    seconds: dict[str, list[float]],
+    memory: dict[str, float],
 ) -> str:
-    """Return the counts per host, the median times with their ratios, and the peak memory of the controller."""
+    """Return the counts per host, the median times with their ratios, and the peak memory of the controller.
+
+    Args:
+        site: the executions of a run.
+        every: the executions of a run without survey.
+        items: the number of managed items by host.
+        seconds: the times of the runs by version.
+        memory: the peak memory of the controller by version.
+    """
     medians = {version: statistics.median(taken) for version, taken in seconds.items()}
     lines = [
-        f"  {host}: {describe_executions(site, host)}, {items[host]} items"
+        f"  {host}: {describe_executions(site, every, host)}, {items[host]} items"
         for host in sorted({one["host"] for one in site})
     ]
     for version, median in medians.items():
@@ -164,11 +184,14 @@ def format_report(
     return "\n".join(lines)
 
 
-def describe_executions(site: Executions, host: str) -> str:
+def describe_executions(site: Executions, every: Executions, host: str) -> str:
     """Return the number of module executions for a host, and the time of those that have no counterpart."""
     executions = [one for one in site if one["host"] == host]
     others = [one["seconds"] for one in executions if not one["component"]]
-    return f"{len(executions)} executions, {len(others)} without a counterpart took {sum(others):.1f} s"
+    surveyed = sum(1 for one in every if one["host"] == host and one["component"]) - (len(executions) - len(others))
+    text = f"{len(executions)} executions, {len(others)} without a counterpart took {sum(others):.1f} s"
+    # The other components were compared in the execution of preflight, which has no counterpart either.
+    return f"{text}, {surveyed} components only surveyed" if surveyed else text
 
 
 @contextmanager
@@ -195,8 +218,9 @@ def measure_topology(topology: Topology) -> str:
     """Measure all versions on one topology; return the report."""
     with running_hosts(topology):
         run_playbook(topology, SITE, PARAMIKO_SETTINGS)  # makes all pending changes
+        _, every = run_playbook(topology, SITE, PARAMIKO_SETTINGS, survey=False)
         _, site = run_playbook(topology, SITE, PARAMIKO_SETTINGS)
-        runs = prepare_versions(topology, site)
+        runs = prepare_versions(topology, every)
         # One run without measurement, because versions differ in details such as the mode of a directory.
         for run in runs.values():
             run()
@@ -207,10 +231,11 @@ def measure_topology(topology: Topology) -> str:
                 seconds[version].append(measure(version, run))
                 memory[version] = max(memory[version], peaks[-1])
         run_playbook(topology, SITE, {})
+    # An item is managed if its component was executed or surveyed.
     items = Counter(
-        {host: len(list_plain_tasks(host, site, CACHE / "files")) for host in {one["host"] for one in site}}
+        {host: len(list_plain_tasks(host, every, CACHE / "files")) for host in {one["host"] for one in site}}
     )
-    return format_report(site, items, seconds, memory)
+    return format_report(site, every, items, seconds, memory)
 
 
 def main(arguments: list[str]) -> int:

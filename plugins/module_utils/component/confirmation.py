@@ -27,6 +27,7 @@ def confirm(store: Store, generation: str) -> str:
         if record["wanted"]["generation"] != generation:
             return f"another run has changed {store.name} meanwhile: run again"
         store.write_manifest(_build_manifest(record["manifest"]))
+        store.write_record(record["record"])
         transaction.end(store)
     return ""
 

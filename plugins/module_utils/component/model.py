@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import typing as t
 
@@ -19,6 +20,13 @@ class Node:
     group: str = ""
     mode: str = ""  # four octal digits; links have none
     secret: bool = dataclasses.field(default=False, compare=False)
+
+    def hashed(self) -> Node:
+        """Return the node with the SHA-256 of a file instead of its text."""
+        if self.kind != "file":
+            return self
+        digest = hashlib.sha256(self.content.encode("utf-8", "surrogateescape")).hexdigest()
+        return dataclasses.replace(self, content=digest)
 
     def to_json(self) -> dict[str, t.Any]:
         """Return the mapping that ``from_json`` reads."""
@@ -101,6 +109,7 @@ class Wanted:
     units: tuple[Unit, ...] = ()
     probes: tuple[Probe, ...] = ()
     confirm_within: int = 0  # seconds in which a new login must confirm a change; 0: none is needed
+    code: str = ""  # digest of the collection's code that compares and applies it
 
     @classmethod
     def from_params(cls, params: dict[str, t.Any]) -> Wanted:
@@ -119,6 +128,33 @@ class Wanted:
             units=tuple(_unit(u) for u in params["units"]),
             probes=tuple(Probe(tuple(p["argv"]), p["expect"] or "", p["timeout"]) for p in params["probe"]),
             confirm_within=params["confirm"]["timeout"] if params["confirm"] else 0,
+            code=params["code"],
+        )
+
+    def to_record(self) -> dict[str, t.Any]:
+        """Return what ``from_record`` reads: everything that an inspection needs, without the content of a file."""
+        nodes = {path: node.hashed().to_json() for path, node in self.nodes.items()}
+        return {**dataclasses.asdict(dataclasses.replace(self, nodes={}, checks=(), commands=())), "nodes": nodes}
+
+    @classmethod
+    def from_record(cls, data: dict[str, t.Any]) -> Wanted:
+        """Build the wanted state from a record; its files have the SHA-256 of their content."""
+        return cls(
+            name=data["name"],
+            generation=data["generation"],
+            code=data["code"],
+            packages=tuple(data["packages"]),
+            absent_packages=tuple(data["absent_packages"]),
+            groups=tuple(data["groups"]),
+            users=tuple(data["users"]),
+            purge=tuple(data["purge"]),
+            nodes={path: Node.from_json(node) for path, node in data["nodes"].items()},
+            units=tuple(
+                Unit(**{**unit, "watch": tuple(unit["watch"]), "restart_on": tuple(unit["restart_on"])})
+                for unit in data["units"]
+            ),
+            probes=tuple(Probe(**{**probe, "argv": tuple(probe["argv"])}) for probe in data["probes"]),
+            confirm_within=data["confirm_within"],
         )
 
 

@@ -72,4 +72,5 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
         },
     },
     "generation": {"type": "str", "default": ""},
+    "code": {"type": "str", "default": ""},
 }

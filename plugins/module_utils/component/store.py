@@ -1,11 +1,12 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A component's records on its host: a manifest of the paths and users it owns, a journal of an unfinished change."""
+"""A component's files on its host: manifest of what it owns, journal of an unfinished change, record for surveys."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import typing as t
 
@@ -32,9 +33,12 @@ class Store:
         self.name = name
         self.directory = os.path.join(root, name)
 
-    def lock(self) -> contextlib.AbstractContextManager[None]:
-        """Wait for the component's lock and hold it; the kernel releases it when a run is killed."""
-        return locks.lock(self._path("lock"), directory_mode=0o700)
+    def lock(self, *, wait: bool = True) -> contextlib.AbstractContextManager[None]:
+        """Hold the component's lock; the kernel releases it when a run is killed.
+
+        Raises LockedError when another process holds it and ``wait`` is false.
+        """
+        return locks.lock(self._path("lock"), wait=wait, directory_mode=0o700)
 
     def read_other_paths(self) -> t.Iterator[tuple[str, tuple[str, ...]]]:
         """Yield the name and the paths of each other component of this host."""
@@ -51,6 +55,16 @@ class Store:
         """Record the paths and users that the component has created or will create."""
         if manifest != self.read_manifest():
             files.write_json(self._path("manifest.json"), dataclasses.asdict(manifest))
+
+    def read_record(self) -> dict[str, t.Any]:
+        """Return the record of the state that the last successful run proved; empty when there is none."""
+        return t.cast("dict[str, t.Any]", files.read_json(self._path("record.json"), {}))
+
+    def write_record(self, record: dict[str, t.Any]) -> None:
+        """Record the state that this run has proved; a survey compares the host with it."""
+        # As JSON reads it: a tuple is a list then.
+        if json.loads(json.dumps(record)) != self.read_record():
+            files.write_json(self._path("record.json"), record)
 
     def read_journal(self) -> Journal | None:
         """Return the journal of a change that a killed run left unfinished."""

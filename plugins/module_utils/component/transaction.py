@@ -15,6 +15,7 @@ from .model import (
     Command,
     Manifest,
     Node,
+    Probe,
     UnitState,
     Wanted,
 )
@@ -68,15 +69,38 @@ class Plan:
         ]
 
 
-def find_prerequisites(wanted: Wanted, owned: Manifest) -> Prerequisites:
+class Readers(t.NamedTuple):
+    """How an inspection reads the host; a survey reads for all components at once."""
+
+    node: t.Callable[[str], Node]
+    packages: t.Callable[[], list[packages.Package]]
+    groups: t.Callable[[], dict[str, dict[str, t.Any]]]
+    users: t.Callable[[], dict[str, dict[str, t.Any]]]
+    units: t.Callable[[t.Sequence[str]], t.Mapping[str, UnitState]]
+    probe: t.Callable[[Probe, str], str]
+
+
+def direct_readers() -> Readers:
+    """Return the functions that read the host directly."""
+    return Readers(
+        host.read_node,
+        packages.read_packages,
+        host.read_groups,
+        host.read_users,
+        host.read_unit_states,
+        host.run_probe,
+    )
+
+
+def find_prerequisites(wanted: Wanted, owned: Manifest, read: Readers) -> Prerequisites:
     """Compare packages, groups and users with the host; return those that differ."""
-    known = packages.read_packages() if wanted.packages or wanted.absent_packages else []
-    users = host.read_users()
+    known = read.packages() if wanted.packages or wanted.absent_packages else []
+    users = read.users()
     absent_users = sorted(set(owned.users) & users.keys() - {user["name"] for user in wanted.users})
     return Prerequisites(
         packages.find_missing(wanted.packages, known),
         packages.find_installed(wanted.absent_packages, known),
-        plan.plan_accounts(wanted.groups, host.read_groups()),
+        plan.plan_accounts(wanted.groups, read.groups()),
         plan.plan_accounts(wanted.users, users),
         absent_users,
         packages.find_unfinished(known),
@@ -100,20 +124,21 @@ def prepare_packages(name: str, prerequisites: Prerequisites) -> Prerequisites:
     return dataclasses.replace(prerequisites, packages=resolved)
 
 
-def inspect(wanted: Wanted, store: Store) -> Plan:
+def inspect(wanted: Wanted, store: Store, read: Readers | None = None) -> Plan:
     """Compare the host with the wanted state and plan the steps; changes nothing."""
+    read = read or direct_readers()
     owned, journal = store.read_manifest(), store.read_journal()
     _refuse_foreign_paths(wanted, owned, store)
-    prerequisites = find_prerequisites(wanted, owned)
+    prerequisites = find_prerequisites(wanted, owned, read)
     nodes = {**wanted.nodes}
     for path in plan.unwanted_paths(wanted, owned, host.expand_globs(wanted.purge)):
         nodes[path] = ABSENT
-    changes = plan.plan_paths(nodes, {path: host.read_node(path) for path in nodes})
+    changes = plan.plan_paths(nodes, {path: read.node(path) for path in nodes})
     paths = [change.path for change in changes] + list(journal.nodes if journal else ())
-    states = host.read_unit_states([unit.name for unit in wanted.units])
+    states = read.units([unit.name for unit in wanted.units])
     # A missing program or a differing file already causes an activation; a probe would add nothing.
     runs_probes = not (paths or prerequisites.packages)
-    failures = (host.run_probe(probe, wanted.generation) for probe in wanted.probes)
+    failures = (read.probe(probe, wanted.generation) for probe in wanted.probes)
     failure = next(filter(None, failures), "") if runs_probes else ""
     return Plan(
         prerequisites,
@@ -129,7 +154,7 @@ def inspect(wanted: Wanted, store: Store) -> Plan:
 
 def _refuse_foreign_paths(wanted: Wanted, owned: Manifest, store: Store) -> None:
     """Raise HostError when a new path of this component belongs to another one, which would remove it later."""
-    new = set(_build_manifest(wanted).paths) - set(owned.paths)
+    new = set(build_manifest(wanted).paths) - set(owned.paths)
     for name, paths in store.read_other_paths() if new else ():
         shared = sorted(new.intersection(paths))
         if shared:
@@ -148,12 +173,13 @@ def validate(wanted: Wanted, steps: Plan) -> None:
 
 def extend_manifest(wanted: Wanted, store: Store) -> None:
     """Add the wanted paths and users to the manifest before they are created, so that a killed run loses none."""
-    store.write_manifest(store.read_manifest().merge(_build_manifest(wanted)))
+    store.write_manifest(store.read_manifest().merge(build_manifest(wanted)))
 
 
-def replace_manifest(wanted: Wanted, store: Store) -> None:
-    """Record only the wanted paths and users as owned; call this when the wanted state is live."""
-    store.write_manifest(_build_manifest(wanted))
+def record(wanted: Wanted, store: Store) -> None:
+    """Record the wanted paths and users as owned, and the wanted state as proved; call this when it is live."""
+    store.write_manifest(build_manifest(wanted))
+    store.write_record(wanted.to_record())
 
 
 def apply(wanted: Wanted, steps: Plan, store: Store) -> None:
@@ -163,7 +189,7 @@ def apply(wanted: Wanted, steps: Plan, store: Store) -> None:
     """
     journal = _build_journal(steps, store)
     store.write_journal(journal)
-    store.write_manifest(journal.manifest.merge(_build_manifest(wanted)))
+    store.write_manifest(journal.manifest.merge(build_manifest(wanted)))
     host.remove_staged(journal.nodes)
     try:
         if wanted.confirm_within:
@@ -179,7 +205,7 @@ def apply(wanted: Wanted, steps: Plan, store: Store) -> None:
             return
     except (HostError, OSError) as error:
         raise HostError(f"{wanted.name}: {error}\n{roll_back(wanted, steps, journal, store)}") from error
-    replace_manifest(wanted, store)
+    record(wanted, store)
     end(store)
 
 
@@ -193,7 +219,8 @@ def _build_record(wanted: Wanted, steps: Plan, store: Store) -> dict[str, t.Any]
     """Return what a rollback needs besides the journal, and the manifest of the confirmed change."""
     older = revert_timer.read_record(store) or {"steps": {"verbs": [], "daemon_reload": False}}
     return {
-        "manifest": dataclasses.asdict(_build_manifest(wanted)),
+        "manifest": dataclasses.asdict(build_manifest(wanted)),
+        "record": wanted.to_record(),
         "wanted": {
             "name": wanted.name,
             "generation": wanted.generation,
@@ -210,7 +237,8 @@ def _build_record(wanted: Wanted, steps: Plan, store: Store) -> dict[str, t.Any]
     }
 
 
-def _build_manifest(wanted: Wanted) -> Manifest:
+def build_manifest(wanted: Wanted) -> Manifest:
+    """Return the paths and users that the component owns when the wanted state is live."""
     paths = sorted(path for path, node in wanted.nodes.items() if node.kind in ("file", "link"))
     return Manifest(wanted.generation, tuple(paths), tuple(sorted(user["name"] for user in wanted.users)))
 

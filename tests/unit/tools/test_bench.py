@@ -44,8 +44,11 @@ def test_report_shows_counts_and_ratios_of_medians() -> None:
     seconds = {"site.yml": [5.0, 6.0, 90.0], "plain tasks": [60.0, 61.0, 58.0], "pyinfra": [12.0, 11.0, 13.0]}
     component: dict[str, Any] = {"host": "a", "component": {"name": "base"}, "seconds": 0.5}
     site = [component, {"host": "a", "component": None, "seconds": 1.25}]
-    text = bench.format_report(site, Counter({"a": 20}), seconds, dict.fromkeys(seconds, 123.4))
+    memory = dict.fromkeys(seconds, 123.4)
+    text = bench.format_report(site, site, Counter({"a": 20}), seconds, memory)
     assert "  a: 2 executions, 1 without a counterpart took 1.2 s, 20 items" in text
+    text = bench.format_report(site, [*site, component, component], Counter({"a": 20}), seconds, memory)
+    assert "  a: 2 executions, 1 without a counterpart took 1.2 s, 2 components only surveyed, 20 items" in text
     assert "  site.yml 6.0 s (5.0 to 90.0), controller at most 123 MiB\n" in text
     assert "  plain tasks 60.0 s (58.0 to 61.0), ratio 0.10, controller" in text
     assert "  pyinfra 12.0 s (11.0 to 13.0), ratio 0.50, controller" in text

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.vise.platform.plugins.action import component
-from ansible_collections.vise.platform.plugins.module_utils.component import programs
+from ansible_collections.vise.platform.plugins.module_utils.component import programs, transaction
+from ansible_collections.vise.platform.plugins.modules import component as module
 
 from tests import machines
 
@@ -176,3 +177,25 @@ def test_packages_have_no_code_of_their_own_because_programs_lack_it() -> None:
     for path in Path(component.MODULE_UTILS).rglob("__init__.py"):
         lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
         assert not lines or (len(lines) == 1 and lines[0].startswith('"""')), path
+
+
+@pytest.mark.parametrize("show_diff", [True, False])
+def test_skipped_component_returns_what_the_module_returns_without_a_difference(show_diff: bool) -> None:
+    nothing = transaction.Plan(transaction.Prerequisites([], [], [], [], [], []), [], [], [], False, {}, "", False)
+    expected = {"generation": "g", **module.build_result(nothing, False, show_diff)}
+    assert component.build_unchanged_result("g", show_diff) == expected
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        ({"generation": "g", "differences": []}, ""),
+        ({}, "not surveyed"),
+        ({"generation": "h", "differences": []}, "its description has changed"),
+        ({"generation": "g", "differences": ["write /a", "start b.service"]}, "found: write /a; start b.service"),
+    ],
+)
+def test_component_is_executed_unless_the_survey_found_exactly_its_state(found: dict[str, t.Any], reason: str) -> None:
+    explained = component.explain_execution(found, "g")
+    assert reason in explained
+    assert bool(explained) is bool(reason)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible import context
 from ansible.errors import AnsibleActionFail
 from ansible_collections.vise.platform.plugins.action import preflight
 from ansible_collections.vise.platform.plugins.module_utils import description
@@ -84,3 +85,23 @@ def test_schema_cannot_be_used_without_its_library(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(description, "MISSING_LIBRARY", "jsonschema")
     with pytest.raises(AnsibleActionFail, match="the Python package jsonschema on the controller"):
         preflight.load_schema("description.schema.json")
+
+
+@pytest.mark.parametrize(
+    ("survey", "options", "expected"),
+    [
+        (True, {}, True),
+        ("yes", {}, True),
+        (False, {}, False),
+        (True, {"tags": ["nginx"]}, False),
+        (True, {"tags": ["all", "nginx"]}, False),
+        (True, {"skip_tags": ["nginx"]}, False),
+        (True, {"start_at_task": "Configure sshd"}, False),
+        (True, {"step": True}, False),
+    ],
+)
+def test_only_a_run_of_all_tasks_surveys(
+    monkeypatch: pytest.MonkeyPatch, survey: Any, options: dict[str, Any], expected: bool
+) -> None:
+    monkeypatch.setattr(context, "CLIARGS", {"tags": ["all"], "skip_tags": [], **options})
+    assert preflight.is_complete_run(survey) is expected

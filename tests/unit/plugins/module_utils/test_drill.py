@@ -8,7 +8,7 @@ import pytest
 from ansible_collections.vise.platform.plugins.module_utils import drill
 
 BEGAN = 1_800_000_000.0
-FOUND = {
+FOUND: dict[str, Any] = {
     "newest": BEGAN - 30,
     "checks": [{"name": "marker chain", "passed": True, "detail": "1,440 rows"}],
     "tables": [{"name": "edu.users", "rows": 5000, "checksum": "abc"}],

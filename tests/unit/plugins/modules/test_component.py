@@ -209,7 +209,8 @@ def test_shared_directories_above_a_path_are_part_of_the_component() -> None:
     }
     similar = {"path": "/var/lib/vise-other/demo", "owner": "root", "group": "root", "mode": "0700"}
     private = {"path": "/var/lib/vise/demo", "owner": "root", "group": "root", "mode": "0700"}
-    given = {**params, "name": "demo", "generation": "g", "files": [file], "directories": [private, similar]}
+    names = {"name": "demo", "generation": "g", "code": "c"}
+    given = {**params, **names, "files": [file], "directories": [private, similar]}
     nodes = Wanted.from_params(given).nodes
     modes = {path: node.mode for path, node in nodes.items() if node.kind == "directory"}
     assert modes == {

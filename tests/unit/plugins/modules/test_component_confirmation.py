@@ -12,7 +12,7 @@ from ansible_collections.vise.platform.plugins.module_utils.component.store impo
 from ansible_collections.vise.platform.plugins.module_utils.host import files
 from ansible_collections.vise.platform.plugins.modules import component_confirmation as module
 
-EMPTY = {"manifest": {"generation": "g", "paths": [], "users": []}}
+EMPTY = {"manifest": {"generation": "g", "paths": [], "users": []}, "record": {"name": "demo"}}
 STEPS = {"commands": [], "verbs": [], "daemon_reload": False}
 RECORD = {**EMPTY, "wanted": {"name": "demo", "generation": "g", "units": [], "probes": [], "confirm_within": 60}}
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import typing as t
 
 import pytest
 from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.vise.platform.plugins.module_utils.mailcow_host import adoption
 from ansible_collections.vise.platform.plugins.module_utils.mailcow_host.settings import Problem
 from ansible_collections.vise.platform.plugins.modules import mailcow_adoption
 
@@ -19,8 +21,8 @@ PASSWORDS = {"DBPASS": "secret-of-the-database"}
 def run(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, adopt: t.Callable[..., str]
 ) -> dict[str, t.Any]:
-    monkeypatch.setattr(mailcow_adoption.adoption, "adopt", adopt)
-    monkeypatch.setattr(mailcow_adoption.os, "umask", lambda _mask: 0)
+    monkeypatch.setattr(adoption, "adopt", adopt)
+    monkeypatch.setattr(os, "umask", lambda _mask: 0)
     basic._ANSIBLE_ARGS = None
     options = {"directory": "/opt/mailcow", "version": "2026-07a", "names": NAMES, "passwords": PASSWORDS}
     with patch_module_args({**options, "_ansible_diff": True}), contextlib.suppress(SystemExit):

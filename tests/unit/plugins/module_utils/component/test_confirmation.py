@@ -88,7 +88,7 @@ def test_confirmed_change_stays_and_its_timer_is_removed(tmp_path: pathlib.Path,
     assert confirmation.confirm(store, "generation-1") == ""
     assert store.read_manifest().paths == (str(tmp_path / "a"),)
     assert store.read_manifest().generation == "generation-1"
-    assert (timer_files(tmp_path), remaining(store)) == (set(), ["lock", "manifest.json"])
+    assert (timer_files(tmp_path), remaining(store)) == (set(), ["lock", "manifest.json", "record.json"])
     assert confirmation.revert(store) == ""
     assert (tmp_path / "a").read_text() == "1"
 
@@ -100,7 +100,7 @@ def test_reverted_change_is_gone_and_cannot_be_confirmed(tmp_path: pathlib.Path,
     assert GONE in confirmation.confirm(store, "generation-2")
     assert (tmp_path / "a").read_text() == "1"
     assert store.read_manifest().generation == "generation-1"
-    assert (timer_files(tmp_path), remaining(store)) == (set(), ["lock", "manifest.json"])
+    assert (timer_files(tmp_path), remaining(store)) == (set(), ["lock", "manifest.json", "record.json"])
 
 
 def test_unconfirmed_changes_are_reverted_together_to_what_was_confirmed(tmp_path: pathlib.Path, store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -19,7 +20,7 @@ def use(monkeypatch: pytest.MonkeyPatch, answer: Answer) -> list[str]:
         return answer(argv)
 
     monkeypatch.setattr(programs, "run", run)
-    monkeypatch.setattr(units.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
     return calls
 
 

@@ -114,7 +114,7 @@ def test_adoption_changes_nothing_in_check_mode(host: Host) -> None:
         ({"REDISPASS": "x"}, "set mailcow_redis_password to its value"),
     ],
 )
-def test_adoption_with_other_passwords_is_refused(host: Host, variables: dict[str, str], problem: str) -> None:
+def test_adoption_with_other_passwords_is_refused(host: Host, variables: dict[str, t.Any], problem: str) -> None:
     host.install()
     with pytest.raises(settings.Problem, match=rf"{problem}\nNothing was changed"):
         host.adopt(**variables)
