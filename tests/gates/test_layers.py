@@ -21,6 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "description": set(),
     "mail_probe": set(),
     "mailcow": set(),
+    "base": {"host", "model"},
     "component": HOST,
     "dkim": HOST,
     "drill": HOST,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from testinfra.host import Host
@@ -18,20 +19,87 @@ sleep 1; rm /usr/lib/libstale.so
 status=0; /usr/local/sbin/vise-reboot-needed || status=$?
 kill $!; exit $status
 """
+SECURITY_ORIGIN = "origin=Debian,codename=trixie,label=Debian-Security"
+# What unattended-upgrades itself would do
+ORIGINS = """
+import importlib.util, importlib.machinery
+loader = importlib.machinery.SourceFileLoader("uu", "/usr/bin/unattended-upgrade")
+uu = importlib.util.module_from_spec(importlib.util.spec_from_loader("uu", loader))
+loader.exec_module(uu)
+print("\\n".join(uu.get_allowed_origins()))
+print(uu.apt_pkg.config.value_list("Unattended-Upgrade::Package-Whitelist"))
+"""
+# The host of the test may not set its clock, so that its chronyd only measures; the program reads the settings.
+SILENT = """
+cp /etc/vise/base.json /root/
+sed -i 's/"clock_adjust": false/"clock_adjust": true/; s/"172.30.0.2"/"172.30.0.2", "127.0.0.9"/' /etc/vise/base.json
+/usr/local/sbin/vise-base verify
+"""
+ANSWERED = """
+printf '%s\\n' 'local stratum 8' 'allow' 'bindaddress 127.0.0.9' 'cmdport 0' 'pidfile /run/second' \\
+  'bindcmdaddress /run/second.sock' >/run/second.conf
+systemd-run --unit=second chronyd -x -n -f /run/second.conf
+chronyc add server 127.0.0.9 iburst
+until chronyc -N sources | grep -q '^^[*+?].*127.0.0.9 *8 .* [1-9][0-9]* '; do sleep 0.2; done
+/usr/local/sbin/vise-base verify; status=$?
+systemctl stop second; chronyc delete 127.0.0.9 >/dev/null; mv /root/base.json /etc/vise/base.json
+exit $status
+"""
 # A package whose installation kills dpkg the first time, as the kernel does when the memory is used up.
 KILLED_DPKG = """
-cd /tmp && mkdir -p slow/DEBIAN
+cd /tmp && mkdir -p slow/DEBIAN && rm -f /run/slow-killed
 printf '%s\\n' 'Package: slow' 'Version: 1' 'Architecture: all' 'Maintainer: x' 'Description: x' >slow/DEBIAN/control
 printf '#!/bin/sh\\ntest -e /run/slow-killed || { touch /run/slow-killed; kill -9 $PPID; }\\n' >slow/DEBIAN/postinst
 chmod 0755 slow/DEBIAN/postinst && dpkg-deb --build slow
 (! dpkg --install slow.deb)
 (! apt-get --yes install hello) 2>&1 | grep 'dpkg was interrupted'
 """
+# A container: a PID namespace and a root file system of its own
+CONTAINER = """
+cp /usr/lib/x86_64-linux-gnu/libz.so.1 /usr/lib/libstale.so
+unshare --pid --fork --kill-child --mount-proc python3 -c \\
+  'import ctypes, time; ctypes.CDLL("/usr/lib/libstale.so"); print("in", flush=True); time.sleep(60)' >/tmp/contained &
+until grep -q in /tmp/contained; do sleep 0.1; done
+rm /usr/lib/libstale.so
+grep -l 'libstale.so (deleted)' /proc/[0-9]*/maps
+status=0; /usr/local/sbin/vise-reboot-needed || status=$?
+kill $!
+test $status = 1
+"""
+# As in the images of some providers
+PROVIDER = """
+echo 'APT::Periodic::Enable "0";' >/etc/apt/apt.conf.d/02-armbian-periodic
+cat >/etc/apt/apt.conf.d/99-provider <<'END'
+APT::Periodic::Unattended-Upgrade "0";
+Unattended-Upgrade::Allowed-Origins { "${distro_id}:${distro_codename}-updates"; };
+Unattended-Upgrade::Package-Whitelist { "nothing"; };
+END
+printf '[Journal]\\nStorage=volatile\\nSystemMaxUse=4G\\n' >/etc/systemd/journald.conf.d/50-provider.conf
+systemctl mask apt-daily.service apt-daily-upgrade.service
+mkdir -p /etc/systemd/system/apt-daily-upgrade.timer.d
+printf '[Timer]\\nOnCalendar=\\nOnCalendar=yearly\\n' >/etc/systemd/system/apt-daily-upgrade.timer.d/50-provider.conf
+systemctl daemon-reload
+"""
+# What is read even after the own files, and so must be refused
+LATER = """
+echo '#clear APT::Periodic::Enable;' >/etc/apt/apt.conf.d/zzz-later
+echo 'APT::Periodic { Enable "0"; };' >>/etc/apt/apt.conf.d/zzz-later
+echo 'Unattended-Upgrade::Package-Blacklist { "libc"; };' >/etc/apt/apt.conf.d/98-kept
+printf '[Journal]\\nSystemMaxUse=4G\\n' >/etc/systemd/journald.conf.d/zzz-later.conf
+printf 'Package: *\\nPin: release l=Debian-Security\\nPin-Priority: 1\\n' >/etc/apt/preferences.d/pinned
+apt-mark hold less
+echo 'LC_ALL=tr_TR.UTF-8' >>/etc/environment
+"""
+LATER_REMOVED = """
+rm /etc/apt/apt.conf.d/{zzz-later,98-kept} /etc/systemd/journald.conf.d/zzz-later.conf /etc/apt/preferences.d/pinned
+apt-mark unhold less
+sed -i /tr_TR/d /etc/environment
+"""
 DRIFT = """
 echo 'server 192.0.2.1' >>/etc/chrony/chrony.conf && systemctl restart chrony
 ln -sfn /usr/share/zoneinfo/Asia/Tokyo /etc/localtime
 systemctl disable --now vise-reboot.timer
-rm /etc/apt/apt.conf.d/52vise-upgrades
+rm /etc/apt/apt.conf.d/zz-vise-upgrades
 test "$(date +%Z)" = JST && chronyc -N sources | grep 192.0.2.1
 """
 
@@ -80,12 +148,61 @@ def test_replaced_library_is_a_reason_to_reboot(host: Host) -> None:
     assert "python3 runs with a library" in machines.script(host, REPLACED_LIBRARY)
 
 
+def test_replaced_library_of_a_container_is_no_reason_to_reboot(host: Host) -> None:
+    assert "/maps" in machines.script(host, CONTAINER)
+
+
+def test_effects_hold_whatever_a_provider_configures(role: Role, host: Host) -> None:
+    machines.script(host, PROVIDER)
+    role.apply()
+    periodic = host.check_output("apt-config dump APT::Periodic")
+    assert 'Enable "1"' in periodic
+    assert 'Unattended-Upgrade "1"' in periodic
+    upgrades = machines.output(host, "python3 -c %s", ORIGINS)
+    assert upgrades.split() == ["origin=Debian,codename=trixie-security,label=Debian-Security", SECURITY_ORIGIN, "[]"]
+    calendar = host.check_output("systemctl show -P TimersCalendar apt-daily-upgrade.timer")
+    assert "*-*-* 00:00:00 UTC" in calendar
+    assert "yearly" not in calendar
+    assert host.check_output("systemctl show -P LoadState apt-daily-upgrade.service apt-daily.service").split() == [
+        "loaded",
+        "loaded",
+    ]
+    host.check_output("systemctl restart systemd-journald")
+    assert "max 123M" in host.check_output("journalctl -b -u systemd-journald -o cat | tail -1")
+
+
+def test_effect_that_another_file_decides_is_refused_with_its_line(role: Role, host: Host) -> None:
+    machines.script(host, LATER)
+    (failure,) = role.failures([{}])
+    machines.script(host, LATER_REMOVED)
+    expected = [
+        "/etc/apt/apt.conf.d/zzz-later:2 decides",
+        "match 'libc' (/etc/apt/apt.conf.d/98-kept:1)",
+        "/etc/systemd/journald.conf.d/zzz-later.conf:2 decides",
+        "priority 1, less than 500, so it is not used: correct the pin (/etc/apt/preferences.d/pinned)",
+        "package less is on hold",
+        "/etc/environment:",
+        "nothing was changed",
+    ]
+    assert [text for text in expected if text not in failure] == []
+    assert role.run("--check").code == 0
+
+
+def test_clock_needs_a_time_server_that_answers(host: Host) -> None:
+    assert "no time server has answered (172.30.0.2, 127.0.0.9)" in machines.output(host, "bash -c %s", SILENT)
+    assert machines.script(host, ANSWERED).endswith("live")
+
+
 def test_invalid_settings_are_refused(role: Role) -> None:
-    cases = [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"base_reboot_day": "Sonntag"}, "Sonntag"),
         ({"base_reboot_minutes": "long"}, "unable to convert to int"),
-        ({"base_reboot_start": "26:00"}, "calendar"),
-        ({"base_timezone": "Europe/Entenhausen"}, "zoneinfo"),
+        ({"base_journal_max_use": "500MB", "base_ntp_servers": []}, "'500MB' is not a size.*both are empty"),
+        ({"base_reboot_start": "26:00"}, "is not a time of day"),
+        ({"base_timezone": "Europe/Entenhausen"}, "no time zone Europe/Entenhausen"),
+        ({"base_timezone": "US/Pacific"}, "nothing was changed.*write America/Los_Angeles, or add tzdata-legacy"),
+        ({"base_locale": "fr_FR.UTF-8"}, "nothing was changed.*no locale fr_FR.UTF-8: add it to base_locales"),
+        ({"base_locales": ["de_DE.utf8"]}, "nothing was changed.*did you mean de_DE.UTF-8"),
         ({"base_packages": ["curll", "less=9999*"]}, "nothing was changed.*curll.*less.* did you mean curl"),
         ({"base_packages": ["systemd-timesyncd"]}, "nothing was changed.*would remove chrony"),
     ]

@@ -164,7 +164,8 @@ def _refuse_foreign_paths(wanted: Wanted, owned: Manifest, store: Store) -> None
 def validate(wanted: Wanted, steps: Plan) -> None:
     """Check the changed files before they are live; raises HostError when the change is refused, changes nothing."""
     reason = plan.explain_refusal(steps.changes)
-    if not reason and steps.changes and not steps.prerequisites.actions():
+    # After a failed probe too: when the files of others decide, no activation of the own ones would help.
+    if not reason and (steps.changes or steps.probe_failure) and not steps.prerequisites.actions():
         owned = [path for path, node in wanted.nodes.items() if node.kind == "file"]
         reason = host.check_in_private_namespace(steps.changes, wanted.checks, owned)
     if reason:
