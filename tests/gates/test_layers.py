@@ -24,6 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "base": {"host", "model"},
     "component": HOST,
     "dkim": HOST,
+    "docker": HOST,
     "drill": HOST,
     "firewall": HOST,
     "mailcow_host": HOST,
