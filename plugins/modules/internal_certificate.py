@@ -110,23 +110,26 @@ def converge(module: AnsibleModule, deployed: store.Store) -> dict[str, t.Any]:
         code, out, err = module.run_command(argv)
         return code, f"{out}\n{err}"
 
+    planned: list[str] = []
     if options["certificate"]:
         internal.install_certificate(deployed, options["version"], options["certificate"], options["ca"])
     else:
         reason = internal.explain_renewal(deployed, options["ca"], options["names"], x509.now())
-        planned = [f"issue an internal certificate: {reason}"] if reason else []
+        closed = [f"set the permissions of {path}" for path in deployed.find_closed()]
+        planned = [f"issue an internal certificate: {reason}"] if reason else closed
         if module.check_mode:
             planned += (
                 [f"reload {unit}" for unit in options["reload_units"]] if reason or not deployed.is_live() else []
             )
             return {"actions": planned}
+        deployed.open_to_readers()
         if reason:
             version, request = internal.make_request(deployed, options["names"])
             return {"actions": planned, "version": version, "request": request}
     actions, failures = store.activate([deployed], options["reload_units"], command)
     if failures:
-        module.fail_json(msg="\n".join(failures), changed=True, actions=actions)
-    return {"actions": actions}
+        module.fail_json(msg="\n".join(failures), changed=True, actions=planned + actions)
+    return {"actions": planned + actions}
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import re
 from . import store, x509
 
 NAME = "internal"
-CA = "ca.pem"
+CA = store.CA
 
 
 def find_problems(names: list[str]) -> list[str]:

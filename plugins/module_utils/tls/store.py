@@ -22,7 +22,9 @@ from ..host import files, locks
 ROOT = "/etc/vise/tls"
 CHAIN = "fullchain.pem"
 KEY = "privkey.pem"
+CA = "ca.pem"
 LIVE = ".live"
+PUBLIC = (CHAIN, CA)
 
 # Runs a command and returns its exit code and output.
 Command = t.Callable[[list[str]], tuple[int, str]]
@@ -63,6 +65,16 @@ class Store:
             return (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (os.getuid(), *self._access())
         except (FileNotFoundError, KeyError):
             return False
+
+    def find_closed(self) -> list[str]:
+        """Return the paths of the current version, except the key, that readers cannot open or others could write."""
+        modes = {self.link: 0o755, **{os.path.join(self.link, file): 0o644 for file in PUBLIC}}
+        return [path for path, mode in modes.items() if os.path.exists(path) and _read_mode(path) != mode]
+
+    def open_to_readers(self) -> None:
+        """Set the permissions of what `find_closed` returns."""
+        for path in self.find_closed():
+            os.chmod(path, 0o755 if path == self.link else 0o644)  # certificates are public
 
     def _access(self) -> tuple[int, int]:
         if self.group == "root":
@@ -105,6 +117,10 @@ class Store:
 
     def _path(self, version: str, file: str) -> str:
         return os.path.join(self.versions, version, file)
+
+
+def _read_mode(path: str) -> int:
+    return stat.S_IMODE(os.stat(path).st_mode)
 
 
 def list_names(root: str = ROOT) -> list[str]:

@@ -56,6 +56,20 @@ def test_no_difference_is_no_change_and_no_request(host: Host) -> None:
     assert (answer["changed"], "request" in answer) == (False, False)
 
 
+def test_certificate_that_readers_cannot_open_is_opened(host: Host, tmp_path: pathlib.Path) -> None:
+    host.finish(host.call())
+    folder = (tmp_path / "internal").resolve()
+    folder.chmod(0o750)
+    (folder / "fullchain.pem").chmod(0o600)
+    expected = [f"set the permissions of {tmp_path}/{name}" for name in ("internal", "internal/fullchain.pem")]
+    assert host.call(_ansible_check_mode=True)["actions"] == expected
+    answer = host.call()
+    assert (answer["changed"], answer["actions"]) == (True, expected)
+    assert folder.stat().st_mode & 0o777 == 0o755
+    assert (folder / "fullchain.pem").stat().st_mode & 0o777 == 0o644
+    assert host.call()["changed"] is False
+
+
 def test_other_names_need_a_new_certificate(host: Host) -> None:
     host.finish(host.call())
     assert host.call(names=["db-2"])["actions"] == ["issue an internal certificate: the names differ"]
