@@ -85,6 +85,7 @@ LATER = """
 echo '#clear APT::Periodic::Enable;' >/etc/apt/apt.conf.d/zzz-later
 echo 'APT::Periodic { Enable "0"; };' >>/etc/apt/apt.conf.d/zzz-later
 echo 'Unattended-Upgrade::Package-Blacklist { "libc"; };' >/etc/apt/apt.conf.d/98-kept
+echo 'APT::Default-Release "trixie";' >>/etc/apt/apt.conf.d/98-kept
 printf '[Journal]\\nSystemMaxUse=4G\\n' >/etc/systemd/journald.conf.d/zzz-later.conf
 printf 'Package: *\\nPin: release l=Debian-Security\\nPin-Priority: 1\\n' >/etc/apt/preferences.d/pinned
 apt-mark hold less
@@ -179,7 +180,8 @@ def test_effect_that_another_file_decides_is_refused_with_its_line(role: Role, h
         "/etc/apt/apt.conf.d/zzz-later:2 decides",
         "match 'libc' (/etc/apt/apt.conf.d/98-kept:1)",
         "/etc/systemd/journald.conf.d/zzz-later.conf:2 decides",
-        "priority 1, less than 500, so it is not used: correct the pin (/etc/apt/preferences.d/pinned)",
+        "priority 1, less than 990, and does not use it: correct APT::Default-Release (/etc/apt/apt.conf.d/98-kept:2)",
+        "the pins in /etc/apt/preferences.d/pinned",
         "package less is on hold",
         "/etc/environment:",
         "nothing was changed",

@@ -15,10 +15,12 @@ from ..host import files, programs
 PARTS = "/etc/apt/apt.conf.d"
 LAST = "/etc/apt/apt.conf"  # apt reads it after the files in PARTS
 OWN = f"{PARTS}/zz-vise-upgrades"
+UNKNOWN = "a file that APT_CONFIG names"
 LISTS = "/var/lib/apt/lists"
 BLACKLIST = "Unattended-Upgrade::Package-Blacklist"
 LINE = re.compile(r'^(?P<key>\S+) "(?P<value>.*)";$', re.MULTILINE)
 SECURITY = re.compile(r"\bl=Debian-Security\b")
+RELEASE = re.compile(r"\bo=Debian,.*\bl=Debian\b(?!-)")
 SOURCE = "/etc/apt/sources.list.d/debian-security.sources"
 
 
@@ -85,17 +87,18 @@ def find_held(excluded: t.Iterable[str]) -> list[str]:
 
 def find_archive_problems(now: datetime.datetime) -> list[str]:
     """Return why apt does not know current packages of Debian's security archive."""
-    priorities = parse_policy(programs.call(["apt-cache", "policy"], timeout=60))
+    priorities, others = parse_policy(programs.call(["apt-cache", "policy"], timeout=60))
     if not priorities:
         return [
             f"apt has no packages of Debian's security archive: add it to the sources of apt, for example in {SOURCE}, "
             "and run `apt-get update`"
         ]
-    # Below this priority, apt prefers the packages of other archives, or does not upgrade at all.
-    if max(priorities) < 500:
+    # A lower one than of the release itself excludes each package of which the release has any version.
+    least = max([500, *others])
+    if max(priorities) < least:
         return [
-            f"apt gives Debian's security archive the priority {max(priorities)}, less than 500, so it is not used: "
-            f"correct the pin ({_find_pins() or 'apt.conf: APT::Default-Release'})"
+            f"apt gives Debian's security archive the priority {max(priorities)}, less than {least}, and does not "
+            f"use it: correct {_find_priority_places()}"
         ]
     expired = [end for path in glob.glob(f"{LISTS}/*InRelease") if (end := parse_expiry(files.read_text(path)))]
     if expired and max(expired) < now:
@@ -106,16 +109,19 @@ def find_archive_problems(now: datetime.datetime) -> list[str]:
     return []
 
 
-def parse_policy(text: str) -> list[int]:
-    """Return the priorities of Debian's security archive in the output of `apt-cache policy`."""
-    priorities = []
+def parse_policy(text: str) -> tuple[list[int], list[int]]:
+    """Return the priorities of Debian's security archive and of its release in the output of `apt-cache policy`."""
+    security: list[int] = []
+    release: list[int] = []
     priority = 0
     for line in text.splitlines():
         if found := re.match(r" *(-?\d+) \S", line):
             priority = int(found[1])
         elif SECURITY.search(line):
-            priorities.append(priority)
-    return priorities
+            security.append(priority)
+        elif RELEASE.search(line):
+            release.append(priority)
+    return security, release
 
 
 def parse_expiry(release: str) -> datetime.datetime | None:
@@ -131,7 +137,7 @@ def find_line(key: str, value: str = "", paths: t.Sequence[str] | None = None) -
     """Return file and number of the last line that sets a key, or that adds a value to its list; not the own file."""
     if paths is None:
         paths = [*sorted(glob.glob(f"{PARTS}/*")), LAST]
-    place = "a file that APT_CONFIG names"
+    place = UNKNOWN
     for path in paths:
         numbers = _find_numbers(files.read_text(path), key, value) if path != OWN else []
         place = f"{path}:{numbers[-1]}" if numbers else place
@@ -156,6 +162,8 @@ def _describe(key: str, difference: str, entry: str = "") -> str:
     return f"apt's setting {key} is {difference}; {find_line(key, entry)} decides: remove that line"
 
 
-def _find_pins() -> str:
-    paths = [*sorted(glob.glob("/etc/apt/preferences.d/*")), "/etc/apt/preferences"]
-    return ", ".join(path for path in paths if os.path.isfile(path))
+def _find_priority_places() -> str:
+    line = find_line("APT::Default-Release")
+    default = [f"APT::Default-Release ({line})"] if line != UNKNOWN else []
+    pins = [*sorted(glob.glob("/etc/apt/preferences.d/*")), "/etc/apt/preferences"]
+    return ", ".join([*default, *(f"the pins in {path}" for path in pins if os.path.isfile(path))]) or "the pin"

@@ -117,6 +117,13 @@ def test_package_on_hold_is_a_problem(host: Host) -> None:
         pytest.param(POLICY.format(100), "the priority 100, less than 500", id="pinned down"),
         pytest.param(POLICY.format(-1), "the priority -1, less than 500", id="forbidden"),
         pytest.param(POLICY.format(990), "", id="preferred"),
+        pytest.param(
+            POLICY.format(500).replace(
+                " 500 http://deb.debian.org/debian trixie", " 990 http://deb.debian.org/debian trixie"
+            ),
+            "priority 500, less than 990, and does not use it: correct",
+            id="default release",
+        ),
     ],
 )
 def test_security_archive_must_be_used(host: Host, policy: str, problem: str) -> None:
