@@ -64,6 +64,20 @@ def test_change_that_is_not_proven_live_is_rolled_back(tmp_path: pathlib.Path, s
     assert store.read_journal() is None
 
 
+def test_check_that_fails_after_a_failed_probe_prevents_a_useless_activation(
+    tmp_path: pathlib.Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = Command(("touch", str(tmp_path / "activated")))
+    state = dataclasses.replace(wanted(tmp_path, probe=f"! test -e {tmp_path}/foreign", a="1"), commands=(command,))
+    run(state, store)
+    (tmp_path / "activated").unlink()
+    (tmp_path / "foreign").write_text("decides")
+    monkeypatch.setattr(host, "check_in_private_namespace", lambda *_: "foreign:1 decides")
+    with pytest.raises(host.HostError, match="demo: refused, nothing was changed: foreign:1 decides"):
+        run(state, store)
+    assert not (tmp_path / "activated").exists()
+
+
 @pytest.mark.parametrize(
     ("failing_writes", "b", "outcome"),
     [
