@@ -187,7 +187,6 @@ def test_effect_that_another_file_decides_is_refused_with_its_line(role: Role, h
         "nothing was changed",
     ]
     assert [text for text in expected if text not in failure] == []
-    assert role.run("--check").code == 0
 
 
 def test_clock_needs_a_time_server_that_answers(host: Host) -> None:
@@ -199,12 +198,16 @@ def test_invalid_settings_are_refused(role: Role) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({"base_reboot_day": "Sonntag"}, "Sonntag"),
         ({"base_reboot_minutes": "long"}, "unable to convert to int"),
-        ({"base_journal_max_use": "500MB", "base_ntp_servers": []}, "'500MB' is not a size.*both are empty"),
-        ({"base_reboot_start": "26:00"}, "is not a time of day"),
+        (
+            {"base_journal_max_use": "500MB", "base_ntp_servers": [], "base_reboot_start": "26:00"},
+            "'500MB' is not a size.*'26:00' is not a time of day.*both are empty",
+        ),
         ({"base_timezone": "Europe/Entenhausen"}, "no time zone Europe/Entenhausen"),
-        ({"base_timezone": "US/Pacific"}, "nothing was changed.*write America/Los_Angeles, or add tzdata-legacy"),
-        ({"base_locale": "fr_FR.UTF-8"}, "nothing was changed.*no locale fr_FR.UTF-8: add it to base_locales"),
-        ({"base_locales": ["de_DE.utf8"]}, "nothing was changed.*did you mean de_DE.UTF-8"),
+        (
+            {"base_timezone": "US/Pacific", "base_locale": "fr_FR.UTF-8", "base_locales": ["de_DE.utf8"]},
+            "nothing was changed.*write America/Los_Angeles, or add tzdata-legacy"
+            ".*did you mean de_DE.UTF-8.*no locale fr_FR.UTF-8: add it to base_locales",
+        ),
         ({"base_packages": ["curll", "less=9999*"]}, "nothing was changed.*curll.*less.* did you mean curl"),
         ({"base_packages": ["systemd-timesyncd"]}, "nothing was changed.*would remove chrony"),
     ]
