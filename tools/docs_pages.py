@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Write the pages of the manual that are generated: the diagrams and the keys of the description, roles, plugins.
 
-Usage: python -m tools.docs_pages        reads the checkout, writes docs/reference/ and docs/generated/
+Usage: python -m tools.docs_pages                  reads the checkout, writes docs/reference/ and docs/generated/
+       python -m tools.docs_pages ENVIRONMENT...   writes the diagrams of these environments to .cache/diagrams/ only
+
+The site is public: it has the diagram of the sandbox, and no host of any other environment.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +30,8 @@ from tools import description_page, description_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 COLLECTION = "vise.platform"
+# The only environment whose hosts are not a secret: the sandbox.
+PUBLISHED = "development"
 DEFAULTS = "roles/description/defaults/main.yml"
 # What a section of the reference is called; plugin types not named here have no page.
 PLUGIN_TYPES = {
@@ -264,8 +270,6 @@ def diagram(plan: Topology) -> str:
 
 def topology_page(plans: list[Topology]) -> str:
     """Return the part of the architecture page that shows every environment."""
-    if not plans:
-        return "No inventory of this checkout lists hosts.\n"
     sections = []
     for plan in plans:
         rows = [
@@ -425,10 +429,12 @@ def documentation_dump(root: Path) -> dict[str, Any]:
     return found
 
 
-def topologies(root: Path) -> list[Topology]:
-    """Return every environment whose hosts are written down (a cloud's inventory source lists them at run time)."""
-    inventories = sorted((root / "inventories").glob("*/hosts.yml"))
-    return [topology(path.parent.name, description(root, path.parent.name), load(path)) for path in inventories]
+def read_topology(root: Path, environment: str) -> Topology:
+    """Return an environment whose hosts are written down (a cloud's inventory source lists them at run time)."""
+    path = root / "inventories" / environment / "hosts.yml"
+    if not path.exists():
+        raise SystemExit(f"{path} does not exist: {environment} is not an environment with a list of hosts")
+    return topology(environment, description(root, environment), load(path))
 
 
 def write(folder: Path, pages: Mapping[str, str]) -> None:
@@ -440,16 +446,25 @@ def write(folder: Path, pages: Mapping[str, str]) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def main(root: Path = ROOT) -> None:
-    """Write all generated pages."""
-    plans = topologies(root)
+def write_site(root: Path) -> None:
+    """Write all generated pages of the site."""
     readmes = {path.parent.name: path.read_text(encoding="utf-8") for path in root.glob("roles/*/README.md")}
     pages = reference_pages(documentation_dump(root), readmes)
     pages["description.md"] = description_page.page(description_schema.load(root), load(root / DEFAULTS))
     write(root / "docs" / "reference", pages)
-    write(root / "docs" / "generated", {"topology.md": topology_page(plans)})
-    print(f"{len(pages)} reference pages and {len(plans)} diagrams written")
+    write(root / "docs" / "generated", {"topology.md": topology_page([read_topology(root, PUBLISHED)])})
+    print(f"{len(pages)} reference pages and the diagram of {PUBLISHED} written")
+
+
+def main(environments: list[str], root: Path = ROOT) -> None:
+    """Write the pages of the site, or the diagrams of environments, which are not part of it."""
+    if not environments:
+        write_site(root)
+        return
+    folder = root / ".cache" / "diagrams"
+    write(folder, {f"{name}.md": topology_page([read_topology(root, name)]) for name in environments})
+    print(f"written to {folder}; do not publish them: they name your hosts and their addresses")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

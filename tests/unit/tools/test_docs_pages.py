@@ -158,6 +158,30 @@ def test_markup_becomes_markdown(text: str, expected: str) -> None:
     assert docs_pages.markup(text) == expected
 
 
+def test_site_names_no_host_outside_of_the_sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inventory = "all: {{children: {{edge: {{hosts: {{{name}-1: {{ansible_host: {address}}}}}}}}}}}\n"
+    hosts = {"development": "172.30.0.10", "drill": "192.0.2.2", "production": "192.0.2.3", "staging": "192.0.2.4"}
+    for name, address in hosts.items():
+        path = tmp_path / "inventories" / name / "hosts.yml"
+        path.parent.mkdir(parents=True)
+        path.write_text(inventory.format(name=name, address=address))
+    path = tmp_path / docs_pages.DEFAULTS
+    path.parent.mkdir(parents=True)
+    path.write_text("{}\n")
+    monkeypatch.setattr(docs_pages, "documentation_dump", lambda _root: DUMP)
+    monkeypatch.setattr(docs_pages.description_page, "page", lambda *_arguments: "")
+    monkeypatch.setattr(docs_pages.description_schema, "load", lambda _root: {})
+    docs_pages.main([], tmp_path)
+    site = "".join(path.read_text() for path in (tmp_path / "docs").rglob("*.md"))
+    assert "development-1" in site
+    assert not re.search(r"192\.0\.2\.|drill-1|production-1|staging-1", site)
+    docs_pages.main(["production"], tmp_path)
+    assert "production-1" in (tmp_path / ".cache/diagrams/production.md").read_text()
+    assert [path.name for path in (tmp_path / ".cache/diagrams").iterdir()] == ["production.md"]
+    with pytest.raises(SystemExit, match="none is not an environment"):
+        docs_pages.main(["none"], tmp_path)
+
+
 def test_only_the_collections_own_entries_have_a_page() -> None:
     assert set(docs_pages.reference_pages(DUMP, {})) == {"roles/nginx.md", "plugins/thing.md", "index.md"}
 
