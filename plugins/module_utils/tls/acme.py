@@ -14,6 +14,7 @@ import typing as t
 
 from ..host import files
 from . import store, x509
+from .lineage import Lineage
 
 LINEAGES = "/etc/letsencrypt"
 WEBROOT = "/var/lib/acme-webroot"
@@ -25,6 +26,10 @@ RESERVED = ("internal",)
 CONFIGURATION_DIRECTORIES = ("/etc", "/var/lib/vise")
 # Seconds. certbot has its own timeouts; this one ends a certbot that hangs.
 CERTBOT_TIMEOUT = 300
+# Errors of an account that the ACME server does not know or has closed, or whose files are damaged
+ACCOUNT = re.compile(
+    r"accountDoesNotExist|[Aa]ccount is not valid|[Aa]ccount .*(deactivated|revoked)|/accounts/.*\.json"
+)
 NOISE = re.compile(r"^(Saving debug log|Ask for help|Hint: |Some challenges|Requesting a|Renewing an|Plugins sel|- -)")
 
 
@@ -61,6 +66,7 @@ class Current:
 
     lineage: x509.Facts | None = None
     lineage_directory: str = ""  # URL of the ACME directory that issued the lineage
+    lineage_problem: str = ""  # why certbot cannot renew the lineage
     served: x509.Facts | None = None
     is_deployed: bool = False  # the served pair equals the lineage, and its key is protected
     is_live: bool = False  # the services have loaded the served pair
@@ -111,12 +117,14 @@ def _find_problems(wanted: Wanted) -> t.Iterator[str]:
 def explain_issue(wanted: Wanted, settings: Settings, current: Current, now: datetime.datetime) -> str:
     """Return why a certificate must be issued, or an empty string."""
     lineage = current.lineage
+    if current.lineage_problem:
+        return current.lineage_problem
     if lineage is None:
         return "no certificate exists"
     if lineage.names != {x509.normalize_name(domain) for domain in wanted.domains}:
         return "the domains differ"
     if current.lineage_directory != settings.directory:
-        return f"it was issued by {current.lineage_directory}"
+        return f"it was issued by {current.lineage_directory or 'an unknown authority'}"
     if x509.is_due(lineage, settings.renew_days, now):
         return f"it expires {lineage.end:%Y-%m-%d %H:%M} UTC"
     return ""
@@ -126,6 +134,8 @@ def plan_actions(wanted: Wanted, settings: Settings, current: Current, now: date
     """Return the actions of a run for one certificate, when nothing fails."""
     actions = [] if current.served or current.lineage else [f"create a placeholder for {wanted.name}"]
     reason = explain_issue(wanted, settings, current, now)
+    if current.lineage_problem:
+        actions.append(f"move the damaged files of {wanted.name} to {LINEAGES}/damaged")
     if reason:
         actions.append(f"issue {wanted.name} by {wanted.challenge}: {reason}")
     if reason or not current.is_deployed:
@@ -154,28 +164,21 @@ def describe_served(current: x509.Facts | None, wanted: Wanted, now: datetime.da
 
 def read_lineage(name: str) -> dict[str, str]:
     """Return certbot's chain and key; an empty mapping when the key does not match the chain."""
-    live = os.path.join(LINEAGES, "live", name)
-    pair = {file: files.read_text(os.path.join(live, file)) for file in (store.CHAIN, store.KEY)}
-    return pair if x509.key_matches(*pair.values()) else {}
-
-
-def read_lineage_directory(name: str) -> str:
-    """Return the ACME directory that issued a lineage."""
-    text = files.read_text(os.path.join(LINEAGES, "renewal", f"{name}.conf"))
-    match = re.search(r"^server\s*=\s*(\S+)", text, re.MULTILINE)
-    return match.group(1) if match else ""
+    return Lineage(LINEAGES, name).read_pair()
 
 
 def inspect(wanted: Wanted, deployed: store.Store) -> Current:
     """Read the current state of one certificate on the host."""
     if not x509.HAS_CRYPTOGRAPHY:
         return Current()
-    held = read_lineage(wanted.name)
+    files_of_certbot = Lineage(LINEAGES, wanted.name)
+    held = files_of_certbot.read_pair()
     served = {file: deployed.read(file) for file in (store.CHAIN, store.KEY)}
     fits = x509.key_matches(*served.values())
     return Current(
         lineage=x509.read_facts(held[store.CHAIN]) if held else None,
-        lineage_directory=read_lineage_directory(wanted.name),
+        lineage_directory=files_of_certbot.read_directory(),
+        lineage_problem=files_of_certbot.find_problem(),
         served=x509.read_facts(served[store.CHAIN]) if fits else None,
         is_deployed=held == served and deployed.key_is_protected(),
         is_live=deployed.is_live(),
@@ -221,7 +224,10 @@ def explain_failure(code: int, output: str) -> str:
         secret = line.partition("=")[2].strip()
         output = output.replace(secret, "********") if secret and not line.startswith("#") else output
     lines = [line.strip() for line in output.splitlines() if line.strip() and not NOISE.match(line.strip())]
-    return " ".join(lines[-12:]) or f"certbot failed with exit code {code}"
+    text = " ".join(lines[-12:]) or f"certbot failed with exit code {code}"
+    if ACCOUNT.search(output):
+        text += f"; the ACME account is not valid: move {LINEAGES}/accounts away and run again, to register a new one"
+    return text
 
 
 def issue(wanted: Wanted, settings: Settings, command: store.Command) -> str:
@@ -230,6 +236,28 @@ def issue(wanted: Wanted, settings: Settings, command: store.Command) -> str:
         return "challenge dns-01 needs a Cloudflare API token: set certificates_cloudflare_token"
     code, output = command(certbot_command(wanted, settings, port_80_is_free()))
     return explain_failure(code, output) if code else ""
+
+
+def repair(wanted: Wanted, deployed: store.Store, current: Current) -> str:
+    """Replace a damaged lineage by one with an intact chain and key; return the action.
+
+    The key is kept, because a TLSA record in the DNS may contain it. A placeholder is not kept.
+    """
+    damaged = Lineage(LINEAGES, wanted.name)
+    pair = damaged.read_pair()
+    if not pair and current.served and not current.served.self_signed:
+        pair = {file: deployed.read(file) for file in (store.CHAIN, store.KEY)}
+    place = damaged.move_away()
+    if pair:
+        damaged.create(pair)
+    return f"move the damaged files of {wanted.name} to {place}"
+
+
+def explain_no_effect(wanted: Wanted, reason: str) -> str:
+    """Return that certbot reported success without the wanted result."""
+    others = Lineage(LINEAGES, wanted.name).siblings()
+    found = f", and it has {', '.join(others)}, which nothing uses" if others else ""
+    return f"certbot reported success, but {reason}{found}; compare with `certbot certificates`"
 
 
 def deploy(deployed: store.Store, pair: dict[str, str]) -> None:
@@ -244,10 +272,16 @@ def converge(
     now = x509.now()
     current = inspect(wanted, deployed)
     reason = explain_issue(wanted, settings, current, now)
+    if current.lineage_problem:
+        outcome.actions.append(repair(wanted, deployed, current))
+        current = inspect(wanted, deployed)
     failure = issue(wanted, settings, command) if reason else ""
     if reason and not failure:
-        outcome.actions.append(f"issue {wanted.name} by {wanted.challenge}: {reason}")
         current = inspect(wanted, deployed)
+        left = explain_issue(wanted, settings, current, x509.now())
+        failure = explain_no_effect(wanted, left) if left else ""
+    if reason and not failure:
+        outcome.actions.append(f"issue {wanted.name} by {wanted.challenge}: {reason}")
     if (
         current.lineage
         and not current.is_deployed
@@ -310,7 +344,10 @@ def remove_unused(settings: Settings, command: store.Command, outcome: Outcome, 
     with store.lock(root):
         for name in find_unused(settings, root):
             code, output = 0, ""
-            if os.path.exists(os.path.join(LINEAGES, "renewal", f"{name}.conf")):
+            unused = Lineage(LINEAGES, name)
+            if unused.find_problem():
+                unused.move_away()
+            elif unused.exists():
                 code, output = command(["certbot", "delete", "--non-interactive", "--cert-name", name])
             if code:
                 outcome.failures.append(f"{name}: unused, but not removed: {explain_failure(code, output)}")

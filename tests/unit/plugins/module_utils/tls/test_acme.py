@@ -6,10 +6,11 @@ import datetime
 import itertools
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.vise.platform.plugins.module_utils.tls import acme, store, x509
+from ansible_collections.vise.platform.plugins.module_utils.tls import acme, lineage, store, x509
 
 NOW = datetime.datetime(2030, 1, 31, tzinfo=datetime.UTC)
 DIRECTORY = "https://acme.example.com/dir"
@@ -126,6 +127,7 @@ class Server:
 
     def __init__(self, root: Path) -> None:
         self.root, self.down, self.reload, self.calls = root, False, 0, list[str]()
+        self.futile = False
         self.ca = x509.make_ca("issuer")
 
     def __call__(self, argv: list[str]) -> tuple[int, str]:
@@ -135,21 +137,26 @@ class Server:
         if self.down:
             return 1, "connection refused"
         if "delete" in argv:
-            shutil.rmtree(self.root / "live" / argv[-1])
-            (self.root / "renewal" / f"{argv[-1]}.conf").unlink()
+            self.remove(argv[-1])
             return 0, ""
+        if self.futile:
+            return 0, "Successfully received certificate."
         options = dict(itertools.pairwise(argv))
         self.issue(options["--cert-name"], options["--domains"].split(","), options["--server"], 90)
         return 0, ""
 
     def issue(self, name: str, names: list[str], server: str, days: int) -> None:
-        live = self.root / "live" / name
-        live.mkdir(parents=True, exist_ok=True)
         key = x509.make_key()
-        (live / "privkey.pem").write_text(key)
-        (live / "fullchain.pem").write_text(x509.sign(x509.make_request(key, names), *self.ca, names, days))
-        (self.root / "renewal").mkdir(exist_ok=True)
-        (self.root / "renewal" / f"{name}.conf").write_text(f"[renewalparams]\nserver = {server}\n")
+        self.remove(name)
+        chain = x509.sign(x509.make_request(key, names), *self.ca, names, days) + self.ca[0]
+        lineage.Lineage(str(self.root), name).create({"fullchain.pem": chain, "privkey.pem": key})
+        with (self.root / "renewal" / f"{name}.conf").open("a") as renewal:
+            renewal.write(f"server = {server}\n")
+
+    def remove(self, name: str) -> None:
+        for kind in ("live", "archive"):
+            shutil.rmtree(self.root / kind / name, ignore_errors=True)
+        (self.root / "renewal" / f"{name}.conf").unlink(missing_ok=True)
 
 
 @pytest.fixture
@@ -323,7 +330,107 @@ def test_next_run_finishes_a_killed_or_failed_removal(server: Server, root: str)
     acme.remove_unused(NOTHING, server, outcome, root)
     assert outcome == acme.Outcome(failures=["docs: unused, but not removed: connection refused"])
     assert served(root)
-    shutil.rmtree(server.root / "renewal")
+    server.remove("docs")
     (Path(root) / "docs").unlink()
     acme.remove_unused(NOTHING, server, outcome, root)
     assert store.list_names(root) == []
+
+
+def replace(path: Path, text: str | None = None, target: str = "") -> None:
+    content = path.read_text() if text is None else text
+    path.unlink()
+    if target:
+        path.symlink_to(target)
+    else:
+        path.write_text(content)
+
+
+def without_key(path: Path) -> None:
+    replace(path, "".join(line for line in path.open() if not line.startswith("privkey")))
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "empty renewal file": lambda root: (root / "renewal/docs.conf").write_text(""),
+    "renewal file of zeros": lambda root: (root / "renewal/docs.conf").write_bytes(bytes(4096)),
+    "renewal file without a key": lambda root: without_key(root / "renewal/docs.conf"),
+    "no renewal file": lambda root: (root / "renewal/docs.conf").unlink(),
+    "no archive": lambda root: shutil.rmtree(root / "archive/docs"),
+    "no live directory": lambda root: shutil.rmtree(root / "live/docs"),
+    "file instead of a link": lambda root: replace(root / "live/docs/cert.pem"),
+    "link to itself": lambda root: replace(root / "live/docs/privkey.pem", "", "privkey.pem"),
+    "empty key": lambda root: (root / "archive/docs/privkey1.pem").write_text(""),
+    "key of another certificate": lambda root: (root / "archive/docs/privkey1.pem").write_text(x509.make_key()),
+}
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        ("empty renewal file", "renewal/docs.conf is empty"),
+        ("renewal file of zeros", "renewal/docs.conf is incomplete: it has no cert"),
+        ("renewal file without a key", "renewal/docs.conf is incomplete: it has no privkey"),
+        ("no renewal file", "renewal/docs.conf does not exist, but other files of docs do"),
+        ("no archive", "live/docs/cert.pem is a link to .*archive/docs/cert1.pem, which does not exist"),
+        ("no live directory", "live/docs/cert.pem does not exist"),
+        ("file instead of a link", "live/docs/cert.pem is not a link"),
+        ("link to itself", "live/docs/privkey.pem is a link to privkey.pem, which does not exist"),
+        ("empty key", "live/docs/privkey.pem does not match .*fullchain.pem, or one is damaged"),
+        ("key of another certificate", "live/docs/privkey.pem does not match .*fullchain.pem, or one is damaged"),
+    ],
+)
+def test_damaged_lineage_is_moved_away_and_issued_once(server: Server, root: str, damage: str, problem: str) -> None:
+    acme.run(SETTINGS, server, root)
+    key = store.Store("docs", root).read("privkey.pem")
+    DAMAGES[damage](server.root)
+    expected = acme.preview(SETTINGS, root).actions
+    assert re.fullmatch(f"issue docs by http-01: .*{problem}", expected[1])
+    server.down = True
+    first = acme.run(SETTINGS, server, root)
+    assert re.search(f"docs: not issued .*{problem}.* stays valid until .*connection refused", first.warnings[0])
+    # The key is still in the lineage, so that certbot reuses it.
+    assert lineage.Lineage(str(server.root), "docs").find_problem() == ""
+    assert acme.read_lineage("docs")["privkey.pem"] == key
+    server.down = False
+    assert [action.split()[0] for action in acme.run(SETTINGS, server, root).actions] == ["issue", "deploy", "reload"]
+    assert acme.run(SETTINGS, server, root) == acme.Outcome()
+    assert len(list((server.root / "damaged").iterdir())) == 1
+
+
+def test_damaged_lineage_without_a_served_certificate_is_issued_as_a_new_one(server: Server, root: str) -> None:
+    (server.root / "renewal").mkdir()
+    (server.root / "renewal/docs.conf").write_text("")
+    assert [action.split()[0] for action in acme.run(SETTINGS, server, root).actions] == [
+        *("create", "move", "issue", "deploy", "reload")
+    ]
+
+
+def test_success_of_certbot_without_the_wanted_certificate_is_a_failure(server: Server, root: str) -> None:
+    server.futile = True
+    server.issue("docs-0001", list(DOCS.domains), DIRECTORY, 90)
+    outcome = acme.run(SETTINGS, server, root)
+    assert outcome.actions == [FIRST[0], "reload nginx.service"]
+    assert re.search(
+        "placeholder is served: certbot reported success, but no certificate exists, and it has docs-0001, which",
+        outcome.failures[0],
+    )
+
+
+@pytest.mark.usefixtures("etc")
+def test_damaged_lineage_of_an_unused_certificate_is_moved_away(server: Server, root: str) -> None:
+    acme.run(SETTINGS, server, root)
+    DAMAGES["empty renewal file"](server.root)
+    outcome = acme.Outcome()
+    acme.remove_unused(NOTHING, server, outcome, root)
+    assert outcome == acme.Outcome(["remove docs"])
+    assert not lineage.Lineage(str(server.root), "docs").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "urn:ietf:params:acme:error:accountDoesNotExist :: The client specified an account that does not exist",
+        'urn:ietf:params:acme:error:unauthorized :: Account is not valid, has status "deactivated"',
+    ],
+)
+def test_invalid_account_is_named_with_its_directory(text: str) -> None:
+    assert "/etc/letsencrypt/accounts away and run again" in acme.explain_failure(1, text)
