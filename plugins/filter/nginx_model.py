@@ -65,7 +65,7 @@ _value:
     - C(sites) are the sites with all defaults filled in.
     - C(listeners) are the TLS sockets, each once, with the TLS versions that any of its sites allows.
     - C(request_headers) are the headers that nginx sends to upstreams, each name once.
-    - C(names) is the number of server names.
+    - C(names) is the number of server names, and C(probes) lists them with their sockets and certificates.
   type: dict
 """
 
@@ -174,7 +174,19 @@ def nginx_model(
         "listeners": listeners,
         "request_headers": merge_headers(REQUEST_HEADERS, {real_ip_header: "$remote_addr"}),
         "names": sum(len(site["domains"]) for site in complete),
+        "probes": [probe for site in complete for probe in _list_probes(site)],
     }
+
+
+def _list_probes(site: Site) -> t.Iterator[dict[str, t.Any]]:
+    for domain in site["domains"]:
+        yield {
+            "name": site["name"],
+            "domain": domain,
+            "address": site["listen"]["address"],
+            "port": site["listen"]["port"],
+            "certificate": site["tls"]["certificate"],
+        }
 
 
 def merge_headers(*parts: t.Mapping[str, str]) -> dict[str, str]:

@@ -309,6 +309,63 @@ def test_configuration_that_cannot_work_is_refused_and_the_site_stays_up(role: R
         machines.script(host, UNCHANGED)
 
 
+# As an administrator forwards other ports.
+FOREIGN = """
+printf '%s\\n' 'load_module modules/ngx_stream_module.so;' 'stream {' '    server {' \\
+  '        listen 8443 udp reuseport;' \\
+  '        proxy_pass 127.0.0.1:9;' '    }' '}' >/etc/nginx/modules-enabled/99-own.conf
+"""
+
+
+def test_foreign_file_that_takes_visitors_is_refused_with_its_line(role: Role, host: Host) -> None:
+    if not host.file("/usr/lib/nginx/modules/ngx_stream_module.so").exists:
+        host.check_output("apt-get -qq install -y --no-install-recommends libnginx-mod-stream >/dev/null")
+        host.check_output("rm /etc/nginx/modules-enabled/*-mod-stream.conf")
+    machines.script(host, FOREIGN)
+    try:
+        # The role changes nothing else, and still does not report success.
+        role.assert_refused([({}, "modules-enabled/99-own.conf:4: .{1,3}listen 8443 udp")])
+    finally:
+        host.check_output("rm /etc/nginx/modules-enabled/99-own.conf")
+    role.apply()
+
+
+def test_reload_fails_unless_nginx_has_loaded_the_files(host: Host) -> None:
+    # The address is in use, which nginx finds only after the check of the files.
+    host.check_output("echo 'server { listen 127.0.0.1:3000; }' >/etc/nginx/sites-enabled/busy.conf")
+    try:
+        assert host.run("systemctl reload nginx").rc != 0
+        assert "Address already in use" in host.check_output("journalctl -o cat -u nginx -n 20")
+    finally:
+        host.check_output("rm /etc/nginx/sites-enabled/busy.conf")
+    host.check_output("systemctl reload nginx")
+
+
+def test_certificate_that_nginx_did_not_load_is_loaded_by_the_next_run(role: Role, host: Host) -> None:
+    served = "openssl s_client -connect 127.0.0.1:443 -servername docs.vln.test </dev/null 2>/dev/null"
+    fingerprint = "openssl x509 -noout -fingerprint"
+    # With another certificate for the same key, as after a renewal whose reload was lost.
+    host.check_output("cp /srv/tls/server.pem /srv/tls/before.pem && cp /srv/tls/renewed.pem /srv/tls/server.pem")
+    renewed = host.check_output(f"{fingerprint} -in /srv/tls/renewed.pem")
+    assert host.check_output(f"{served} | {fingerprint}") != renewed
+    role.apply()
+    assert machines.eventually(lambda: host.check_output(f"{served} | {fingerprint}") == renewed)
+
+
+def test_nginx_starts_as_soon_as_the_name_of_an_upstream_resolves(role: Role, host: Host, world: Host) -> None:
+    host.check_output("echo 127.0.0.1 late.internal >>/etc/hosts")
+    site = {"name": "late", "domains": ["late.vln.test"], "upstream": {"servers": ["late.internal:3000"]}}
+    role.apply(nginx_sites="{{ sites + [fault_site | combine(" + repr({**site, "root": ""}) + ")] }}")
+    restarts = "systemctl show -P NRestarts nginx"
+    host.check_output("sed '/late.internal/d' /etc/hosts >/srv/hosts && cat /srv/hosts >/etc/hosts")
+    assert host.run("systemctl restart nginx").rc != 0
+    # systemd gives up after five attempts in ten seconds, unless the unit forbids it.
+    assert machines.eventually(lambda: int(host.check_output(restarts)) > 6, seconds=30)
+    host.check_output("echo 127.0.0.1 late.internal >>/etc/hosts")
+    assert answers(world, "curl", "https://late.vln.test/", '"host": "late.vln.test".*code=200')
+    role.apply()
+
+
 def test_drift_is_corrected_and_a_killed_nginx_returns(role: Role, host: Host, world: Host) -> None:
     machines.script(host, DRIFT)
     assert machines.eventually(lambda: host.socket("tcp://0.0.0.0:7080").is_listening)

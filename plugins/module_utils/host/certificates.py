@@ -33,6 +33,7 @@ def read_served(
     port: int,
     prepare: t.Callable[[socket.socket], None] | None = None,
     client: tuple[str, str] | None = None,
+    name: str = "",
 ) -> bytes | None:
     """Return the certificate that a service presents, in DER.
 
@@ -41,6 +42,7 @@ def read_served(
         port: its port.
         prepare: what to send and receive before TLS begins.
         client: certificate and key to present, for a service that requires a certificate of its clients.
+        name: the name to request, for a service that has several certificates.
 
     Raises:
         OSError: the service cannot be reached, or does not use TLS.
@@ -53,7 +55,7 @@ def read_served(
     with socket.create_connection((LOCAL.get(address, address), port), 10) as plain:
         if prepare:
             prepare(plain)
-        with context.wrap_socket(plain) as secure:
+        with context.wrap_socket(plain, server_hostname=name or None) as secure:
             served = secure.getpeercert(binary_form=True)
             # Without this the service may log an aborted connection.
             with contextlib.suppress(OSError):
