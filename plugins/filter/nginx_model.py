@@ -10,6 +10,7 @@ import re
 import typing as t
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.vise.platform.plugins.module_utils.model.domains import DomainError, to_ascii
 
 DOCUMENTATION = r"""
 name: nginx_model
@@ -208,7 +209,7 @@ def quote(value: str) -> str:
 def _complete_site(given: Site, headers: dict[str, str], ipv6: bool) -> Site:
     site = {**SITE, **given}
     site["id"] = make_identifier(site["name"])
-    site["domains"] = list(dict.fromkeys(site["domains"]))
+    site["domains"] = list(dict.fromkeys(map(_convert_domain, site["domains"])))
     site["internal"] = bool(site["listen"])
     site["listen"] = _add_sockets({**LISTEN, **site["listen"]}, ipv6)
     site["static"] = {**STATIC, **site["static"]}
@@ -231,6 +232,14 @@ def _complete_site(given: Site, headers: dict[str, str], ipv6: bool) -> Site:
         buffers = {**BUFFERS, **site["upstream"]["buffers"]}
         site["upstream"]["buffers"] = {"size": buffers["header"], **buffers}
     return site
+
+
+def _convert_domain(domain: str) -> str:
+    # An impossible domain stays as it is, and is reported as one that is not valid.
+    try:
+        return to_ascii(domain)
+    except DomainError:
+        return domain
 
 
 def _add_sockets(listen: Site, ipv6: bool) -> Site:

@@ -169,6 +169,9 @@ QUESTIONS = [
         r"\A(?!.*(immutable|the application)).*code=404",
         id="an application's missing file is no page",
     ),
+    pytest.param(
+        "curl", "https://xn--bcher-kva.vln.test/", "the index.*code=200", id="an international domain is served"
+    ),
     pytest.param("curl", "https://{long}/", "the index.*code=200", id="a domain with 253 characters is served"),
     pytest.param(
         "curl",

@@ -8,6 +8,8 @@ import ipaddress
 import typing as t
 from collections.abc import Mapping, Sequence
 
+from .domains import DomainError, to_ascii
+
 EDGE = "edge"
 INTERNAL_PORT = 8443
 # Options of a site that apply to the host behind the edge too: a limit there must not be lower than at the edge.
@@ -93,7 +95,20 @@ def internal_name(name: str) -> str:
 
 def names(site: Mapping[str, t.Any]) -> list[str]:
     """Return the names of a site, without those that are redirected."""
-    return [site["domain"], *(site.get("names") or ())]
+    return [convert(name) for name in (site["domain"], *(site.get("names") or ()))]
+
+
+def aliases(site: Mapping[str, t.Any]) -> list[str]:
+    """Return the names that are redirected to the domain of a site."""
+    return [convert(name) for name in site.get("aliases") or ()]
+
+
+def convert(name: str) -> str:
+    """Return a name in ASCII, as the DNS, certificates and nginx need it."""
+    try:
+        return to_ascii(name)
+    except DomainError as error:
+        raise TopologyError(f"sites: {name}: {error}") from error
 
 
 def certificate(name: str) -> dict[str, str]:
@@ -149,8 +164,8 @@ def edge_sites(plan: Topology, host: str) -> t.Iterator[Entry]:
         described = content(name, site) if local else upstream(plan, name, site)
         yield merged({**base, **described}, without_unused_upstream(described, options))
         if site.get("aliases"):
-            target = f"https://{site['domain']}"
-            yield {**base, "name": f"{name}.aliases", "domains": list(site["aliases"]), "redirect_to": target}
+            target = f"https://{names(site)[0]}"
+            yield {**base, "name": f"{name}.aliases", "domains": aliases(site), "redirect_to": target}
 
 
 def internal_sites(plan: Topology, host: str) -> t.Iterator[Entry]:
@@ -178,7 +193,7 @@ def certificates(plan: Topology, host: str, challenge: str) -> list[Entry]:
     return [
         {
             "name": name,
-            "domains": [*names(site), *(site.get("aliases") or ())],
+            "domains": [*names(site), *aliases(site)],
             "challenge": site.get("challenge") or challenge,
         }
         for name, site in plan.sites.items()
@@ -217,8 +232,8 @@ def own_url(plan: Topology, host: str, site: Mapping[str, t.Any]) -> str:
     if (site.get("nginx") or {}).get("origin_lock", "none") != "none":
         return ""
     if host in plan.entrance(site):
-        return f"https://{site['domain']}/"
-    return f"https://{site['domain']}:{INTERNAL_PORT}/" if plan.proxying(site) else ""
+        return f"https://{names(site)[0]}/"
+    return f"https://{names(site)[0]}:{INTERNAL_PORT}/" if plan.proxying(site) else ""
 
 
 def static_sites(plan: Topology, host: str) -> list[Entry]:
@@ -248,6 +263,6 @@ def host_services(plan: Topology, host: str, challenge: str) -> Entry:
         "internal_names": [host, *plan.addresses(host, "internal"), *map(internal_name, [*served, *named])],
         "cloudflare": any(site.get("proxied") for site in entered),
         "trusted_proxies": [address for edge in edges for address in plan.internal(edge)],
-        "public_urls": [f"https://{site['domain']}/" for site in entered],
+        "public_urls": [f"https://{names(site)[0]}/" for site in entered],
         "public_addresses": plan.addresses(host, "public") if entered else [],
     }

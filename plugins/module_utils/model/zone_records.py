@@ -14,6 +14,7 @@ from .topology import (
     Entry,
     Topology,
     TopologyError,
+    aliases,
     is_address,
     names,
 )
@@ -89,7 +90,7 @@ def site_records(plan: Topology) -> Iterator[Entry]:
     """Yield the records of all sites and their aliases."""
     for name, site in plan.sites.items():
         more = {"proxied": True} if site.get("proxied") else {}
-        for domain in [*names(site), *(site.get("aliases") or ())]:
+        for domain in [*names(site), *aliases(site)]:
             yield from addresses(domain, plan.public(site), f"site {name}", **more)
 
 

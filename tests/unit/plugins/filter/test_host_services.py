@@ -168,6 +168,18 @@ def test_site_is_public_on_the_hosts_of_its_entrance(host: str, groups: dict[str
     assert found["static_sites"] == []
 
 
+def test_international_domains_are_converted_everywhere() -> None:
+    site = {"domain": "bücher.example", "names": ["faß.example"], "aliases": ["www.bücher.example"], "group": "docs"}
+    found = of("a", ONE, {"books": {**site, "source": "/built"}})
+    ascii_names = ["xn--bcher-kva.example", "xn--fa-hia.example"]
+    assert [one["domains"] for one in found["nginx_sites"]] == [ascii_names, ["www.xn--bcher-kva.example"]]
+    assert found["nginx_sites"][1]["redirect_to"] == "https://xn--bcher-kva.example"
+    assert found["certificates_wanted"][0]["domains"] == [*ascii_names, "www.xn--bcher-kva.example"]
+    assert found["public_urls"] == [found["static_sites"][0]["url"]] == ["https://xn--bcher-kva.example/"]
+    with pytest.raises(AnsibleFilterError, match=r"sites: 💩.example: "):
+        of("a", ONE, {"books": {**site, "domain": "💩.example"}})
+
+
 def test_generated_virtual_hosts_do_not_collide_with_a_site_of_that_name() -> None:
     sites = {**SITES, "docs-aliases": {"domain": "b.vln.test", "group": "docs"}}
     sites["docs"] = {**SITES["docs"], "aliases": ["www.vln.test"]}

@@ -133,6 +133,12 @@ def test_domain_or_pattern_that_is_listed_twice_is_used_once() -> None:
     assert (result["domains"], result["static"]["immutable"]) == (["a"], ["^/a"])
 
 
+def test_international_domain_is_converted_and_unique() -> None:
+    assert complete(site(domains=["bücher.example", "xn--bcher-kva.example"]))["domains"] == ["xn--bcher-kva.example"]
+    with pytest.raises(AnsibleFilterError, match=r"xn--bcher-kva.example belongs to both docs and b"):
+        nginx_model([site(domains=["bücher.example"]), site(name="b", domains=["xn--bcher-kva.example"])])
+
+
 def test_one_socket_in_two_spellings_is_one_socket() -> None:
     sites = [site(name=name, domains=[name], listen={"address": a, "port": 8443}) for name, a in SPELLINGS]
     assert listeners(*sites, ipv6=False) == {"443": ["TLSv1.3"], "8443": ["TLSv1.3"], "[fd00::1]:8443": ["TLSv1.3"]}
@@ -164,6 +170,7 @@ def test_buffers_have_the_size_of_the_largest_header() -> None:
         (site(root="", redirect_to="a/b"), "docs: redirect_to must be a URL without a path"),
         (site(domains=[]), "docs has no domains"),
         (site(domains=["a b"]), "docs: 'a b' is not a valid domain name"),
+        (site(domains=["💩.la"]), "docs: '💩.la' is not a valid domain name"),
         (site(domains=["a;return"]), "docs: 'a;return' is not a valid domain name"),
         (site(rate_limits=[{"zone": "api"}]), "docs: uses the rate limit 'api'"),
         (site(origin_lock="cloudflare"), "needs nginx_cloudflare: true"),
