@@ -1,8 +1,13 @@
 """Combinations of a role's options, such that each pair of values occurs in one, checked by the role's real program.
 
-The values of booleans and choices follow from the role's specification; all others are in
-molecule/combinations/roles/<role>.yml. An option without values is an error, so that a new option is tried with all
-others. `entries` of this file are lists whose entries have options; each combination contains every entry once.
+The values of booleans and choices follow from the role's specification; those of other options are in
+molecule/combinations/roles/<role>.yml (`values`). An option without a value and without a default is an error, so that
+a new option is tried with all others. Further keys of this file:
+
+- `entries`: lists whose entries have options; each combination contains every entry once.
+- `always`: options that each combination has.
+- `refused`: pairs of values that the role refuses, with a part of its message.
+- `check`: commands that check the files instead of the role's own, which need another service.
 """
 
 from __future__ import annotations
@@ -116,6 +121,8 @@ def list_values(key: str, option: Mapping[str, Any], values: Mapping[str, Any]) 
         return [True, False]
     if option.get("choices"):
         return [[choice] if option["type"] == "list" else choice for choice in option["choices"]]
+    if option.get("default"):
+        return [option["default"]]
     raise ValueError(f"{key} has no values; write some into molecule/combinations/roles")
 
 
@@ -202,7 +209,7 @@ class Role:
     def factors(self) -> dict[Path_, Sequence[Any]]:
         """Return the options with their values."""
         required = [name for name, option in self.options.items() if option.get("required")]
-        present = [*required, *self.plan.get("entries", {})]
+        present = [*required, *self.plan.get("always", []), *self.plan.get("entries", {})]
         found = dict(list_factors(self.options, self.plan.get("values", {}), present))
         return split_entries(found, self.plan.get("entries", {}))
 
