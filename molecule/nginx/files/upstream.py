@@ -7,6 +7,7 @@ import collections
 import hashlib
 import http.server
 import json
+import time
 from pathlib import Path
 
 WEBSOCKET = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -31,11 +32,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             counts[self.path] += 1
             policy = {"Cache-Control": "no-store"} if "private" in self.path else {}
             self.reply(200, f"answer {counts[self.path]}\n".encode(), policy)
+        elif self.path == "/events":
+            self.send_events()
         elif self.path == "/cookies":
             self.reply(200, f"{len(self.headers['Cookie'] or '')} bytes\n".encode(), {"Set-Cookie": "a=" + "x" * 20000})
         else:
             headers = {name.lower(): value for name, value in self.headers.items()}
-            self.reply(200, json.dumps(headers).encode())
+            self.reply(200, json.dumps({**headers, "path": self.path}).encode())
 
     def reply(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         """Send a whole answer."""
@@ -46,6 +49,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("X-Frame-Options", "SAMEORIGIN")
         self.end_headers()
         self.wfile.write(body)
+
+    def send_events(self) -> None:
+        """Send one event, and nothing more until the client leaves."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        self.wfile.write(b"data: first event\n\n")
+        self.close_connection = True
+        time.sleep(4)
 
     def greet(self) -> None:
         """Upgrade, send one text frame, close."""

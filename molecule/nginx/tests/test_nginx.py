@@ -105,6 +105,21 @@ QUESTIONS = [
         id="the application receives its own name",
     ),
     pytest.param(
+        "h3",
+        "https://edu.vln.test/",
+        '"host": "edu.vln.test".*code=200 version=3',
+        id="the application receives its own name over HTTP/3",
+    ),
+    pytest.param(
+        "curl",
+        "--path-as-is https://edu.vln.test/a%2Fb//c?d=%26",
+        r'"path": "/a%2Fb//c\?d=%26"',
+        id="a path is not decoded",
+    ),
+    pytest.param("curl", "https://edu.vln.test/{cookie}", '"path": "/x{20000}"', id="a long path passes"),
+    pytest.param("curl", "-m 2 https://edu.vln.test/events", "first event.*exit=28", id="an event is sent at once"),
+    pytest.param("curl", "-d {cookie} https://edu.vln.test/form", "code=501", id="a form is sent to the application"),
+    pytest.param(
         "curl", "https://edu.vln.test/", r"\A(?!.*SAMEORIGIN).*x-frame-options: DENY", id="a header is sent once"
     ),
     pytest.param(

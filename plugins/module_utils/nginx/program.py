@@ -23,7 +23,7 @@ OWN = re.compile(r"/etc/nginx/(nginx\.conf|mime\.types|sites-enabled/.*|cloudfla
 PART = re.compile(r"^# configuration file (.+):$", re.MULTILINE)
 LISTEN = re.compile(r"^\s*listen\s+(?:\S*:)?([0-9]+)\b")
 CONFLICT = re.compile(r'conflicting server name "(.+?)"')
-PATIENCE = 15  # seconds until a worker of a reload answers
+PATIENCE = 30  # seconds until a worker of a reload answers
 USAGE = """usage: vise-nginx check    check that nginx accepts the files, and that no other file decides on the sites
        vise-nginx reload   reload nginx; fails unless nginx has loaded the files
        vise-nginx verify   check that the sites are served with the certificates on disk; print the generation"""
