@@ -56,6 +56,16 @@ def test_activesync_can_wait_for_an_hour() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "accepted"), [("mail.example.org", True), ("example.org", False), ("Example.org", False)]
+)
+def test_mail_domain_must_differ_from_the_name_of_the_server(name: str, accepted: bool) -> None:
+    (task,) = load("playbooks/mail.yml")[0]["pre_tasks"]
+    variables = {"mail_hostname": name, "mail_domains": [{"name": "example.org"}]}
+    condition = trust_as_template("{{ " + task["ansible.builtin.assert"]["that"] + " }}")
+    assert Templar(loader=DataLoader(), variables=variables).template(condition) is accepted
+
+
+@pytest.mark.parametrize(
     "directive", ["'unsafe-inline'", "'unsafe-eval'", "frame-ancestors 'self'", "object-src 'none'"]
 )
 def test_policy_permits_what_the_pages_and_sogo_need(directive: str) -> None:

@@ -31,7 +31,7 @@ def test_memory_decides_what_runs(case: str, skipped: tuple[str, str]) -> None:
 
 def test_settings_override_and_the_host_can_use_the_api() -> None:
     values = conf("every_setting")
-    assert (values["SKIP_SOGO"], values["SNAT_TO_SOURCE"]) == ("y", "192.0.2.1")
+    assert (values["SKIP_SOGO"], values["SNAT_TO_SOURCE"], values["ENABLE_IPV6"]) == ("y", "192.0.2.1", "false")
     assert values["API_ALLOW_FROM"] == "127.0.0.1,172.22.1.1,192.0.2.0/24"
     assert values["WATCHDOG_NOTIFY_EMAIL"] == "ops@example.net,more@example.net"
 

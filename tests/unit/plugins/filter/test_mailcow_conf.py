@@ -1,0 +1,52 @@
+"""Variables of mailcow.conf in the spelling that mailcow reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.vise.platform.plugins.filter.mailcow_conf import SPELLINGS, FilterModule, mailcow_conf
+
+ON: list[Any] = [True, "yes", "Yes", "y", "Y", "true", "True", "on", "1", 1]
+OFF: list[Any] = [False, "no", "No", "n", "N", "false", "False", "off", "0", 0]
+
+
+@pytest.mark.parametrize("name", sorted(SPELLINGS))
+def test_each_spelling_of_a_boolean_is_the_one_that_mailcow_reads(name: str) -> None:
+    assert [mailcow_conf({name: value})[name] for value in ON] == [SPELLINGS[name][0]] * len(ON)
+    assert [mailcow_conf({name: value})[name] for value in OFF] == [SPELLINGS[name][1]] * len(OFF)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("SNAT_TO_SOURCE", "192.0.2.1", "192.0.2.1"),
+        ("SNAT_TO_SOURCE", False, "n"),
+        ("OF_A_LATER_RELEASE", True, "y"),
+        ("HTTP_PORT", 8080, "8080"),
+        ("ADDITIONAL_SAN", None, ""),
+        ("WATCHDOG_SUBJECT", "Alert: ä & $x", "Alert: ä & $x"),
+    ],
+)
+def test_other_values_are_texts(name: str, value: Any, expected: str) -> None:
+    assert mailcow_conf({name: value}) == {name: expected}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("SKIP_SOGO", "perhaps", "SKIP_SOGO: 'perhaps' is not a boolean: set it to yes or no"),
+        ("USE_WATCHDOG", "", "USE_WATCHDOG: '' is not a boolean"),
+        ("WATCHDOG_SUBJECT", "a\nHTTP_BIND=0.0.0.0", "WATCHDOG_SUBJECT must not contain a line break"),
+        ("skip sogo", "y", "'skip sogo' is not the name of a variable"),
+    ],
+)
+def test_what_mailcow_would_not_read_is_an_error(name: str, value: Any, problem: str) -> None:
+    with pytest.raises(AnsibleFilterError, match="mailcow_settings") as raised:
+        mailcow_conf({name: value})
+    assert problem in str(raised.value)
+
+
+def test_filter_has_its_name() -> None:
+    assert FilterModule().filters() == {"mailcow_conf": mailcow_conf}
