@@ -12,9 +12,16 @@ description:
   - Imports a private key from a file on the host, and sets the selector with which mailcow signs a domain's mail. The
     module compares the public key and the selector, and imports the key if one of them differs.
   - mailcow signs with one key per domain, and only with RSA. M(vise.platform.dkim_key) creates keys.
-  - The private key goes from the file to mailcow; no parameter, output or diff contains it.
+  - The module reads the current keys with the API and writes a key to mailcow's Redis, from which rspamd reads it, in
+    one transaction. mailcow's API would write the private key to its log of calls. The password and the port of Redis
+    are read from C(mailcow.conf) on the host.
+  - No parameter, output or diff contains the private key.
 extends_documentation_fragment: [vise.platform.mailcow]
 options:
+  project:
+    description: Directory of mailcow, with its C(mailcow.conf).
+    type: path
+    default: /opt/mailcow-dockerized
   keys:
     description: One key for each domain.
     type: list
@@ -62,6 +69,7 @@ import re
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vise.platform.plugins.module_utils.dkim import keys, signer
 from ansible_collections.vise.platform.plugins.module_utils.mailcow import sync
 from ansible_collections.vise.platform.plugins.module_utils.mailcow.client import Client, MailcowError, Row
 
@@ -108,7 +116,7 @@ def plan_domain(entry: Row, row: Row, public: str) -> sync.Step | None:
     if entry["state"] == "absent":
         return sync.Step("delete", "dkim", domain, domain, {}, before) if before else None
     after = dict(zip(keys, (entry["selector"], public), strict=True))
-    # An import replaces the key; the private key is read just before the call
+    # The private key is read just before the change
     return sync.Step("edit" if before else "add", "dkim", domain, entry, {}, before, after) if before != after else None
 
 
@@ -130,26 +138,33 @@ def planned(client: Client, params: dict[str, t.Any], openssl: Openssl) -> list[
     return [step for step in steps if step]
 
 
-def prepare_import(step: sync.Step) -> sync.Step:
-    """Return a step with its call: a key is added and changed by an import."""
-    if step.verb == "delete":
-        return step
-    with open(step.item["key_file"], encoding="ascii") as handle:
-        private = handle.read()
-    attributes = {
-        "domain": step.name,
-        "dkim_selector": step.item["selector"],
-        "private_key_file": private,
-        "overwrite_existing": 1,
-    }
-    return step._replace(verb="add", path="dkim_import", attributes=attributes)
+def call(client: Client, group: t.Sequence[sync.Step], project: str) -> None:
+    """Make the changes of a group of steps. mailcow's API would write a private key to its log, so Redis gets it."""
+    if group[0].verb == "delete":
+        sync.call(client, group)
+        return
+    try:
+        with signer.Redis(signer.read_settings(project)) as redis:
+            for step in group:
+                with open(step.item["key_file"], encoding="ascii") as handle:
+                    new = signer.Signer(step.item["selector"], step.after["public_key"], handle.read().strip())
+                old = step.before.get("selector", "")
+                signer.switch(redis, step.name, new)
+                signer.remove_copies(redis, step.name, [old] if old not in ("", new.selector) else [])
+            signer.save(redis)
+    except keys.DkimError as error:
+        raise MailcowError(str(error)) from error
 
 
 def main() -> None:
     """Run as a module."""
-    options = {"keys": sync.object_list(KEY, default=[], no_log=False)}
+    options = {
+        "keys": sync.object_list(KEY, default=[], no_log=False),
+        "project": {"type": "path", "default": "/opt/mailcow-dockerized"},
+    }
     module = AnsibleModule({**sync.CONNECTION, **options}, supports_check_mode=True)
-    sync.run(module, functools.partial(planned, openssl=module.run_command), prepare_import)
+    planner = functools.partial(planned, openssl=module.run_command)
+    sync.run(module, planner, functools.partial(call, project=module.params["project"]))
 
 
 if __name__ == "__main__":

@@ -252,22 +252,6 @@ def group_steps(steps: t.Sequence[Step]) -> list[list[Step]]:
     return list(groups.values())
 
 
-def apply(client: Client, steps: t.Sequence[Step], done: list[str]) -> None:
-    """Apply steps and append each to `done`; an error names the steps that were applied before it."""
-    for group in group_steps(steps):
-        try:
-            call(client, group)
-        except MailcowError as error:
-            tried = "; ".join(step.text for step in group)
-            before = (
-                f"; changed before this error: {'; '.join(done)}" if done else "; nothing was changed before this error"
-            )
-            problem = type(error)(f"{tried}: {error}{before}")
-            problem.tried = tuple(step.text for step in group)
-            raise problem from error
-        done += [step.text for step in group]
-
-
 def call(client: Client, group: t.Sequence[Step]) -> None:
     """Make the API's call for a group of steps."""
     step, items = group[0], [step.item for step in group]
@@ -278,6 +262,22 @@ def call(client: Client, group: t.Sequence[Step]) -> None:
         client.edit(step.path, items, attributes)
     else:
         client.delete(step.path, items)
+
+
+def apply(client: Client, steps: t.Sequence[Step], done: list[str], caller: t.Callable[..., None] = call) -> None:
+    """Apply steps and append each to `done`; an error names the steps that were applied before it."""
+    for group in group_steps(steps):
+        try:
+            caller(client, group)
+        except MailcowError as error:
+            tried = "; ".join(step.text for step in group)
+            before = (
+                f"; changed before this error: {'; '.join(done)}" if done else "; nothing was changed before this error"
+            )
+            problem = type(error)(f"{tried}: {error}{before}")
+            problem.tried = tuple(step.text for step in group)
+            raise problem from error
+        done += [step.text for step in group]
 
 
 def find_numbers(reference: Reference, rows: t.Sequence[Row]) -> dict[str, int]:
@@ -312,11 +312,11 @@ def build_result(steps: t.Sequence[Step], show_diff: bool) -> dict[str, t.Any]:
 
 
 Planner = t.Callable[[Client, dict[str, t.Any]], list[Step]]
-Preparer = t.Callable[[Step], Step]  # adds to a step the secret parts of its call
+Caller = t.Callable[[Client, t.Sequence[Step]], None]  # makes the change of a group of steps
 
 
 def converge(
-    client: Client, planner: Planner, params: dict[str, t.Any], check_mode: bool, prepare: Preparer | None = None
+    client: Client, planner: Planner, params: dict[str, t.Any], check_mode: bool, caller: Caller = call
 ) -> list[Step]:
     """Plan, apply unless in check mode, and verify that mailcow now has the wanted objects.
 
@@ -329,7 +329,7 @@ def converge(
         if not left:
             break
         try:
-            apply(client, [prepare(step) for step in left] if prepare else left, done)
+            apply(client, left, done, caller)
             left = planner(client, {**params, "update_password": "on_create"})
         except Refused as refused:
             try:
@@ -356,7 +356,7 @@ class NewHost(Client):
         return {}
 
 
-def run(module: AnsibleModule, planner: Planner, prepare: Preparer | None = None) -> None:
+def run(module: AnsibleModule, planner: Planner, caller: Caller = call) -> None:
     """Run as a module: read, plan, apply unless in check mode, exit."""
     # In check mode, an object that an earlier task would add does not exist.
     params = {**module.params, "lenient": module.check_mode}
@@ -364,7 +364,7 @@ def run(module: AnsibleModule, planner: Planner, prepare: Preparer | None = None
         # In check mode, do not retry: mailcow may not be installed yet
         client = Client(params["url"], params["api_key"], params["timeout"], 1 if module.check_mode else TRIES)
         try:
-            steps = converge(client, planner, params, module.check_mode, prepare)
+            steps = converge(client, planner, params, module.check_mode, caller)
         except MailcowDown as error:
             if not module.check_mode or not isinstance(error.__cause__, ConnectionRefusedError):
                 raise

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 import typing as t
 from pathlib import Path
 
 import pytest
 from ansible_collections.vise.platform.plugins.modules import mailcow_dkim
 
+from tests.unit.plugins.dkim_redis import PASSWORD, Server
 from tests.unit.plugins.mailcow import DONE, Mailcow
 
 DOMAINS = ("get/domain/all", [{"domain_name": "example.org"}])
@@ -41,21 +43,52 @@ def row(key: Key, selector: str = "s1") -> dict[str, str]:
     return {"pubkey": key.public, "dkim_selector": selector, "privkey": "", "length": "2048"}
 
 
-@pytest.mark.parametrize("before", ["none", "other selector"])
-def test_key_is_imported_and_not_shown(mailcow: Mailcow, key: Key, before: str) -> None:
-    body = {
-        "domain": "example.org",
-        "dkim_selector": "s1",
-        "private_key_file": key.private,
-        "overwrite_existing": 1,
+class Host(t.NamedTuple):
+    """mailcow's directory and its Redis."""
+
+    project: Path
+    redis: Server
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> t.Iterator[Host]:
+    old = {
+        "DKIM_SELECTORS": {"example.org": "s0"},
+        "DKIM_PUB_KEYS": {"example.org": "old"},
+        "DKIM_PRIV_KEYS": {"s0.example.org": "old"},
     }
+    with Server(old) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        port = server.socket.getsockname()[1]
+        (tmp_path / "mailcow.conf").write_text(f"REDISPASS={PASSWORD}\nREDIS_PORT=127.0.0.1:{port}\n")
+        yield Host(tmp_path, server)
+        server.shutdown()
+
+
+@pytest.mark.parametrize("before", ["none", "other selector"])
+def test_key_is_written_to_redis_and_neither_shown_nor_sent_to_the_api(
+    mailcow: Mailcow, key: Key, host: Host, before: str
+) -> None:
     there = {} if before == "none" else row(key, "s0")
-    calls = [DOMAINS, (GET, there), ("add/dkim_import", body, DONE), DOMAINS, (GET, row(key))]
-    answer = mailcow.run(mailcow_dkim, calls, keys=wanted(key))
+    # No call of the API, which would write the key to its log
+    calls = [DOMAINS, (GET, there), DOMAINS, (GET, row(key))]
+    answer = mailcow.run(mailcow_dkim, calls, keys=wanted(key), project=str(host.project))
     verb = "add dkim example.org" if before == "none" else "edit dkim example.org: selector"
     assert answer["actions"] == [verb]
     assert key.private.splitlines()[1] not in mailcow.text
     assert "PRIVATE" not in mailcow.text
+    left = {"s0.example.org": "old"} if before == "none" else {}
+    assert host.redis.disk == {
+        "DKIM_SELECTORS": {"example.org": "s1"},
+        "DKIM_PUB_KEYS": {"example.org": key.public},
+        "DKIM_PRIV_KEYS": {**left, "s1.example.org": key.private.strip()},
+    }
+
+
+def test_redis_that_does_not_answer_is_named(mailcow: Mailcow, key: Key, host: Host) -> None:
+    (host.project / "mailcow.conf").write_text("REDISPASS=x\nREDIS_PORT=127.0.0.1:1\n")
+    answer = mailcow.run(mailcow_dkim, [DOMAINS, (GET, {})], keys=wanted(key), project=str(host.project))
+    assert "mailcow's Redis at 127.0.0.1:1 does not answer" in answer["msg"]
 
 
 def test_same_key_is_unchanged(mailcow: Mailcow, key: Key) -> None:
