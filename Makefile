@@ -175,7 +175,7 @@ workflows: setup
 
 .PHONY: unit
 unit: setup ## Run the unit tests
-	pytest tests/unit
+	pytest tests/unit tests/contract
 
 .PHONY: gates
 gates: setup ## Check the rules for every role and plugin

@@ -60,4 +60,4 @@ def test_links_are_preserved_and_settings_of_an_administrator_are_ignored(reposi
 def test_variables_of_the_compose_file_without_a_default_are_those_of_mailcow() -> None:
     text = (mailcow.FOLDER / "repository/docker-compose.yml").read_text()
     needed = set(re.findall(r"\$\{(\w+)\}", text))
-    assert needed == {"TZ", "DBNAME", "DBUSER", "DBPASS", "DBROOT", "REDISPASS", "MAILCOW_HOSTNAME"}
+    assert needed == {"ADDITIONAL_SAN", "TZ", "DBNAME", "DBUSER", "DBPASS", "DBROOT", "REDISPASS", "MAILCOW_HOSTNAME"}

@@ -54,14 +54,23 @@ def postfix() -> NoReturn:
     head = f"user = {user}\npassword = {password}\nhosts = unix:/var/run/mysqld/mysqld.sock\ndbname = {database}\n"
     for name, query in lookups.POSTFIX.items():
         kit.write(str(conf / "sql" / f"mysql_{name}.cf"), f"{head}query = {query}\n", 0o640, "root:postfix")
-    extra = conf / "extra.cf"
-    added = extra.read_text() if extra.exists() else ""
-    own = f"myhostname = {os.environ['MAILCOW_HOSTNAME']}\n"
-    kit.write("/etc/postfix/main.cf", f"{(conf / 'main.cf').read_text()}\n# Overrides\n{own}{added}")
+    kit.write("/etc/postfix/main.cf", override(conf, os.environ["MAILCOW_HOSTNAME"]))
     kit.write("/etc/postfix/master.cf", (conf / "master.cf").read_text())
     kit.write("/etc/aliases", "null: /dev/null\nham: /dev/null\nspam: /dev/null\nwatchdog: /dev/null\n")
     kit.run("newaliases")
     kit.forward_log("POSTFIX_MAILLOG", "postfix stop", "postfix", "start-fg")
+
+
+def override(conf: Path, host: str) -> str:
+    """Write the overrides into the tracked main.cf, as the real container does at each start; return the file."""
+    main, extra = conf / "main.cf", conf / "extra.cf"
+    lines = extra.read_text().splitlines() if extra.exists() else []
+    kept = [line for line in lines if "myhostname" not in line or "$myhostname" in line]
+    extra.write_text("\n".join([f"myhostname = {host}", *kept, ""]))
+    text = main.read_text()
+    end = text.index("\n", text.index("Overrides")) + 1
+    main.write_text(f"{text[:end]}\n# User Overrides\n{extra.read_text()}")
+    return main.read_text()
 
 
 def dovecot() -> NoReturn:
@@ -84,6 +93,8 @@ def rspamd() -> NoReturn:
         "/etc/rspamd/local.d/redis.conf", f'servers = "redis:6379";\npassword = "{password}";\n', 0o640, "root:_rspamd"
     )
     kit.run("chown", "-R", "_rspamd:_rspamd", "/var/lib/rspamd")
+    # The web interface, user 82, writes these maps
+    kit.run("chown", "-R", "82:82", "/etc/rspamd/custom")
     kit.become("rspamd", "-f", "-u", "_rspamd", "-g", "_rspamd")
 
 
@@ -125,6 +136,14 @@ http {{
   {proxies}
   real_ip_header X-Forwarded-For;
   real_ip_recursive on;
+  # The real one serves maps, exports and logins of other containers at these ports.
+  server {{
+    listen 8081;
+    listen 9081;
+    listen 9082;
+    listen 127.0.0.1:65510;
+    return 404;
+  }}
   server {{
     listen {http};
     {listen6}

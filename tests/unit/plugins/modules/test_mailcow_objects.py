@@ -194,3 +194,104 @@ def test_entry_without_its_name_is_refused(server: Server, option: str) -> None:
     wanted: dict[str, t.Any] = {option: [{}]}
     assert f"missing required arguments: {KEYS[option]} found in {option}" in server.run(**wanted)["msg"]
     assert server.calls == []
+
+
+TEXTS = [
+    "a:b",
+    "a\\:b\\\\c",
+    'it\'s "quoted"',
+    "a & b &amp; c",
+    "<b>fett</b> x",
+    "Größe ß € 漢字 😀",
+    "50 % {{ x }} $HOME #1",
+]
+
+
+def texts(text: str) -> dict[str, t.Any]:
+    """Return a description with the text in each option that takes any text."""
+    return {
+        "relay_hosts": [{"host": HOST, "username": text, "password": text}],
+        "transports": [
+            {"destination": "example.com", "host": "[mx.example.com]:25", "username": text, "password": text}
+        ],
+        "domains": [{"name": "example.org", "description": text}],
+        "mailboxes": [{"address": "alice@example.org", "name": text, "password": PASSWORD}],
+        "aliases": [{"address": "team@example.org", "goto": ["alice@example.org"], "comment": text}],
+        "app_passwords": [{"mailbox": "alice@example.org", "name": text, "password": PASSWORD}],
+    }
+
+
+def stored(server: Server) -> set[str]:
+    """Return all texts as the programs of mailcow read them."""
+    relay, transport, domain, mailbox, alias = (
+        server.api.get(f"{path}/all")[0] for path in ("relayhost", "transport", "domain", "mailbox", "alias")
+    )
+    logins = {row[key] for row in (relay, transport) for key in ("username", "password")}
+    return logins | {domain["description"], mailbox["name"], alias["private_comment"]}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_text_is_stored_as_it_is_described_when_it_is_added(server: Server, text: str) -> None:
+    assert server.run(**texts(text))["changed"]
+    # mailcow removes these two signs from a name
+    assert stored(server) == {text, text.lstrip("<")}
+    assert not server.run(**texts(text))["changed"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_text_is_stored_as_it_is_described_when_it_is_changed(server: Server, text: str) -> None:
+    server.run(**texts("before"))
+    assert server.run(**texts(text))["changed"]
+    assert stored(server) == {text, text.lstrip("<")}
+    assert not server.run(**texts(text))["changed"]
+
+
+def test_two_transports_of_one_server_keep_a_login_with_a_colon(server: Server) -> None:
+    login = {"host": "[mx.example.com]:25", "username": "u", "password": "a:b"}
+    wanted = [{"destination": name, **login} for name in ("example.com", "example.net")]
+    server.run(transports=wanted)
+    assert [row["password"] for row in server.api.get("transport/all")] == ["a:b", "a:b"]
+    assert not server.run(transports=wanted)["changed"]
+
+
+NAMES: dict[str, t.Any] = {
+    "domains": [{"name": "Müller.Example", "mailboxes": 2}, {"name": "Example.ORG", "description": "", "aliases": 5}],
+    "mailboxes": [{"address": "Alice@Müller.Example", "password": PASSWORD, "name": ""}],
+    "aliases": [{"address": "Team@EXAMPLE.org", "goto": ["alice@müller.example", "Bob@Example.net"]}],
+    "purge_aliases": ["Müller.Example", "EXAMPLE.org"],
+    "domain_admins": [{"username": "chief", "domains": ["Müller.Example"], "password": PASSWORD}],
+    "app_passwords": [{"mailbox": "Alice@MÜLLER.example", "name": "a", "password": PASSWORD}],
+    "limits": [{"name": "MÜLLER.example", "messages": 5}, {"name": "ALICE@müller.example", "messages": 5}],
+}
+
+
+def test_international_and_upper_case_names_converge(server: Server) -> None:
+    assert server.run(**NAMES)["changed"]
+    (alias,) = server.api.get("alias/all")
+    assert (alias["address"], alias["goto"]) == ("team@example.org", "Bob@example.net,alice@xn--mller-kva.example")
+    assert {row["domain_name"] for row in server.api.get("domain/all")} == {"example.org", "xn--mller-kva.example"}
+    assert server.api.get("domain/example.org")["description"] == "example.org"
+    assert not server.run(**NAMES)["changed"]
+
+
+@pytest.mark.parametrize("name", ["straße.example", "a..müller", "\u200dx.example"])
+def test_name_without_a_unique_ascii_form_is_refused(server: Server, name: str) -> None:
+    assert name in server.run(domains=[{"name": name}])["msg"]
+    assert server.api.get("domain/all") == {}
+
+
+def test_numbers_and_flags_that_mailcow_would_ignore_converge(server: Server) -> None:
+    domain = {"name": "example.org", "aliases": 5, "relay": True, "relay_all_recipients": True}
+    server.run(domains=[domain])
+    changed = [{**domain, "aliases": 0, "relay": False, "relay_all_recipients": False}]
+    assert server.run(domains=changed)["changed"]
+    assert (server.api.get("domain/example.org")["backupmx"], server.run(domains=changed)["changed"]) == (0, False)
+    server.run(domains=[domain])
+    assert server.run(domains=[{"name": "example.org", "relay": False}])["changed"]
+
+
+@pytest.mark.parametrize("key", ["default_quota", "max_quota", "quota"])
+def test_quota_of_zero_is_refused_before_anything_changes(server: Server, key: str) -> None:
+    answer = server.run(domains=[{"name": "example.org", key: 0}, {"name": "example.net"}])
+    assert f"domain example.org: {key} must be 1 or more" in answer["msg"]
+    assert server.api.get("domain/all") == {}

@@ -160,10 +160,10 @@ def as_list(items: Any) -> list[Any]:
 
 
 def log_call(store: Store, request: Request, body: Any) -> None:
-    """Write the log of logs/api, without passwords."""
+    """Write the log of logs/api. As in the real API, only fields whose name contains `pass` are hidden."""
     attributes = body.get("attr", body) if isinstance(body, dict) else body
     if isinstance(attributes, dict):
-        hidden = re.compile("pass|private_key", re.IGNORECASE)
+        hidden = re.compile("pass", re.IGNORECASE)
         attributes = {key: "*" if hidden.search(key) else value for key, value in attributes.items()}
     line = {"uri": request.path, "method": request.method, "remote": request.address, "data": json.dumps(attributes)}
     store.log("API_LOG", line)

@@ -9,7 +9,7 @@ from typing import Any
 
 from stand_in import docker_client
 from stand_in.api import domains, limits, passwords
-from stand_in.api.store import Reply, Row, Store, given, is_address, is_domain, number
+from stand_in.api.store import Reply, Row, Store, given, is_address, is_domain, number, to_ascii
 
 PROTOCOLS = ("imap", "pop3", "smtp", "sieve", "eas", "dav")
 ATTRIBUTES = {
@@ -118,10 +118,16 @@ def _full(reply: Reply, domain: Row, used: dict[str, int], quota: int) -> bool:
     return False
 
 
+def _full_name(name: Any) -> str:
+    """Return a name without the signs of an address around it."""
+    return str(name or "").rstrip(">").lstrip("<")
+
+
 def add(store: Store, reply: Reply, attributes: Row) -> None:
     """Add a mailbox; its quota is in MiB, 0 for no limit."""
     attributes = _access(attributes)
     local, name = (str(attributes.get(key) or "").strip().lower() for key in ("local_part", "domain"))
+    name = to_ascii(name)
     username = f"{local}@{name}"
     if not is_address(username):
         return reply.danger("mailbox_invalid")
@@ -142,7 +148,7 @@ def add(store: Store, reply: Reply, attributes: Row) -> None:
     own = {key: str(given(attributes, key, default)) for key, default in ATTRIBUTES.items()}
     own |= {"passwd_update": time.strftime("%Y-%m-%d %H:%M:%S"), "mailbox_format": "maildir:"}
     own |= {"quarantine_notification": "hourly", "quarantine_category": "reject", "attribute_hash": ""}
-    row = {"username": username, "local_part": local, "domain": name, "name": attributes.get("name") or ""}
+    row: Row = {"username": username, "local_part": local, "domain": name, "name": _full_name(attributes.get("name"))}
     row |= {"password": passwords.hashed(str(attributes["password"])), "quota": quota * domains.MIB}
     store.insert("mailbox", {**row, "attributes": json.dumps(own), "custom_attributes": "{}", "active": active})
     for tag in attributes.get("tags") or []:
@@ -176,7 +182,10 @@ def edit(store: Store, reply: Reply, items: list[Any], attributes: Row) -> None:
             continue
         _senders(store, reply, username, attributes)
         own = {key: str(given(attributes, key, now["attributes"].get(key, "0"))) for key in ATTRIBUTES}
-        row = {"name": attributes.get("name") or now["name"], "quota": quota * domains.MIB}
+        row = {
+            "name": _full_name(attributes.get("name")) if attributes.get("name") else now["name"],
+            "quota": quota * domains.MIB,
+        }
         row["active"] = given(attributes, "active", now["active"])
         current = store.one("SELECT attributes FROM mailbox WHERE username = %s", username) or {"attributes": "{}"}
         row["attributes"] = json.dumps({**json.loads(current["attributes"]), **own})
@@ -281,7 +290,10 @@ def edit_app_password(store: Store, reply: Reply, items: list[Any], attributes: 
             continue
         # Without a name the real API stores the escaped one that it would show
         name = _escaped(attributes.get("app_name") or _escaped(now["name"]))
-        row = {"name": name, "active": given(attributes, "active", now["active"])}
+        # Without the mailbox, the password moves to the user of the API
+        owner = str(attributes.get("username") or "")
+        row: Row = {"name": name, "active": given(attributes, "active", now["active"])}
+        row["mailbox"] = owner if is_address(owner) else "API"
         if "protocols" in attributes:
             row |= _protocols(attributes)
         if attributes.get("app_passwd") and attributes.get("app_passwd2"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stand_in.api import domains
-from stand_in.api.store import Reply, Row, Store, given, is_address, words
+from stand_in.api.store import Reply, Row, Store, given, is_address, to_ascii, words
 
 SINKS = {"goto_null": "null@localhost", "goto_spam": "spam@localhost", "goto_ham": "ham@localhost"}
 FLAGS = ("active", "sogo_visible", "internal", "sender_allowed")
@@ -56,6 +56,12 @@ def _targets(reply: Reply, attributes: Row, address: str) -> str:
     return ",".join(kept)
 
 
+def _ascii(address: str) -> str:
+    """Return an address with an ASCII domain."""
+    local, at, domain = address.rpartition("@")
+    return f"{local}{at}{to_ascii(domain)}"
+
+
 def _refused(store: Store, reply: Reply, address: str) -> bool:
     """Return whether an address cannot become an alias; the message has the reason."""
     local, _, domain = address.rpartition("@")
@@ -75,18 +81,20 @@ def add(store: Store, reply: Reply, attributes: Row) -> None:
     """Add aliases, one or more addresses at once; `@domain` is the catch-all."""
     addresses = words(attributes.get("address"))
     comments = {key: attributes.get(key) for key in ("private_comment", "public_comment")}
-    if any(len(str(comment or "")) > 160 for comment in comments.values()):
+    if any(len(str(comment or "").encode()) > 160 for comment in comments.values()):
         return reply.danger("comment_too_long")
     if not addresses:
         return reply.danger("alias_empty")
     if not words(attributes.get("goto")) and not any(given(attributes, flag, 0) for flag in SINKS):
         return reply.danger("goto_empty")
-    goto = _targets(reply, attributes, "")
+    # A change does not convert them.
+    goto = _targets(reply, {**attributes, "goto": [_ascii(target) for target in words(attributes.get("goto"))]}, "")
     if not goto:
         return None
     for address in addresses:
         if address in goto.split(","):
             continue
+        address = _ascii(address)
         domain = address.rpartition("@")[2]
         left = domains.details(store, domain).get("aliases_left")
         if left is not None and left <= 0:

@@ -114,6 +114,9 @@ def edit(store: Store, reply: Reply, items: list[Any], attributes: Row) -> None:
             reply.danger("username_invalid", new)
             continue
         row: Row = {"username": new, "active": given(attributes, "active", now["active"])}
+        # Flags that are not given are cleared, as in the real API.
+        flags = {key: str(int(given(attributes, key, 0) != 0)) for key in ("force_tfa", "force_pw_update")}
+        row["attributes"] = json.dumps(flags)
         if attributes.get("password"):
             if not passwords.accepted(store, reply, attributes["password"], attributes.get("password2")):
                 return

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from stand_in.api import dkim, limits
-from stand_in.api.store import Reply, Row, Store, given, is_domain, number, words
+from stand_in.api.store import Reply, Row, Store, given, is_domain, number, to_ascii, words
 
 MIB = 1 << 20
 # The template of the real mailcow at its first start.
@@ -123,7 +123,7 @@ def _relaying(row: Row) -> None:
 
 def add(store: Store, reply: Reply, attributes: Row) -> None:
     """Add a domain with a DKIM key."""
-    name = str(attributes.get("domain") or "").strip().lower()
+    name = to_ascii(str(attributes.get("domain") or "").strip())
     sizes = ("aliases", "mailboxes", "defquota", "maxquota", "quota")
     row: Row = {key: given(attributes, key, TEMPLATE[key]) for key in (*sizes, *FLAGS)}
     if _sizes_refused(reply, row):
@@ -147,6 +147,8 @@ def add(store: Store, reply: Reply, attributes: Row) -> None:
             reply.success("domain_add_dkim_available")
         else:
             dkim.add(store, reply, {"domains": name, "key_size": size, "dkim_selector": selector})
+    # The real API restarts SOGo, which reads its domains only at its start; here SOGo does nothing.
+    number(attributes.get("restart_sogo"))
     return reply.success("domain_added", name)
 
 

@@ -20,12 +20,18 @@ def get_relayhost(store: Store, name: str, _more: str) -> Any:
     return rows if name == "all" else next((row for row in rows if str(row["id"]) == name), {})
 
 
+def _escaped(text: Any) -> str:
+    """Escape colons, as the real API does when it adds a login. A change does not."""
+    return str(text or "").strip().replace(":", "\\:")
+
+
 def add_relayhost(store: Store, reply: Reply, attributes: Row) -> None:
     """Add a relay host."""
     host = str(attributes.get("hostname") or "").strip()
     if not host:
         return reply.danger("invalid_host", "")
-    row = {key: str(attributes.get(key) or "").strip() for key in ("username", "password")}
+    # The real API escapes the password twice.
+    row = {"username": _escaped(attributes.get("username")), "password": _escaped(_escaped(attributes.get("password")))}
     store.insert("relayhosts", {"hostname": host, **row})
     return reply.success("relayhost_added", "")
 
@@ -37,8 +43,8 @@ def edit_relayhost(store: Store, reply: Reply, items: list[Any], attributes: Row
         if not now:
             reply.danger("relayhost_invalid", identity)
             continue
-        row = {key: attributes.get(key, now[key]) for key in ("username", "password")}
-        row |= {"hostname": attributes.get("hostname") or now["hostname"]}
+        row = {key: str(attributes.get(key, now[key])).strip() for key in ("username", "password")}
+        row |= {"hostname": str(attributes.get("hostname") or now["hostname"]).strip()}
         store.update("relayhosts", "id", identity, {**row, "active": given(attributes, "active", now["active"])})
         reply.success("object_modified", row["hostname"])
 
@@ -77,7 +83,7 @@ def add_transport(store: Store, reply: Reply, attributes: Row) -> None:
     if not nexthop:
         return reply.danger("invalid_nexthop")
     taken = [row["destination"] for row in store.rows("SELECT destination FROM transports")]
-    login = {key: str(attributes.get(key) or "").strip() for key in ("username", "password")}
+    login = {key: _escaped(attributes.get(key)) for key in ("username", "password")}
     flags = {key: given(attributes, key, 0) for key in ("active", "is_mx_based")}
     done = False
     for destination in dict.fromkeys(words(attributes.get("destination"))):
@@ -88,6 +94,8 @@ def add_transport(store: Store, reply: Reply, attributes: Row) -> None:
         else:
             store.insert("transports", {"destination": destination, "nexthop": nexthop, **login, **flags})
             done = True
+    # All transports of a server get the same login.
+    store.update("transports", "nexthop", nexthop, login)
     return reply.success("relayhost_added", "") if done else None
 
 
@@ -100,12 +108,14 @@ def edit_transport(store: Store, reply: Reply, items: list[Any], attributes: Row
             continue
         row = {key: attributes.get(key) or now[key] for key in ("destination", "nexthop")}
         row["nexthop"] = _bracketed(str(row["nexthop"]).strip())
-        row |= {key: attributes.get(key, now[key]) for key in ("username", "password")}
+        row |= {key: str(attributes.get(key, now[key])).strip() for key in ("username", "password")}
+        row["password"] = row["password"] if row["username"] else ""
         row |= {key: given(attributes, key, now[key]) for key in ("active", "is_mx_based")}
         if not row["is_mx_based"] and not _is_destination(row["destination"]):
             reply.danger("invalid_destination", row["destination"])
             continue
         store.update("transports", "id", identity, row)
+        store.update("transports", "nexthop", row["nexthop"], {key: row[key] for key in ("username", "password")})
         reply.success("object_modified", row["nexthop"])
 
 

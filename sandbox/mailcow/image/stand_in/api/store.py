@@ -223,6 +223,16 @@ def words(text: Any) -> list[str]:
     return [str(part).strip() for part in parts if str(part).strip()]
 
 
+def to_ascii(domain: Any) -> str:
+    """Convert an international domain like PHP's idn_to_ascii; an invalid one is empty."""
+    if str(domain).isascii():
+        return str(domain).lower()
+    try:
+        return str(domain).encode("idna").decode("ascii").lower()
+    except UnicodeError:
+        return ""
+
+
 def is_domain(name: Any) -> bool:
     """Return whether a text is a valid domain name."""
     label = r"[a-z\d](?:[a-z\d-]{0,61}[a-z\d])?"

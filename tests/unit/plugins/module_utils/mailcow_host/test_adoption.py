@@ -117,7 +117,7 @@ def test_adoption_changes_nothing_in_check_mode(host: Host) -> None:
 def test_adoption_with_other_passwords_is_refused(host: Host, variables: dict[str, t.Any], problem: str) -> None:
     host.install()
     with pytest.raises(settings.Problem, match=rf"{problem}\nNothing was changed"):
-        host.adopt(**variables)
+        adoption.adopt(host.config, {**CONF, **variables}, True, False)
     assert host.done == []
 
 
