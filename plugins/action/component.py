@@ -79,7 +79,9 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
             return {**second, "failed": True, "msg": msg}
         diff = [{"prepared": "".join(f"> {a}\n" for a in result["actions"] if a not in second.get("actions", []))}]
         actions = list(dict.fromkeys(result["actions"] + second.get("actions", [])))
-        return {**second, "changed": True, "actions": actions, "diff": diff + second.get("diff", [])}
+        warnings = result.get("warnings", []) + second.get("warnings", [])
+        more = {"warnings": warnings} if warnings else {}
+        return {**second, **more, "changed": True, "actions": actions, "diff": diff + second.get("diff", [])}
 
     def _call(self, module: str, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         result: dict[str, t.Any] = self._execute_module(module_name=module, module_args=arguments, task_vars=task_vars)
@@ -184,7 +186,10 @@ def build_unchanged_result(generation: str, show_diff: bool) -> dict[str, t.Any]
 
 
 def plan_prerequisites(prerequisites: dict[str, t.Any]) -> t.Iterator[tuple[str, dict[str, t.Any]]]:
-    """Yield the modules and options that install packages and change groups and users, in order."""
+    """Yield the modules and options that install packages and change groups and users, in order.
+
+    The component's module has closed the absent users.
+    """
     if prerequisites["packages"]:
         yield "ansible.builtin.apt", {"name": prerequisites["packages"], "state": "present", **APT}
     if prerequisites["absent_packages"]:
@@ -194,9 +199,6 @@ def plan_prerequisites(prerequisites: dict[str, t.Any]) -> t.Iterator[tuple[str,
     for user in prerequisites["users"]:
         # Without a password: people and services log in by key only, the password of a new account stays locked.
         yield "ansible.builtin.user", {**_drop_unset(user), "append": False}
-    for name in prerequisites["absent_users"]:
-        # Forced, because a session that does not end must not prevent the removal of the account.
-        yield "ansible.builtin.user", {"name": name, "state": "absent", "force": True, "remove": False}
 
 
 def _drop_unset(account: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -16,8 +16,10 @@ description:
     sees them. Then the module replaces the files, activates them and runs the probes. When one of these steps fails,
     the module rolls back to the previous files and configuration, and the task fails with the reason.
   - A killed run leaves a journal in C(/var/lib/vise/components/<name>/pending.json); the next run completes the change.
-  - The module removes files, links and users that the component created and that are no longer part of it. It keeps
-    the home directory of a removed user.
+  - The module removes files and links that the component created and that are no longer part of it.
+  - It closes users that are no longer part of it. A closed user is locked, has expired and is in no group; its
+    sessions, processes, timers, crontab and jobs are ended. The account and its home directory stay, so that no other
+    account gets its number or its files. What still belongs to it or names it is reported as a warning.
 extends_documentation_fragment: [vise.platform.attributes]
 author:
   - vise.platform contributors (@vise-platform)
@@ -372,7 +374,7 @@ prerequisites:
   returned: when packages, groups or users differ, not in check mode
   type: dict
   sample:
-    {packages: [nginx], absent_packages: [], groups: [], users: [], absent_users: [], unfinished_packages: []}
+    {packages: [nginx], absent_packages: [], groups: [], users: [], absent_users: [], unfinished_packages: [], closed_users: []}
 login_port:
   description: Port of the login that confirmed the change, when it is not the port of the inventory.
   returned: when O(confirm) is set and one of O(confirm.ports) was needed
@@ -397,6 +399,7 @@ from ansible_collections.vise.platform.plugins.module_utils.component import con
 from ansible_collections.vise.platform.plugins.module_utils.component.model import Wanted
 from ansible_collections.vise.platform.plugins.module_utils.component.spec import ARGUMENT_SPEC
 from ansible_collections.vise.platform.plugins.module_utils.component.store import Store
+from ansible_collections.vise.platform.plugins.module_utils.host import accounts, programs
 
 
 def converge(wanted: Wanted, store: Store, check_mode: bool) -> tuple[transaction.Plan, bool]:
@@ -406,8 +409,6 @@ def converge(wanted: Wanted, store: Store, check_mode: bool) -> tuple[transactio
         prerequisites = transaction.prepare_packages(wanted.name, steps.prerequisites)
         steps = dataclasses.replace(steps, prerequisites=prerequisites)
         transaction.extend_manifest(wanted, store)
-        for user in steps.prerequisites.absent_users:
-            host.end_sessions(user)
         return steps, True
     if steps.actions() or steps.unfinished:
         transaction.validate(wanted, steps)
@@ -418,6 +419,18 @@ def converge(wanted: Wanted, store: Store, check_mode: bool) -> tuple[transactio
     elif not check_mode:
         transaction.record(wanted, store)
     return steps, False
+
+
+def change_accounts(prerequisites: transaction.Prerequisites) -> list[str]:
+    """Close and reopen users; return what is left of the closed ones, for the operator."""
+    own = [user for user in prerequisites.absent_users if accounts.is_own(user)]
+    if own:
+        raise host.HostError(
+            f"refused, {own[0]} was not removed: this run is logged in as {own[0]}; set ansible_user to another account"
+        )
+    for user in prerequisites.closed_users:
+        accounts.reopen(user)
+    return [text for user in prerequisites.absent_users for text in accounts.close(user)]
 
 
 def build_result(steps: transaction.Plan, incomplete: bool, show_diff: bool) -> dict[str, t.Any]:
@@ -459,7 +472,9 @@ def main() -> None:
         # No lock in check mode, because a lock creates a file.
         with contextlib.nullcontext() if module.check_mode else store.lock():
             steps, incomplete = converge(wanted, store, module.check_mode)
-    except (host.HostError, OSError) as error:
+            for warning in change_accounts(steps.prerequisites) if incomplete else ():
+                module.warn(warning)
+    except (host.HostError, programs.ProgramError, OSError) as error:
         module.fail_json(msg=str(error), invocation={})
     result = build_result(steps, incomplete, module._diff)
     if wanted.confirm_within and result["changed"] and not incomplete and not module.check_mode:

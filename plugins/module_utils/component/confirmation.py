@@ -59,7 +59,7 @@ def _build_wanted(data: dict[str, t.Any]) -> Wanted:
 
 def _build_plan(data: dict[str, t.Any]) -> transaction.Plan:
     return transaction.Plan(
-        transaction.Prerequisites([], [], [], [], [], []),
+        transaction.Prerequisites([], [], [], [], [], [], []),
         [],
         [Command(tuple(command["argv"]), tuple(command["watch"])) for command in data["commands"]],
         [(verb, unit) for verb, unit in data["verbs"]],

@@ -153,11 +153,6 @@ def read_users() -> dict[str, dict[str, t.Any]]:
     }
 
 
-def end_sessions(user: str) -> None:
-    """End the sessions and processes of a user before its removal."""
-    run(["loginctl", "terminate-user", user])
-
-
 def read_unit_states(names: t.Sequence[str]) -> dict[str, UnitState]:
     """Return the states of systemd units by name, with one call of `systemctl show`."""
     if not names:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ..host import accounts
 from . import host, packages, plan, revert_timer
 from .host import HostError
 from .model import (
@@ -32,6 +33,7 @@ class Prerequisites:
     users: list[dict[str, t.Any]]
     absent_users: list[str]
     unfinished_packages: list[str]  # an interrupted dpkg left them; the module itself completes them
+    closed_users: list[str]  # wanted users that were absent before
 
     def actions(self) -> list[str]:
         """Return a short text for each prerequisite."""
@@ -41,7 +43,8 @@ class Prerequisites:
             *(f"uninstall {name}" for name in self.absent_packages),
             *(f"group {group['name']}" for group in self.groups),
             *(f"user {user['name']}" for user in self.users),
-            *(f"remove user {name}" for name in self.absent_users),
+            *(f"close user {name}" for name in self.absent_users),
+            *(f"reopen user {name}" for name in self.closed_users),
         ]
 
 
@@ -96,14 +99,17 @@ def find_prerequisites(wanted: Wanted, owned: Manifest, read: Readers) -> Prereq
     """Compare packages, groups and users with the host; return those that differ."""
     known = read.packages() if wanted.packages or wanted.absent_packages else []
     users = read.users()
-    absent_users = sorted(set(owned.users) & users.keys() - {user["name"] for user in wanted.users})
+    wanted_users = {user["name"] for user in wanted.users}
+    owned_users = set(owned.users) & users.keys() - wanted_users
+    closed = accounts.read_closed(owned_users | (wanted_users & users.keys()))
     return Prerequisites(
         packages.find_missing(wanted.packages, known),
         packages.find_installed(wanted.absent_packages, known),
         plan.plan_accounts(wanted.groups, read.groups()),
         plan.plan_accounts(wanted.users, users),
-        absent_users,
+        sorted(owned_users.difference(closed)),
         packages.find_unfinished(known),
+        sorted(wanted_users.intersection(closed)),
     )
 
 
@@ -162,10 +168,13 @@ def _refuse_foreign_paths(wanted: Wanted, owned: Manifest, store: Store) -> None
 
 
 def validate(wanted: Wanted, steps: Plan) -> None:
-    """Check the changed files before they are live; raises HostError when the change is refused, changes nothing."""
+    """Check the files before they are live; raises HostError when the change is refused, changes nothing.
+
+    Without a difference as well: an activation also makes live what other programs have written.
+    """
     reason = plan.explain_refusal(steps.changes)
-    # After a failed probe too: when the files of others decide, no activation of the own ones would help.
-    if not reason and (steps.changes or steps.probe_failure) and not steps.prerequisites.actions():
+    activates = steps.changes or steps.commands or steps.verbs or steps.probe_failure
+    if not reason and activates and not steps.prerequisites.actions():
         owned = [path for path, node in wanted.nodes.items() if node.kind == "file"]
         reason = host.check_in_private_namespace(steps.changes, wanted.checks, owned)
     if reason:
@@ -262,7 +271,13 @@ def _activate(daemon_reload: bool, commands: t.Iterable[Command], verbs: t.Itera
         if verb not in ("stop", "disable"):
             # systemd does not start a unit that crashed too often, not even with a repaired configuration.
             host.run(["systemctl", "reset-failed", unit])
-        host.systemctl(verb, unit)
+        try:
+            host.systemctl(verb, unit)
+        except HostError:
+            if verb != "reload-or-restart":
+                raise
+            # A rollback must succeed: some services end at a reload, for example sshd with the port of a socket.
+            host.systemctl("restart", unit)
 
 
 def roll_back(wanted: Wanted, steps: Plan, journal: Journal, store: Store) -> str:

@@ -62,10 +62,9 @@ def test_prerequisites_are_packages_then_groups_then_users() -> None:
         "absent_users": ["eve"],
     }
     calls = list(component.plan_prerequisites(prerequisites))
-    assert [module.rsplit(".", 1)[-1] for module, _options in calls] == ["apt", "apt", "group", "user", "user"]
+    assert [module.rsplit(".", 1)[-1] for module, _options in calls] == ["apt", "apt", "group", "user"]
     assert calls[2][1] == {"name": "ops", "system": True}
     assert calls[3][1] == {"name": "ada", "groups": ["ops"], "append": False}
-    assert calls[4][1] == {"name": "eve", "state": "absent", "force": True, "remove": False}
 
 
 def program_files(module: str) -> dict[str, t.Any]:
@@ -181,7 +180,7 @@ def test_packages_have_no_code_of_their_own_because_programs_lack_it() -> None:
 
 @pytest.mark.parametrize("show_diff", [True, False])
 def test_skipped_component_returns_what_the_module_returns_without_a_difference(show_diff: bool) -> None:
-    nothing = transaction.Plan(transaction.Prerequisites([], [], [], [], [], []), [], [], [], False, {}, "", False)
+    nothing = transaction.Plan(transaction.Prerequisites([], [], [], [], [], [], []), [], [], [], False, {}, "", False)
     expected = {"generation": "g", **module.build_result(nothing, False, show_diff)}
     assert component.build_unchanged_result("g", show_diff) == expected
 
