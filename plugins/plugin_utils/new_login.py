@@ -68,6 +68,8 @@ def open_connection(connection: t.Any, play_context: t.Any, port: int | None) ->
     options = connection.get_options()
     changed: dict[str, t.Any] = {
         "ssh_args": f"{OWN_CONNECTION} {options.get('ssh_args') or ''}".strip(),
+        # The last -S counts.
+        "ssh_extra_args": f"{options.get('ssh_extra_args') or ''} -S none".strip(),
         "reconnection_retries": 0,
         "timeout": CONNECT_TIMEOUT,
         "port": port or options.get("port"),

@@ -24,6 +24,7 @@ def open_ssh(port: int | None = None, name: str = "ssh") -> t.Any:
             "remote_user": "ada",
             "port": port,
             "ssh_args": "-o ControlMaster=auto -o ControlPersist=60s",
+            "ssh_common_args": "-S /shared",
             "private_key_file": "/key",
         }
         if name == "ssh"
@@ -115,6 +116,7 @@ def test_new_connection_shares_nothing_with_the_open_one_but_its_login() -> None
     command = [part.decode() for part in new._build_command("ssh", "ssh", "192.0.2.1")]
     # The first value counts.
     assert command[1:5] == ["-o", "ControlMaster=no", "-o", "ControlPath=none"]
+    assert command[len(command) - command[::-1].index("-S")] == "none"
     assert {"Port=2222", 'User="ada"', 'IdentityFile="/key"'} <= set(command)
     assert not any(part.startswith("ControlPath=") and part != "ControlPath=none" for part in command)
     assert (new.become, new.get_option("reconnection_retries")) == (old.become, 0)
