@@ -14,7 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 from ansible_collections.vise.platform.plugins.module_utils.component import programs
 from ansible_collections.vise.platform.plugins.module_utils.component.spec import ARGUMENT_SPEC
-from ansible_collections.vise.platform.plugins.plugin_utils import new_login, surveys
+from ansible_collections.vise.platform.plugins.plugin_utils import new_login, outside_ports, surveys
 
 # Placeholder for the generation while templates are rendered: the generation is a hash over the rendered text.
 GENERATION = "@component_generation@"
@@ -41,12 +41,14 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         arguments = add_generation(add_programs(arguments))
         if self._is_surveyed_right(arguments, task_vars):
             return build_unchanged_result(arguments["generation"], self._task.diff)
+        ports = [] if self._task.check_mode else (arguments["confirm"] or {}).get("open_ports", [])
+        answers = outside_ports.probe(new_login.read_address(self), ports)
         result = self._apply({**arguments, "code": surveys.CODE_DIGEST}, task_vars)
         if result.get("changed") or result.get("failed"):
             # Before the callback gets this result, a loop can apply further components.
             surveys.end()
         if result.pop("unconfirmed", False):
-            return new_login.confirm(self, arguments, result, task_vars)
+            return new_login.confirm(self, arguments, result, task_vars, answers)
         return result
 
     def _is_surveyed_right(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> bool:

@@ -299,6 +299,14 @@ options:
         type: list
         elements: int
         default: []
+      open_ports:
+        description:
+          - TCP ports to which the controller connects before and after the change.
+          - When one answered before and does not answer any more, the change is rolled back. One that never answered
+            proves nothing and is only reported.
+        type: list
+        elements: int
+        default: []
       advice:
         description: Ends the message when the login fails. C({user}) is replaced by the user of the connection.
         type: str
@@ -380,6 +388,12 @@ login_port:
   returned: when O(confirm) is set and one of O(confirm.ports) was needed
   type: int
   sample: 2222
+silent_ports:
+  description: Ports of O(confirm.open_ports) that this controller did not reach before the change.
+  returned: when O(confirm) is set, something changed and there are any
+  type: list
+  elements: int
+  sample: [25]
 unconfirmed:
   description:
     - Whether the change waits for a new login that confirms it. The action plugin does this and removes the key, so the

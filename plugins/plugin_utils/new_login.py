@@ -10,6 +10,7 @@ import typing as t
 
 from ansible.errors import AnsibleError
 from ansible.plugins.loader import connection_loader
+from ansible_collections.vise.platform.plugins.plugin_utils import outside_ports
 
 MODULE = "vise.platform.component_confirmation"
 # A reload closes sshd's port for a moment.
@@ -21,7 +22,11 @@ OWN_CONNECTION = "-o ControlMaster=no -o ControlPath=none"
 
 
 def confirm(
-    action: t.Any, arguments: dict[str, t.Any], result: dict[str, t.Any], task_vars: dict[str, t.Any]
+    action: t.Any,
+    arguments: dict[str, t.Any],
+    result: dict[str, t.Any],
+    task_vars: dict[str, t.Any],
+    answers: outside_ports.Answers | None = None,
 ) -> dict[str, t.Any]:
     """Confirm a component's change by a new login; return the result of the task, failed when the host reverts.
 
@@ -30,8 +35,14 @@ def confirm(
         arguments: the component's arguments.
         result: the result of the change.
         task_vars: the variables of the task.
+        answers: what the ports answered before the change.
     """
     identity = {"name": arguments["name"], "generation": arguments["generation"]}
+    answers = answers or {}
+    lost = outside_ports.find_lost(read_address(action), answers)
+    if lost:
+        problem = f"this controller reached port {', '.join(map(str, lost))} before it, and does not reach it any more"
+        return _fail(action, arguments, identity, problem, task_vars)
     call = {"module_name": MODULE, "module_args": {**identity, "state": "confirmed"}, "task_vars": task_vars}
     failures: dict[int | None, str] = {}
     for port in plan_attempts(read_port(action._connection), arguments["confirm"]["ports"]):
@@ -39,12 +50,20 @@ def confirm(
             continue
         answer = _try_login(action, port, call)
         if answer.get("confirmed"):
-            return {**result, **_describe_port(port, task_vars)}
+            silent = [number for number, found in answers.items() if found == outside_ports.SILENT]
+            return {**result, **_describe_port(port, task_vars), **({"silent_ports": silent} if silent else {})}
         failures[port] = f"{_name_login(action, port)}: {_explain(answer)}"
         if "confirmed" in answer:
             break
-    reason = "; ".join(failures.values())
-    msg = f"{arguments['name']}: the new configuration was live, but no new login could confirm it: {reason}"
+    problem = f"no new login could confirm it: {'; '.join(failures.values())}"
+    return _fail(action, arguments, identity, problem, task_vars)
+
+
+def _fail(
+    action: t.Any, arguments: dict[str, t.Any], identity: dict[str, str], problem: str, task_vars: dict[str, t.Any]
+) -> dict[str, t.Any]:
+    """Revert the change; return the failure of the task."""
+    msg = f"{arguments['name']}: the new configuration was live, but {problem}"
     advice = arguments["confirm"]["advice"].replace("{user}", str(read_user(action._connection)))
     outcome = _revert(action, identity, arguments["confirm"]["timeout"], task_vars)
     return {"failed": True, "changed": False, "msg": "\n".join(filter(None, [msg, outcome, advice])), "actions": []}
@@ -135,6 +154,13 @@ def _describe_port(port: int | None, task_vars: dict[str, t.Any]) -> dict[str, t
     name = task_vars.get("inventory_hostname", "this host")
     advice = f"{name} accepts logins at port {port} now: set ansible_port: {port} for it in the inventory"
     return {"login_port": port, "warnings": [advice]}
+
+
+def read_address(action: t.Any) -> str:
+    """Return the address of a login by SSH; empty for other connections, which say nothing about ports."""
+    if action._connection.transport not in ("ssh", "paramiko", "paramiko_ssh"):
+        return ""
+    return str(_read_option(action._connection, "host") or action._play_context.remote_addr or "")
 
 
 def _name_login(action: t.Any, port: int | None) -> str:

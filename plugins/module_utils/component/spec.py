@@ -68,6 +68,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
         "options": {
             "timeout": {"type": "int", "default": 60},
             "ports": {"type": "list", "elements": "int", "default": []},
+            "open_ports": {"type": "list", "elements": "int", "default": []},
             "advice": {"type": "str", "default": ""},
         },
     },

@@ -8,7 +8,7 @@ import pytest
 from ansible.errors import AnsibleConnectionFailure
 from ansible.playbook.play_context import PlayContext
 from ansible.plugins.loader import become_loader, connection_loader
-from ansible_collections.vise.platform.plugins.plugin_utils import new_login
+from ansible_collections.vise.platform.plugins.plugin_utils import new_login, outside_ports
 
 ARGUMENTS = {"name": "ssh", "generation": "g", "confirm": {"timeout": 60, "ports": [2222], "advice": "Ask {user}."}}
 RESULT = {"changed": True, "actions": ["reload ssh.service"]}
@@ -127,6 +127,33 @@ def test_connection_without_ports_is_opened_again() -> None:
     old = open_ssh(name="local")
     assert new_login.read_port(old) is None
     assert new_login.open_connection(old, PlayContext(), None) is not old
+
+
+def test_port_that_the_controller_reached_before_and_not_after_reverts_without_a_login(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outside_ports, "PAUSE", 0)
+    monkeypatch.setattr(outside_ports, "probe", lambda _address, ports: dict.fromkeys(ports, outside_ports.SILENT))
+    action = Action({"open": REVERTED})
+    result = new_login.confirm(
+        action, ARGUMENTS, dict(RESULT), {}, {443: outside_ports.ACCEPTED, 25: outside_ports.SILENT}
+    )
+    assert result["failed"]
+    assert "this controller reached port 443 before it, and does not reach it any more" in result["msg"]
+    assert action.calls == [("open", "reverted")]
+
+
+def test_port_that_the_controller_never_reached_is_only_reported() -> None:
+    action = Action({None: CONFIRMED})
+    result = new_login.confirm(action, ARGUMENTS, dict(RESULT), {}, {25: outside_ports.SILENT})
+    assert result == {**RESULT, "silent_ports": [25]}
+
+
+def test_only_a_connection_by_ssh_has_an_address() -> None:
+    action = Action({})
+    assert new_login.read_address(action) == "192.0.2.1"
+    action._connection = open_ssh(name="local")
+    assert new_login.read_address(action) == ""
 
 
 @pytest.mark.parametrize(
