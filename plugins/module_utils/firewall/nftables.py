@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import bisect
 import ipaddress
 import json
 import re
@@ -175,19 +176,50 @@ def build_match(left: t.Any, operator: str, right: t.Any) -> Match:
     if operator in PORT_OPERATORS:
         compare = PORT_OPERATORS[operator]
         return _of_field(read, lambda found: compare(found, values[0]) if _are_numbers(found, values[0]) else None)
-    if operator == "!=":
-        return negate_found(read, values)
-    return _of_field(read, lambda found: is_any(found, values))
-
-
-def negate_found(read: Read, values: t.Sequence[t.Any]) -> Match:
-    """Return the match of a field that has none of the values."""
+    contains = build_lookup(values)
 
     def differs(found: t.Any) -> bool | None:
-        result = is_any(found, values)
+        result = contains(found)
         return None if result is None else not result
 
-    return _of_field(read, differs)
+    return _of_field(read, differs if operator == "!=" else contains)
+
+
+def build_lookup(values: t.Sequence[t.Any]) -> t.Callable[[t.Any], bool | None]:
+    """Return a function that finds a field in the values; a set of banned addresses can have many thousands."""
+    intervals = [interval for value in values if (interval := read_interval(value))]
+    if len(intervals) < len(values):
+        return lambda found: is_any(found, values)
+    lows, highs, highest = sorted(intervals), list[tuple[int, int]](), (0, -1)
+    for version, _low, high in lows:
+        # Intervals may overlap: the highest end so far decides.
+        highest = max(highest, (version, high))
+        highs.append(highest)
+
+    def contains(found: t.Any) -> bool | None:
+        if not isinstance(found, ipaddress.IPv4Address | ipaddress.IPv6Address):
+            return is_any(found, values)
+        at = bisect.bisect_right(lows, (found.version, int(found), 1 << 129)) - 1
+        return at >= 0 and highs[at] >= (found.version, int(found)) and lows[at][0] == found.version
+
+    return contains
+
+
+def read_interval(value: t.Any) -> tuple[int, int, int] | None:
+    """Return IP version, first and last address of an element of a set; None when it has no addresses."""
+    try:
+        if isinstance(value, str):
+            network = ipaddress.ip_network(value, strict=False)
+        elif isinstance(value, dict) and "prefix" in value:
+            network = ipaddress.ip_network(f"{value['prefix']['addr']}/{value['prefix']['len']}", strict=False)
+        elif isinstance(value, dict) and "range" in value:
+            first, last = map(ipaddress.ip_address, value["range"])
+            return first.version, int(first), int(last)
+        else:
+            return None
+    except (TypeError, ValueError):
+        return None
+    return network.version, int(network.network_address), int(network.broadcast_address)
 
 
 def _of_field(read: Read, judge: t.Callable[[t.Any], bool | None]) -> Match:

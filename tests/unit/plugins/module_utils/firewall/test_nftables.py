@@ -140,3 +140,29 @@ def test_rule_is_shown_as_nft_prints_it() -> None:
 
 def test_table_that_iptables_shows_is_left_out() -> None:
     assert nftables.parse_ruleset(ruleset([]), {}, skip={("inet", "fw")}) == []
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("9.255.255.255", False),
+        ("10.0.0.0", True),
+        ("10.0.255.255", True),
+        ("10.1.0.0", False),
+        ("10.3.0.9", True),
+        ("10.3.0.10", False),
+        ("fd00::1", True),
+        ("fd00::2", False),
+        ("::1", False),
+    ],
+)
+def test_address_is_found_in_a_set_of_networks_ranges_and_addresses(address: str, expected: bool) -> None:
+    contains = nftables.build_lookup(
+        [
+            {"range": ["10.3.0.1", "10.3.0.9"]},
+            "10.0.0.7",
+            "fd00::1",
+            {"prefix": {"addr": "10.0.0.0", "len": 16}},
+        ]
+    )
+    assert contains(ipaddress.ip_address(address)) is expected
