@@ -19,7 +19,7 @@ WORLD_TESTS := tests/e2e/test_dns.py $(wildcard tests/e2e/test_world*.py)
 # The scenario that core-2.19 converges as well.
 SCENARIO_2_19 := base
 # The unit tests of code that uses ansible-core; the rest of module_utils is plain Python.
-UNIT_2_19 := $(addprefix tests/unit/plugins/,action filter modules module_utils/mailcow)
+UNIT_2_19 := $(addprefix tests/unit/plugins/,action callback filter modules module_utils/mailcow)
 DEEP_TARGETS = $(shell sed -n '/^deep:/,$$ s/^  \([a-z0-9-]*\): .*/\1/p' molecule/tiers.yml)
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
