@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import booting
-from tests.e2e.converge import HOST, PHASE1, ROOT, URL, Platform
+from tests.e2e.converge import ADDRESS, HOST, PHASE1, ROOT, URL, Platform
 from tools import collection
 
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -39,6 +40,28 @@ def test_everything_runs_again_after_the_host_has_booted(converged: str, kind: s
     print(f"{kind}: healthy after {boot.seconds:.0f} s")
     assert boot.missing == []
     assert boot.ailing == []
+
+
+@pytest.mark.deep
+def test_drift_before_a_run_and_within_it_is_found_by_a_surveyed_run(converged: str, on_host: Shell) -> None:
+    assert converged
+    # Records what is right; the next run surveys it.
+    PHASE1.converge("site")
+    on_host(ADDRESS, "echo '# by-hand' >>/etc/systemd/system/vise-backup-verify.timer")
+    run = PHASE1.converge("site", "--diff")
+    assert run.changed[HOST] == 1
+    assert "-# by-hand" in run.output
+    plays = ROOT / ".cache/e2e/drift.yml"
+    stage = {
+        "ansible.builtin.import_playbook": str(ROOT / "playbooks/preflight.yml"),
+        "vars": {"preflight_survey": True},
+    }
+    drift = {"ansible.builtin.file": {"path": "/etc/vise/cloudflare-ranges.json", "state": "absent"}}
+    last = {"ansible.builtin.import_playbook": str(ROOT / "playbooks/edge.yml")}
+    plays.write_text(json.dumps([stage, {"hosts": "all", "gather_facts": False, "tasks": [drift]}, last]))
+    run = PHASE1.converge("../.cache/e2e/drift")
+    assert run.changed[HOST] == 2
+    on_host(ADDRESS, "test -s /etc/vise/cloudflare-ranges.json")
 
 
 # After the boots, so that whatever they have lost is seen here.

@@ -15,7 +15,7 @@ from .model import Node, Probe, UnitState, Wanted
 from .store import ROOT, Store
 
 # Seconds; a component with a slower probe runs as without a survey.
-LONGEST_PROBE = 5
+LONGEST_PROBE = 15
 # Most of a survey is waiting for the programs of probes.
 THREADS = 8
 
