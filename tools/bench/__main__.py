@@ -147,7 +147,7 @@ def prepare_versions(topology: Topology, site: Executions) -> dict[str, Callable
     runs = {
         "site.yml": lambda: run_playbook(topology, SITE, PARAMIKO_SETTINGS)[0],
         "site.yml without survey": lambda: run_playbook(topology, SITE, PARAMIKO_SETTINGS, survey=False)[0],
-        "plain tasks": lambda: run_playbook(topology, playbook, {})[0],
+        "plain tasks": lambda: run_playbook(topology, playbook, {}, survey=False)[0],
     }
     if PYINFRA.exists():
         inventory = CACHE / "pyinfra_inventory.py"
