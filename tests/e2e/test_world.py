@@ -4,28 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-API = "https://api.cloudflare.com/client/v4"
-TOKEN = Path(__file__).resolve().parents[2] / ".cache/sandbox/cloudflare.token"
-
-
-@pytest.fixture
-def api(world: Any) -> Callable[..., tuple[int, Any]]:
-    """Call the double of Cloudflare: status and JSON."""
-
-    def call(method: str, path: str, token: str | None = None, body: Any = None) -> tuple[int, Any]:
-        header = "" if token == "" else f"-H 'Authorization: Bearer {token or TOKEN.read_text().strip()}'"
-        data = "" if body is None else "--data-binary @-"
-        command = f"curl -sS -X {method} {header} {data} -w '\\n%{{http_code}}' '{API}{path}'"
-        answer, status = world(command, text=None if body is None else json.dumps(body)).stdout.rsplit("\n", 1)
-        return int(status), json.loads(answer)
-
-    return call
 
 
 @pytest.fixture
@@ -68,35 +50,6 @@ def test_acme_server_has_its_old_root_after_a_stop(world: Any, sandbox: Any) -> 
     sandbox("stop", "acme")
     sandbox("start", "acme")
     assert world(root).stdout == before
-
-
-@pytest.mark.parametrize(
-    ("token", "status", "code"),
-    [("", 400, 9106), ("short", 400, 6003), ("x" * 40, 403, 9109)],
-    ids=["missing", "malformed", "wrong"],
-)
-def test_cloudflare_refuses_a_token(api: Any, token: str, status: int, code: int) -> None:
-    got, answer = api("GET", "/zones", token=token)
-    assert (got, answer["success"], answer["errors"][0]["code"]) == (status, False, code)
-
-
-def test_cloudflare_record_is_seen_in_dns_until_it_is_deleted(api: Any, world: Any) -> None:
-    zone = api("GET", "/zones?name=vln.test")[1]["result"][0]["id"]
-    record = {"type": "TXT", "name": "_acme-challenge.try.vln.test", "content": "proof", "ttl": 120}
-    status, answer = api("POST", f"/zones/{zone}/dns_records", body=record)
-    assert status == 200, answer
-    dig = "dig +short _acme-challenge.try.vln.test TXT"
-    assert world(dig).stdout.strip() == '"proof"'
-    assert api("POST", f"/zones/{zone}/dns_records", body=record)[1]["errors"][0]["code"] == 81058
-    path = f"/zones/{zone}/dns_records/{answer['result']['id']}"
-    assert api("DELETE", path)[0] == 200
-    assert world(dig).stdout.strip() == ""
-    assert api("DELETE", path)[1]["errors"][0]["code"] == 81044
-
-
-def test_cloudflare_knows_no_foreign_zone(api: Any) -> None:
-    assert api("GET", "/zones?name=example.com")[1]["result"] == []
-    assert api("GET", "/zones/0123456789abcdef/dns_records")[1]["errors"][0]["code"] == 7003
 
 
 def test_lasting_file_is_answered_from_the_cache_the_second_time(world: Any) -> None:

@@ -125,13 +125,6 @@ def test_append_credential_adds_and_reads_but_neither_removes_nor_overwrites(ask
     assert "<UploadId>" in ask("POST", f"{FOLDER}/new?uploads", who="append").text
 
 
-def test_append_credential_overwrites_and_removes_locks(ask: Ask, world: Any) -> None:
-    lock = f"{FOLDER}/locks/1"
-    assert [ask("PUT", lock, who="append", body=text).status for text in ("first", "second")] == [200, 200]
-    assert world(f"cat {DISK}/locks/1").stdout == "second"
-    assert ask("DELETE", lock, who="append").status == 204
-
-
 @pytest.mark.parametrize(("mode", "code"), [("403", "AccessDenied"), ("500", "InternalError")])
 def test_error_is_answered_while_it_is_on(ask: Ask, fault: Any, mode: str, code: str) -> None:
     fault(mode)
