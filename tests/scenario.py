@@ -66,7 +66,9 @@ class Role:
 
     def _plays(self, tasks: list[dict[str, Any]], hosts: str) -> list[dict[str, Any]]:
         files = [str(path) for path in (self.folder / "vars.yml",) if path.exists()]
-        return [{"name": "Test", "hosts": hosts, "gather_facts": False, "vars_files": files, "tasks": tasks}]
+        play = {"name": "Test", "hosts": hosts, "gather_facts": False, "vars_files": files, "tasks": tasks}
+        # Where the scenario has them: variables with wrong values, as a login session could have them.
+        return [{**play, "environment": "{{ foreign_environment | default({}) }}"}]
 
     def _include(self, variables: dict[str, Any]) -> dict[str, Any]:
         name = f"vise.platform.{self.name}"

@@ -14,7 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 from ansible_collections.vise.platform.plugins.module_utils.component import programs
 from ansible_collections.vise.platform.plugins.module_utils.component.spec import ARGUMENT_SPEC
-from ansible_collections.vise.platform.plugins.plugin_utils import new_login, outside_ports, surveys
+from ansible_collections.vise.platform.plugins.plugin_utils import apt_environment, new_login, outside_ports, surveys
 
 # Placeholder for the generation while templates are rendered: the generation is a hash over the rendered text.
 GENERATION = "@component_generation@"
@@ -86,7 +86,10 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         return {**second, **more, "changed": True, "actions": actions, "diff": diff + second.get("diff", [])}
 
     def _call(self, module: str, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        result: dict[str, t.Any] = self._execute_module(module_name=module, module_args=arguments, task_vars=task_vars)
+        with apt_environment.own_configuration(self._task, module):
+            result: dict[str, t.Any] = self._execute_module(
+                module_name=module, module_args=arguments, task_vars=task_vars
+            )
         # The invocation contains the content of every file, including secrets.
         result.pop("invocation", None)
         return result

@@ -8,6 +8,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.vise.platform.plugins.action.component import APT
+from ansible_collections.vise.platform.plugins.plugin_utils import apt_environment
 
 MODULE = "vise.platform.postgresql_cluster"
 
@@ -38,5 +39,8 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         return {**second, "changed": True, "actions": actions}
 
     def _call(self, module: str, options: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
-        result: dict[str, t.Any] = self._execute_module(module_name=module, module_args=options, task_vars=task_vars)
+        with apt_environment.own_configuration(self._task, module):
+            result: dict[str, t.Any] = self._execute_module(
+                module_name=module, module_args=options, task_vars=task_vars
+            )
         return result

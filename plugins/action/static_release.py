@@ -15,6 +15,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.vise.platform.plugins.module_utils import releases
 from ansible_collections.vise.platform.plugins.modules.static_release import ARGUMENT_SPEC
+from ansible_collections.vise.platform.plugins.plugin_utils import apt_environment
 
 TASK_OPTIONS = {key: option for key, option in ARGUMENT_SPEC.items() if key not in ("files", "archive")}
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -80,7 +81,10 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         return result
 
     def _call(self, module: str, arguments: dict[str, t.Any], task_vars: t.Any) -> dict[str, t.Any]:
-        result: dict[str, t.Any] = self._execute_module(module_name=module, module_args=arguments, task_vars=task_vars)
+        with apt_environment.own_configuration(self._task, module):
+            result: dict[str, t.Any] = self._execute_module(
+                module_name=module, module_args=arguments, task_vars=task_vars
+            )
         result.pop("invocation", None)
         return result
 

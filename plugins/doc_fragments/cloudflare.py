@@ -21,6 +21,9 @@ options:
   ca_path:
     description: File with CA certificates in PEM that are trusted in addition to the system's.
     type: path
+  proxy:
+    description: URL of the proxy for the calls. Variables such as C(HTTPS_PROXY) are not read.
+    type: str
   timeout:
     description: Timeout of each call in seconds.
     type: int

@@ -16,6 +16,8 @@ import ssl
 import time
 import typing as t
 
+from .host import clients
+
 try:
     import dkim
     import dns.exception
@@ -55,10 +57,7 @@ class Account:
 
     def tls(self) -> ssl.SSLContext:
         """Return a context that trusts the system's authorities and those of the account."""
-        context = ssl.create_default_context()
-        if self.ca:
-            context.load_verify_locations(cadata=self.ca)
-        return context
+        return clients.make_tls_context(ca_data=self.ca)
 
 
 class Smtp(smtplib.SMTP):

@@ -373,7 +373,7 @@ def wait_until_served(wanted: Wanted, target: str, run: Run, timeout: float = 5.
     folder = os.path.join(wanted.root, "releases", target)
     if not wanted.url:
         return "" if is_intact(wanted.root, target) else f"{folder} differs from its manifest"
-    argv = ["curl", "--fail", "--silent", "--show-error", "--insecure", "--max-time", "5"]
+    argv = ["curl", "--disable", "--fail", "--silent", "--show-error", "--insecure", "--max-time", "5"]
     # The request goes to this host, whatever the name resolves to. Other tests verify the certificate.
     argv += ["--connect-to", "::127.0.0.1:", wanted.url]
     # As `run` decodes the answer: any bytes, and line ends as they are.

@@ -105,6 +105,7 @@ import dataclasses
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vise.platform.plugins.module_utils.host import programs
 from ansible_collections.vise.platform.plugins.module_utils.tls import acme
 
 WANTED = {
@@ -132,8 +133,8 @@ def main() -> None:
         module.fail_json(msg="\n".join(problems))
 
     def command(argv: list[str]) -> tuple[int, str]:
-        code, out, err = module.run_command(argv)
-        return code, f"{out}\n{err}"
+        result = programs.run(argv)
+        return result.code, f"{result.out}\n{result.err}"
 
     outcome = acme.preview(settings) if module.check_mode else acme.run(settings, command)
     for text in outcome.warnings:

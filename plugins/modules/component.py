@@ -349,7 +349,7 @@ EXAMPLES = r"""
       - name: nginx
         activation: reload
     probe:
-      - argv: [curl, -fsS, --unix-socket, /run/nginx-generation.sock, http://localhost/]
+      - argv: [curl, -qfsS, --unix-socket, /run/nginx-generation.sock, http://localhost/]
         expect: "{generation}"
 
 - name: Configure a timer and its service
@@ -382,7 +382,13 @@ prerequisites:
   returned: when packages, groups or users differ, not in check mode
   type: dict
   sample:
-    {packages: [nginx], absent_packages: [], groups: [], users: [], absent_users: [], unfinished_packages: [], closed_users: []}
+    packages: [nginx]
+    absent_packages: []
+    groups: []
+    users: []
+    absent_users: []
+    unfinished_packages: []
+    closed_users: []
 login_port:
   description: Port of the login that confirmed the change, when it is not the port of the inventory.
   returned: when O(confirm) is set and one of O(confirm.ports) was needed

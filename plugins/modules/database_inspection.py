@@ -62,6 +62,7 @@ checks:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vise.platform.plugins.module_utils.host import programs
 from ansible_collections.vise.platform.plugins.module_utils.restore_proof import verdicts
 from ansible_collections.vise.platform.plugins.module_utils.restore_proof.postgresql import (
     MARKERS,
@@ -129,15 +130,15 @@ def inspect(run: RunProgram, all_rows: bool = True) -> dict[str, t.Any]:
     return {**newest, "tables": count_tables(run), "checks": [check_markers(markers), check_indexes(run)]}
 
 
-def make_runner(module: AnsibleModule) -> RunProgram:
+def make_runner(version: str, port: int) -> RunProgram:
     """Return a function that runs a PostgreSQL program as user postgres, authenticated through the socket."""
 
     def run(program: str, *arguments: str, query: str = "") -> Result:
-        path = f"{PROGRAMS.format(version=module.params['version'])}/{program}"
-        argv = ["runuser", "-u", "postgres", "--", path, "--port", str(module.params["port"]), *arguments]
+        path = f"{PROGRAMS.format(version=version)}/{program}"
+        argv = ["runuser", "-u", "postgres", "--", path, "--port", str(port), *arguments]
         session = {"PGOPTIONS": f"-c {TRUSTED_NAMES}"}
-        status, out, err = module.run_command(argv, data=query, cwd="/", environ_update=session)
-        return status, out, err
+        result = programs.run(argv, stdin=query, environment=session)
+        return result.code, result.out, result.err
 
     return run
 
@@ -154,7 +155,7 @@ def main() -> None:
     )
 
     try:
-        found = inspect(make_runner(module), module.params["rows"])
+        found = inspect(make_runner(module.params["version"], module.params["port"]), module.params["rows"])
     except UnreadableError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, **found)

@@ -85,6 +85,7 @@ actions:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vise.platform.plugins.module_utils.host import programs
 from ansible_collections.vise.platform.plugins.module_utils.tls import internal, store, x509
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
@@ -107,8 +108,8 @@ def converge(module: AnsibleModule, deployed: store.Store) -> dict[str, t.Any]:
     options = module.params
 
     def command(argv: list[str]) -> tuple[int, str]:
-        code, out, err = module.run_command(argv)
-        return code, f"{out}\n{err}"
+        result = programs.run(argv)
+        return result.code, f"{result.out}\n{result.err}"
 
     planned: list[str] = []
     if options["certificate"]:

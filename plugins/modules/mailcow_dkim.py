@@ -70,6 +70,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vise.platform.plugins.module_utils.dkim import keys, signer
+from ansible_collections.vise.platform.plugins.module_utils.host import programs
 from ansible_collections.vise.platform.plugins.module_utils.mailcow import sync
 from ansible_collections.vise.platform.plugins.module_utils.mailcow.client import Client, MailcowError, Row
 
@@ -80,16 +81,15 @@ KEY = {
     "key_file": {"type": "path", "no_log": False},
 }
 RSA = bytes.fromhex("06092a864886f70d010101")  # the object identifier rsaEncryption, in DER
-Openssl = t.Callable[[list[str]], tuple[int, str, str]]
 
 
-def read_public_key(openssl: Openssl, path: str) -> str:
+def read_public_key(path: str) -> str:
     """Return the public half of a key file in mailcow's form: base64 of its DER."""
     if not os.path.isfile(path):
         raise MailcowError(f"{path} does not exist: create it with dkim_key first")
-    status, text, _error = openssl(["openssl", "pkey", "-in", path, "-passin", "pass:", "-pubout"])
-    public = "".join(line for line in text.splitlines() if not line.startswith("-"))
-    if status or not public:
+    result = programs.run(["openssl", "pkey", "-in", path, "-passin", "pass:", "-pubout"])
+    public = "".join(line for line in result.out.splitlines() if not line.startswith("-"))
+    if result.failed or not public:
         raise MailcowError(f"{path} is not a private key in PEM format, or has a passphrase")
     if RSA not in base64.b64decode(public):
         raise MailcowError(f"{path} is not an RSA key; mailcow signs only with RSA")
@@ -120,7 +120,7 @@ def plan_domain(entry: Row, row: Row, public: str) -> sync.Step | None:
     return sync.Step("edit" if before else "add", "dkim", domain, entry, {}, before, after) if before != after else None
 
 
-def planned(client: Client, params: dict[str, t.Any], openssl: Openssl) -> list[sync.Step]:
+def planned(client: Client, params: dict[str, t.Any]) -> list[sync.Step]:
     """Return the steps to the wanted keys."""
     sync.refuse(find_problems(params["keys"]))
     wanted = [e for e in params["keys"] if e["state"] == "present"]
@@ -133,7 +133,7 @@ def planned(client: Client, params: dict[str, t.Any], openssl: Openssl) -> list[
     for entry in params["keys"]:
         public = ""
         if entry["state"] == "present" and not (params.get("lenient") and not os.path.exists(entry["key_file"])):
-            public = read_public_key(openssl, entry["key_file"])
+            public = read_public_key(entry["key_file"])
         steps.append(plan_domain(entry, client.row("dkim", entry["domain"]), public))
     return [step for step in steps if step]
 
@@ -163,8 +163,7 @@ def main() -> None:
         "project": {"type": "path", "default": "/opt/mailcow-dockerized"},
     }
     module = AnsibleModule({**sync.CONNECTION, **options}, supports_check_mode=True)
-    planner = functools.partial(planned, openssl=module.run_command)
-    sync.run(module, planner, functools.partial(call, project=module.params["project"]))
+    sync.run(module, planned, functools.partial(call, project=module.params["project"]))
 
 
 if __name__ == "__main__":

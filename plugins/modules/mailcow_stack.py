@@ -40,6 +40,7 @@ import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vise.platform.plugins.module_utils.host import programs
 
 PROGRAM = "/usr/local/sbin/vise-mailcow"
 
@@ -48,10 +49,10 @@ def converge(module: AnsibleModule) -> list[str]:
     """Return the actions of this run, or the planned ones in check mode."""
     if module.check_mode and not os.path.exists(PROGRAM):
         return ["check out the release", "install certificate", "start containers"]
-    status, text, error = module.run_command([PROGRAM, "plan" if module.check_mode else "up"])
-    if status:
-        module.fail_json(msg=(error or text).strip())
-    actions: list[str] = json.loads(text)["actions"]
+    result = programs.run([PROGRAM, "plan" if module.check_mode else "up"])
+    if result.failed:
+        module.fail_json(msg=(result.err or result.out).strip())
+    actions: list[str] = json.loads(result.out)["actions"]
     return actions
 
 

@@ -231,11 +231,7 @@ def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, required_if=[("state", "standby", ["primary"])], supports_check_mode=True)
     options = module.params
 
-    def run(argv: t.Sequence[str], environment: t.Mapping[str, str]) -> tuple[int, str, str]:
-        status, out, err = module.run_command(list(argv), environ_update=dict(environment))
-        return status, out, err
-
-    cluster = host.Cluster(options["version"], options["name"], run)
+    cluster = host.Cluster(options["version"], options["name"], host.run_program)
     try:
         # No lock in check mode, because the lock is a file and check mode creates none.
         with contextlib.nullcontext() if module.check_mode else host.lock(cluster):

@@ -214,11 +214,7 @@ def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     options = module.params
 
-    def run(argv: t.Sequence[str], environment: t.Mapping[str, str]) -> tuple[int, str, str]:
-        status, out, err = module.run_command(list(argv), environ_update=dict(environment))
-        return status, out, err
-
-    cluster = host.Cluster(options["version"], options["name"], run)
+    cluster = host.Cluster(options["version"], options["name"], host.run_program)
     try:
         if options["state"] == "fenced":
             result = fence(cluster, options, module.check_mode)

@@ -318,11 +318,7 @@ def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     options = module.params
 
-    def call(argv: t.Sequence[str], environment: t.Mapping[str, str]) -> tuple[int, str, str]:
-        status, out, err = module.run_command(list(argv), environ_update=dict(environment), cwd="/")
-        return status, out, err
-
-    new = host.Cluster(options["version"], options["name"], call)
+    new = host.Cluster(options["version"], options["name"], host.run_program)
     journal = Journal(new.root + upgrade_host.NOTE)
     try:
         # No lock in check mode, because the lock is a file and check mode creates none.

@@ -99,10 +99,9 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vise.platform.plugins.module_utils.component import survey
+from ansible_collections.vise.platform.plugins.module_utils.host import programs
 
 MIB = 1024 * 1024
-# As AnsibleModule.run_command: exit code, output, errors.
-Run = t.Callable[[list[str]], tuple[int, str, str]]
 
 
 class HostFacts(t.NamedTuple):
@@ -133,13 +132,13 @@ def measure_free_mb(path: str) -> int:
     return space.f_bfree * space.f_frsize // MIB
 
 
-def resolve_name(run: Run, name: str) -> list[str]:
+def resolve_name(name: str) -> list[str]:
     """Return the addresses of a name in the DNS; an address resolves to itself.
 
     /etc/hosts is not read: providers write a server's own name there, with 127.0.1.1.
     """
-    _code, out, _err = run(["getent", "--service=dns", "--no-addrconfig", "ahosts", name])
-    return sorted({line.split()[0] for line in out.splitlines()})
+    result = programs.run(["getent", "--service=dns", "--no-addrconfig", "ahosts", name])
+    return sorted({line.split()[0] for line in result.out.splitlines()})
 
 
 def read_file(path: str) -> str:
@@ -213,10 +212,10 @@ def main() -> None:
         system=parse_system(read_file("/etc/os-release")),
         memory_mb=parse_memory_mb(read_file("/proc/meminfo")),
         disk_mb={path: measure_free_mb(path) for path in params["disk_mb"]},
-        names={name: resolve_name(module.run_command, name) for name in params["names"]},
+        names={name: resolve_name(name) for name in params["names"]},
     )
     params["names"] = {
-        name: sorted({address for entry in entries for address in resolve_name(module.run_command, entry)})
+        name: sorted({address for entry in entries for address in resolve_name(entry)})
         for name, entries in params["names"].items()
     }
     # The action plugin replaces V(true) by the digest of its code.

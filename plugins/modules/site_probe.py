@@ -67,6 +67,7 @@ import typing as t
 from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vise.platform.plugins.module_utils.host import clients
 
 NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
@@ -90,10 +91,7 @@ class Connection(http.client.HTTPSConnection):
 
 def create_context(ca: str) -> ssl.SSLContext:
     """Return a context that trusts the system's CAs and the given ones."""
-    context = ssl.create_default_context()
-    if ca:
-        context.load_verify_locations(cadata=ca)
-    return context
+    return clients.make_tls_context(ca_data=ca)
 
 
 def request_status(url: str, address: str, context: ssl.SSLContext, timeout: int) -> int:

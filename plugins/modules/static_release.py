@@ -95,6 +95,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vise.platform.plugins.module_utils import releases
+from ansible_collections.vise.platform.plugins.module_utils.host import programs
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
     "name": {"type": "str", "required": True},
@@ -134,8 +135,8 @@ def main() -> None:
     wanted = releases.Wanted(root, release, files, params["keep"], params["url"])
 
     def run(argv: t.Sequence[str]) -> tuple[int, str]:
-        status, out, err = module.run_command(list(argv))
-        return status, out or err
+        result = programs.run(argv)
+        return result.code, result.out or result.err
 
     try:
         current, prerequisites = converge(wanted, params["archive"] or "", module.check_mode, run)

@@ -76,35 +76,6 @@ def test_first_converge_leaves_a_snapshot_in_each_repository(
     assert len(first_snapshots[repository]) == 1
 
 
-NEW_SETS = [
-    {"name": "odd", "paths": ["/srv/odd", "/srv/tree.py"]},
-    {"name": "later", "paths": ["/srv/tree.py"]},
-    {"name": "refused", "paths": ["/srv/tree.py"], "before": [{"argv": ["sh", "-c", "echo no socket; exit 4"]}]},
-    {"name": "slow", "paths": ["/srv/tree.py"], "before": [{"argv": ["sleep", "60"]}]},
-]
-
-
-def test_new_set_is_backed_up_by_the_run_that_adds_it(role: Role, host: Host) -> None:
-    before = snapshot_ids(host, "a")
-    # As on a host that replaces a lost one and has restored no file yet
-    host.check_output("rm /var/lib/vise/restic/backup@odd:a.json")
-    run = role.run(restic_sets=NEW_SETS, restic_first_backup_seconds=10)
-    assert run.code != 0
-    for message in (
-        "no socket",
-        "systemctl start restic-backup@refused:a.service restic-backup@refused:b.service",
-        "the first backup restic-backup@slow:b.service still runs after 10 s",
-    ):
-        assert message in run.output.replace("\n", " ")
-    assert [len(snapshot_ids(host, repository, "later")) for repository in "ab"] == [1, 1]
-    assert snapshot_ids(host, "a") == before
-    # The configuration stays, and neither a failed nor a running backup is a reason for another run to fail.
-    host.check_output("systemctl is-active restic-backup@refused:a.timer")
-    assert role.apply(restic_sets=NEW_SETS).output.count("changed=0 ") == 1
-    host.check_output("systemctl stop restic-backup@slow:a restic-backup@slow:b; systemctl reset-failed 'restic-*'")
-    role.apply()
-
-
 @pytest.mark.parametrize("repository", ["a", "b"])
 def test_backup_has_the_set_and_its_prepared_files(host: Host, repository: str) -> None:
     # Some names in the list are not text.
@@ -201,6 +172,35 @@ def test_drift_is_reported_and_corrected(role: Role, host: Host) -> None:
     assert host.check_output(f"systemctl is-active {UNIT}.timer") == "active"
     assert host.check_output(f"systemctl show -P KillMode {UNIT}") == "control-group"
     host.check_output(f"systemctl start {UNIT}")
+
+
+NEW_SETS = [
+    {"name": "odd", "paths": ["/srv/odd", "/srv/tree.py"]},
+    {"name": "later", "paths": ["/srv/tree.py"]},
+    {"name": "refused", "paths": ["/srv/tree.py"], "before": [{"argv": ["sh", "-c", "echo no socket; exit 4"]}]},
+    {"name": "slow", "paths": ["/srv/tree.py"], "before": [{"argv": ["sleep", "60"]}]},
+]
+
+
+def test_new_set_is_backed_up_by_the_run_that_adds_it(role: Role, host: Host) -> None:
+    before = snapshot_ids(host, "a")
+    # As on a host that replaces a lost one and has restored no file yet
+    host.check_output("rm /var/lib/vise/restic/backup@odd:a.json")
+    run = role.run(restic_sets=NEW_SETS, restic_first_backup_seconds=10)
+    assert run.code != 0
+    for message in (
+        "no socket",
+        "systemctl start restic-backup@refused:a.service restic-backup@refused:b.service",
+        "the first backup restic-backup@slow:b.service still runs after 10 s",
+    ):
+        assert message in run.output.replace("\n", " ")
+    assert [len(snapshot_ids(host, repository, "later")) for repository in "ab"] == [1, 1]
+    assert snapshot_ids(host, "a") == before
+    # The configuration stays, and neither a failed nor a running backup is a reason for another run to fail.
+    host.check_output("systemctl is-active restic-backup@refused:a.timer")
+    assert role.apply(restic_sets=NEW_SETS).output.count("changed=0 ") == 1
+    host.check_output("systemctl stop restic-backup@slow:a restic-backup@slow:b; systemctl reset-failed 'restic-*'")
+    role.apply()
 
 
 @pytest.fixture(scope="module")

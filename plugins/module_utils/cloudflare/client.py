@@ -5,16 +5,19 @@
 from __future__ import annotations
 
 import json
-import ssl
 import time
 import traceback
 import typing as t
 from collections.abc import Callable, Mapping
 
-try:
-    import httpx
+from ..host import clients
 
-    import cloudflare
+try:
+    # The SDK configures its log, which can contain requests, from the environment.
+    with clients.clean_environment():
+        import httpx
+
+        import cloudflare
 except ImportError:
     IMPORT_ERROR: str | None = traceback.format_exc()
 else:
@@ -24,6 +27,7 @@ OPTIONS: dict[str, dict[str, t.Any]] = {
     "token": {"type": "str", "required": True, "no_log": True},
     "endpoint": {"type": "str", "default": "https://api.cloudflare.com/client/v4"},
     "ca_path": {"type": "path"},
+    "proxy": {"type": "str"},
     "timeout": {"type": "int", "default": 30},
 }
 # Attempts per call, and seconds of waiting in all: Cloudflare blocks a token that exceeds its quota for five minutes.
@@ -78,23 +82,25 @@ class Session:
     """A connection with its token; it counts calls."""
 
     def __init__(self, params: Mapping[str, t.Any], sleep: Callable[[float], None] = time.sleep) -> None:
-        context = ssl.create_default_context()
-        if params.get("ca_path"):
-            context.load_verify_locations(params["ca_path"])
+        context = clients.make_tls_context(params.get("ca_path") or "")
         self.calls = 0
         self.sleep = sleep
-        # The SDK must not retry: a change may be sent again only after the current state was read.
-        self.api = cloudflare.Cloudflare(
-            api_token=params["token"],
-            base_url=params["endpoint"].rstrip("/"),
-            max_retries=0,
-            timeout=float(params["timeout"]),
-            http_client=cloudflare.DefaultHttpxClient(
-                base_url=params["endpoint"],
-                verify=context,
-                event_hooks={"request": [self.count]},
-            ),
-        )
+        # In the environment, the SDK finds other credentials, which it prefers to the token, and other headers.
+        with clients.clean_environment():
+            # The SDK must not retry: a change may be sent again only after the current state was read.
+            self.api = cloudflare.Cloudflare(
+                api_token=params["token"],
+                base_url=params["endpoint"].rstrip("/"),
+                max_retries=0,
+                timeout=float(params["timeout"]),
+                http_client=cloudflare.DefaultHttpxClient(
+                    base_url=params["endpoint"],
+                    verify=context,
+                    proxy=params.get("proxy") or None,
+                    trust_env=False,
+                    event_hooks={"request": [self.count]},
+                ),
+            )
 
     def count(self, _request: t.Any) -> None:
         """Count a request."""

@@ -30,8 +30,7 @@ def run(argv: t.Sequence[str], timeout: int = COMMAND_TIMEOUT) -> tuple[int, str
 
     A missing program returns 127, a command that runs longer than ``timeout`` seconds returns 124.
     """
-    # With the variables of the task: a command may need a proxy.
-    result = programs.run(argv, inherit=True, timeout=timeout)
+    result = programs.run(argv, timeout=timeout)
     return result.code, result.text
 
 
@@ -159,7 +158,7 @@ def read_unit_states(names: t.Sequence[str]) -> dict[str, UnitState]:
         return {}
     properties = ["LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload"]
     argv = ["systemctl", "show", "--property", ",".join(properties), *names]
-    result = programs.run(argv, inherit=True, timeout=COMMAND_TIMEOUT)
+    result = programs.run(argv, timeout=COMMAND_TIMEOUT)
     if result.failed:
         raise HostError(f"systemctl show failed: {result.text}")
     states = {}

@@ -249,8 +249,7 @@ def _update_lists() -> str:
     argv = [*APT, "--option", "APT::Update::Error-Mode=any", "update"]
     deadline = time.monotonic() + LOCK_TIMEOUT
     while True:
-        # With the variables of the task, which may name a proxy.
-        result = programs.run(argv, inherit=True, timeout=600)
+        result = programs.run(argv, timeout=600)
         if not ("Could not get lock" in result.err and time.monotonic() < deadline):
             break
         time.sleep(1)

@@ -14,8 +14,12 @@ import subprocess
 import typing as t
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# The caller's own environment may contain settings of an operator, such as PGHOST or LANG.
-ENVIRONMENT = {"PATH": PATH, "LC_ALL": "C.UTF-8"}
+# All that a program gets besides its arguments. The environment of this process may contain settings of an operator or
+# of the host (/etc/environment), such as PGHOST, DOCKER_HOST, HTTPS_PROXY or LANG. The home directory does not exist,
+# because programs read settings and credentials from files in it.
+ENVIRONMENT = {"PATH": PATH, "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
+# Variables that describe the terminal.
+TERMINAL = ("TERM", "COLUMNS", "LINES")
 # The exit codes of a shell for a missing program, and of timeout(1) for one that took too long.
 NOT_FOUND, TIMED_OUT = 127, 124
 LONGEST_MESSAGE = 2000
@@ -53,7 +57,7 @@ def run(
     user: str = "",
     stdin: str = "",
     environment: t.Mapping[str, str] | None = None,
-    inherit: bool = False,
+    keep: t.Iterable[str] = (),
     directory: str = "/",
     umask: int = -1,
     timeout: float | None = None,
@@ -65,8 +69,8 @@ def run(
         argv: the program and its arguments; nothing secret, because every user of the host can read them.
         user: name of the user that runs it, with that user's groups; without the rights of root it stays this user.
         stdin: text for its standard input.
-        environment: variables in addition to PATH and LC_ALL.
-        inherit: whether it gets the variables of this process too.
+        environment: variables in addition to ENVIRONMENT.
+        keep: names of variables of this process that it gets too.
         directory: its working directory.
         umask: its umask; by default that of this process.
         timeout: seconds after which the program and its children are terminated; its code is then TIMED_OUT.
@@ -88,7 +92,7 @@ def run(
             encoding="utf-8",
             errors="replace",
             umask=umask,
-            **_settings(user, {**(os.environ if inherit else {}), **ENVIRONMENT, **(environment or {})}, directory),
+            **_settings(user, build_environment(environment, keep), directory),
         )
     except FileNotFoundError as error:
         if error.filename == directory:
@@ -135,17 +139,32 @@ def start(
         out: open file for its standard output.
         err: open file for its standard error; by default that of the output.
         user: name of the user that runs it, as for `run`.
-        environment: variables in addition to PATH and LC_ALL.
+        environment: variables in addition to ENVIRONMENT.
         directory: its working directory.
 
     Raises:
         FileNotFoundError: the program does not exist.
         KeyError: the user does not exist on this host.
     """
-    settings = _settings(user, {**ENVIRONMENT, **(environment or {})}, directory)
+    settings = _settings(user, build_environment(environment), directory)
     return subprocess.Popen(
         list(argv), stdin=subprocess.DEVNULL, stdout=out, stderr=err or subprocess.STDOUT, **settings
     )
+
+
+def replace_process(argv: t.Sequence[str], environment: t.Mapping[str, str], keep: t.Iterable[str] = ()) -> t.NoReturn:
+    """Replace this process by a program that a person uses at a terminal; the arguments are those of `run`.
+
+    Raises:
+        OSError: the program cannot be started.
+    """
+    os.execvpe(argv[0], list(argv), build_environment(environment, {*keep, *TERMINAL}))  # noqa: S606
+
+
+def build_environment(environment: t.Mapping[str, str] | None = None, keep: t.Iterable[str] = ()) -> dict[str, str]:
+    """Return all variables of a program: ENVIRONMENT, those of this process that are kept, and the given ones."""
+    kept = {name: os.environ[name] for name in keep if name in os.environ}
+    return {**ENVIRONMENT, **kept, **(environment or {})}
 
 
 def describe_failure(argv: t.Sequence[str], result: Result) -> str:

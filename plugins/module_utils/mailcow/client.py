@@ -10,7 +10,9 @@ import typing as t
 from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
 
-from ansible.module_utils.urls import open_url
+from ansible.module_utils.urls import Request
+
+from ..host import clients
 
 TRIES = 4
 PAUSE = 2  # seconds; the API does not answer while its containers start
@@ -72,6 +74,8 @@ class Client:
         if urlsplit(url).scheme not in ("http", "https"):
             raise MailcowError(f"url: {url} must be a URL such as http://127.0.0.1:8080")
         self.url = url.rstrip("/")
+        # Also for HTTP: without a context, the library makes one from the environment.
+        self._tls = clients.make_tls_context()
         self._headers = {"X-API-Key": api_key, "Content-Type": "application/json", "Accept": "application/json"}
         self.timeout = timeout
         self.tries = tries
@@ -120,15 +124,17 @@ class Client:
     def _call_once(self, method: str, path: t.Sequence[str], body: t.Any) -> t.Any:
         url = "/".join([f"{self.url}/api/v1", *(quote(part, safe="@") for part in path)])
         try:
-            answer = open_url(
+            answer = Request().open(
+                method,
                 url,
-                method=method,
                 data=None if body is None else json.dumps(body).encode(),
                 headers=self._headers,
                 timeout=self.timeout,
                 use_proxy=False,
                 follow_redirects="none",
                 http_agent="vise.platform",
+                use_netrc=False,
+                context=self._tls,
             )
             status, text = answer.code, answer.read()
         except HTTPError as error:

@@ -12,6 +12,8 @@ from pathlib import Path
 from ..host import programs
 from .settings import Problem
 
+# git and Docker would also use the settings of the whole host, and Docker those of a context.
+OWN_SETTINGS = {"GIT_CONFIG_NOSYSTEM": "1", "DOCKER_HOST": "unix:///var/run/docker.sock"}
 # The users in the containers must be able to read the files of a checkout.
 UMASK = 0o022
 
@@ -26,8 +28,8 @@ def run(argv: t.Sequence[str], directory: Path = Path("/"), stdin: str = "", **e
 
 
 def execute(argv: t.Sequence[str], directory: Path = Path("/"), stdin: str = "", **environment: str) -> programs.Result:
-    """Run a command and return its result; Docker and git also need the variables of the caller, such as a proxy."""
-    return programs.run(argv, directory=str(directory), stdin=stdin, environment=environment, inherit=True, umask=UMASK)
+    """Run a command and return its result."""
+    return programs.run(argv, directory=str(directory), stdin=stdin, environment=_variables(environment), umask=UMASK)
 
 
 def save_output(argv: t.Sequence[str], target: Path, **environment: str) -> None:
@@ -51,7 +53,7 @@ def load_input(argv: t.Sequence[str], source: Path, **environment: str) -> None:
 
 
 def _variables(environment: t.Mapping[str, str]) -> dict[str, str]:
-    return {**os.environ, **programs.ENVIRONMENT, **environment}
+    return programs.build_environment({**OWN_SETTINGS, **environment})
 
 
 def _require_success(argv: t.Sequence[str], code: int, output: bytes) -> None:

@@ -10,10 +10,9 @@ import socket
 import time
 import typing as t
 import urllib.error
-import urllib.request
 from pathlib import Path
 
-from ..host import files
+from ..host import clients, files
 from .checkout import require_own, switch
 from .commands import load_input, run
 from .repository import fetch, release
@@ -242,10 +241,8 @@ def up(config: Settings) -> list[str]:
 def check_api(config: Settings) -> str:
     """Return the reason if the API does not answer; otherwise an empty text."""
     url = f"http://127.0.0.1:{config.port}/api/v1/get/status/version"
-    request = urllib.request.Request(url, headers={"X-API-Key": read_conf(config).get("API_KEY", "")})
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=10) as reply:
+        with clients.open_url(url, headers={"X-API-Key": read_conf(config).get("API_KEY", "")}, timeout=10) as reply:
             content = json.loads(reply.read())
     except urllib.error.HTTPError as error:
         return f"the API answers {error.code}: {error.read()[:200].decode('utf-8', 'replace')}"

@@ -11,9 +11,8 @@ import os
 import sys
 import time
 import typing as t
-import urllib.request
 
-from ..host import files, programs
+from ..host import clients, files, programs
 
 SETTINGS = "/etc/vise/cloudflare-ranges.json"
 USAGE = """usage: vise-cloudflare-ranges seed      use the ranges of the configuration, unless newer ones are in use
@@ -89,13 +88,13 @@ def compute_digest(ranges: t.Sequence[str]) -> str:
 
 def download(url: str) -> str:
     """Return the content of a URL."""
-    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310  # the URL is a variable of the role
+    with clients.open_url(url, timeout=30) as answer:
         return str(answer.read(LIMIT).decode())
 
 
 def read_live_digest(settings: Settings) -> str:
     """Return the digest of the ranges that nginx has loaded; empty when nginx does not answer."""
-    argv = ["curl", "-fsS", "-m", "5", "--unix-socket", settings.status_socket, "http://nginx/cloudflare-ranges"]
+    argv = ["curl", "-qfsS", "-m", "5", "--unix-socket", settings.status_socket, "http://nginx/cloudflare-ranges"]
     return programs.run(argv).out.strip()
 
 

@@ -109,7 +109,7 @@ def check(settings: Settings) -> None:
 
 def query(settings: Settings, path: str) -> str:
     """Return what nginx reports at a path of its socket; empty when it does not answer."""
-    result = programs.run(["curl", "-fsS", "-m", "5", "--unix-socket", settings.socket, f"http://nginx{path}"])
+    result = programs.run(["curl", "-qfsS", "-m", "5", "--unix-socket", settings.socket, f"http://nginx{path}"])
     return "" if result.failed else result.out.strip()
 
 

@@ -203,6 +203,25 @@ def stanza(settings: Settings) -> int:
     return 0
 
 
+def upgrade_stanza(settings: Settings) -> int:
+    """Record the new major version of the cluster in each repository, and start a full backup of it.
+
+    pgBackRest reports only in its log whether it changed something.
+    """
+    outputs = []
+    for config in (settings.config, *settings.yearly.values()):
+        result = tool.pgbackrest(config, settings.stanza, "--log-level-console=info", "stanza-upgrade")
+        if result.failed:
+            print(f"{config}: {repository.extract_error(result.text)}")
+            return 1
+        outputs.append(result.text)
+    text = "\n".join(outputs)
+    if text.count("stanza-upgrade for stanza") > text.count("is already up to date"):
+        print("upgraded")
+        units.start(["vise-pgbackrest@full.service"])
+    return 0
+
+
 # ---- backups ----
 
 

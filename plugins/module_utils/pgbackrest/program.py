@@ -16,6 +16,7 @@ SETTINGS = "/etc/vise/pgbackrest.json"
 USAGE = """usage: vise-pgbackrest check           report the repositories that cannot be used
        vise-pgbackrest ready           fail if a stanza is missing or a first backup was not started
        vise-pgbackrest stanza          create the stanza where it is missing, start the first backups
+       vise-pgbackrest upgrade-stanza  record the new version of the cluster, start a full backup
        vise-pgbackrest queue           measure the WAL that waits, stop or permit writes
        vise-pgbackrest backup KIND     back up to each repository: full, diff, incr or yearly
        vise-pgbackrest finished KIND   record the result of a backup, write the metrics"""
@@ -40,6 +41,7 @@ def find_command(arguments: t.Sequence[str]) -> t.Callable[[jobs.Settings], int]
         ("check",): jobs.check,
         ("ready",): jobs.ready,
         ("stanza",): jobs.stanza,
+        ("upgrade-stanza",): jobs.upgrade_stanza,
         ("queue",): jobs.watch_queue,
         **{("backup", kind): _backup(kind) for kind in jobs.KINDS},
         **{("finished", kind): _finished(kind) for kind in jobs.KINDS},

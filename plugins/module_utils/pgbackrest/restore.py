@@ -8,6 +8,7 @@ that the next run rolls back or completes a killed run.
 
 from __future__ import annotations
 
+import calendar
 import contextlib
 import dataclasses
 import os
@@ -639,7 +640,7 @@ def _make_query(request: Request) -> t.Callable[[str], list[str]]:
 
 def read_controldata(request: Request) -> dict[str, t.Any]:
     """Return the end of the old cluster, from its control file; empty when it cannot be read."""
-    result = tool.run_program([request.binary("pg_controldata"), request.data])
+    result = tool.run_program([request.binary("pg_controldata"), request.data], TZ="UTC")
     values = instance.parse_controldata(result.out)
     if result.failed or "Latest checkpoint location" not in values:
         return {}
@@ -649,7 +650,7 @@ def read_controldata(request: Request) -> dict[str, t.Any]:
         "timeline": int(values["Latest checkpoint's TimeLineID"]),
         "lsn": values["Latest checkpoint location"],
         "clean": values["Database cluster state"].startswith("shut down"),
-        "time": time.mktime(moment),
+        "time": calendar.timegm(moment),
     }
 
 

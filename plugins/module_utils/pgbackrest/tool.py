@@ -36,9 +36,9 @@ def psql(query: str, socket: str, port: int, database: str = "postgres") -> Resu
     return run_program([*argv, "-h", socket, "-p", str(port), "-d", database, "-c", query])
 
 
-def run_program(argv: t.Sequence[str], hide: t.Iterable[str] = ()) -> Result:
+def run_program(argv: t.Sequence[str], hide: t.Iterable[str] = (), **environment: str) -> Result:
     """Run a program as postgres, also when the caller is root, without the strings in `hide` in its output."""
-    return programs.run(argv, user=USER, environment=ENVIRONMENT, hide=hide)
+    return programs.run(argv, user=USER, environment={**ENVIRONMENT, **environment}, hide=hide)
 
 
 def run_to_verdict(argv: t.Sequence[str], hide: t.Iterable[str] = ()) -> Result:

@@ -11,6 +11,7 @@ import pwd
 import traceback
 import typing as t
 
+from ansible_collections.vise.platform.plugins.module_utils.host import clients
 from ansible_collections.vise.platform.plugins.module_utils.postgresql.objects import (
     MAINTENANCE,
     PRIVILEGES,
@@ -102,7 +103,7 @@ def make_connector(socket: str, port: int, stack: contextlib.ExitStack) -> Conne
     def connect(database: str) -> t.Any:
         if database not in connections:
             try:
-                with _as_postgres():
+                with _as_postgres(), clients.clean_environment():
                     connection = psycopg2.connect(
                         host=socket, port=port, dbname=database, user="postgres", options=OPTIONS, connect_timeout=10
                     )

@@ -35,6 +35,12 @@ CREATECLUSTER_FILE = "/etc/postgresql-common/createcluster.d/vise.conf"
 Run = t.Callable[[t.Sequence[str], t.Mapping[str, str]], tuple[int, str, str]]
 
 
+def run_program(argv: t.Sequence[str], environment: t.Mapping[str, str]) -> tuple[int, str, str]:
+    """Run a program as root; the Run of a cluster on this host."""
+    result = programs.run(argv, environment=environment)
+    return result.code, result.out, result.err
+
+
 @dataclasses.dataclass(frozen=True)
 class Cluster:
     """A cluster of Debian's postgresql-common: its paths, its unit, and how programs are run for it."""

@@ -9,7 +9,6 @@ state of the live instance. This requires root: the password of the user `admin`
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 import typing as t
 
@@ -51,8 +50,8 @@ def reload(settings: Settings) -> None:
 
 def cli(settings: Settings, *words: str) -> None:
     """Replace this process with redis-cli."""
-    environment = {**os.environ, "REDISCLI_AUTH": included.read_secret(settings)}
-    os.execvpe("redis-cli", ["redis-cli", "-s", settings.socket, "--user", "admin", *words], environment)  # noqa: S606
+    argv = ["redis-cli", "-s", settings.socket, "--user", "admin", *words]
+    programs.replace_process(argv, {"REDISCLI_AUTH": included.read_secret(settings)})
 
 
 def load(settings: Settings, source: str) -> None:

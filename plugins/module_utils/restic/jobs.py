@@ -44,8 +44,8 @@ def load_settings(folder: str = CONFIG) -> plan.Settings:
 def run(
     argv: t.Sequence[str], environment: t.Mapping[str, str] | None = None, limit: float | None = None
 ) -> programs.Result:
-    """Run a program in the environment of the job, which has TMPDIR and maybe a proxy."""
-    return programs.run(argv, environment=environment, inherit=True, timeout=limit)
+    """Run a program with the job's directory for temporary files."""
+    return programs.run(argv, environment=environment, keep=("TMPDIR",), timeout=limit)
 
 
 @dataclasses.dataclass(frozen=True)

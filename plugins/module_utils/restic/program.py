@@ -10,7 +10,7 @@ import signal
 import sys
 import typing as t
 
-from ..host.programs import ProgramError
+from ..host import programs
 from . import jobs, plan, restoring
 
 ALL = {
@@ -42,7 +42,7 @@ def main(arguments: t.Sequence[str]) -> int:
         return 2
     try:
         return int(action())
-    except (jobs.JobError, ProgramError, OSError, ValueError) as error:
+    except (jobs.JobError, programs.ProgramError, OSError, ValueError) as error:
         print(f"vise-restic: {error}", file=sys.stderr)
         return 1
 
@@ -78,5 +78,4 @@ def _restore(name: str, target: str, snapshot: str = "latest", host: str = "") -
 def _replace_by_restic(name: str, arguments: t.Sequence[str]) -> t.NoReturn:
     config = jobs.load_settings()
     repository = jobs.Restic.at(config, name).repository
-    variables = {**os.environ, **plan.build_environment(repository, config.ca_file)}
-    os.execvpe("restic", ["restic", *arguments], variables)  # noqa: S606  # nothing to do after it
+    programs.replace_process(["restic", *arguments], plan.build_environment(repository, config.ca_file))

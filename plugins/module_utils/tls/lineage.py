@@ -99,6 +99,6 @@ class Lineage:
             target = os.path.join("..", "..", "archive", self.name, f"{kind}1.pem")
             os.symlink(target, os.path.join(self.live, f"{kind}.pem"))
         # The name last: certbot reads the lineage only when this file exists.
-        os.makedirs(os.path.dirname(self.renewal), mode=0o755, exist_ok=True)
+        files.make_directories(os.path.dirname(self.renewal))
         lines = [f"archive_dir = {self.archive}", *(f"{kind} = {self.live}/{kind}.pem" for kind in KINDS)]
         files.create_file(self.renewal, "\n".join([*lines, "[renewalparams]", "reuse_key = True"]) + "\n", mode=0o644)

@@ -18,8 +18,7 @@ USAGE = """usage: vise-certificates check   validate the settings
 
 def run_command(argv: list[str]) -> tuple[int, str]:
     """Run a command; return its exit code and its output."""
-    # With our environment: certbot may need a proxy, or the CA of a private ACME server.
-    result = programs.run(argv, inherit=True)
+    result = programs.run(argv)
     return result.code, f"{result.out}\n{result.err}"
 
 

@@ -10,9 +10,8 @@ import typing as t
 from urllib.error import HTTPError, URLError
 
 import pytest
-from ansible.module_utils import basic
+from ansible.module_utils import basic, urls
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.vise.platform.plugins.module_utils.mailcow import client
 from ansible_collections.vise.platform.plugins.modules import mailcow_objects
 
 KEY = "a-key-of-the-api"
@@ -75,7 +74,7 @@ class Script:
 def scripted(monkeypatch: pytest.MonkeyPatch, *calls: tuple[t.Any, ...]) -> Script:
     """Replace the network and the pauses by a script."""
     script = Script(*calls)
-    monkeypatch.setattr(client, "open_url", script.open_url)
+    monkeypatch.setattr(urls.Request, "open", lambda _self, method, url, **more: script.open_url(url, method, **more))
     monkeypatch.setattr(time, "sleep", script.pauses.append)
     return script
 

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from tools import docs_pages
+from tools import description_page, description_schema, docs_pages
 
 ROOT = Path(__file__).resolve().parents[3]
 VARIABLES = {
@@ -169,8 +169,8 @@ def test_site_names_no_host_outside_of_the_sandbox(tmp_path: Path, monkeypatch: 
     path.parent.mkdir(parents=True)
     path.write_text("{}\n")
     monkeypatch.setattr(docs_pages, "documentation_dump", lambda _root: DUMP)
-    monkeypatch.setattr(docs_pages.description_page, "page", lambda *_arguments: "")
-    monkeypatch.setattr(docs_pages.description_schema, "load", lambda _root: {})
+    monkeypatch.setattr(description_page, "page", lambda *_arguments: "")
+    monkeypatch.setattr(description_schema, "load", lambda _root: {})
     docs_pages.main([], tmp_path)
     site = "".join(path.read_text() for path in (tmp_path / "docs").rglob("*.md"))
     assert "development-1" in site

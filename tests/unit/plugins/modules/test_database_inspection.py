@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vise.platform.plugins.module_utils.host import programs
 from ansible_collections.vise.platform.plugins.module_utils.restore_proof.verdicts import hash_marker
 from ansible_collections.vise.platform.plugins.modules import database_inspection as inspection
 
@@ -83,14 +82,14 @@ def test_unreadable_table_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("program", ["psql", "pg_amcheck"])
-def test_programs_do_not_use_functions_of_a_databases_owner(program: str) -> None:
+def test_programs_do_not_use_functions_of_a_databases_owner(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, Any] = {}
 
-    def run_command(argv: list[str], **options: Any) -> inspection.Result:
+    def run(argv: list[str], **options: Any) -> programs.Result:
         given.update(options, argv=argv)
-        return 0, "", ""
+        return programs.Result(0, "")
 
-    module = SimpleNamespace(params={"version": "17", "port": 5432}, run_command=run_command)
-    inspection.make_runner(cast("AnsibleModule", module))(program)
+    monkeypatch.setattr(programs, "run", run)
+    inspection.make_runner("17", 5432)(program)
     assert given["argv"][4] == f"/usr/lib/postgresql/17/bin/{program}"
-    assert "-c search_path=pg_catalog,pg_temp" in given["environ_update"]["PGOPTIONS"]
+    assert "-c search_path=pg_catalog,pg_temp" in given["environment"]["PGOPTIONS"]

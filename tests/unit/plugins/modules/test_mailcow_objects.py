@@ -9,9 +9,8 @@ import typing as t
 from urllib.error import HTTPError
 
 import pytest
-from ansible.module_utils import basic
+from ansible.module_utils import basic, urls
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.vise.platform.plugins.module_utils.mailcow import client
 from ansible_collections.vise.platform.plugins.modules import mailcow_objects
 from stand_in import docker_client
 
@@ -104,7 +103,7 @@ def server(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     monkeypatch.setenv("MAILCOW_PASS_SCHEME", "SSHA256")
     monkeypatch.setattr(docker_client, "run", lambda *_words: {"type": "success", "msg": ""})
     server = Server(capsys)
-    monkeypatch.setattr(client, "open_url", server.open_url)
+    monkeypatch.setattr(urls.Request, "open", lambda _self, method, url, **more: server.open_url(url, method, **more))
     return server
 
 

@@ -28,8 +28,22 @@ def test_missing_working_directory_is_not_reported_as_a_missing_program(tmp_path
 
 def test_environment_of_the_caller_is_not_inherited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGHOST", "of the operator")
+    monkeypatch.setenv("TMPDIR", "/kept")
     assert programs.run(["sh", "-c", "echo $PGHOST $A $LC_ALL"], environment={"A": "b"}).out == "b C.UTF-8\n"
-    assert programs.run(["sh", "-c", "echo $PGHOST"], inherit=True).out == "of the operator\n"
+    assert programs.run(["sh", "-c", "echo $PGHOST $TMPDIR"], keep=("TMPDIR", "UNSET")).out == "/kept\n"
+
+
+def test_program_at_a_terminal_gets_only_the_variables_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOST", "of the operator")
+    monkeypatch.setenv("TERM", "vt100")
+    replaced: list[object] = []
+    monkeypatch.setattr(os, "execvpe", lambda *given: replaced.extend(given))
+    programs.replace_process(["psql", "-l"], {"A": "b"})
+    assert replaced[:2] == ["psql", ["psql", "-l"]]
+    variables = replaced[2]
+    assert isinstance(variables, dict)
+    assert variables.items() >= {"A": "b", "TERM": "vt100", "HOME": "/nonexistent"}.items()
+    assert "PGHOST" not in variables
 
 
 def test_standard_input_is_the_given_text_or_empty() -> None:
