@@ -50,7 +50,7 @@ def listeners(host: Host, world: Host) -> Iterator[None]:
         assert machines.eventually(functools.partial(scan, world, address, "9090"))
     yield
     # Other roles' tests on this host use the ports; after a reboot the unit is gone.
-    host.run("systemctl stop listeners; docker rm --force closed promised")
+    host.run("systemctl stop listeners; docker rm --force closed promised; docker network rm inner")
 
 
 def scan(world: Host, address: str, ports: str) -> list[str]:
@@ -134,6 +134,150 @@ def test_drift_that_opens_a_port_is_reported_and_corrected(
     role.correct()
     for address, ports in ALLOWED.items():
         assert scan(world, address, LISTENING) == ports
+
+
+def test_service_of_other_rules_flushes_nothing(role: Role, host: Host, world: Host) -> None:
+    # Its end flushes all rules; the upgrade of its package restarts it.
+    enable = "rm /etc/systemd/system/nftables.service; systemctl daemon-reload; systemctl enable --now nftables"
+    machines.script(host, f"echo '# no rules' >/etc/nftables.conf; {enable}")
+    role.correct()
+    machines.script(
+        host, "apt-get install -qq -y --reinstall nftables; ! systemctl start nftables; systemctl stop nftables"
+    )
+    for address, ports in ALLOWED.items():
+        assert scan(world, address, LISTENING) == ports
+
+
+def closes(table: str, rules: str) -> str:
+    """Return a command that creates a table of nftables with a base chain."""
+    return f"nft 'table inet {table} {{ chain one {{ {rules} }}; }}'"
+
+
+@pytest.mark.parametrize(
+    ("fault", "repair", "port", "is_open", "named"),
+    [
+        pytest.param(
+            closes("fw", "type filter hook input priority -5; policy drop; iifname lo accept; tcp dport 22 accept;"),
+            "nft delete table inet fw",
+            "8082",
+            False,
+            "table inet fw, chain one: `policy drop` drops",
+            id="a policy of nftables closes a port",
+        ),
+        pytest.param(
+            both("$i -t raw -A PREROUTING -p tcp -m multiport --dports 8082,9090 -j DROP"),
+            both("$i -t raw -F"),
+            "9090",
+            False,
+            "table raw, chain PREROUTING: `-A PREROUTING -p tcp -m multiport --dports 8082,9090 -j DROP` drops",
+            id="a table before Docker's closes ports",
+        ),
+        pytest.param(
+            both("$i -t nat -I PREROUTING -p tcp --dport 8181 -j REDIRECT --to-ports 8082"),
+            both("$i -t nat -D PREROUTING -p tcp --dport 8181 -j REDIRECT --to-ports 8082"),
+            "8181",
+            True,
+            "--dport 8181 -j REDIRECT --to-ports 8082` opens",
+            id="a redirection opens a port",
+        ),
+        pytest.param(
+            both("$i -I INPUT -p tcp --dport 8081 -j NFQUEUE --queue-num 9 --queue-bypass"),
+            both("$i -D INPUT -p tcp --dport 8081 -j NFQUEUE --queue-num 9 --queue-bypass"),
+            "",
+            True,
+            "-j NFQUEUE --queue-num 9 --queue-bypass` opens",
+            id="a queue may open a port",
+        ),
+    ],
+)
+def test_foreign_rule_that_decides_is_refused(
+    host: Host, world: Host, fault: str, repair: str, port: str, is_open: bool, named: str
+) -> None:
+    machines.script(host, fault)
+    for address in ALLOWED if port else ():
+        assert bool(scan(world, address, port)) is is_open
+    for command in ("plan", "verify", "apply"):
+        done = host.run("/usr/local/sbin/vise-firewall %s", command)
+        assert done.rc == 1
+        assert named in f"{done.stdout}{done.stderr}"
+    machines.script(host, f"{repair}; /usr/local/sbin/vise-firewall verify")
+
+
+def test_run_is_refused_before_it_changes_anything(role: Role, host: Host) -> None:
+    machines.script(host, both("$i -I INPUT -p tcp --dport 8082 -j REJECT"))
+    before = host.check_output("iptables-save -t filter | grep -v '^[#:]'")
+    role.assert_refused([({}, "refused, nothing was changed.*chain INPUT: `-A INPUT -p tcp.*8082.*` drops.*take_over")])
+    assert host.check_output("iptables-save -t filter | grep -v '^[#:]'") == before
+    machines.script(host, both("$i -D INPUT -p tcp --dport 8082 -j REJECT"))
+
+
+def test_bans_of_other_programs_stay(role: Role, host: Host, world: Host) -> None:
+    # As fail2ban and CrowdSec do it: a chain of iptables, and a table of nftables with a set.
+    machines.script(
+        host,
+        "iptables -N f2b-sshd; iptables -A f2b-sshd -s 172.30.0.2 -j REJECT; iptables -A f2b-sshd -j RETURN\n"
+        "iptables -I INPUT -p tcp -m multiport --dports 8082 -j f2b-sshd\n"
+        "nft 'table ip6 crowdsec { set bans { type ipv6_addr; flags interval; elements = { fd30::/112 }; };"
+        " chain one { type filter hook input priority -10; ip6 saddr @bans tcp dport 8082 drop; }; }'",
+    )
+    assert role.apply().is_unchanged
+    for address in ALLOWED:
+        assert scan(world, address, "8082,9090") == ["9090"]
+    machines.script(
+        host, "iptables -D INPUT 1; iptables -F f2b-sshd; iptables -X f2b-sshd; nft delete table ip6 crowdsec"
+    )
+
+
+def test_first_run_lists_the_rules_of_the_host_and_takes_them_over(role: Role, host: Host, world: Host) -> None:
+    machines.script(host, (FILES / "provider.sh").read_text())
+    before = host.check_output("iptables-save -t filter | grep -v '^[#:]'")
+    listed = [
+        "refused, nothing was changed",
+        "provider-rules.service: enabled, runs `/usr/sbin/iptables-restore /etc/provider.rules`",
+        "/etc/ufw/user.rules: ufw rule `allow tcp 8081",
+        "/etc/default/ufw: DEFAULT_FORWARD_POLICY=ACCEPT",
+        "live rule: iptables -A INPUT -j REJECT --reject-with icmp-host-prohibited",
+    ]
+    role.assert_refused([({}, ".*".join(map(re.escape, listed)))])
+    assert host.check_output("iptables-save -t filter | grep -v '^[#:]'") == before
+    taken = role.apply(firewall_take_over=True)
+    copy = re.search(r"a copy of the rules that are removed is in\s+(\S+)", taken.output)
+    assert copy
+    assert host.file(copy[1]).mode == 0o600
+    files = host.check_output("tar -xzOf %s live/iptables.rules etc/ufw/user.rules found.txt", copy[1])
+    assert "-A INPUT -j REJECT" in files
+    assert "tuple ### allow tcp 8081" in files
+    for address, ports in ALLOWED.items():
+        assert scan(world, address, LISTENING) == ports
+    assert host.run("iptables -C OUTPUT -d 169.254.0.0/16 -j InstanceServices").rc == 0
+    assert host.run("systemctl is-enabled provider-rules").stdout == "disabled\n"
+    assert role.apply().is_unchanged
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize(
+    "variables", [{"firewall_ssh_port": 2222}, {"firewall_ssh_from": ["192.0.2.0/24"]}, {"firewall_ssh_port": 0}]
+)
+def test_rules_that_close_ssh_for_the_controller_are_reverted(
+    role: Role, host: Host, world: Host, variables: dict[str, Any]
+) -> None:
+    before = host.check_output("iptables-save -t filter | grep -v '^[#:]'")
+    role.assert_refused([(variables, "no new login could confirm it.*Rolled back.*which is live.*firewall_ssh_port")])
+    assert machines.answers_ssh(ADDRESS)
+    assert host.check_output("iptables-save -t filter | grep -v '^[#:]'") == before
+    for address, ports in ALLOWED.items():
+        assert scan(world, address, LISTENING) == ports
+
+
+@pytest.mark.deep
+def test_first_change_that_closes_ssh_makes_the_earlier_rules_live_again(role: Role, host: Host) -> None:
+    machines.script(host, (FILES / "provider.sh").read_text())
+    before = host.check_output("iptables-save -t filter | grep -v '^[#:]'")
+    refused = "no new login could confirm it.*Rolled back"
+    role.assert_refused([({"firewall_ssh_port": 2222, "firewall_take_over": True}, refused)])
+    assert machines.answers_ssh(ADDRESS)
+    assert host.check_output("iptables-save -t filter | grep -v '^[#:]'") == before
+    role.apply(firewall_take_over=True)
 
 
 @pytest.fixture

@@ -40,9 +40,13 @@ def read_other_tables() -> list[Table]:
 
 def read_nft_tables(skip: t.Container[tuple[str, str]]) -> list[Table]:
     """Return the tables of nft; those that iptables shows better are in `skip`."""
-    ruleset = programs.call(["nft", "-j", "list", "ruleset"])
+    listed = programs.run(["nft", "-j", "list", "ruleset"])
+    if listed.code == programs.NOT_FOUND:
+        return []  # before the first installation
+    if listed.failed:
+        raise programs.ProgramError(programs.describe_failure(["nft", "-j", "list", "ruleset"], listed))
     texts = nftables.parse_texts(programs.call(["nft", "-a", "list", "ruleset"]))
-    return nftables.parse_ruleset(ruleset, texts, skip)
+    return nftables.parse_ruleset(listed.out, texts, skip)
 
 
 def read_host(container_interfaces: t.Iterable[str]) -> tuple[list[Interface], Host]:

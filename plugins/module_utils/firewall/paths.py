@@ -76,13 +76,16 @@ class Judgement:
     doubts: tuple[str, ...]  # rules whose result is unknown, and rules that drop a part of the sources
 
 
-def parse_opening(line: str, family: int) -> Opening:
-    """Return the opening of a rule in the chain ufw-user-input."""
+def parse_openings(line: str, family: int) -> list[Opening]:
+    """Return the openings of a rule in the chain ufw-user-input; none of a rule that has no protocol or port."""
     words = shlex.split(line)
     values = {word: words[at + 1] for at, word in enumerate(words[:-1]) if word.startswith("-")}
-    first, _colon, last = (values.get("--dport") or values["--dports"]).partition(":")
-    source = ipaddress.ip_network(values["-s"]) if "-s" in values else ANYWHERE[family]
-    return Opening(values["-p"], int(first), int(last or first), source)
+    ports = values.get("--dport") or values.get("--dports")
+    if not ports or "!" in words or "-p" not in values:
+        return []
+    source = ipaddress.ip_network(values["-s"], strict=False) if "-s" in values else ANYWHERE[family]
+    ranges = [part.partition(":") for part in ports.split(",")]
+    return [Opening(values["-p"], int(first), int(last or first), source) for first, _colon, last in ranges]
 
 
 def choose_sources(network: Network) -> list[Address]:

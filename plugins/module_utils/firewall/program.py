@@ -15,8 +15,8 @@ import shlex
 import sys
 import typing as t
 
-from ..host import programs
-from . import iptables, kernel, paths, rules
+from ..host import files, programs
+from . import iptables, kernel, paths, rules, snapshot
 from .packets import Chain, Rule, Table
 
 USAGE = """usage: vise-firewall plan [--take-over]     check that the files load, and print the differences
@@ -27,6 +27,7 @@ SAVE = {4: "iptables-save", 6: "ip6tables-save"}
 RESTORE = {4: "iptables-restore", 6: "ip6tables-restore"}
 TABLE = {4: "ip", 6: "ip6"}
 USER_CHAINS = {4: "ufw-user-input", 6: "ufw6-user-input"}
+SETTINGS = "/etc/ufw/ufw.conf"
 # While it runs, nothing else can remove its rules; it removes them at its end, and may remove others.
 DAEMON = "firewalld.service"
 MOST_REMOVALS = 50
@@ -43,6 +44,7 @@ class Plan:
     lines: dict[int, list[str]]  # for iptables-restore, by IP version
     removals: list[str]  # commands that remove foreign rules from other tables
     judgement: paths.Judgement
+    is_first: bool  # no rule of ufw is live
 
 
 def read_live_chains(family: int) -> rules.Chains:
@@ -72,7 +74,13 @@ def read_wanted_chains() -> dict[int, rules.Chains]:
 def read_plan(take_over: bool = False) -> Plan:
     """Compare the host with the files, and judge the result; with `take_over`, plan to remove foreign rules."""
     wanted = read_wanted_chains()
-    live = {family: read_live_chains(family) for family in wanted}
+    if not any(wanted.values()):
+        raise FirewallError(f"ufw is disabled in {SETTINGS}: run `ufw enable`, or the role firewall")
+    return build_plan(wanted, {family: read_live_chains(family) for family in wanted}, take_over)
+
+
+def build_plan(wanted: t.Mapping[int, rules.Chains], live: t.Mapping[int, rules.Chains], take_over: bool) -> Plan:
+    """Compare live chains with wanted ones, and judge the result together with the other tables of the kernel."""
     lines = {family: rules.plan(chains, live[family]) for family, chains in wanted.items()}
     others = kernel.read_other_tables()
     interfaces, host = kernel.read_host(list_container_interfaces(wanted[4]))
@@ -91,7 +99,7 @@ def read_plan(take_over: bool = False) -> Plan:
         else:
             removals.append(rule.removal)
             others = [without_rule(table, rule) for table in others]
-    return Plan(lines, removals, judgement)
+    return Plan(lines, removals, judgement, USER_CHAINS[4] not in live[4])
 
 
 def list_openings(wanted: t.Mapping[int, rules.Chains]) -> list[paths.Opening]:
@@ -99,7 +107,9 @@ def list_openings(wanted: t.Mapping[int, rules.Chains]) -> list[paths.Opening]:
     found = []
     for family, chains in wanted.items():
         lines = chains.get(USER_CHAINS[family], ("", []))[1]
-        found += [paths.parse_opening(line, family) for line in lines if rules.find_target(line) == "ACCEPT"]
+        found += [
+            one for line in lines if rules.find_target(line) == "ACCEPT" for one in paths.parse_openings(line, family)
+        ]
     return found
 
 
@@ -138,11 +148,16 @@ def without_rule(table: Table, rule: Rule) -> Table:
 
 def apply(take_over: bool = False) -> int:
     """Make the differences live, and the kernel settings of ufw."""
+    if not is_enabled():
+        return leave()
     plan_ = read_plan(take_over)
     refuse(plan_)
+    ended = [DAEMON] if take_over and programs.run(["systemctl", "is-active", "--quiet", DAEMON]).code == 0 else []
+    if plan_.is_first:
+        snapshot.save(plan_.removals, ended)
     restore(plan_.lines)
-    if take_over and programs.run(["systemctl", "is-active", "--quiet", DAEMON]).code == 0:
-        programs.call(["systemctl", "stop", DAEMON])
+    if ended:
+        programs.call(["systemctl", "stop", *ended])
         plan_ = read_plan(take_over)
         restore(plan_.lines)
     for command in plan_.removals:
@@ -150,6 +165,18 @@ def apply(take_over: bool = False) -> int:
     # Kernel settings, not rules: ufw sets them at its start. A setting that the kernel lacks is skipped.
     result = programs.run(["sysctl", "-e", "-q", "-p", "/etc/ufw/sysctl.conf"])
     print(result.err, end="", file=sys.stderr)
+    return 0
+
+
+def is_enabled() -> bool:
+    """Return whether ufw is enabled; it is not when the first change of the role is rolled back."""
+    return bool(re.search(r"^ENABLED=[\"']?yes", files.read_text(SETTINGS), re.MULTILINE | re.IGNORECASE))
+
+
+def leave() -> int:
+    """Make the rules live again that were live before the first change."""
+    if not snapshot.restore():
+        raise FirewallError(f"ufw is disabled in {SETTINGS}, and no earlier rules are kept: run `ufw enable`")
     return 0
 
 

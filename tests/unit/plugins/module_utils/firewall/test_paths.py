@@ -24,7 +24,7 @@ OWN = """\
 -A ufw-user-input -p tcp -m tcp --dport 5432 -s 10.0.0.11 -j ACCEPT
 """
 CHAINS = rules.parse_chains(OWN)
-OPENINGS = [paths.parse_opening(line, 4) for line in CHAINS["ufw-user-input"][1]]
+OPENINGS = [one for line in CHAINS["ufw-user-input"][1] for one in paths.parse_openings(line, 4)]
 OWN_RULES = {
     (rule.place, rule.text)
     for chain in iptables.build_table("filter", CHAINS, 4).chains.values()
@@ -210,3 +210,20 @@ def test_message_names_the_rule_and_the_command_that_removes_it() -> None:
         "iptables: table filter, chain INPUT: `-A INPUT -p tcp -m tcp --dport 22 -j DROP` drops, although it is an open"
         " port: tcp/22 over IPv4. Remove the rule: `iptables -t filter -D INPUT -p tcp -m tcp --dport 22 -j DROP`"
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("-p tcp -m tcp --dport 22", [("tcp", 22, 22, "0.0.0.0/0")]),
+        (
+            "-s 10.0.0.0/8 -p udp -m multiport --dports 80,90:95",
+            [("udp", 80, 80, "10.0.0.0/8"), ("udp", 90, 95, "10.0.0.0/8")],
+        ),
+        ("-s 203.0.113.9/32", []),
+        ("-p tcp -m tcp ! --dport 22", []),
+    ],
+)
+def test_openings_of_a_rule(options: str, expected: list[tuple[str, int, int, str]]) -> None:
+    openings = paths.parse_openings(f"-A ufw-user-input {options} -j ACCEPT", 4)
+    assert [(one.proto, one.first, one.last, str(one.source)) for one in openings] == expected

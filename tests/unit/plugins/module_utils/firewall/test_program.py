@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from ansible_collections.vise.platform.plugins.module_utils.firewall import program
+from ansible_collections.vise.platform.plugins.module_utils.firewall import program, snapshot
 from ansible_collections.vise.platform.plugins.module_utils.host import programs
 
 CHAINS = ":INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n"
@@ -57,10 +59,13 @@ class Kernel:
 
 
 @pytest.fixture
-def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
+def kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Kernel:
     """A host on which the wanted rules are live."""
     found = Kernel()
     monkeypatch.setattr(programs, "run", found.run)
+    monkeypatch.setattr(snapshot, "PATH", str(tmp_path / "before.json"))
+    monkeypatch.setattr(program, "SETTINGS", str(tmp_path / "ufw.conf"))
+    (tmp_path / "ufw.conf").write_text("# comment\nENABLED=yes\n")
     return found
 
 
@@ -192,3 +197,36 @@ def test_rule_with_an_unknown_match_is_reported_and_the_rules_are_live(
         "unknown: iptables: table filter, chain INPUT: `-A INPUT -m geoip --source-country XX -j DROP`"
         " has a match or target whose result is unknown\nlive\n"
     )
+
+
+def test_rollback_of_the_first_change_makes_the_earlier_rules_live(kernel: Kernel, tmp_path: Path) -> None:
+    kernel.live[4] = EMPTY
+    kernel.others = f"*filter\n{EMPTY}-A INPUT -p tcp -m tcp --dport 99 -j ACCEPT\nCOMMIT\n"
+    assert program.main(["apply"]) == 0
+    assert (tmp_path / "before.json").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "ufw.conf").write_text("ENABLED=no\n")
+    assert program.main(["apply"]) == 0
+    assert kernel.written["iptables-restore"] == kernel.others
+    assert ["iptables-restore"] in kernel.calls
+    assert kernel.written["ip6tables-restore"].startswith(kernel.live[6])
+    assert program.main(["apply"]) == 1
+
+
+def test_rollback_restores_a_removed_table_and_starts_firewalld(kernel: Kernel, tmp_path: Path) -> None:
+    snapshot.save(["nft delete table inet fw", "iptables -t nat -D PREROUTING -j X"], ["firewalld.service"])
+    assert ["nft", "list", "table", "inet", "fw"] in kernel.calls
+    (tmp_path / "ufw.conf").write_text("ENABLED=no\n")
+    assert program.main(["apply"]) == 0
+    assert kernel.calls[-1] == ["systemctl", "start", "firewalld.service"]
+
+
+def test_later_change_keeps_no_earlier_rules(kernel: Kernel, tmp_path: Path) -> None:
+    kernel.live[4] = OPEN
+    assert program.main(["apply"]) == 0
+    assert not (tmp_path / "before.json").exists()
+
+
+def test_disabled_ufw_is_not_live(kernel: Kernel, capsys: pytest.CaptureFixture[str]) -> None:
+    kernel.wanted = {4: "", 6: ""}
+    assert program.main(["verify"]) == 1
+    assert "ufw is disabled" in capsys.readouterr().err

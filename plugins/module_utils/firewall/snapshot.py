@@ -1,0 +1,45 @@
+# Copyright: vise.platform contributors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Keep the rules that were live before the first change, and make them live again when that change is rolled back."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import typing as t
+
+from ..host import files, programs
+
+PATH = "/var/lib/vise/firewall/before.json"
+COMMANDS = ("iptables", "ip6tables")
+EMPTY = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
+DELETION = ["nft", "delete", "table"]
+
+
+def save(removals: t.Sequence[str], units: t.Sequence[str]) -> None:
+    """Keep the live rules, the tables of nft that are about to be removed, and the units that are about to end."""
+    tables = [shlex.split(command)[len(DELETION) :] for command in removals if shlex.split(command)[:3] == DELETION]
+    data = {
+        **{command: programs.call([f"{command}-save"]) for command in COMMANDS},
+        "nft": "".join(programs.call(["nft", "list", "table", *table]) for table in tables),
+        "units": list(units),
+    }
+    os.makedirs(os.path.dirname(PATH), mode=0o755, exist_ok=True)
+    files.write_json(PATH, data)
+
+
+def restore() -> bool:
+    """Make the kept rules live again; return whether there were any."""
+    data = files.read_json(PATH)
+    if data is None:
+        return False
+    for command in COMMANDS:
+        # A table that is not in the text had no rules: it is flushed, because this program has filled it.
+        text = data[command] if "*filter" in data[command] else f"{data[command]}{EMPTY}"
+        programs.call([f"{command}-restore"], stdin=text)
+    if data["nft"]:
+        programs.call(["nft", "-f", "-"], stdin=data["nft"])
+    for unit in data["units"]:
+        programs.call(["systemctl", "start", unit])
+    files.remove_file(PATH)
+    return True
