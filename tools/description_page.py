@@ -48,7 +48,9 @@ def type_of(key: Schema) -> str:
 def traits(key: Schema, required: bool) -> str:
     """Return the type of a key, its choices, and the hosts that read it, in one line."""
     parts = [type_of(key), *(["required"] if required else [])]
-    if "enum" in key:
+    if key.get("x-group"):
+        parts.append("a group of the inventory")
+    elif "enum" in key:
         parts.append("one of " + list_codes(key["enum"]))
     if key.get("x-host"):
         parts.append("a host of the inventory")

@@ -35,7 +35,9 @@ def accept_expressions(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return a schema that accepts a Jinja expression too, in the value and in each part of it."""
     annotations = {key: schema[key] for key in ANNOTATIONS if key in schema}
     rules = {key: restrict(key, value) for key, value in schema.items() if key not in ANNOTATIONS}
-    rules = {key: value for key, value in rules.items() if not key.startswith(("x-", "$"))}
+    # An editor does not know the own groups of the inventory.
+    unknown = ("enum",) if schema.get("x-group") else ()
+    rules = {key: value for key, value in rules.items() if key not in unknown and not key.startswith(("x-", "$"))}
     if rules == {"type": "string"}:
         return {**annotations, **rules}
     return {**annotations, "anyOf": [rules, EXPRESSION]}
@@ -47,6 +49,8 @@ def restrict(keyword: str, value: Any) -> Any:
         return {name: accept_expressions(part) for name, part in value.items()}
     if keyword in ("items", "additionalProperties") and isinstance(value, Mapping):
         return accept_expressions(value)
+    if keyword == "propertyNames" and value.get("x-group"):
+        return {"type": value["type"]}
     return value
 
 

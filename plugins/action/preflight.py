@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Validate the description on the controller and the host by one module, then report all problems at once."""
+"""Validate the description on the controller and the host by one module, then return all problems at once."""
 
 from __future__ import annotations
 
@@ -16,12 +16,38 @@ from ansible import context
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible_collections.vise.platform.plugins.module_utils import description, preflight_checks
+from ansible_collections.vise.platform.plugins.module_utils import (
+    description,
+    inventory_checks,
+    login_checks,
+    preflight_checks,
+    role_options,
+)
 from ansible_collections.vise.platform.plugins.module_utils.description import Problem, Schema
-from ansible_collections.vise.platform.plugins.module_utils.preflight_checks import root_variable, shorten_path
-from ansible_collections.vise.platform.plugins.plugin_utils import definitions, surveys, warm_up
+from ansible_collections.vise.platform.plugins.module_utils.login_checks import read_keys
+from ansible_collections.vise.platform.plugins.module_utils.preflight_checks import (
+    find_further_secrets,
+    name_sites,
+    root_variable,
+    shorten_path,
+)
+from ansible_collections.vise.platform.plugins.plugin_utils import controller_keys, definitions, surveys, warm_up
 
 Variables = dict[str, t.Any]
+
+# The options of the action, which the module on the host does not have
+OPTIONS: Variables = {
+    "schema": "",
+    "models": {},
+    "roles": "",
+    "own_variables": [],
+    "own_groups": [],
+    "plaintext_secrets": False,
+}
+# The keywords of the schema by which the value of one key decides who reads another one
+NAMING = ("x-groups-of", "x-host-of")
+# The environment whose secrets are generated for the sandbox
+DEVELOPMENT = "development"
 
 # In every run of site.yml, this is the first plugin that Ansible loads.
 warm_up.import_filters()
@@ -39,15 +65,14 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         super().run(tmp, task_vars)
         task_vars = task_vars or {}
         arguments = dict(self._task.args)
-        schema = load_schema(arguments.pop("schema"))
-        models = arguments.pop("models", {})
-        roles, own = arguments.pop("roles"), arguments.pop("own_variables", [])
+        options = {name: arguments.pop(name, default) for name, default in OPTIONS.items()}
+        schema = load_schema(options["schema"])
+        specs = definitions.role_options(options["roles"])
         files = definitions.find_definitions(task_vars, self._loader)
         defined = {name: shorten_path(path) for name, path in files.items() if name in task_vars}
         values, problems = self._validate(schema, task_vars)
-        problems += description.find_unknown_names(
-            defined, {*schema["properties"], *definitions.role_options(roles), *own}
-        )
+        known = {*schema["properties"], *specs, *options["own_variables"]}
+        problems += description.find_unknown_names(defined, known)
         secrets, _errors = self._template([name for name in task_vars if name.startswith("vault_")], task_vars)
         problems += description.find_placeholders(secrets, defined)
         problems = preflight_checks.drop_consequences(problems, task_vars)
@@ -56,17 +81,64 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         without_value = {name for name in schema["properties"] if name in task_vars and name not in values}
         faulty = {*map(root_variable, problems), *without_value}
         problems += [problem for problem in disagreements if problem.variable not in faulty]
-        problems += self._find_contradictions(models, {*map(root_variable, problems)}, task_vars)
+        filled = without_value | {name for name, value in values.items() if value}
+        problems += self._find_inventory_problems(filled, valid, schema, options, task_vars)
+        problems += self._find_option_problems(specs, {name for name in defined if name in specs}, valid, task_vars)
+        if not (options["plaintext_secrets"] or DEVELOPMENT in task_vars["group_names"]):
+            problems += find_plaintext(files.values())
+        problems += self._find_contradictions(options["models"], {*map(root_variable, problems)}, valid, task_vars)
         result = self._inspect_host({**arguments, "names": names}, task_vars)
-        if result.get("failed"):
-            return result
-        vault = os.path.join(shorten_path(str(task_vars.get("inventory_dir") or "")), "group_vars/all/vault.yml")
+        if login := result.pop("login", None):
+            problems += self._find_login_problems(login, valid, options["roles"], task_vars)
+        vault = choose_vault(defined, task_vars)
         located = [preflight_checks.locate_problem(problem, defined, vault) for problem in dict.fromkeys(problems)]
-        lines = [problem.line() for problem in located] + result["problems"]
-        if not lines:
-            return result
-        text = preflight_checks.write_message(task_vars["inventory_hostname"], lines)
-        return {**result, "failed": True, "problems": lines, "msg": text}
+        lines = [{"text": problem.line(), "of_host": False} for problem in located]
+        return {**result, "problems": [*lines, *result.get("problems", ())]}
+
+    def _find_inventory_problems(
+        self, filled: set[str], valid: Variables, schema: Schema, options: Variables, task_vars: Variables
+    ) -> list[Problem]:
+        """Return what is wrong with the groups of the inventory, and which functions lack their description."""
+        groups, files = task_vars["groups"], definitions.list_files(task_vars)
+        described = inventory_checks.named_groups(valid)
+        return [
+            *inventory_checks.find_group_problems(groups, described, options["own_groups"], files),
+            *inventory_checks.find_unread_files(groups, files),
+            *inventory_checks.find_undescribed_functions(groups, filled, valid, schema),
+            *inventory_checks.find_missing_backups(groups, filled, valid),
+        ]
+
+    def _find_option_problems(
+        self, specs: Variables, given: set[str], valid: Variables, task_vars: Variables
+    ) -> list[Problem]:
+        """Return the variables of roles, and the options of sites, that a role would refuse later."""
+        values, errors = self._template(given, task_vars)
+        problems = [preflight_checks.describe_failure(name, error, {}) for name, error in errors.items()]
+        for name in sorted(values):
+            problems += role_options.find_option_problems((name,), values[name], specs[name])
+        sites = definitions.find_option(self._task.args["roles"], "nginx", "nginx_sites")
+        return problems + list(role_options.find_site_problems(valid.get("sites") or {}, sites))
+
+    def _find_login_problems(
+        self, login: Variables, valid: Variables, roles: str, task_vars: Variables
+    ) -> list[Problem]:
+        """Return why the next run could not log in as this one did; only for logins by ssh."""
+        connection = self._connection
+        if connection.transport not in ("ssh", "paramiko"):
+            return []
+        names = ("ssh_home_keys_for", "ssh_permit_root_login", "ssh_settings", "admin_users_deploy_keys")
+        given, _errors = self._template(names, task_vars)
+        options = {**definitions.role_defaults(roles, "ssh"), **given}
+        accepted = login_checks.Accepted(
+            {one["name"]: read_keys(one.get("keys") or ()) for one in valid.get("people") or () if "name" in one},
+            options["ssh_home_keys_for"],
+            {"PermitRootLogin": options["ssh_permit_root_login"], **options["ssh_settings"]},
+            bool(options.get("admin_users_deploy_keys")),
+        )
+        keys = controller_keys.find_controller_keys(connection)
+        password = bool(connection.get_option("password"))
+        found = login_checks.Login(login["user"], login["is_root"], read_keys(login["keys"]), keys, password)
+        return list(login_checks.find_login_problems(found, accepted))
 
     def _inspect_host(self, arguments: Variables, task_vars: Variables) -> Variables:
         """Run the module; keep what its survey found, if there is one, for the components of this run."""
@@ -83,10 +155,12 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
 
     def _validate(self, schema: Schema, task_vars: Variables) -> tuple[Variables, list[Problem]]:
         """Return the values of the keys that hosts of this inventory read, and their problems."""
-        keys = schema["properties"].values()
-        entries, _errors = self._template({key["x-groups-of"] for key in keys if "x-groups-of" in key}, task_vars)
+        keys = schema["properties"]
+        entries, _errors = self._template(
+            {key[word] for key in keys.values() for word in NAMING if word in key}, task_vars
+        )
         # A key that cannot be evaluated, because secrets in it are missing, has entries.
-        needed = {key["x-needs"] for key in keys if "x-needs" in key}
+        needed = {key["x-needs"] for key in keys.values() if "x-needs" in key}
         known, errors = self._template(needed, task_vars)
         empty = {name for name in needed if name not in errors and not known.get(name)}
         named = preflight_checks.valid_parts(entries, schema)
@@ -94,9 +168,15 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         values, errors = self._template(read["properties"], task_vars)
         failures = {name: preflight_checks.describe_failure(name, error, schema) for name, error in errors.items()}
         failures |= preflight_checks.find_missing_secrets(values, task_vars, schema)
+        groups, host = task_vars["groups"], task_vars["inventory_hostname"]
+        unread = {name for name, key in keys.items() if not description.needs_key(key, host, groups, named)}
         others = {name: key for name, key in read["properties"].items() if name not in failures}
         problems = description.find_problems(values, {**read, "properties": others})
-        return values, [*failures.values(), *problems]
+        # A secret that this host does not read is a problem of the hosts that read it.
+        found = [problem for name, problem in failures.items() if not (name in unread and is_secret(problem))]
+        failed = [name for name, problem in failures.items() if name not in unread and is_secret(problem)]
+        found += [one for name in failed if name in task_vars for one in find_further_secrets(name, task_vars)]
+        return values, [*found, *problems]
 
     def _template(self, names: t.Iterable[str], task_vars: Variables) -> tuple[Variables, dict[str, str]]:
         """Return the values of these variables, and the errors of those that have none."""
@@ -111,13 +191,37 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         return values, errors
 
     def _find_contradictions(
-        self, models: dict[str, dict[str, t.Any]], faulty: set[str], task_vars: Variables
+        self, models: dict[str, dict[str, t.Any]], faulty: set[str], valid: Variables, task_vars: Variables
     ) -> list[Problem]:
         """Return what roles would refuse later, except for variables that have a fault already."""
         expected = {one["model"]: name for name, one in models.items() if not faulty & set(one["variables"])}
         _values, errors = self._template(expected, task_vars)
         problems = [preflight_checks.describe_failure(name, error, {}) for name, error in errors.items()]
-        return [problem._replace(variable=expected.get(problem.variable, problem.variable)) for problem in problems]
+        sites = valid.get("sites") or {}
+        return [
+            problem._replace(
+                variable=expected.get(problem.variable, problem.variable), fault=name_sites(problem.fault, sites)
+            )
+            for problem in problems
+        ]
+
+
+def is_secret(problem: Problem) -> bool:
+    """Return whether a problem is a missing secret."""
+    return problem.variable.startswith("vault_")
+
+
+def find_plaintext(paths: t.Iterable[str]) -> list[Problem]:
+    """Return the files with secrets in plain text."""
+    found = {shorten_path(path): definitions.find_plaintext_secrets(Path(path)) for path in sorted(set(paths))}
+    return [preflight_checks.describe_plaintext(path, names) for path, names in found.items() if names]
+
+
+def choose_vault(defined: Variables, task_vars: Variables) -> str:
+    """Return the file for a missing secret: the one that has other secrets, or the usual one of the inventory."""
+    files = sorted(path for name, path in defined.items() if name.startswith("vault_") and "vault" in Path(path).name)
+    usual = os.path.join(str(task_vars.get("inventory_dir") or ""), "group_vars/all/vault.yml")
+    return max(files, key=files.count) if files else shorten_path(usual)
 
 
 def is_complete_run(survey: t.Any) -> bool:

@@ -96,6 +96,14 @@ def readers(key: Schema, description: Mapping[str, t.Any]) -> list[str]:
     return [*key.get("x-groups", ["all"]), *(entry["group"] for entry in entries if "group" in entry)]
 
 
+def needs_key(key: Schema, host: str, groups: Mapping[str, Collection[str]], description: Mapping[str, t.Any]) -> bool:
+    """Return whether a host reads the value of a key, and so needs its secrets."""
+    names = key.get("x-readers") or readers(key, description)
+    if "all" in names or any(host in (groups.get(name) or ()) for name in names):
+        return True
+    return "x-host-of" in key and description.get(key["x-host-of"]) == host
+
+
 def select_keys(
     schema: Schema, groups: Mapping[str, Collection[str]], description: Mapping[str, t.Any], empty: Collection[str] = ()
 ) -> Schema:
@@ -105,11 +113,21 @@ def select_keys(
     """
     hosts = sorted(groups.get("all") or ())
     keys = {
-        name: {**key, "enum": [*hosts, ""]} if key.get("x-host") else key
+        name: {**key, "enum": [*hosts, ""]} if key.get("x-host") else list_groups(key, groups)
         for name, key in schema["properties"].items()
         if key.get("x-needs") not in empty and any(groups.get(group) for group in readers(key, description))
     }
     return {**schema, "properties": keys, "required": [name for name in schema.get("required", ()) if name in keys]}
+
+
+def list_groups(schema: t.Any, groups: Collection[str]) -> t.Any:
+    """Return a schema in which each name of a group may also be one of the inventory's own groups."""
+    if isinstance(schema, Mapping):
+        part = {key: list_groups(value, groups) for key, value in schema.items()}
+        if not isinstance(schema.get("x-group"), bool):
+            return part
+        return {**part, "enum": [*schema["enum"], *sorted(set(groups) - {"all", "ungrouped", *schema["enum"]})]}
+    return [list_groups(value, groups) for value in schema] if isinstance(schema, list) else schema
 
 
 def has_type(value: t.Any, kind: str) -> bool:

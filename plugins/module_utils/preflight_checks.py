@@ -19,7 +19,30 @@ Variables = Mapping[str, t.Any]
 REFUSAL = re.compile(r"[Ff]ilter plugin '[\w.]+' failed: (.*)", re.DOTALL)
 UNDEFINED = re.compile(r"'(\w+)' is undefined")
 SECRET = re.compile(r"\bvault_\w+")
+# A secret that has no default
+READ_SECRET = re.compile(r"\b(vault_\w+)\b(?!\s*\|\s*default\b)(?!\s+is\s)")
 NAME = re.compile(r"\b[a-z]\w*")
+# Why a host cannot run a module, and what to do
+FAILURES = (
+    (
+        "missing sudo password|sudo: a password is required|incorrect sudo password",
+        "ansible_become: sudo needs a password; add --ask-become-pass, or write `ansible_become_password` encrypted",
+    ),
+    ("sudo: (command )?not found", "ansible_become_method: sudo is not installed; log in as root, or write `su`"),
+    (
+        "python[0-9.]*: (command )?not found|no python|interpreter .* not found|No such file or directory.*python",
+        "ansible_python_interpreter: Python 3 is missing; run `apt-get install python3` on the host",
+    ),
+    (
+        "permission denied|too many authentication failures|invalid/incorrect password",
+        "ansible_user: sshd refuses the login ({text}); use a person of `people`, an account of ssh_home_keys_for, or, "
+        "before the first run, the account of the provider, with its key",
+    ),
+    (
+        "host key verification failed|host identification has changed",
+        "the host key is unknown or has changed; compare it with the console of the provider, then update known_hosts",
+    ),
+)
 
 
 def missing_secret(secret: str, reader: str) -> Problem:
@@ -37,6 +60,12 @@ def describe_failure(name: str, error: str, schema: Schema) -> Problem:
     refusal = REFUSAL.search(error)
     fault, _semicolon, advice = " ".join((refusal[1] if refusal else error).split()).partition("; ")
     return Problem(name, fault, advice or "correct it")
+
+
+def find_further_secrets(name: str, raw: Variables) -> list[Problem]:
+    """Return every missing secret that a variable reads; the error of its evaluation names only the first one."""
+    read = [secret for secret in READ_SECRET.findall(str(raw[name])) if secret not in raw]
+    return [missing_secret(secret, name) for secret in dict.fromkeys(read)]
 
 
 def find_missing_secrets(values: Variables, raw: Variables, schema: Schema) -> dict[str, Problem]:
@@ -161,7 +190,46 @@ def shorten_path(path: str) -> str:
     return min(os.path.relpath(real), real, key=len) if path else ""
 
 
-def write_message(host: str, lines: Collection[str]) -> str:
-    """Return all problems of a host as one text."""
-    count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
-    return "\n".join([f"{host}: {count}; nothing was changed", *(f"- {line}" for line in lines)])
+def name_sites(text: str, sites: Iterable[str]) -> str:
+    """Return a text of a role about the virtual hosts that are derived from sites, with the names of the sites."""
+    text = text.removeprefix("nginx_sites: ")
+    for name in sites:
+        text = re.sub(rf"\b{re.escape(name)}-(internal|aliases)\b", name, text)
+    return text
+
+
+def describe_plaintext(path: str, names: Collection[str]) -> Problem:
+    """Return the problem of a file with secrets that are not encrypted."""
+    shown = ", ".join([*sorted(names)[:3], *(["..."] if len(names) > 3 else [])])
+    count = "a secret" if len(names) == 1 else f"{len(names)} secrets"
+    advice = (
+        f"run `ansible-vault encrypt {path}`, or, if other means protect it, write `preflight_plaintext_secrets: true`"
+    )
+    return Problem(path, f"{count} in plain text: {shown}", advice)
+
+
+def explain_failure(result: Variables) -> str:
+    """Return why the module did not run on a host, as one problem."""
+    text = " ".join(str(result.get("msg") or "").split()).removeprefix("Task failed: ")
+    output = " ".join(f"{result.get('module_stdout') or ''} {result.get('module_stderr') or ''}".split())
+    for pattern, line in FAILURES:
+        if re.search(pattern, f"{text} {output}", re.IGNORECASE):
+            return line.format(text=text)
+    return f"{'cannot be reached' if result.get('unreachable') else 'preflight failed'}: {text or output}"
+
+
+def write_report(results: Mapping[str, Variables]) -> str:
+    """Return the problems of all hosts as one text, each once, with the hosts that have it; empty without problems."""
+    hosts: dict[tuple[str, bool], list[str]] = {}
+    for host, result in results.items():
+        for problem in result.get("problems") or ():
+            hosts.setdefault((problem["text"], bool(problem["of_host"])), []).append(host)
+        if result.get("unreachable") or result.get("failed"):
+            hosts.setdefault((explain_failure(result), True), []).append(host)
+    lines = [
+        f"- {', '.join(names)}: {text}" if of_host or len(names) < len(results) else f"- {text}"
+        for (text, of_host), names in hosts.items()
+    ]
+    if not lines:
+        return ""
+    return "\n".join([f"{len(lines)} problem{'s'[: len(lines) > 1]}; nothing was changed", *lines])

@@ -15,7 +15,8 @@ description:
   - On the host, reads system, memory and free space, and resolves names by the host's own resolver.
   - With O(survey), compares all components of the host with the records of their last successful runs. A component
     whose record equals the description, and that was found right, needs no execution of its own in this run.
-  - Fails with all problems at once. Each one names the variable, the file and what to write. It changes nothing.
+  - Returns all problems at once. Each one names the variable, the file and what to write. It changes nothing. The
+    filter P(vise.platform.preflight_report#filter) writes the problems of all hosts as one text.
 extends_documentation_fragment: [vise.platform.attributes.controller, vise.platform.attributes.reads]
 author:
   - vise.platform contributors (@vise-platform)
@@ -25,8 +26,9 @@ options:
   schema:
     description:
       - The JSON Schema of the description, a file on the controller. In addition to JSON Schema it has C(x-groups) and
-        C(x-groups-of) for keys that only hosts of some groups read, C(x-needs) for keys that are read only with
-        another key, C(x-secret) for values that are never shown, and C(x-host) for the name of a host.
+        C(x-groups-of) for keys that only hosts of some groups read, C(x-readers) and C(x-host-of) for the hosts that
+        need the secrets in them, C(x-needs) for keys that are read only with another key, C(x-secret) for values that
+        are never shown, C(x-host) for the name of a host, and C(x-group) for that of a group.
     type: path
   models:
     description:
@@ -44,6 +46,15 @@ options:
     type: list
     elements: str
     default: []
+  own_groups:
+    description: Further known groups of the inventory.
+    type: list
+    elements: str
+    default: []
+  plaintext_secrets:
+    description: Whether secrets in plain text are no problem.
+    type: bool
+    default: false
   system:
     description: The system that the host must have, C(ID) and C(VERSION_ID) of C(/etc/os-release).
     type: str
@@ -76,15 +87,24 @@ EXAMPLES = r"""
     roles: "{{ role_path | dirname }}"
     memory_mb: 1800
     disk_mb: {/: 3000}
+  register: preflight
+  ignore_unreachable: true
 """
 
 RETURN = r"""
 problems:
-  description: The problems, one line each.
+  description: The problems of the description and of the host.
   returned: always
   type: list
-  elements: str
-  sample: ["sites.docs.gruop (group_vars/all/sites.yml): unknown key; did you mean `group`?"]
+  elements: dict
+  contains:
+    text:
+      description: The problem in one line.
+      type: str
+      sample: "sites.docs.gruop (group_vars/all/sites.yml): unknown key; did you mean `group`?"
+    of_host:
+      description: Whether the problem is one of this host, and not of the description.
+      type: bool
 components:
   description:
     - Generation and differences of each component that was surveyed.
@@ -95,6 +115,7 @@ components:
 """
 
 import os
+import pwd
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -144,7 +165,7 @@ def resolve_name(name: str) -> list[str]:
 def read_file(path: str) -> str:
     """Return a file's text; empty if there is no file."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
     except OSError:
         return ""
@@ -175,30 +196,70 @@ def find_problems(facts: HostFacts, params: dict[str, t.Any]) -> list[str]:
 
 def find_name_problems(name: str, addresses: list[str], expected: list[str]) -> list[str]:
     """Return why a certificate authority cannot reach the host by a name."""
-    wanted = ", ".join(expected)
+    if not expected:
+        return [
+            f"{name}: the addresses in the inventory do not resolve on this host; write the IP addresses of the hosts "
+            "that visitors reach as ansible_host or public_addresses"
+        ]
     if not addresses:
+        wanted = ", ".join(expected)
         return [
             f"{name} does not resolve on this host; create DNS records for {wanted}, or use dns-01 (acme_challenge)"
         ]
-    others = [address for address in addresses if address not in expected]
-    if others:
-        return [
-            f"{name} resolves to {', '.join(others)} on this host, not to {wanted}; "
-            "correct the DNS record, add the address to public_addresses of the host in the inventory, "
-            "or use dns-01 (acme_challenge)"
-        ]
-    return []
+    return [
+        f"{name} has the {record} record {', '.join(others)}, and {known}; correct or remove this record, add the "
+        "address to public_addresses of the host in the inventory if it belongs to it, or use dns-01 (acme_challenge)"
+        for record, others, known in find_wrong_records(addresses, expected)
+    ]
+
+
+def find_wrong_records(addresses: list[str], expected: list[str]) -> t.Iterator[tuple[str, list[str], str]]:
+    """Yield the type of each record with addresses of other hosts, these addresses, and what the inventory has."""
+    for record, sign in (("A", "."), ("AAAA", ":")):
+        others = [address for address in addresses if sign in address and address not in expected]
+        known = [address for address in expected if sign in address]
+        if others:
+            version = "IPv6" if record == "AAAA" else "IPv4"
+            yield (
+                record,
+                others,
+                f"the inventory has {', '.join(known)}" if known else f"the inventory has no {version} address for it",
+            )
+
+
+def read_login() -> dict[str, t.Any]:
+    """Return the account by which Ansible logged in, its keys, and whether it has become root."""
+    user = os.environ.get("SUDO_USER") or os.environ.get("DOAS_USER") or read_session_user()
+    try:
+        home = pwd.getpwnam(user).pw_dir
+    except KeyError:
+        home = "/nonexistent"
+    lines = read_file(os.path.join(home, ".ssh/authorized_keys")).splitlines()
+    return {"user": user, "is_root": os.geteuid() == 0, "keys": [line for line in lines if not line.startswith("#")]}
+
+
+def read_session_user() -> str:
+    """Return the account of the login session, which `su` does not change, or that of this process."""
+    session = read_file("/proc/self/loginuid").strip()
+    # Without pam_loginuid, a session has the highest number.
+    number = int(session) if session.isdigit() and int(session) != 2**32 - 1 else os.geteuid()
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 def main() -> None:
     """Run as a module."""
     module = AnsibleModule(
         {
-            # The action plugin handles these four on the controller and removes them.
+            # The action plugin handles these on the controller and removes them.
             "schema": {"type": "path"},
             "models": {"type": "dict", "default": {}},
             "roles": {"type": "path", "default": ""},
             "own_variables": {"type": "list", "elements": "str", "default": []},
+            "own_groups": {"type": "list", "elements": "str", "default": []},
+            "plaintext_secrets": {"type": "bool", "default": False, "no_log": False},
             "system": {"type": "str", "default": "debian 13"},
             "memory_mb": {"type": "int", "default": 0},
             "disk_mb": {"type": "dict", "default": {}},
@@ -218,9 +279,10 @@ def main() -> None:
         name: sorted({address for entry in entries for address in resolve_name(entry)})
         for name, entries in params["names"].items()
     }
+    problems = [{"text": line, "of_host": True} for line in find_problems(facts, params)]
     # The action plugin replaces V(true) by the digest of its code.
     components = survey.survey(params["survey"]) if isinstance(params["survey"], str) else {}
-    module.exit_json(changed=False, problems=find_problems(facts, params), components=components)
+    module.exit_json(changed=False, problems=problems, login=read_login(), components=components)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.vise.platform.plugins.module_utils import description
+from ansible_collections.vise.platform.plugins.module_utils.model import topology
 
 from tools import collection, description_schema
 
@@ -25,6 +26,7 @@ KEYWORDS = {
     *("type", "enum", "pattern", "required", "properties", "additionalProperties", "propertyNames", "items"),
     *("$comment", "title", "description", "examples"),
     *("x-topic", "x-groups", "x-groups-of", "x-needs", "x-secret", "x-host"),
+    *("x-group", "x-readers", "x-host-of"),
 }
 
 
@@ -74,10 +76,12 @@ def test_every_key_has_a_type_and_a_description() -> None:
 
 
 def test_groups_of_the_schema_are_functions() -> None:
-    functions = {"all", *PARTS[".sites[additionalProperties].group"]["enum"]}
-    assert {group for part in PARTS.values() for group in part.get("x-groups", ())} <= functions
+    functions = {"all", *topology.FUNCTIONS}
+    assert {"all", *PARTS[".sites[additionalProperties].group"]["enum"]} == functions
+    words = ("x-groups", "x-readers")
+    assert {group for part in PARTS.values() for word in words for group in part.get(word, ())} <= functions
     assert {"all", *PARTS[".open_ports[propertyNames]"]["enum"]} == functions
-    named = {part[word] for part in PARTS.values() for word in ("x-groups-of", "x-needs") if word in part}
+    named = {part[word] for part in PARTS.values() for word in ("x-groups-of", "x-needs", "x-host-of") if word in part}
     assert named <= set(SCHEMA["properties"])
 
 
@@ -133,10 +137,12 @@ def test_file_of_group_vars_names_the_schema_and_is_valid_for_editors(file: Path
         ({"sites": {"docs": "{{ other }}"}}, True),
         ({"sites": {"docs": {"domain": "{{ a }}", "group": "docs", "port": "{{ b }}", "proxied": "{{ c }}"}}}, True),
         ({"sites": {"docs": {"domain": "vln.test", "group": "docs", "aliases": ["{{ a }}"]}}}, True),
-        ({"sites": {"docs": {"domain": "vln.test", "group": "dosc"}}}, False),
+        # A group of the inventory that an editor does not know
+        ({"sites": {"shop": {"domain": "vln.test", "group": "shop"}}}, True),
+        ({"databases": {"shop": {"clients": "shop", "password": "{{ a }}"}}, "open_ports": {"shop": ["1/tcp"]}}, True),
         ({"sites": {"docs": {"domain": "vln.test", "gruop": "docs"}}}, False),
         ({"sites": {"docs": {"domain": "vln.test", "group": "docs", "port": "80"}}}, False),
-        ({"open_ports": {"egde": ["443/tcp"]}}, False),
+        ({"open_ports": {"edge": ["443"]}}, False),
         ({"open_ports": {"edge": "{{ ports }}"}}, True),
         ({"database_memory": "2048"}, False),
         ({"mailcow_repository": "https://example.org/", "vault_x": 1, "ansible_user": "root"}, True),

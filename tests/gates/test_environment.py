@@ -38,6 +38,7 @@ EXCEPTIONS = {
     # Over a Unix socket, with its own credential
     "module_utils/redis/client.py": {"redis.Redis"},
     # The user who called sudo, and the process of a unit, which systemd names
+    "modules/preflight.py": {"os.environ.get"},
     "module_utils/host/accounts.py": {"os.environ.get"},
     "module_utils/nginx/program.py": {"os.environ.get"},
     # SERVICE_RESULT and EXIT_STATUS
@@ -45,6 +46,8 @@ EXCEPTIONS = {
     "module_utils/pgbackrest/program.py": {"os.environ.get"},
     # Streams of any size between files and Docker, in the floor's environment
     "module_utils/mailcow_host/commands.py": {"subprocess.run"},
+    # On the controller: the keys that ssh itself would offer, those of the agent included
+    "plugin_utils/controller_keys.py": {"os.environ", "os.environ.get", "subprocess.run"},
     # In the floor's environment, with setpriv
     "module_utils/restore_proof/host.py": {"subprocess.run", "subprocess.Popen"},
 }

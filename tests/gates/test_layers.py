@@ -39,7 +39,10 @@ ALLOWED: dict[str, set[str]] = {
     "tls": HOST,
     "pgbackrest": {"host", "postgresql"},
     "restore_proof": {"host", "postgresql", "restic"},
-    "preflight_checks": {"description", "model"},
+    "login_checks": {"description"},
+    "role_options": {"description"},
+    "inventory_checks": {"description", "model"},
+    "preflight_checks": {"description", "model", "role_options"},
 }
 
 

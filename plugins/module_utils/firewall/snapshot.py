@@ -24,7 +24,7 @@ def save(removals: t.Sequence[str], units: t.Sequence[str]) -> None:
         "nft": "".join(programs.call(["nft", "list", "table", *table]) for table in tables),
         "units": list(units),
     }
-    os.makedirs(os.path.dirname(PATH), mode=0o755, exist_ok=True)
+    files.make_directories(os.path.dirname(PATH))
     files.write_json(PATH, data)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Mapping, Sequence
 
-from .topology import Entry, Topology, TopologyError
+from .topology import Entry, Topology, TopologyError, refuse_misspelt_groups
 
 PRIMARY, STANDBY, CACHE = "database", "database_standby", "cache"
 DATABASE_PORT, POOL_PORT, CACHE_PORT = 5432, 6432, 6379
@@ -132,6 +132,7 @@ def cache_users(caches: Stores) -> list[Entry]:
 
 def data_services(plan: Topology, host: str, wanted: Description) -> Entry:
     """Return everything that one host needs for databases and caches."""
+    refuse_misspelt_groups(plan, host)
     role = database_role(plan, host)
     cache = host in plan.members(CACHE)
     return {

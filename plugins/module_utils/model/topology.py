@@ -4,13 +4,18 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import typing as t
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from .domains import DomainError, to_ascii
 
 EDGE = "edge"
+# The groups that have a meaning for the playbooks; all other groups of an inventory are a user's own.
+FUNCTIONS = ("docs", "edu", "mail", "monitoring", "database", "database_standby", "cache", EDGE)
+# How similar a name must be to one of these to be a misspelt one
+SIMILAR = 0.75
 INTERNAL_PORT = 8443
 # Options of a site that apply to the host behind the edge too: a limit there must not be lower than at the edge.
 INTERNAL_OPTIONS = ("csp", "headers", "static", "max_body_size", "upstream")
@@ -72,6 +77,28 @@ class Topology(t.NamedTuple):
     def proxying(self, site: Mapping[str, t.Any]) -> list[str]:
         """Return the hosts that visitors connect to and that forward the requests to another host."""
         return [host for host in self.entrance(site) if host not in self.serving(site)]
+
+
+def find_misspelt_groups(groups: Iterable[str], own: Sequence[str] = ()) -> dict[str, str]:
+    """Return the groups whose names resemble a function, each with that function, except those that a user named."""
+    similar = {
+        group: next(
+            iter(difflib.get_close_matches(group.lower().replace("-", "_"), FUNCTIONS, n=1, cutoff=SIMILAR)), ""
+        )
+        for group in groups
+        if group not in (*FUNCTIONS, *own)
+    }
+    return {group: function for group, function in similar.items() if function}
+
+
+def refuse_misspelt_groups(plan: Topology, host: str) -> None:
+    """Raise TopologyError for a misspelt group: all that is derived from the right one would be removed."""
+    own = plan.hostvars[host].get("preflight_own_groups") or ()
+    for group, function in find_misspelt_groups(plan.groups, own).items():
+        raise TopologyError(
+            f"group {group}: unknown group; did you mean `{function}`? Rename it in the inventory, or, for a group of "
+            f"your own, write `preflight_own_groups: [{group}]`"
+        )
 
 
 def is_address(text: str) -> bool:
@@ -251,6 +278,7 @@ def static_sites(plan: Topology, host: str) -> list[Entry]:
 
 def host_services(plan: Topology, host: str, challenge: str) -> Entry:
     """Return everything that one host needs to serve the sites."""
+    refuse_misspelt_groups(plan, host)
     edges = proxies(plan, host)
     served = [name for name, site in plan.sites.items() if host in plan.serving(site)]
     named = [group for group in NAMED if host in plan.members(group)]

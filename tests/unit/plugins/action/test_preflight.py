@@ -70,7 +70,8 @@ def test_missing_key_is_reported_once_and_hides_no_other(tmp_path: Path) -> None
     # The defaults of contact_email, dns_zones and others need it.
     assert output.count("- domain: is missing; write `domain: example.org`") == output.count("nothing was changed")
     assert "is undefined" not in output
-    assert "sites: is missing; write `sites: {docs: {domain: docs.example.org, group: docs, source: " in output
+    advice = "write `sites: {docs: {domain: docs.example.org, group: docs, source: "
+    assert f"group edge: it has a, and `sites` has no entry; {advice}" in output
 
 
 def test_missing_library_is_reported_instead_of_a_traceback(tmp_path: Path) -> None:

@@ -142,6 +142,22 @@ def test_empty_default_of_a_missing_secret_names_the_secret(
     assert [problem.line() for problem in found.values()] == expected
 
 
+def test_every_missing_secret_of_a_variable_is_found() -> None:
+    raw = {
+        "repositories": [
+            {"key": "{{ vault_a }}", "secret": "{{ vault_b|trim }}", "again": "{{ vault_a }}"},
+            {
+                "key": "{{ vault_known }}",
+                "other": "{{ vault_c | default('') }}",
+                "more": "{{ 1 if vault_d is defined }}",
+            },
+        ],
+        "vault_known": "x",
+    }
+    found = [problem.variable for problem in preflight_checks.find_further_secrets("repositories", raw)]
+    assert found == ["vault_a", "vault_b"]
+
+
 def test_placeholder_is_reported_where_it_is_written() -> None:
     raw = {
         "vault_token": "todo",
@@ -157,5 +173,59 @@ def test_placeholder_is_reported_where_it_is_written() -> None:
     assert [problem.variable for problem in kept] == ["vault_token", "other", "stores.a.password", "token2"]
 
 
-def test_message_counts_and_lists_the_problems() -> None:
-    assert preflight_checks.write_message("a", ["x", "y"]) == "a: 2 problems; nothing was changed\n- x\n- y"
+def problem(text: str, of_host: bool = False) -> dict[str, Any]:
+    return {"text": text, "of_host": of_host}
+
+
+def test_report_lists_each_problem_once_with_the_hosts_that_have_it() -> None:
+    results = {
+        "a": {"problems": [problem("x"), problem("y")]},
+        "b": {"problems": [problem("x"), problem("system", of_host=True)]},
+    }
+    assert preflight_checks.write_report(results) == "3 problems; nothing was changed\n- x\n- a: y\n- b: system"
+
+
+def test_report_without_problems_is_empty() -> None:
+    assert preflight_checks.write_report({"a": {"problems": []}}) == ""
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        (
+            {"unreachable": True, "msg": "Task failed: ssh: debian@192.0.2.1: Permission denied (publickey)."},
+            "a: ansible_user: sshd refuses the login (ssh: debian@192.0.2.1: Permission denied (publickey).); use",
+        ),
+        ({"unreachable": True, "msg": "Connection timed out"}, "a: cannot be reached: Connection timed out"),
+        ({"unreachable": True, "msg": "Host key verification failed."}, "a: the host key is unknown or has changed; "),
+        ({"failed": True, "msg": "Task failed: Missing sudo password"}, "a: ansible_become: sudo needs a password; "),
+        (
+            {"failed": True, "msg": "failure", "module_stderr": "/bin/sh: 1: /usr/bin/python3: not found"},
+            "a: ansible_python_interpreter: Python 3 is missing; run `apt-get install python3` on the host",
+        ),
+        ({"failed": True, "msg": "", "module_stdout": "no space"}, "a: preflight failed: no space"),
+    ],
+)
+def test_host_on_which_nothing_can_run_is_a_problem_with_its_cause(result: dict[str, Any], expected: str) -> None:
+    first, line = preflight_checks.write_report({"a": result}).splitlines()
+    assert first == "1 problem; nothing was changed"
+    assert line.startswith(f"- {expected}")
+
+
+def test_derived_virtual_host_has_the_name_of_its_site() -> None:
+    text = "nginx_sites: docs-internal: no; docs-aliases: no; my-docs-internal2: no"
+    assert preflight_checks.name_sites(text, ["docs"]) == "docs: no; docs: no; my-docs-internal2: no"
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["vault_b"], "v.yml: a secret in plain text: vault_b; run `ansible-vault encrypt v.yml`"),
+        (
+            ["vault_d", "vault_c", "vault_b", "vault_a"],
+            "v.yml: 4 secrets in plain text: vault_a, vault_b, vault_c, ...;",
+        ),
+    ],
+)
+def test_file_with_secrets_in_plain_text_is_one_problem(names: list[str], expected: str) -> None:
+    assert preflight_checks.describe_plaintext("v.yml", names).line().startswith(expected)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import pwd
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ GOOD = HostFacts("debian 13", 2000, {"/": 1000}, {"docs.vln.test": EDGE})
         ),
         (
             {"names": {"docs.vln.test": ["192.0.2.1", "2001:db8::9"]}},
-            ["docs.vln.test resolves to 2001:db8::9 on this host, not to 192.0.2.1, 2001:db8::1; correct the"],
+            ["docs.vln.test has the AAAA record 2001:db8::9, and the inventory has 2001:db8::1; correct or"],
         ),
     ],
 )
@@ -41,6 +43,51 @@ def test_problem_of_the_host_is_reported(change: dict[str, Any], expected: list[
     lines = preflight.find_problems(GOOD._replace(**change), PARAMS)
     assert len(lines) == len(expected)
     assert all(line.startswith(start) for line, start in zip(lines, expected, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("addresses", "expected", "starts"),
+    [
+        (["192.0.2.1"], EDGE, []),
+        (
+            ["192.0.2.1", "2001:db8::9"],
+            ["192.0.2.1"],
+            ["a.b has the AAAA record 2001:db8::9, and the inventory has no IPv6 address for it; correct or remove"],
+        ),
+        (["192.0.2.9"], ["2001:db8::1"], ["a.b has the A record 192.0.2.9, and the inventory has no IPv4 address"]),
+        (["192.0.2.9"], EDGE, ["a.b has the A record 192.0.2.9, and the inventory has 192.0.2.1; correct or remove"]),
+        (["192.0.2.9", "2001:db8::9"], EDGE, ["a.b has the A record", "a.b has the AAAA record"]),
+        (
+            ["192.0.2.9"],
+            [],
+            ["a.b: the addresses in the inventory do not resolve on this host; write the IP addresses"],
+        ),
+    ],
+)
+def test_wrong_record_of_a_name_is_blamed(addresses: list[str], expected: list[str], starts: list[str]) -> None:
+    lines = preflight.find_name_problems("a.b", addresses, expected)
+    assert len(lines) == len(starts)
+    assert all(line.startswith(start) for line, start in zip(lines, starts, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"), [({"SUDO_USER": "nobody"}, "nobody"), ({"DOAS_USER": "games"}, "games")]
+)
+def test_account_of_the_login_is_the_one_that_became_root(
+    variables: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert preflight.read_login()["user"] == expected
+
+
+def test_keys_in_the_home_of_the_account_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh/authorized_keys").write_bytes(b"# note\nssh-ed25519 AAAA me\n\xff\n")
+    monkeypatch.setenv("SUDO_USER", "debian")
+    monkeypatch.setattr(pwd, "getpwnam", lambda _name: argparse.Namespace(pw_dir=str(tmp_path)))
+    assert preflight.read_login()["keys"] == ["ssh-ed25519 AAAA me", "\ufffd"]
 
 
 def test_all_problems_are_reported_at_once() -> None:

@@ -42,7 +42,7 @@ def test_variables_of_roles_are_known_except_those_that_playbooks_set(tmp_path: 
     ):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text(text)
-    assert definitions.role_options(str(tmp_path / "roles")) == {"a"}
+    assert definitions.role_options(str(tmp_path / "roles")) == {"a": {}}
 
 
 @pytest.mark.parametrize(
@@ -110,3 +110,45 @@ def test_last_file_that_ansible_reads_wins(tmp_path: Path) -> None:
         "three": "inventory/group_vars/web.yml",
         "four": "inventory/host_vars/a.yml",
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("vault.yml", "vault_a: x\nvault_b: {c: [y]}\nother: z\n", ["vault_a", "vault_b"]),
+        ("vault.yml", "vault_a: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  61\n", []),
+        ("vault.yml", "vault_a: {b: !vault x, c: y}\n", ["vault_a"]),
+        ("vault.yml", "vault_a: '{{ lookup(x) }}'\nvault_b: ENC[AES256_GCM,data]\nvault_c: changeme\n", []),
+        ("vault.yml", "$ANSIBLE_VAULT;1.1;AES256\n61\n", []),
+        ("hosts.yml", "all: {vars: {vault_a: x}, hosts: {b: {vault_c: y}}}\n", ["vault_a", "vault_c"]),
+        ("hosts.ini", "[all:vars]\nvault_a=x\n[web]\nb c=1 vault_d=e\nf vault_g={{ h }}\n", ["vault_a", "vault_d"]),
+        ("empty.yml", "", []),
+    ],
+)
+def test_secrets_in_plain_text_are_found(name: str, text: str, expected: list[str], tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    assert definitions.find_plaintext_secrets(tmp_path / name) == expected
+
+
+def test_files_of_groups_and_hosts_are_listed_with_the_environment(tmp_path: Path) -> None:
+    write_files(
+        tmp_path,
+        {
+            "inventories/production/hosts.yml": "",
+            "inventories/staging/hosts.yml": "",
+            "inventories/production/host_vars/web-1.yml": "",
+            "group_vars/production/a.yml": "",
+            "group_vars/all.yml": "",
+            "group_vars/README.md": "",
+        },
+    )
+    (tmp_path / "playbooks").mkdir()
+    (tmp_path / "playbooks/group_vars").symlink_to("../group_vars")
+    task_vars = {
+        "ansible_inventory_sources": [str(tmp_path / "inventories/production")],
+        "playbook_dir": str(tmp_path / "playbooks"),
+    }
+    found = definitions.list_files(task_vars)
+    assert found.groups == {"all": f"{tmp_path}/group_vars/all.yml", "production": f"{tmp_path}/group_vars/production"}
+    assert (list(found.hosts), found.environment) == (["web-1"], "production")
+    assert set(found.inventories) == {"production", "staging"}
