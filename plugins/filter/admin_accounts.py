@@ -54,6 +54,7 @@ _value:
     - C(users) are the accounts in the format of M(vise.platform.component#module).
     - C(keys) are the lines of C(authorized_keys) for each C(name).
     - C(commands) are the commands of the C(deploy) user in the format of sudoers.
+    - C(accounts) are the names and the commands that C(vise-accounts) checks.
   type: dict
 """
 
@@ -94,10 +95,16 @@ def admin_accounts(
     keys = [f"restrict {key}" for key in normalize_keys(DEPLOY, deploy_keys or [])]
     accounts.append({"name": DEPLOY, "comment": "Deployments", "groups": [], "keys": keys})
     reject_duplicates(accounts)
+    commands = [escape_command(text) for text in deploy_commands or []]
     return {
         "users": [{"shell": "/bin/bash", **remove_keys(account)} for account in accounts],
         "keys": [{"name": account["name"], "keys": account["keys"]} for account in accounts],
-        "commands": [escape_command(text) for text in deploy_commands or []],
+        "commands": commands,
+        "accounts": {
+            "people": [account["name"] for account in accounts if account["name"] != DEPLOY],
+            "deploy": DEPLOY,
+            "commands": commands,
+        },
     }
 
 

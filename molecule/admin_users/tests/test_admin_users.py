@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -103,16 +104,92 @@ def test_drift_is_corrected(role: Role, host: Host) -> None:
     assert "NOPASSWD: ALL" not in host.check_output("sudo -l -U deploy")
 
 
-def test_person_who_leaves_loses_account_and_sessions_and_the_files_stay(role: Role, host: Host) -> None:
+def login_as_aged_account(host: Host, name: str, key: str) -> tuple[int, str]:
+    """Log in 61 days after the password was set, which nobody knows."""
+    host.check_output("chage --lastday $(( $(date +%%s) / 86400 - 61 )) %s", name)
+    return login(key, name, "id -un")
+
+
+def test_login_never_demands_a_password_whatever_login_defs_demands(role: Role, host: Host) -> None:
+    host.check_output("sed -i.old 's/^PASS_MAX_DAYS.*/PASS_MAX_DAYS 60/' /etc/login.defs")
+    # An account of before, and a new one.
+    host.check_output("chage --maxdays 60 --inactive 5 ada")
+    host.check_output("userdel --remove bob")
+    code, text = login_as_aged_account(host, "ada", "ada")
+    assert (code, "expired" in text) != (0, False), text
+    role.apply()
+    host.check_output("mv /etc/login.defs.old /etc/login.defs")
+    assert login_as_aged_account(host, "ada", "ada") == (0, "ada\n")
+    assert login_as_aged_account(host, "bob", "bob") == (0, "bob\n")
+    host.check_output("chage --lastday 0 bob; usermod --expiredate 2020-01-01 ada")
+    role.apply()
+    assert login("bob", "bob", "id -un") == (0, "bob\n")
+    assert login("ada", "ada", "id -un", ADDRESS6) == (0, "ada\n")
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ("%admins ALL=(ALL) PASSWD: ALL", "ada cannot use sudo as an administrator: /etc/sudoers.d/90-site limits it"),
+        ("deploy ALL=(root) NOPASSWD: /usr/bin/tee", "deploy: /etc/sudoers.d/90-site allows it `/usr/bin/tee` as root"),
+        ("Defaults requiretty", "ada cannot use sudo.*requiretty"),
+    ],
+)
+def test_rule_of_another_file_that_changes_what_sudo_allows_is_refused(
+    role: Role, host: Host, rule: str, message: str
+) -> None:
+    host.check_output("printf '%%s\\n' %s >/etc/sudoers.d/90-site", rule)
+    (failure,) = role.failures([{}])
+    host.check_output("rm /etc/sudoers.d/90-site")
+    assert re.search(f"refused, nothing was changed.*{message}", failure), failure
+
+
+REMAINS = """
+loginctl enable-linger bob
+mkdir -p /var/spool/cron/crontabs
+echo '* * * * * true' >/var/spool/cron/crontabs/bob
+install -o bob /dev/null /srv/of-bob
+"""
+
+
+def test_person_who_leaves_loses_all_access_and_no_other_account_gets_number_or_home(role: Role, host: Host) -> None:
+    machines.script(host, REMAINS)
+    uid = host.check_output("id -u bob")
     argv = machines.ssh_command(ADDRESS, "bob", KEYS / "bob", OWN_KEY)
-    with machines.session([*argv, "exec sleep 300"]) as session:
+    with machines.session([*argv, "setsid --fork sleep 301; exec sleep 300"]) as session:
         assert machines.eventually(lambda: host.run("pgrep -u bob sleep").rc == 0)
-        role.apply(admin_users_people=[ADA])
+        left = re.sub(r"\s+", " ", role.apply(admin_users_people=[ADA]).output)
         assert session.wait(timeout=10) != 0
-    assert host.run("id bob").rc == 1
+    assert "files outside of /home/bob still belong to the account: /srv/of-bob" in left
+    assert "bob: the crontab was removed; a copy is /var/lib/vise/accounts/bob.crontab" in left
+    assert host.run("pgrep -u bob").rc == 1
+    assert host.check_output("id -nG bob") == "bob"
     assert not host.file("/etc/ssh/authorized_keys.d/bob").exists
+    assert not host.file("/var/spool/cron/crontabs/bob").exists
+    assert not host.file("/var/lib/systemd/linger/bob").exists
     assert host.file("/home/bob").is_directory
-    assert host.run("pgrep -x sleep").rc == 1
-    code, text = login("bob", "bob", "id", ADDRESS6)
-    assert (code, "Permission denied" in text) == (255, True), text
+    # Also with a key that sshd accepts.
+    host.check_output("install -m 0644 /etc/ssh/authorized_keys.d/ada /etc/ssh/authorized_keys.d/bob")
+    code, text = login("ada", "bob", "id", ADDRESS6)
+    host.check_output("rm /etc/ssh/authorized_keys.d/bob")
+    assert (code, "expired" in text or "Connection closed" in text) != (0, False), text
     assert login("ada", "ada", "sudo -n id -u") == (0, "0\n")
+
+    again = role.apply(admin_users_people=[ADA])
+    assert "changed=0" in again.output
+    carol = {"name": "carol", "keys": ["{{ key_of.bob }}"]}
+    role.apply(admin_users_people=[ADA, carol])
+    assert host.check_output("id -u carol") != uid
+    assert host.check_output("stat -c %U /home/carol /srv/of-bob") == "carol\nbob"
+    role.apply()
+    assert host.check_output("id -u bob") == uid
+    assert login("bob", "bob", "id -nG; sudo -n id -u") == (0, "bob admins\n0\n")
+    assert not host.file("/var/spool/cron/crontabs/bob").exists
+
+
+def test_account_of_the_run_itself_is_not_removed(role: Role, host: Host) -> None:
+    options = {"ansible_user": "bob", "ansible_become": True, "ansible_ssh_private_key_file": str(KEYS / "bob")}
+    (failure,) = role.failures([{"admin_users_people": [ADA], **options}])
+    assert "this run is logged in as bob; set ansible_user to another account" in failure
+    assert login("bob", "bob", "id -un", ADDRESS6) == (0, "bob\n")
+    assert host.check_output("id -nG bob") == "bob admins"

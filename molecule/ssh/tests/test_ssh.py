@@ -94,22 +94,34 @@ def test_configuration_that_cannot_go_live_is_refused_and_the_old_one_stays(role
     assert host.check_output(STATE) == before
 
 
+FIRST_ACCOUNT = """
+useradd -m -s /bin/bash ubuntu
+echo 'ubuntu ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/90-cloud-init-users
+cp -r /root/.ssh /home/ubuntu/
+chown -R ubuntu: /home/ubuntu/.ssh
+"""
+
+
 def test_change_that_prevents_the_next_login_is_reverted_while_a_connection_is_open(role: Role, host: Host) -> None:
+    machines.script(host, FIRST_ACCOUNT)
+    role.apply(ssh_home_keys_for=["root", "ubuntu"])
     before = host.check_output(STATE)
+    first: dict[str, Any] = {"ansible_user": "ubuntu", "ansible_become": True}
     role.assert_refused(
         [
-            (
-                variables,
-                f"no new login could confirm it: root@.*{reason}.*Rolled back.*which is live.*ssh_home_keys_for",
-            )
+            (variables, f"no new login could confirm it: .*{reason}.*Rolled back.*which is live.*ssh_home_keys_for")
             for variables, reason in (
-                ({"ssh_home_keys_for": ["admin"]}, "Permission denied"),
-                ({"ssh_settings": {"ListenAddress": "127.0.0.1"}}, "Connection refused"),
+                (first, "ubuntu@.*Permission denied"),
+                ({**first, "ssh_home_keys_for": ["ubuntu"], "ssh_settings": {"ListenAddress": "127.0.0.1"}}, "refused"),
             )
         ]
     )
     assert host.check_output(STATE) == before
     assert machines.answers_ssh(ADDRESS)
+    run = role.apply(**first, ssh_home_keys_for=["root", "ubuntu"])
+    assert "changed=0" in run.output
+    role.apply()
+    host.check_output("userdel -r ubuntu; rm /etc/sudoers.d/90-cloud-init-users")
 
 
 def leave_unconfirmed(role: Role, host: Host) -> None:

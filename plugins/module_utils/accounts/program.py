@@ -13,7 +13,8 @@ from ..host import accounts, files, programs
 from . import sudo
 
 USAGE = """usage: vise-accounts apply    remove the limits by which PAM would refuse accounts or ask for a new password
-       vise-accounts verify   report what prevents a login or sudo; print "usable" when there is nothing"""
+       vise-accounts check    report what other files prevent or allow, which `apply` does not change
+       vise-accounts verify   report everything that prevents a login or sudo; print "usable" when there is nothing"""
 SETTINGS = "/etc/vise/accounts.json"
 # PAM refuses everyone but root. (/run/nologin exists only during a boot and before a shutdown.)
 NOLOGIN = "/etc/nologin"
@@ -45,44 +46,54 @@ def apply() -> int:
     return 0
 
 
-def find_problems(settings: t.Mapping[str, t.Any]) -> t.Iterator[str]:
-    """Yield what prevents a login or sudo of the accounts, or allows too much."""
-    names = [*settings["people"], settings["deploy"]]
+def find_foreign(settings: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    """Yield what other files prevent or allow."""
     if os.path.exists(NOLOGIN):
         yield f"{NOLOGIN} exists, so that only root can log in: remove it"
-    for name, reason in find_limited(names).items():
-        yield f"{name}: {reason}; run `vise-accounts apply`"
-    for name in names:
+    for name in [*settings["people"], settings["deploy"]]:
         reason = accounts.explain_shell(name)
         if reason:
             yield f"{name}: {reason}; run `usermod --shell /bin/bash {name}`"
     for name in settings["people"]:
-        text = list_rules(name)
-        reason = sudo.explain_administrator(sudo.parse(text))
-        if re.search(r"(?<!!)\brequiretty\b", text.partition("may run")[0]):
-            reason = "a Defaults line demands a terminal (requiretty)"
+        text, reason = list_rules(name)
+        reason = reason or sudo.explain_administrator(sudo.parse(text))
         if reason:
             yield f"{name} cannot use sudo as an administrator: {reason}; remove this rule"
-    reason = sudo.explain_deployment(sudo.parse(list_rules(settings["deploy"])), settings["commands"])
+    text, reason = list_rules(settings["deploy"])
+    reason = reason or sudo.explain_deployment(sudo.parse(text), settings["commands"])
     if reason:
         yield f"{settings['deploy']}: {reason}; remove this rule, or list the command in admin_users_deploy_commands"
 
 
-def list_rules(name: str) -> str:
-    """Return the rules of sudo that apply to an account."""
-    return programs.call(["sudo", "-n", "-ll", "-U", name])
+def list_rules(name: str) -> tuple[str, str]:
+    """Return the rules of sudo that apply to an account, and why sudo cannot list them."""
+    result = programs.run(["sudo", "-n", "-ll", "-U", name])
+    if re.search(r"(?<!!)\brequiretty\b", result.out.partition("may run")[0]) or "must have a tty" in result.err:
+        return "", "a Defaults line of sudoers contains requiretty, so that it needs a terminal"
+    return result.out, result.text if result.failed else ""
+
+
+def check() -> int:
+    """Report what other files prevent or allow; return 1 when there is anything."""
+    return _report(list(find_foreign(read_settings())))
 
 
 def verify() -> int:
-    """Print what prevents the use of the accounts; return 1 when there is anything."""
-    problems = list(find_problems(read_settings()))
+    """Report everything that prevents the use of the accounts; return 1 when there is anything."""
+    settings = read_settings()
+    limited = find_limited([*settings["people"], settings["deploy"]])
+    limits = [f"{name}: {reason}; run `vise-accounts apply`" for name, reason in limited.items()]
+    return _report([*limits, *find_foreign(settings)])
+
+
+def _report(problems: t.Sequence[str]) -> int:
     print("\n".join(problems) or "usable")
     return int(bool(problems))
 
 
 def main(arguments: t.Sequence[str]) -> int:
     """Run one of the commands."""
-    command = {"apply": apply, "verify": verify}.get(" ".join(arguments))
+    command = {"apply": apply, "check": check, "verify": verify}.get(" ".join(arguments))
     if command is None:
         print(USAGE, file=sys.stderr)
         return 2

@@ -18,16 +18,17 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """Replace the host; return the calls of programs."""
     found: list[str] = []
 
-    def call(argv: t.Sequence[str]) -> str:
+    def run(argv: t.Sequence[str]) -> programs.Result:
         found.append(" ".join(argv))
-        return RULES if argv[-1] != "deploy" else ""
+        return programs.Result(0, RULES if argv[-1] != "deploy" else "")
 
     (tmp_path / "shadow").write_text("ada:!:19000:0:60:7:::\nbob:!:0:0:99999:7:::\ndeploy:!:19000:0:99999:7:::\n")
     monkeypatch.setattr(accounts, "SHADOW", str(tmp_path / "shadow"))
     monkeypatch.setattr(accounts, "explain_shell", lambda _name: "")
     monkeypatch.setattr(program, "NOLOGIN", str(tmp_path / "nologin"))
     monkeypatch.setattr(program, "read_settings", lambda: SETTINGS)
-    monkeypatch.setattr(programs, "call", call)
+    monkeypatch.setattr(programs, "call", run)
+    monkeypatch.setattr(programs, "run", run)
     return found
 
 
@@ -42,9 +43,9 @@ def test_each_problem_is_reported(capsys: pytest.CaptureFixture[str], tmp_path: 
     (tmp_path / "nologin").touch()
     assert program.main(["verify"]) == 1
     assert capsys.readouterr().out.splitlines() == [
-        f"{tmp_path}/nologin exists, so that only root can log in: remove it",
         "ada: its password has expired; run `vise-accounts apply`",
         "bob: it must set a new password at the next login; run `vise-accounts apply`",
+        f"{tmp_path}/nologin exists, so that only root can log in: remove it",
     ]
 
 
@@ -55,15 +56,25 @@ def test_usable_accounts_are_reported_as_usable(capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize(
-    ("name", "rules", "message"),
+    ("name", "answer", "message"),
     [
-        ("ada", f"Defaults: requiretty\n may run\n{RULES}", "a Defaults line demands a terminal"),
-        ("ada", "", "no rule allows every command without a password"),
-        ("deploy", RULES, "deploy: /etc/sudoers.d/10 allows it `ALL` as root"),
+        ("ada", programs.Result(0, f"Defaults: requiretty\n may run\n{RULES}"), "contains requiretty"),
+        ("ada", programs.Result(1, "", "sudo: sorry, you must have a tty to run sudo"), "contains requiretty"),
+        ("ada", programs.Result(1, "", "sudo: parse error"), "ada cannot use sudo as an administrator: sudo: parse"),
+        ("ada", programs.Result(0, f"Defaults: !requiretty\n may run\n{RULES}"), ""),
+        ("ada", programs.Result(0, ""), "no rule allows every command without a password"),
+        ("deploy", programs.Result(0, RULES), "deploy: /etc/sudoers.d/10 allows it `ALL` as root"),
     ],
 )
 @pytest.mark.usefixtures("calls")
-def test_rules_of_sudo_are_reported(monkeypatch: pytest.MonkeyPatch, name: str, rules: str, message: str) -> None:
-    usual = program.list_rules
-    monkeypatch.setattr(program, "list_rules", lambda one: rules if one == name else usual(one))
-    assert any(message in problem for problem in program.find_problems(SETTINGS))
+def test_rules_of_sudo_are_checked(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    answer: programs.Result,
+    message: str,
+) -> None:
+    usual = programs.run
+    monkeypatch.setattr(programs, "run", lambda argv: answer if argv[-1] == name else usual(argv))
+    assert program.main(["check"]) == int(bool(message))
+    assert message in capsys.readouterr().out
