@@ -87,7 +87,15 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         if not (options["plaintext_secrets"] or DEVELOPMENT in task_vars["group_names"]):
             problems += find_plaintext(files.values())
         problems += self._find_contradictions(options["models"], {*map(root_variable, problems)}, valid, task_vars)
-        result = self._inspect_host({**arguments, "names": names}, task_vars)
+        arguments |= {
+            "names": names,
+            "components": preflight_checks.list_components(valid, task_vars),
+            "home_accounts": [
+                *self._read_ssh_options(options["roles"], task_vars)["ssh_home_keys_for"],
+                *people_names(valid),
+            ],
+        }
+        result = self._inspect_host(arguments, task_vars)
         if login := result.pop("login", None):
             problems += self._find_login_problems(login, valid, options["roles"], task_vars)
         vault = choose_vault(defined, task_vars)
@@ -126,9 +134,7 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         connection = self._connection
         if connection.transport not in ("ssh", "paramiko"):
             return []
-        names = ("ssh_home_keys_for", "ssh_permit_root_login", "ssh_settings", "admin_users_deploy_keys")
-        given, _errors = self._template(names, task_vars)
-        options = {**definitions.role_defaults(roles, "ssh"), **given}
+        options = self._read_ssh_options(roles, task_vars)
         accepted = login_checks.Accepted(
             {one["name"]: read_keys(one.get("keys") or ()) for one in valid.get("people") or () if "name" in one},
             options["ssh_home_keys_for"],
@@ -148,10 +154,16 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         started = surveys.read_clock()
         code = {"survey": surveys.CODE_DIGEST} if survey else {}
         result: Variables = self._execute_module("vise.platform.preflight", {**arguments, **code}, task_vars=task_vars)
-        components = result.pop("components", {})
+        surveyed = result.pop("surveyed", {})
         if survey and not result.get("failed"):
-            surveys.keep(surveys.identify(self, task_vars["inventory_hostname"]), started, components)
+            surveys.keep(surveys.identify(self, task_vars["inventory_hostname"]), started, surveyed)
         return result
+
+    def _read_ssh_options(self, roles: str, task_vars: Variables) -> Variables:
+        """Return the variables that decide which accounts and keys sshd accepts."""
+        names = ("ssh_home_keys_for", "ssh_permit_root_login", "ssh_settings", "admin_users_deploy_keys")
+        given, _errors = self._template(names, task_vars)
+        return {**definitions.role_defaults(roles, "ssh"), **given}
 
     def _validate(self, schema: Schema, task_vars: Variables) -> tuple[Variables, list[Problem]]:
         """Return the values of the keys that hosts of this inventory read, and their problems."""
@@ -204,6 +216,11 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
             )
             for problem in problems
         ]
+
+
+def people_names(valid: Variables) -> list[str]:
+    """Return the accounts of people."""
+    return [one["name"] for one in valid.get("people") or () if "name" in one]
 
 
 def is_secret(problem: Problem) -> bool:

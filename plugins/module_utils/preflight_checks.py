@@ -22,6 +22,13 @@ SECRET = re.compile(r"\bvault_\w+")
 # A secret that has no default
 READ_SECRET = re.compile(r"\b(vault_\w+)\b(?!\s*\|\s*default\b)(?!\s+is\s)")
 NAME = re.compile(r"\b[a-z]\w*")
+# The components of functions, except those of sites
+COMPONENTS = {
+    ("postgresql", "pgbouncer", "pgbackrest"): ("database", "database_standby"),
+    ("redis",): ("cache",),
+    ("docker",): ("edu", "mail"),
+    ("mailcow",): ("mail",),
+}
 # Why a host cannot run a module, and what to do
 FAILURES = (
     (
@@ -125,6 +132,19 @@ def derive_names(
     ]
     names = {domain: plan.public(sites[one["name"]]) for one in by_http for domain in one["domains"]}
     return names, problems
+
+
+def list_components(valid: Variables, task_vars: Variables) -> list[str]:
+    """Return the components that the run applies to the host and that may find a service of others."""
+    host, groups = task_vars["inventory_hostname"], task_vars["groups"]
+    plan = topology.Topology(valid.get("sites") or {}, {}, groups, task_vars["hostvars"])
+    sites = [site for site in plan.sites.values() if "group" in site]
+    serves = any(host in plan.entrance(site) or (host in plan.serving(site) and plan.proxying(site)) for site in sites)
+    found = ["admin_users", "ssh", *(["nginx"] if serves else [])]
+    for components, functions in COMPONENTS.items():
+        if any(host in (groups.get(function) or ()) for function in functions):
+            found += components
+    return found
 
 
 def find_missing_people(valid: Variables, task_vars: Variables) -> Iterator[Problem]:

@@ -78,6 +78,25 @@ options:
         such as C(--tags), leaves out tasks.
     type: raw
     default: false
+  components:
+    description:
+      - The components that the run applies to the host. What was there before the first run of one is a problem, such
+        as sites of nginx, data of PostgreSQL and Redis, and programs at its ports. The action derives them.
+    type: list
+    elements: str
+    default: []
+  home_accounts:
+    description: Accounts whose keys in their home directory stay valid.
+    type: list
+    elements: str
+    default: []
+  take_over:
+    description:
+      - Components that may replace what was there before. Without other problems, and not in check mode, the files are
+        first copied to C(/var/lib/vise/taken-over).
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -105,20 +124,27 @@ problems:
     of_host:
       description: Whether the problem is one of this host, and not of the description.
       type: bool
-components:
+surveyed:
   description:
     - Generation and differences of each component that was surveyed.
     - The action plugin removes this key, so the result of a task does not contain it.
   returned: always
   type: dict
   sample: {nginx: {generation: 3f2a9c81d0b7, differences: []}}
+copies:
+  description: The copies of files that components take over.
+  returned: always
+  type: list
+  elements: str
 """
 
+import datetime
 import os
 import pwd
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vise.platform.plugins.module_utils import foreign_state
 from ansible_collections.vise.platform.plugins.module_utils.component import survey
 from ansible_collections.vise.platform.plugins.module_utils.host import programs
 
@@ -265,6 +291,9 @@ def main() -> None:
             "disk_mb": {"type": "dict", "default": {}},
             "names": {"type": "dict", "default": {}},
             "survey": {"type": "raw", "default": False},
+            "components": {"type": "list", "elements": "str", "default": []},
+            "home_accounts": {"type": "list", "elements": "str", "default": []},
+            "take_over": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -280,9 +309,16 @@ def main() -> None:
         for name, entries in params["names"].items()
     }
     problems = [{"text": line, "of_host": True} for line in find_problems(facts, params)]
+    found = foreign_state.find_foreign_state(params["components"], params["home_accounts"])
+    refused = {name: one for name, one in found.items() if name not in params["take_over"]}
+    problems += [{"text": line, "of_host": True} for line in foreign_state.describe_foreign_state(refused)]
+    copies = []
+    if not (problems or module.check_mode):
+        copies = foreign_state.keep_copies(found, datetime.date.today().isoformat())
     # The action plugin replaces V(true) by the digest of its code.
-    components = survey.survey(params["survey"]) if isinstance(params["survey"], str) else {}
-    module.exit_json(changed=False, problems=problems, login=read_login(), components=components)
+    surveyed = survey.survey(params["survey"]) if isinstance(params["survey"], str) else {}
+    result = {"problems": problems, "copies": copies, "login": read_login(), "surveyed": surveyed}
+    module.exit_json(changed=bool(copies), **result)
 
 
 if __name__ == "__main__":

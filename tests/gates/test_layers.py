@@ -26,6 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "docker": HOST,
     "drill": HOST,
     "firewall": HOST,
+    "foreign_state": HOST,
     "mail_probe": HOST,
     "mailcow": HOST,
     "mailcow_host": HOST,

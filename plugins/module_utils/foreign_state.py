@@ -1,0 +1,226 @@
+# Copyright: vise.platform contributors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Find what was on a host before the platform, and what a first run would overwrite, remove or disable. Read only.
+
+A component that has a manifest was applied before: what it finds is its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import hashlib
+import os
+import re
+import shutil
+import typing as t
+
+from .host import files, programs
+
+MANIFEST = "var/lib/vise/components/{name}*/manifest.json"
+KEPT = "var/lib/vise/taken-over"
+# PostgreSQL's numbers of a user's databases begin here.
+FIRST_OWN_DATABASE = 16384
+TIMEOUT = 20  # seconds
+
+
+class Service(t.NamedTuple):
+    """What a component takes over, as paths without the first slash.
+
+    Attributes:
+        paths: files that it overwrites or removes; unmodified files of a package are none of an administrator.
+        data: data that it would use or replace.
+        ports: ports that it needs.
+        own: programs of the component that may use these ports.
+        adopt: how to keep the data.
+        only_with_data: whether the paths of a service without data are those of its package.
+    """
+
+    paths: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
+    own: tuple[str, ...] = ()
+    adopt: str = ""
+    only_with_data: bool = False
+
+
+SERVICES = {
+    "nginx": Service(
+        paths=("etc/nginx/nginx.conf", "etc/nginx/sites-enabled/*", "etc/nginx/conf.d/*.conf"),
+        ports=(80, 443),
+        own=("nginx",),
+    ),
+    "redis": Service(
+        paths=("etc/redis/redis.conf", "etc/redis/*.acl"),
+        data=("var/lib/redis/dump.rdb", "var/lib/redis/appendonlydir"),
+        ports=(6379,),
+        own=("redis-server",),
+        adopt="save it with `redis-cli --rdb FILE`, and load it after the run with the runbook restore_redis",
+    ),
+    "postgresql": Service(
+        paths=("etc/postgresql/*/*/pg_hba.conf", "etc/postgresql/*/*/conf.d/*.conf"),
+        data=("var/lib/postgresql/*/*/PG_VERSION",),
+        ports=(5432,),
+        own=("postgres",),
+        adopt="save it with `pg_dumpall`, remove the cluster with `pg_dropcluster --stop`, load the dump after the run",
+        only_with_data=True,
+    ),
+    "pgbouncer": Service(paths=("etc/pgbouncer/*",), ports=(6432,), own=("pgbouncer",)),
+    "pgbackrest": Service(paths=("etc/pgbackrest.conf", "etc/pgbackrest/*")),
+    "docker": Service(paths=("etc/docker/daemon.json",)),
+    "mailcow": Service(
+        paths=("opt/mailcow-dockerized/mailcow.conf",), ports=(25, 465, 587, 993), own=("docker-proxy",)
+    ),
+    "admin_users": Service(paths=("etc/ssh/authorized_keys.d/*", "etc/sudoers.d/10-vise-admin-users")),
+    "ssh": Service(),
+}
+
+
+class Found(t.NamedTuple):
+    """What one component would take over: the lines of the report, and the files that are copied before."""
+
+    lines: list[str]
+    paths: list[str]
+
+
+def find_foreign_state(
+    components: t.Iterable[str], home_accounts: t.Sequence[str], root: str = "/"
+) -> dict[str, Found]:
+    """Return, by component, what it would take over on its first run; nothing for one that was applied before."""
+    new = [
+        name
+        for name in components
+        if name in SERVICES and not glob.glob(os.path.join(root, MANIFEST.format(name=name)))
+    ]
+    conffiles = read_conffiles() if any(find_paths(root, SERVICES[name].paths) for name in new) else {}
+    listeners = parse_listeners(run("ss", "-Hltnp")) if any(SERVICES[name].ports for name in new) else {}
+    found, owned = {}, read_owned_paths(root) if new else set()
+    for name in new:
+        service = SERVICES[name]
+        data = find_data(root, service.data)
+        paths = [path for path in find_paths(root, service.paths) if f"/{os.path.relpath(path, root)}" not in owned]
+        paths = [path for path in paths if is_foreign(path, root, conffiles)]
+        paths = paths if data or not service.only_with_data else []
+        lines = [f"/{os.path.relpath(path, root)} would be replaced or removed" for path in paths]
+        lines += [f"{line} has data ({service.adopt})" for line in data]
+        lines += [
+            f"port {port} is used by {listeners[port]}"
+            for port in service.ports
+            if port in listeners and listeners[port] not in service.own
+        ]
+        lines += find_containers() if name == "docker" else []
+        lines += find_unread_keys(root, home_accounts) if name == "ssh" else []
+        if lines:
+            found[name] = Found(lines, paths)
+    return found
+
+
+def read_owned_paths(root: str) -> set[str]:
+    """Return the paths of all components that were applied before."""
+    manifests = [files.read_json(path, {}) for path in glob.glob(os.path.join(root, MANIFEST.format(name="")))]
+    return {path for manifest in manifests for path in manifest.get("paths", ())}
+
+
+def describe_foreign_state(found: t.Mapping[str, Found]) -> list[str]:
+    """Return one problem for each component, with the explicit word that permits it."""
+    return [
+        f"{name}: this host was in use before, and the run would change it: {', '.join(one.lines)}; move it, or write "
+        f"`preflight_take_over: [{name}]`"
+        + (f"; then the run first copies the files to /{KEPT}/{name}" if one.paths else "")
+        for name, one in found.items()
+    ]
+
+
+def find_paths(root: str, patterns: t.Iterable[str]) -> list[str]:
+    """Return the files that match patterns below a directory."""
+    return sorted(
+        {path for pattern in patterns for path in glob.glob(os.path.join(root, pattern)) if not os.path.isdir(path)}
+    )
+
+
+def is_foreign(path: str, root: str, conffiles: t.Mapping[str, str]) -> bool:
+    """Return whether an administrator has made or changed a file: it is not as its package shipped it."""
+    real = os.path.realpath(path)
+    try:
+        with open(real, "rb") as file:
+            digest = hashlib.md5(file.read(), usedforsecurity=False).hexdigest()
+    except OSError:
+        return os.path.islink(path)
+    return conffiles.get(f"/{os.path.relpath(real, os.path.realpath(root))}") != digest
+
+
+def read_conffiles() -> dict[str, str]:
+    """Return the configuration files of all packages with the MD5 sums that dpkg has for them."""
+    return parse_conffiles(run("dpkg-query", "--show", "--showformat=${Conffiles}\\n"))
+
+
+def parse_conffiles(text: str) -> dict[str, str]:
+    """Return the pairs of path and MD5 sum in the output of dpkg-query."""
+    return dict(re.findall(r"^ *(/\S+) ([0-9a-f]{32})", text, re.MULTILINE))
+
+
+def parse_listeners(text: str) -> dict[int, str]:
+    """Return the program at each TCP port, from the output of `ss -Hltnp`."""
+    found = {}
+    for line in text.splitlines():
+        words = line.split()
+        name = re.search(r'users:\(\("([^"]+)"', line)
+        if len(words) > 3 and words[3].rpartition(":")[2].isdigit():
+            found[int(words[3].rpartition(":")[2])] = name[1] if name else "another program"
+    return found
+
+
+def find_data(root: str, patterns: t.Iterable[str]) -> list[str]:
+    """Return the places with data of users; a new cluster of PostgreSQL has none."""
+    lines = []
+    for pattern in patterns:
+        for path in sorted(glob.glob(os.path.join(root, pattern))):
+            place = os.path.dirname(path) if path.endswith("PG_VERSION") else path
+            if not path.endswith("PG_VERSION") or has_databases(place):
+                lines.append(f"/{os.path.relpath(place, root)}")
+    return lines
+
+
+def has_databases(cluster: str) -> bool:
+    """Return whether a cluster of PostgreSQL has a database that its creation did not make."""
+    with contextlib.suppress(OSError):
+        return any(
+            name.isdigit() and int(name) >= FIRST_OWN_DATABASE for name in os.listdir(os.path.join(cluster, "base"))
+        )
+    return False
+
+
+def find_containers() -> list[str]:
+    """Return the containers of Docker: a new daemon.json restarts it."""
+    names = run("docker", "ps", "--all", "--format", "{{.Names}}").split()
+    return [f"container {name} would be restarted with the new daemon.json" for name in names]
+
+
+def find_unread_keys(root: str, home_accounts: t.Sequence[str]) -> list[str]:
+    """Return the accounts whose keys sshd would no longer read."""
+    lines = []
+    for line in files.read_text(os.path.join(root, "etc/passwd")).splitlines():
+        name, *fields = line.split(":")
+        keys = os.path.join(root, fields[4].lstrip("/"), ".ssh/authorized_keys") if len(fields) == 6 else ""
+        if name not in home_accounts and keys and os.path.isfile(keys) and os.path.getsize(keys):
+            lines.append(f"account {name} could not log in: sshd would not read its ~/.ssh/authorized_keys")
+    return lines
+
+
+def keep_copies(found: t.Mapping[str, Found], day: str, root: str = "/") -> list[str]:
+    """Copy the files that components take over; return the new copies. An existing copy is older and stays."""
+    copies = []
+    for name, one in found.items():
+        for path in one.paths:
+            target = os.path.join(root, KEPT, name, day, os.path.relpath(path, root))
+            if not os.path.lexists(target):
+                os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+                shutil.copy2(path, target, follow_symlinks=os.path.exists(path))
+                copies.append(target)
+    return copies
+
+
+def run(*argv: str) -> str:
+    """Return the output of a program; empty if it fails or is not installed."""
+    result = programs.run(argv, timeout=TIMEOUT)
+    return "" if result.failed else result.out
