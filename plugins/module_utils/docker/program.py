@@ -24,7 +24,6 @@ LABEL = "vise.generation="
 DOCKER = ["docker", "--host", f"unix://{SOCKET}"]
 # Options of Debian's unit, and how much the daemon writes to its own log
 EXPECTED = re.compile(r"(-H|--host)=?fd://|--containerd=\S+|-D|--debug|--log-level=\S+|-l=?\w+")
-WITH_VALUE = ("-H", "--host", "--containerd", "-l", "--log-level")
 USAGE = """usage: vise-docker check    print what overrides daemon.json; the exit code is then 1
        vise-docker apply    remove the members of the group docker, and close the daemon's socket to other users
        vise-docker verify   print how the daemon differs (the exit code is then 1), or "live" and its generation"""
@@ -34,7 +33,7 @@ def split_options(words: t.Sequence[str]) -> list[str]:
     """Return the options of a command line, each with its value in one text."""
     options: list[str] = []
     for word in words:
-        if options and options[-1] in WITH_VALUE:
+        if options and not word.startswith("-"):
             options[-1] += f"={word}"
         else:
             options.append(word)

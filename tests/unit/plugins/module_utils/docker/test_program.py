@@ -54,6 +54,9 @@ INFO: dict[str, t.Any] = {
         ),
         pytest.param([*NORMAL, "--host=tcp://[::]:2375"], "accepts commands at tcp://[::]:2375", id="long option"),
         pytest.param(
+            [*NORMAL, "--dns", "192.0.2.53"], "dockerd runs with --dns=192.0.2.53, which", id="separate value"
+        ),
+        pytest.param(
             [*NORMAL, "--iptables=false"],
             "dockerd runs with --iptables=false, which the role does not know; remove it from "
             "/etc/default/docker:2, and write `iptables` into docker_settings",
