@@ -15,11 +15,6 @@ from .zones import Zones, identity
 Answer = dict[str, Any]
 # The largest page of records; Cloudflare documents no limit, and clients request up to 5,000.
 LARGEST_PAGE = 5000
-RANGES = {
-    "ipv4_cidrs": ["173.245.48.0/20", "103.21.244.0/22"],
-    "ipv6_cidrs": ["2400:cb00::/32"],
-    "etag": "38f79d050aa027e3be3865e495dcc9bc",
-}
 
 
 class Request(dict[str, Any]):
@@ -41,7 +36,6 @@ class Api:
         zone = r"/zones/(?P<zone>[^/]+)"
         self.routes: list[tuple[str, str, Callable[..., Answer]]] = [
             ("GET", "/user/tokens/verify", self.verify),
-            ("GET", "/ips", lambda **_: {"result": RANGES}),
             ("GET", "/zones", self.list_zones),
             ("POST", "/graphql", self.analytics),
             ("GET", zone, self.show_zone),
