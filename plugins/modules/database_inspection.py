@@ -137,8 +137,7 @@ def make_runner(version: str, port: int) -> RunProgram:
         path = f"{PROGRAMS.format(version=version)}/{program}"
         argv = ["runuser", "-u", "postgres", "--", path, "--port", str(port), *arguments]
         session = {"PGOPTIONS": f"-c {TRUSTED_NAMES}"}
-        result = programs.run(argv, stdin=query, environment=session)
-        return result.code, result.out, result.err
+        return programs.run(argv, stdin=query, environment=session).parts
 
     return run
 

@@ -48,8 +48,6 @@ EXCEPTIONS = {
     "module_utils/mailcow_host/commands.py": {"subprocess.run"},
     # On the controller: the keys that ssh itself would offer, those of the agent included
     "plugin_utils/controller_keys.py": {"os.environ", "os.environ.get", "subprocess.run"},
-    # In the floor's environment, with setpriv
-    "module_utils/restore_proof/host.py": {"subprocess.run", "subprocess.Popen"},
 }
 # Programs that read a file of the user's home directory from the list of accounts, whatever HOME is.
 DOTFILES = {"curl": r"^(-\w*q\w*|--disable)$"}

@@ -39,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "ssh": HOST,
     "tls": HOST,
     "pgbackrest": {"host", "postgresql"},
-    "restore_proof": {"host", "postgresql", "restic"},
+    "restore_proof": {"host", "postgresql", "redis", "restic"},
     "login_checks": {"description"},
     "role_options": {"description"},
     "inventory_checks": {"description", "model"},

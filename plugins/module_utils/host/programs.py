@@ -46,6 +46,11 @@ class Result:
         return self.code != 0
 
     @property
+    def parts(self) -> tuple[int, str, str]:
+        """Exit code, standard output and standard error."""
+        return self.code, self.out, self.err
+
+    @property
     def text(self) -> str:
         """Standard output and standard error, without white space around them."""
         return "\n".join(filter(None, (self.out.strip(), self.err.strip())))

@@ -37,8 +37,7 @@ Run = t.Callable[[t.Sequence[str], t.Mapping[str, str]], tuple[int, str, str]]
 
 def run_program(argv: t.Sequence[str], environment: t.Mapping[str, str]) -> tuple[int, str, str]:
     """Run a program as root; the Run of a cluster on this host."""
-    result = programs.run(argv, environment=environment)
-    return result.code, result.out, result.err
+    return programs.run(argv, environment=environment).parts
 
 
 @dataclasses.dataclass(frozen=True)

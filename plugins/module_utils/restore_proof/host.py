@@ -12,18 +12,14 @@ import subprocess
 import time
 import typing as t
 
+from ..host import programs
+from ..postgresql import instance
 from .settings import ProofError
 
+# Otherwise a program that is busy outlives a proof that is killed.
+END_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
 # Programs that a proof starts. Other programs in the directory, such as an operator's shell, are not killed.
 PROGRAMS = ("postgres", "pgbackrest", "restic", "redis-check-rdb", "pg_amcheck", "pg_checksums", "psql")
-
-
-class Result(t.NamedTuple):
-    """Exit status and output of a program."""
-
-    status: int
-    out: str
-    err: str
 
 
 class ScratchDirectory:
@@ -54,64 +50,28 @@ class ScratchDirectory:
         shutil.chown(path, self.user)
         return path
 
-    def build_command(self, command: t.Sequence[str], root: bool) -> list[str]:
-        """Return a command line that the kernel kills when this program ends."""
-        user = [] if root else ["--reuid", self.user, "--regid", self.user, "--init-groups"]
-        return ["setpriv", "--pdeathsig", "KILL", *user, *command]
-
     def run(
         self, command: t.Sequence[str], root: bool = False, env: dict[str, str] | None = None, text: str = ""
-    ) -> Result:
-        """Run a program and return its status and output."""
-        result = subprocess.run(
-            self.build_command(command, root),
-            input=text,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            cwd=self.directory,
-            env=environment(env),
-            check=False,
+    ) -> programs.Result:
+        """Run a program to its end; the kernel kills it when this process ends."""
+        user = "" if root else self.user
+        return programs.run(
+            [*END_WITH_PARENT, *command], user=user, stdin=text, environment=env, directory=self.directory
         )
-        return Result(result.returncode, result.stdout, result.stderr)
 
     @contextlib.contextmanager
-    def run_server(self, command: t.Sequence[str], log: str) -> t.Iterator[subprocess.Popen[bytes]]:
-        """Run a program in the background; kill it at the end of the context."""
-        # This code runs as root in a directory of another user: never open an existing file for writing.
-        with open(os.open(self.path(log), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as handle:
-            process = subprocess.Popen(
-                self.build_command(command, root=False),
-                stdin=subprocess.DEVNULL,
-                stdout=handle,
-                stderr=subprocess.STDOUT,
-                cwd=self.directory,
-                env=environment(),
-            )
+    def run_postgres(self, command: t.Sequence[str], log: str) -> t.Iterator[subprocess.Popen[bytes]]:
+        """Run a server in the background, with a log in the directory; kill it at the end of the context."""
+        process = instance.start([*END_WITH_PARENT, *command], self.path(log), user=self.user, directory=self.directory)
         try:
             yield process
         finally:
-            stop(process, signal.SIGKILL, 30)
+            instance.stop(process, signal.SIGKILL, 30)
 
     def read_file(self, name: str) -> str:
         """Return the text of a file in the directory."""
         with open(self.path(name), encoding="utf-8", errors="replace") as handle:
             return handle.read()
-
-
-def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
-    """Return the environment of a program; not our own one, because it may contain settings of an operator."""
-    return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent", **(extra or {})}
-
-
-def stop(process: subprocess.Popen[bytes], number: signal.Signals, patience: float) -> int | None:
-    """Send a signal to a program; return its exit code, or None when it has not ended within `patience` seconds."""
-    if process.poll() is None:
-        process.send_signal(number)
-    try:
-        return process.wait(patience)
-    except subprocess.TimeoutExpired:
-        return None
 
 
 @contextlib.contextmanager

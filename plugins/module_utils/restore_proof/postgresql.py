@@ -12,6 +12,8 @@ import signal
 import subprocess
 import time
 
+from ..host import programs
+from ..postgresql import instance
 from . import host, verdicts
 from .host import ScratchDirectory
 from .report import Outcome
@@ -105,7 +107,7 @@ def prove(settings: Settings, repository: str, scratch: ScratchDirectory, outcom
         raise ProofError(f"{binaries}/postgres is missing: install PostgreSQL in the version of the backup")
     controldata = scratch.run([f"{binaries}/pg_controldata", data]).out
     outcome.facts["system_identifier"] = verdicts.parse_control_number(controldata, "Database system identifier")
-    with scratch.run_server(
+    with scratch.run_postgres(
         build_server_command(settings, repository, scratch, binaries, controldata), "postgresql.log"
     ) as process:
         with outcome.stage("recover", scratch.log):
@@ -120,14 +122,14 @@ def prove(settings: Settings, repository: str, scratch: ScratchDirectory, outcom
         with outcome.stage("amcheck", scratch.log) as stage:
             stage.bytes = newest.bytes
             amcheck(scratch, binaries, outcome)
-        if host.stop(process, signal.SIGINT, PATIENCE) != 0:
+        if instance.stop(process, signal.SIGINT, PATIENCE) != 0:
             outcome.problems.append(
                 f"the restored cluster does not stop: {verdicts.extract_errors(scratch.read_file('postgresql.log'))}"
             )
     with outcome.stage("checksums", scratch.log) as stage:
         stage.bytes = newest.bytes
         checked = scratch.run([f"{binaries}/pg_checksums", "--check", "--pgdata", data])
-        outcome.facts["blocks_checked"], problems = verdicts.parse_checksums(*checked)
+        outcome.facts["blocks_checked"], problems = verdicts.parse_checksums(*checked.parts)
         outcome.problems += problems
 
 
@@ -159,7 +161,7 @@ def find_newest_set(
     result = scratch.run(
         pgbackrest(settings, repository, scratch, "--log-level-console=error", "--output=json", "info")
     )
-    if result.status:
+    if result.code:
         raise ProofError(f"pgbackrest info: {extract_reason(result)}")
     newest = verdicts.parse_newest_set(result.out, int(repository))
     outcome.facts.update(set=newest.label, bytes=newest.bytes, wal_max=newest.wal_max)
@@ -169,11 +171,11 @@ def find_newest_set(
     return newest
 
 
-def extract_reason(result: host.Result) -> str:
+def extract_reason(result: programs.Result) -> str:
     """Return the error lines of pgBackRest."""
     lines = [line.strip() for line in f"{result.out}\n{result.err}".splitlines() if line.strip()]
     errors = [line for line in lines if "ERROR:" in line]
-    return "; ".join((errors or lines)[:3]) or f"exit {result.status}"
+    return "; ".join((errors or lines)[:3]) or f"exit {result.code}"
 
 
 def restore_set(settings: Settings, repository: str, scratch: ScratchDirectory, outcome: Outcome) -> None:
@@ -196,7 +198,7 @@ def restore_set(settings: Settings, repository: str, scratch: ScratchDirectory, 
             "restore",
         )
     )
-    if result.status or "restore command end: completed successfully" not in result.out:
+    if result.code or "restore command end: completed successfully" not in result.out:
         raise ProofError(f"pgbackrest restore: {extract_reason(result)}")
     outcome.facts["files"] = int(result.out.rpartition("file total = ")[2].split()[0])
 
@@ -228,7 +230,7 @@ def build_server_command(
     return [f"{binaries}/postgres", "-D", scratch.path("data"), *options]
 
 
-def psql(scratch: ScratchDirectory, database: str, sql: str, stop: bool = True) -> host.Result:
+def psql(scratch: ScratchDirectory, database: str, sql: str, stop: bool = True) -> programs.Result:
     """Run SQL on the restored cluster; the output is CSV."""
     options = ["--no-psqlrc", "--quiet", "--tuples-only", "--csv", "--set", f"ON_ERROR_STOP={int(stop)}"]
     address = ["--host", scratch.path("socket"), "--port", "5432", "--username", "postgres", "--dbname", database]
@@ -262,7 +264,7 @@ def read_all(settings: Settings, scratch: ScratchDirectory, outcome: Outcome, mo
     if settings.rpo_seconds:
         read_markers(settings, scratch, outcome, moment)
     databases = psql(scratch, "postgres", "SELECT datname FROM pg_database WHERE datallowconn ORDER BY 1")
-    if databases.status or not databases.out.strip():
+    if databases.code or not databases.out.strip():
         raise ProofError(f"databases cannot be listed: {databases.err.strip()}")
     for (database,) in parse_rows(databases.out):
         read_tables(scratch, outcome, database)
@@ -273,9 +275,9 @@ def read_all(settings: Settings, scratch: ScratchDirectory, outcome: Outcome, mo
 def read_markers(settings: Settings, scratch: ScratchDirectory, outcome: Outcome, moment: float) -> None:
     """Verify the chain of markers and the age of the newest one."""
     result = psql(scratch, "postgres", MARKERS)
-    if result.status:
+    if result.code:
         outcome.problems.append(f"markers cannot be read: {result.err.strip().splitlines()[0]}")
-    found = verdicts.parse_markers(parse_rows(result.out)) if not result.status else []
+    found = verdicts.parse_markers(parse_rows(result.out)) if not result.code else []
     age, problems = verdicts.measure_rpo(found, moment, settings.rpo_seconds)
     outcome.problems += verdicts.find_marker_problems(found) + problems
     outcome.facts["markers"] = len(found)
@@ -293,7 +295,7 @@ def read_tables(scratch: ScratchDirectory, outcome: Outcome, database: str) -> N
     ]
     outcome.tables += found
     errors = verdicts.parse_client_errors(result.err)
-    if result.status or errors or str(len(found)) != expected:
+    if result.code or errors or str(len(found)) != expected:
         details = "; ".join(errors[:3])
         outcome.problems.append(
             f"database {database}: {len(found)} of {expected or '?'} tables are readable: {details}"
@@ -310,7 +312,7 @@ def amcheck(scratch: ScratchDirectory, binaries: str, outcome: Outcome) -> None:
         ],
         env=SESSION,
     )
-    outcome.facts["relations_checked"], problems = verdicts.parse_amcheck(*result)
+    outcome.facts["relations_checked"], problems = verdicts.parse_amcheck(*result.parts)
     outcome.problems += problems
 
 

@@ -4,17 +4,17 @@
 
 from __future__ import annotations
 
-import contextlib
+import math
 import os
-import re
+import secrets
 import shutil
-import socket
-import subprocess
 import time
 
-from ..host import files
+from ..host import files, servers
+from ..redis import dumps, isolated, state
+from ..redis.settings import RedisError
 from . import restic, verdicts
-from .host import ScratchDirectory
+from .host import END_WITH_PARENT, ScratchDirectory
 from .report import Outcome
 from .settings import ProofError, ResticSet, Settings
 
@@ -54,7 +54,7 @@ def prove_dump(
     with outcome.stage(f"load {entry.name}", scratch.log) as stage:
         stage.bytes = os.path.getsize(dump)
         checked = scratch.run([PROGRAM, dump])
-        in_dump, problems = verdicts.parse_dump_check(checked.status, checked.out + checked.err)
+        in_dump, problems = verdicts.parse_dump_check(checked.code, checked.out + checked.err)
         if not problems:
             loaded = count_loaded_keys(directory, scratch)
             problems = verdicts.find_key_problems(in_dump, loaded, recorded)
@@ -68,8 +68,8 @@ def restore_file(path: str, snapshot: str, target: str, env: dict[str, str], scr
     result = restic.restic(scratch, env, "restore", snapshot, f"--target={target}", f"--include={path}", "--verify")
     restored = target + path
     problems = verdicts.extract_restic_errors(verdicts.parse_messages(result.out) + verdicts.parse_messages(result.err))
-    if problems or result.status:
-        raise ProofError(f"{path}: {'; '.join(problems[:3]) or f'exit {result.status}'}")
+    if problems or result.code:
+        raise ProofError(f"{path}: {'; '.join(problems[:3]) or f'exit {result.code}'}")
     if not os.path.isfile(restored) or os.path.islink(restored):
         raise ProofError(f"the newest snapshot does not contain {path}")
     return restored
@@ -77,38 +77,22 @@ def restore_file(path: str, snapshot: str, target: str, env: dict[str, str], scr
 
 def count_loaded_keys(directory: str, scratch: ScratchDirectory) -> int:
     """Return the number of keys that a private Redis loads from the dump, expired keys included."""
-    path, log = os.path.join(directory, "socket"), os.path.join(directory, "log")
-    options = {
-        "port": "0",
-        "unixsocket": path,
-        "unixsocketperm": "700",
-        "dir": directory,
-        "appendonly": "no",
-        "save": "",
-    }
-    command = ["bash", "-c", 'exec -a redis-server "$0" "$@"', PROGRAM]
-    with scratch.run_server([*command, *(word for k, v in options.items() for word in (f"--{k}", v))], log) as process:
-        info = wait_until_loaded(path, process, log)
-    return sum(int(info[f"rdb_last_load_keys_{name}"]) for name in ("loaded", "expired"))
-
-
-def wait_until_loaded(path: str, process: subprocess.Popen[bytes], log: str) -> dict[str, str]:
-    """Wait until the dump is loaded; return Redis's INFO. The time limit is that of the systemd unit."""
-    while True:
-        if process.poll() is not None:
-            raise ProofError(f"Redis cannot load the dump: {'; '.join(files.read_text(log).strip().splitlines()[-3:])}")
-        with contextlib.suppress(OSError):
-            info = query_persistence(path)
-            if info.get("loading") == "0" and "rdb_last_load_keys_loaded" in info:
-                return info
-        time.sleep(0.05)
-
-
-def query_persistence(path: str) -> dict[str, str]:
-    """Return the fields of INFO persistence."""
-    with socket.socket(socket.AF_UNIX) as link:
-        link.settimeout(10)
-        link.connect(path)
-        link.sendall(b"INFO persistence\r\nQUIT\r\n")
-        text = b"".join(iter(lambda: link.recv(65536), b"")).decode()
-    return dict(re.findall(r"^([a-z_]+):(.*?)\r?$", text, re.MULTILINE))
+    path, secret = os.path.join(directory, "socket"), secrets.token_hex(32)
+    lines = [
+        state.describe_admin(secret),
+        "user default off",
+        "port 0",
+        f"unixsocket {path}",
+        "unixsocketperm 700",
+        f"dir {directory}",
+        "appendonly no",
+        'save ""',
+    ]
+    config = scratch.write(f"{os.path.basename(directory)}.conf", "\n".join([*lines, ""]))
+    command = [*END_WITH_PARENT, "bash", "-c", 'exec -a redis-server "$0" "$@"', PROGRAM, config]
+    with servers.run_server(command, user=scratch.user, directory=directory) as server:
+        try:
+            # The time limit is that of the systemd unit.
+            return dumps.count_loaded_keys(isolated.wait_until_loaded(server, path, secret, math.inf))
+        except RedisError as error:
+            raise ProofError(f"Redis cannot load the dump: {error}") from error

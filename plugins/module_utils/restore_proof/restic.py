@@ -9,6 +9,7 @@ import shutil
 import stat
 import time
 
+from ..host import programs
 from . import host, verdicts
 from .host import ScratchDirectory
 from .report import Outcome
@@ -38,7 +39,7 @@ def build_environment(settings: Settings, name: str) -> dict[str, str]:
     return repository.environment(settings.restic_ca_file)
 
 
-def restic(scratch: ScratchDirectory, env: dict[str, str], *command: str) -> host.Result:
+def restic(scratch: ScratchDirectory, env: dict[str, str], *command: str) -> programs.Result:
     """Run restic as root, because only root can set the owners of files."""
     return scratch.run(["restic", *command, *COMMON], root=True, env={**env, "TMPDIR": scratch.directory})
 
@@ -48,7 +49,7 @@ def find_newest_snapshot(
 ) -> tuple[str, float]:
     """Return the id and time of a set's newest snapshot."""
     selection = [f"--tag={entry.name}", *([f"--host={settings.restic_host}"] if settings.restic_host else [])]
-    return verdicts.parse_newest_snapshot(*restic(scratch, env, "snapshots", "--latest=1", *selection))
+    return verdicts.parse_newest_snapshot(*restic(scratch, env, "snapshots", "--latest=1", *selection).parts)
 
 
 def prove_set(
@@ -63,7 +64,7 @@ def prove_set(
         outcome.problems.append(
             f"set {entry.name}: RPO: the newest snapshot is {age:.0f} s old, the limit is {allowed} s"
         )
-    expected = verdicts.parse_listing(*restic(scratch, env, "ls", snapshot))
+    expected = verdicts.parse_listing(*restic(scratch, env, "ls", snapshot).parts)
     problems = verdicts.find_disk_problems(expected.bytes, *host.measure_disk(scratch.directory))
     if problems:
         raise ProofError(problems[0])
@@ -76,7 +77,7 @@ def prove_set(
     shutil.rmtree(target)
     outcome.facts[f"{entry.name}_files"], outcome.facts[f"{entry.name}_bytes"] = found.files, found.bytes
     outcome.problems += [
-        f"set {entry.name}: {text}" for text in verdicts.find_restore_problems(*result, expected, found)
+        f"set {entry.name}: {text}" for text in verdicts.find_restore_problems(*result.parts, expected, found)
     ]
 
 
@@ -92,7 +93,7 @@ def count_files(directory: str) -> verdicts.Count:
 def check_packs(scratch: ScratchDirectory, env: dict[str, str], turn: str) -> list[str]:
     """Read a part of the packs, twice after errors: a concurrent backup causes errors only once, damage both times."""
     for _attempt in range(2):
-        problems = verdicts.find_pack_problems(*restic(scratch, env, "check", f"--read-data-subset={turn}"))
+        problems = verdicts.find_pack_problems(*restic(scratch, env, "check", f"--read-data-subset={turn}").parts)
         if not problems:
             break
     return problems

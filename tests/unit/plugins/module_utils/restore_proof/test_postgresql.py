@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytest
+from ansible_collections.vise.platform.plugins.module_utils.host import programs
 from ansible_collections.vise.platform.plugins.module_utils.restore_proof import host, postgresql
 from ansible_collections.vise.platform.plugins.module_utils.restore_proof.report import Outcome
 
@@ -18,9 +19,9 @@ class StubDirectory:
     def path(self, *names: str) -> str:
         return "/".join(names)
 
-    def run(self, _command: list[str], env: dict[str, str], text: str = "") -> host.Result:
+    def run(self, _command: list[str], env: dict[str, str], text: str = "") -> programs.Result:
         self.environments.append(env["PGOPTIONS"])
-        return host.Result(0, "0", text)
+        return programs.Result(0, "0", text)
 
 
 @pytest.mark.parametrize("setting", ["search_path=pg_catalog,pg_temp", "statement_timeout=0"])
