@@ -13,6 +13,7 @@ import urllib.error
 from pathlib import Path
 
 from ..host import clients, files
+from . import outgoing
 from .checkout import require_own, switch
 from .commands import load_input, run
 from .repository import fetch, release
@@ -81,8 +82,17 @@ def refuse_other_release(config: Settings) -> None:
 def check(config: Settings) -> None:
     """Validate the new configuration files; the role runs this before they are live."""
     refuse_other_release(config)
+    if not release(config):
+        refuse_closed_network(config)
     if release(config) == config.version:
         compose(config, "config", "--quiet")
+
+
+def refuse_closed_network(config: Settings) -> None:
+    """Fail before the installation if mailcow could not resolve names; mailcow's own check can be disabled."""
+    problem = "" if read_conf(config).get("SKIP_UNBOUND_HEALTHCHECK") == "y" else outgoing.find_problem()
+    if problem:
+        raise Problem(problem)
 
 
 def configured_hashes(config: Settings) -> dict[str, str]:
