@@ -320,8 +320,8 @@ options:
   code:
     description:
       - Digest of the code of this module. The action plugin sets it.
-      - A successful run stores it on the host with a record of the state that it has proved. A survey of
-        M(vise.platform.preflight) compares the host with this record.
+      - A successful run stores it on the host with a record of the state that it has proved. The survey of preflight
+        compares the host with this record.
     type: str
     default: ""
 attributes:
