@@ -9,7 +9,7 @@ import os
 import typing as t
 from concurrent import futures
 
-from ..host import locks
+from ..host import locks, programs
 from . import host, packages, transaction
 from .model import Node, Probe, UnitState, Wanted
 from .store import ROOT, Store
@@ -32,7 +32,7 @@ def survey(code: str, root: str = ROOT) -> dict[str, dict[str, t.Any]]:
         return {}
     try:
         read = _read_once(recorded)
-    except (OSError, ValueError, host.HostError):
+    except (OSError, ValueError, host.HostError, programs.ProgramError):
         # What cannot be read here, each component reads itself and reports the reason.
         return {}
     with futures.ThreadPoolExecutor(THREADS) as pool:
@@ -81,7 +81,7 @@ def _find_differences(wanted: Wanted, store: Store, read: transaction.Readers) -
             if store.read_manifest() != transaction.build_manifest(wanted):
                 return ["the manifest has other paths, users or another generation"]
             steps = transaction.inspect(wanted, store, read)
-    except (locks.LockedError, OSError, ValueError, host.HostError) as error:
+    except (locks.LockedError, OSError, ValueError, host.HostError, programs.ProgramError) as error:
         return [str(error)]
     reasons = (["a killed run is unfinished"] if steps.unfinished else []) + [steps.probe_failure]
     return [*steps.actions(), *filter(None, reasons)]

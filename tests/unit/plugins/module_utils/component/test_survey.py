@@ -16,6 +16,7 @@ from ansible_collections.vise.platform.plugins.module_utils.component import hos
 from ansible_collections.vise.platform.plugins.module_utils.component import packages as component_packages
 from ansible_collections.vise.platform.plugins.module_utils.component.model import Node, Probe, Unit, UnitState, Wanted
 from ansible_collections.vise.platform.plugins.module_utils.component.store import Journal, Store
+from ansible_collections.vise.platform.plugins.module_utils.host import programs
 from ansible_collections.vise.platform.plugins.modules import component
 
 ME = pwd.getpwuid(os.getuid()).pw_name
@@ -206,11 +207,27 @@ def test_host_without_components_has_nothing_to_survey(tmp_path: Path) -> None:
     assert survey.survey("c1", str(tmp_path / "missing")) == {}
 
 
+@pytest.mark.parametrize(
+    ("module", "name", "error"),
+    [
+        (host, "read_unit_states", host.HostError("systemctl show failed")),
+        (component_packages, "read_packages", programs.ProgramError("dpkg-query failed")),
+        (host, "read_users", OSError("no users")),
+    ],
+)
 def test_host_that_cannot_be_read_leaves_the_error_to_the_components(
-    demo: Host, monkeypatch: pytest.MonkeyPatch
+    demo: Host, monkeypatch: pytest.MonkeyPatch, module: t.Any, name: str, error: Exception
 ) -> None:
-    def fail(_names: t.Sequence[str]) -> t.NoReturn:
-        raise host.HostError("systemctl show failed")
+    def fail(*_names: object) -> t.NoReturn:
+        raise error
 
-    monkeypatch.setattr(host, "read_unit_states", fail)
+    monkeypatch.setattr(module, name, fail)
     assert survey.survey("c1", demo.store.root) == {}
+
+
+def test_part_that_cannot_be_read_makes_only_its_component_differ(demo: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_packages: t.Sequence[str], _known: object) -> t.NoReturn:
+        raise programs.ProgramError("apt-cache failed")
+
+    monkeypatch.setattr(component_packages, "find_missing", fail)
+    assert demo.differences() == ["apt-cache failed"]
