@@ -71,7 +71,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vise.platform.plugins.module_utils.component.store import Store
-from ansible_collections.vise.platform.plugins.module_utils.firewall import foreign, loaders
+from ansible_collections.vise.platform.plugins.module_utils.firewall import foreign, loaders, snapshot
 from ansible_collections.vise.platform.plugins.module_utils.host import programs
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
@@ -85,6 +85,11 @@ COMPONENT = "firewall"
 def is_new(store: Store) -> bool:
     """Return whether the role has not configured this host; after a killed run it has."""
     return not store.read_manifest().generation and store.read_journal() is None
+
+
+def is_complete(store: Store) -> bool:
+    """Return whether the last change of the role is complete."""
+    return bool(store.read_manifest().generation) and store.read_journal() is None
 
 
 def describe_refusal(found: t.Sequence[str], scripts: t.Sequence[str]) -> str:
@@ -119,9 +124,12 @@ def main() -> None:
     """Run as a module."""
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     allowed = {int(family): some for family, some in module.params["allowed"].items()}
+    store = Store(COMPONENT)
     try:
+        if is_complete(store) and not module.check_mode:
+            snapshot.forget()
         findings = foreign.find(
-            allowed, module.params["container_interfaces"], is_new(Store(COMPONENT)), module.params["take_over"]
+            allowed, module.params["container_interfaces"], is_new(store), module.params["take_over"]
         )
         scripts = loaders.find_script_lines()
         if scripts or (findings.removed and not module.params["take_over"]):

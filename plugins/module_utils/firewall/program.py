@@ -44,7 +44,6 @@ class Plan:
     lines: dict[int, list[str]]  # for iptables-restore, by IP version
     removals: list[str]  # commands that remove foreign rules from other tables
     judgement: paths.Judgement
-    is_first: bool  # no rule of ufw is live
 
 
 def read_live_chains(family: int) -> rules.Chains:
@@ -99,7 +98,7 @@ def build_plan(wanted: t.Mapping[int, rules.Chains], live: t.Mapping[int, rules.
         else:
             removals.append(rule.removal)
             others = [without_rule(table, rule) for table in others]
-    return Plan(lines, removals, judgement, USER_CHAINS[4] not in live[4])
+    return Plan(lines, removals, judgement)
 
 
 def list_openings(wanted: t.Mapping[int, rules.Chains]) -> list[paths.Opening]:
@@ -153,7 +152,7 @@ def apply(take_over: bool = False) -> int:
     plan_ = read_plan(take_over)
     refuse(plan_)
     ended = [DAEMON] if take_over and programs.run(["systemctl", "is-active", "--quiet", DAEMON]).code == 0 else []
-    if plan_.is_first:
+    if any(plan_.lines.values()) or plan_.removals:
         snapshot.save(plan_.removals, ended)
     restore(plan_.lines)
     if ended:

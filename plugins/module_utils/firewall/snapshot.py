@@ -1,6 +1,9 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Keep the rules that were live before the first change, and make them live again when that change is rolled back."""
+"""Keep the rules that were live before a change, and make them live again when it is rolled back and ufw was disabled.
+
+While ufw is enabled, its previous files are enough for a rollback.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,12 @@ DELETION = ["nft", "delete", "table"]
 
 
 def save(removals: t.Sequence[str], units: t.Sequence[str]) -> None:
-    """Keep the live rules, the tables of nft that are about to be removed, and the units that are about to end."""
+    """Keep the live rules, the tables of nft that are about to be removed, and the units that are about to end.
+
+    Those of a killed run stay: its change is still unfinished.
+    """
+    if os.path.exists(PATH):
+        return
     tables = [shlex.split(command)[len(DELETION) :] for command in removals if shlex.split(command)[:3] == DELETION]
     data = {
         **{command: programs.call([f"{command}-save"]) for command in COMMANDS},
@@ -43,3 +51,8 @@ def restore() -> bool:
         programs.call(["systemctl", "start", unit])
     files.remove_file(PATH)
     return True
+
+
+def forget() -> None:
+    """Remove the kept rules of a change that is complete."""
+    files.remove_file(PATH)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.component.model import Manifest
 from ansible_collections.vise.platform.plugins.module_utils.component.store import Journal, Store
-from ansible_collections.vise.platform.plugins.module_utils.firewall import foreign, loaders
+from ansible_collections.vise.platform.plugins.module_utils.firewall import foreign, loaders, snapshot
 from ansible_collections.vise.platform.plugins.module_utils.host import programs
 from ansible_collections.vise.platform.plugins.modules import foreign_firewall as module
 
@@ -68,6 +68,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., dict
 
     monkeypatch.setattr(module, "AnsibleModule", Module)
     monkeypatch.setattr(module, "Store", lambda name: Store(name, str(tmp_path)))
+    monkeypatch.setattr(snapshot, "PATH", str(tmp_path / "before.json"))
     monkeypatch.setattr(foreign, "keep_copy", lambda _findings, stamp: f"/copies/{stamp}")
     monkeypatch.setattr(programs, "call", lambda argv: disabled.append(argv[-1]))
     return run
@@ -114,14 +115,15 @@ def test_rule_with_an_unknown_result_is_a_warning(run: t.Callable[..., dict[str,
 
 
 @pytest.mark.parametrize(
-    ("generation", "is_pending", "expected"), [("", False, True), ("g", False, False), ("", True, False)]
+    ("generation", "is_pending", "new", "complete"),
+    [("", False, True, False), ("g", False, False, True), ("", True, False, False), ("g", True, False, False)],
 )
 def test_host_is_new_until_the_role_changes_it(
-    tmp_path: Path, generation: str, is_pending: bool, expected: bool
+    tmp_path: Path, generation: str, is_pending: bool, new: bool, complete: bool
 ) -> None:
     store = Store("firewall", str(tmp_path))
     (tmp_path / "firewall").mkdir()
     store.write_manifest(Manifest(generation, ("/etc/ufw/ufw.conf",)))
     if is_pending:
         store.write_journal(Journal({}, {}, Manifest()))
-    assert module.is_new(store) is expected
+    assert (module.is_new(store), module.is_complete(store)) == (new, complete)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -220,9 +221,27 @@ def test_rollback_restores_a_removed_table_and_starts_firewalld(kernel: Kernel, 
     assert kernel.calls[-1] == ["systemctl", "start", "firewalld.service"]
 
 
-def test_later_change_keeps_no_earlier_rules(kernel: Kernel, tmp_path: Path) -> None:
+def test_rules_before_a_change_are_kept_although_chains_of_ufw_were_live(kernel: Kernel, tmp_path: Path) -> None:
+    # A ufw that was disabled leaves its chains.
     kernel.live[4] = OPEN
+    kernel.others = "*filter\nCOMMIT\n"
     assert program.main(["apply"]) == 0
+    assert json.loads((tmp_path / "before.json").read_text())["iptables"] == kernel.others
+
+
+@pytest.mark.usefixtures("kernel")
+def test_run_without_a_difference_keeps_no_rules(tmp_path: Path) -> None:
+    assert program.main(["apply"]) == 0
+    assert not (tmp_path / "before.json").exists()
+
+
+def test_rules_before_a_killed_change_stay_kept_until_a_change_is_complete(kernel: Kernel, tmp_path: Path) -> None:
+    kernel.live[4], kernel.others = EMPTY, "*filter\nCOMMIT\n"
+    assert program.main(["apply"]) == 0
+    kernel.others = "other"
+    assert program.main(["apply"]) == 0
+    assert json.loads((tmp_path / "before.json").read_text())["iptables"] == "*filter\nCOMMIT\n"
+    snapshot.forget()
     assert not (tmp_path / "before.json").exists()
 
 
