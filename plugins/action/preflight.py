@@ -66,7 +66,7 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         task_vars = task_vars or {}
         arguments = dict(self._task.args)
         options = {name: arguments.pop(name, default) for name, default in OPTIONS.items()}
-        schema = load_schema(options["schema"])
+        schema = description.list_groups(load_schema(options["schema"]), task_vars["groups"])
         specs = definitions.role_options(options["roles"])
         files = definitions.find_definitions(task_vars, self._loader)
         defined = {name: shorten_path(path) for name, path in files.items() if name in task_vars}
@@ -96,11 +96,13 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
             ],
         }
         result = self._inspect_host(arguments, task_vars)
-        if login := result.pop("login", None):
-            problems += self._find_login_problems(login, valid, options["roles"], task_vars)
+        login = result.pop("login", None)
+        of_login = self._find_login_problems(login, valid, options["roles"], task_vars) if login else []
         vault = choose_vault(defined, task_vars)
-        located = [preflight_checks.locate_problem(problem, defined, vault) for problem in dict.fromkeys(problems)]
-        lines = [{"text": problem.line(), "of_host": False} for problem in located]
+        lines = [
+            {"text": preflight_checks.locate_problem(problem, defined, vault).line(), "of_host": problem in of_login}
+            for problem in dict.fromkeys([*problems, *of_login])
+        ]
         return {**result, "problems": [*lines, *result.get("problems", ())]}
 
     def _find_inventory_problems(
@@ -113,6 +115,7 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
             *inventory_checks.find_group_problems(groups, described, options["own_groups"], files),
             *inventory_checks.find_unread_files(groups, files),
             *inventory_checks.find_undescribed_functions(groups, filled, valid, schema),
+            *inventory_checks.find_absent_clients(groups, valid),
             *inventory_checks.find_missing_backups(groups, filled, valid),
         ]
 

@@ -113,7 +113,7 @@ def select_keys(
     """
     hosts = sorted(groups.get("all") or ())
     keys = {
-        name: {**key, "enum": [*hosts, ""]} if key.get("x-host") else list_groups(key, groups)
+        name: {**key, "enum": [*hosts, ""]} if key.get("x-host") else key
         for name, key in schema["properties"].items()
         if key.get("x-needs") not in empty and any(groups.get(group) for group in readers(key, description))
     }

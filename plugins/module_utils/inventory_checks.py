@@ -149,6 +149,16 @@ def find_missing_sites(groups: Groups, sites: Variables) -> Iterator[Problem]:
         )
 
 
+def find_absent_clients(groups: Groups, valid: Variables) -> Iterator[Problem]:
+    """Yield the databases and caches of this inventory that no host may use: their group of clients has none."""
+    for key, function in (("databases", "database"), ("caches", "cache")):
+        for name, store in (valid.get(key) or {}).items() if groups.get(function) else ():
+            client = store.get("clients", function)
+            if not groups.get(client):
+                advice = "put one into that group of the inventory, or write another group"
+                yield Problem(f"{key}.{name}.clients", f"no host is in group {client}", advice)
+
+
 def describe_function(groups: Groups, function: str, fault: str, advice: str) -> Problem:
     """Return the problem of a function that has a host."""
     return Problem(f"group {function}", f"it has {', '.join(groups[function])}, and {fault}", advice)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -106,3 +107,116 @@ def test_only_a_run_of_all_tasks_surveys(
 ) -> None:
     monkeypatch.setattr(context, "CLIARGS", {"tags": ["all"], "skip_tags": [], **options})
     assert preflight.is_complete_run(survey) is expected
+
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHUZ0M0gjkBaqSVdVF9XW2hLHZHGZxgXoPIPr7oz4xv2"
+COMMON: dict[str, Any] = {
+    "ansible_connection": "local",
+    "ansible_python_interpreter": sys.executable,
+    "domain": "vln.test",
+    "people": [{"name": "alice", "keys": [KEY]}],
+    "acme_challenge": "dns-01",
+    "vault_cloudflare_token": "a-token-of-cloudflare",
+    "vault_internal_ca": "a certificate",
+    "vault_internal_ca_key": "a key",
+    "vault_database_pool": "a-long-password-of-the-pool",
+    "preflight_plaintext_secrets": True,
+    "backup_excluded_groups": ["database"],
+}
+SITE = {"domain": "shop.vln.test", "group": "shop", "port": 3000}
+STORE = {"clients": "shop", "password": "a-long-password-of-shop"}
+LONG = "a" * 63
+A, B = "ansible_host=192.0.2.1", "ansible_host=192.0.2.2"
+FOREIGN: dict[str, tuple[str, dict[str, Any]]] = {
+    "only a database": (f"[database]\na {A}", {"databases": {"a": {**STORE, "clients": "database"}}}),
+    "an own group serves and is a client": (
+        f"[edge]\na {A}\n[shop]\na\nb {B}\n[database]\nb\n[cache]\nb",
+        {"sites": {"shop": SITE}, "databases": {"shop": STORE}, "caches": {"shop": STORE}},
+    ),
+    "odd names of hosts": (
+        f"[edge]\nWEB_1.Example.org {A}\n[shop]\n{LONG} {B}\n01 ansible_host=192.0.2.3",
+        {"sites": {"shop": SITE}},
+    ),
+    "addresses of IPv6 only": (
+        "[edge]\na ansible_host=2001:db8::1\n[shop]\nb ansible_host=2001:db8::2",
+        {"sites": {"shop": SITE}},
+    ),
+    "nested own groups": (
+        f"[edge]\na {A}\n[eu:children]\nedge\nshop\n[shop]\na\n[office:children]\neu",
+        {"sites": {"shop": SITE}, "preflight_own_groups": ["eu", "office"]},
+    ),
+    "no function": ("a", {}),
+}
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_foreign_description_is_accepted(case: str, tmp_path: Path) -> None:
+    hosts, variables = FOREIGN[case]
+    (tmp_path / "hosts").write_text(f"{hosts}\n")
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars/all.json").write_text(json.dumps({**COMMON, **variables}))
+    (tmp_path / "play.json").write_text(json.dumps(PLAY))
+    output = run_command(tmp_path, f"--inventory={tmp_path}/hosts", str(tmp_path / "play.json"))
+    # The machine of the test may be too small or have another system.
+    problems = re.findall(r"^ *- (.*;.*)", output, re.MULTILINE)
+    assert [line for line in problems if not re.search("system: |preflight_(memory|disk)_mb: ", line)] == [], output
+    assert "unreachable=0" in output
+
+
+@pytest.mark.parametrize(
+    ("hosts", "variables", "expected"),
+    [
+        ("[databse]\na", {}, "group databse: unknown group; did you mean `database`?"),
+        ("[database]\na", {}, "group database: it has a, and `databases` has no entry; write `databases: {edu:"),
+        (
+            "[database]\na",
+            {"databases": {"a": STORE}},
+            "databases.a.clients (group_vars/all.json): `shop` is not valid; write one of docs",
+        ),
+        (
+            "[database]\na\n[shop]\n",
+            {"databases": {"a": STORE}},
+            "databases.a.clients (group_vars/all.json): no host is in group shop; put one into that group",
+        ),
+        (
+            "[database]\na",
+            {"databases": {"a": {**STORE, "clients": "database"}}, "backup_excluded_groups": []},
+            "group database: it has a, and its data are not backed up: `backup_repositories` has no entry for it",
+        ),
+        (
+            "[edge]\na\n[shop]\na",
+            {"sites": {"shop": {**SITE, "nginx": {"max_body_siz": "1m"}}}},
+            "sites.shop.nginx.max_body_siz (group_vars/all.json): unknown key; did you mean `max_body_size`?",
+        ),
+        (
+            f"[edge]\na {A}\n[shop]\nb {B}",
+            {"sites": {"shop": {**SITE, "nginx": {"static": {"immutable": ['"']}}}}},
+            "sites (group_vars/all.json): shop: '\"' must not contain a quotation mark",
+        ),
+        ("a", {"preflight_plaintext_secrets": False}, "group_vars/all.json: 4 secrets in plain text: vault_cloud"),
+        ("a", {"ssh_port": "two"}, "ssh_port (group_vars/all.json): argument 'ssh_port' is of type str and we were"),
+    ],
+)
+def test_invalid_description_is_refused_with_what_to_write(
+    hosts: str, variables: dict[str, Any], expected: str, tmp_path: Path
+) -> None:
+    (tmp_path / "hosts").write_text(f"{hosts}\n")
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars/all.json").write_text(json.dumps({**COMMON, **variables}))
+    (tmp_path / "play.json").write_text(json.dumps(PLAY))
+    output = run_command(tmp_path, f"--inventory={tmp_path}/hosts", str(tmp_path / "play.json"))
+    assert f"- {expected}" in output.replace(f"{tmp_path}/", ""), output
+    assert "-internal" not in output
+
+
+def run_command(folder: Path, *arguments: str) -> str:
+    """Run a play in a folder that is no clone; return its output."""
+    done = subprocess.run(
+        ["ansible-playbook", *arguments],
+        cwd=folder,
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr
