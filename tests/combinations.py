@@ -261,12 +261,17 @@ class Role:
 
 
 def list_nodes(arguments: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return the directories, files and links of a component, as the host writes them; root owns them."""
+    """Return the directories, files and links of a component, as the host writes them."""
+
+    def access(entry: Mapping[str, Any], mode: str) -> dict[str, str]:
+        defaults = {"owner": "root", "group": "root", "mode": mode}
+        return {key: entry.get(key) or default for key, default in defaults.items()}
+
     directories = [
-        {"path": one["path"], "kind": "directory", "mode": "0755"} for one in arguments.get("directories", [])
+        {"path": one["path"], "kind": "directory", **access(one, "0755")} for one in arguments.get("directories", [])
     ]
     files = [
-        {"path": one["dest"], "kind": "file", "content": one["content"], "mode": one.get("mode") or "0644"}
+        {"path": one["dest"], "kind": "file", "content": one["content"], **access(one, "0644")}
         for one in arguments["files"]
     ]
     links = [{"path": one["path"], "kind": "link", "content": one["target"]} for one in arguments["links"]]

@@ -17,8 +17,7 @@ def check(case: dict[str, Any]) -> str:
     """Return why the programs reject the files of one component, or an empty string."""
     host = importlib.import_module(f"{PACKAGE}.component.host")
     model = importlib.import_module(f"{PACKAGE}.component.model")
-    owner = {"owner": "root", "group": "root"}
-    nodes = {one.pop("path"): model.Node(**{**owner, **one}) for one in case["nodes"]}
+    nodes = {one.pop("path"): model.Node(**one) for one in case["nodes"]}
     foreign = host.expand_globs(case["purge"]) - {*nodes}
     nodes |= dict.fromkeys(foreign, model.ABSENT)
     changes = [model.Change(path, model.ABSENT, node) for path, node in nodes.items()]
