@@ -203,6 +203,44 @@ def test_new_set_is_backed_up_by_the_run_that_adds_it(role: Role, host: Host) ->
     role.apply()
 
 
+DRILL: dict[str, Any] = {
+    "backups_enabled": False,
+    "backup_files_passphrase": "a-passphrase",
+    "backup_repositories": [
+        {
+            "name": "a",
+            "endpoint": "s3-a.vln.test",
+            "region": "eu-central-1",
+            "bucket": "vise-backups",
+            "path": f"/restic/{NAME}/drill",
+            "append": {"key": "{{ s3.append.key }}", "secret": "{{ s3.append.secret }}"},
+        }
+    ],
+    "backup_sets": [{"name": name, "group": "all", "paths": ["/srv/tree.py"]} for name in ("configuration", "mail")],
+    "s3": json.loads((machines.ROOT / ".cache/sandbox/s3.json").read_text()),
+}
+
+
+def look_for_backups(role: Role, **more: Any) -> Any:
+    """Run the first stage of a drill."""
+    path = role.scratch / "drill.json"
+    path.write_text(json.dumps({**DRILL, **more}))
+    return role.runbook("drill_backups", f"--extra-vars=@{path}")
+
+
+def test_drill_names_each_set_without_a_backup_and_creates_no_repository(role: Role, host: Host, world: Host) -> None:
+    run = look_for_backups(role)
+    assert run.code != 0
+    for message in (f"No backup exists of configuration of {NAME}, mail of {NAME}", "the repository does not exist"):
+        assert message in " ".join(run.output.split())
+    assert not world.file(f"{STORE}/drill").exists
+    host.check_output("vise-restic with a init")
+    host.check_output(f"vise-restic with a backup --quiet --host {NAME} --tag configuration /srv/tree.py")
+    assert f"No backup exists of mail of {NAME}" in " ".join(look_for_backups(role).output.split())
+    assert look_for_backups(role, backup_sets=DRILL["backup_sets"][:1]).code == 0
+    role.apply()
+
+
 @pytest.fixture(scope="module")
 def outage(host: Host) -> Iterator[None]:
     """The second repository is away when a backup starts."""

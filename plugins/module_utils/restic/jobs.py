@@ -272,11 +272,13 @@ def initialize(config: plan.Settings) -> int:
     """Create missing repositories, stop the jobs that are no longer configured, and start the first backups.
 
     Only a new credential creates a repository: if a repository disappears later, this is a loss that must be reported.
-    Repositories that are only pruned here are created by their own hosts.
+    Repositories that are only pruned here are created by their own hosts. A host without sets only restores: it must
+    not create an empty repository in place of a lost one.
     """
     os.makedirs(f"{STATE}/proven", mode=0o700, exist_ok=True)
     for name, restic in list_unverified(config):
-        if not restic.check_access(allow_missing=True) and restic.repository in config.repositories.values():
+        exists, own = restic.check_access(allow_missing=True), restic.repository in config.repositories.values()
+        if not exists and own and config.sets:
             restic.run_or_raise("init")
         _forget_snapshots(config, name)
         files.write_json(f"{STATE}/proven/{name}.json", compute_fingerprint(config, restic.repository))

@@ -145,6 +145,13 @@ def test_repository_is_created_once_and_never_again(config: plan.Settings, monke
         jobs.backup(config, "files:a")
 
 
+def test_host_that_only_restores_creates_no_repository(config: plan.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = use(monkeypatch, cat=programs.Result(10, "", ""))
+    assert jobs.initialize(dataclasses.replace(config, sets={})) == 0
+    assert "init" not in script.calls
+    assert script.started == []
+
+
 def test_unverified_credentials_are_listed_without_a_query(
     config: plan.Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

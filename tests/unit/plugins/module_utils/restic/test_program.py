@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.vise.platform.plugins.module_utils.host import programs
 from ansible_collections.vise.platform.plugins.module_utils.restic import jobs, plan, program, restoring
 
 ENTRY = {"name": "a", "url": "s3:https://s3/b", "key": "AK", "key_secret": "S", "password": "W"}
@@ -110,7 +111,7 @@ def test_restic_runs_with_the_credential_in_its_environment(monkeypatch: pytest.
     with pytest.raises(TypeError):
         program.main(["with", "a", "snapshots", "--json"])  # it ends only in a test, where it is not replaced
     assert ran[0][0] == ["restic", "snapshots", "--json"]
-    assert ran[0][1].items() >= {"RESTIC_PASSWORD": "W", "PATH": os.environ["PATH"]}.items()
+    assert ran[0][1].items() >= {"RESTIC_PASSWORD": "W", **programs.ENVIRONMENT}.items()
 
 
 def test_unknown_repository_is_named(capsys: pytest.CaptureFixture[str]) -> None:
