@@ -47,7 +47,7 @@ exit $status
 """
 # A package whose installation kills dpkg the first time, as the kernel does when the memory is used up.
 KILLED_DPKG = """
-cd /tmp && mkdir -p slow/DEBIAN && rm -f /run/slow-killed
+cd /tmp && install -d -m 0755 slow slow/DEBIAN && rm -f /run/slow-killed
 printf '%s\\n' 'Package: slow' 'Version: 1' 'Architecture: all' 'Maintainer: x' 'Description: x' >slow/DEBIAN/control
 printf '#!/bin/sh\\ntest -e /run/slow-killed || { touch /run/slow-killed; kill -9 $PPID; }\\n' >slow/DEBIAN/postinst
 chmod 0755 slow/DEBIAN/postinst && dpkg-deb --build slow

@@ -68,6 +68,13 @@ def test_chain_is_valid_and_only_the_group_reads_the_key(host: Host) -> None:
     machines.script(host, CHAIN)
 
 
+def test_group_can_reach_the_key_after_a_run_under_a_strict_umask(role: Role, host: Host) -> None:
+    assert machines.script(host, "umask") == "0077"
+    host.check_output(f"chmod 0700 /etc/vise /etc/vise/tls /etc/vise/tls/.versions $(readlink -f {FOLDER})")
+    role.apply()
+    machines.script(host, CHAIN)
+
+
 def test_other_name_is_previewed_made_once_and_shows_no_key(role: Role, world: Host) -> None:
     results = role.results([make("preview", check_mode=True), make("renamed"), make("again")])
     expected = ["issue an internal certificate: the names differ", "reload web.service"]
@@ -82,13 +89,6 @@ def test_key_that_others_could_read_is_replaced(role: Role, host: Host) -> None:
     host.check_output(f"chmod 0644 $(readlink -f {FOLDER}/privkey.pem)")
     opened = role.results([make("opened")])["opened"]
     assert opened["actions"][0] == "issue an internal certificate: the key's owner or mode differs"
-
-
-def test_group_can_reach_the_key_after_a_run_under_a_strict_umask(role: Role, host: Host) -> None:
-    assert machines.script(host, "umask") == "0077"
-    host.check_output(f"chmod 0700 /etc/vise /etc/vise/tls /etc/vise/tls/.versions $(readlink -f {FOLDER})")
-    role.apply()
-    machines.script(host, CHAIN)
 
 
 def test_reload_that_a_killed_run_left_out_is_made_up_for(role: Role, host: Host) -> None:
