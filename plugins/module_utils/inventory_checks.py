@@ -52,6 +52,7 @@ def find_group_problems(
     environments = {*ENVIRONMENTS, *files.inventories}
     wrong_top = find_environment_problems(groups, files, environments)
     yield from wrong_top.values()
+    yield from find_ambiguous_names(groups)
     known = {*BUILTIN, *FUNCTIONS, *described, *own, *files.groups, *environments}
     for group in groups:
         if group in wrong_top or (group in known and group not in misspelt):
@@ -65,6 +66,14 @@ def find_group_problems(
             "unknown group",
             f"{advice} in the inventory, or, for a group of your own, write `preflight_own_groups: [{group}]`",
         )
+
+
+def find_ambiguous_names(groups: Groups) -> Iterator[Problem]:
+    """Yield the hosts that have the name of a group with other hosts: a pattern with this name means both."""
+    for name in groups.get("all") or ():
+        if name not in BUILTIN and groups.get(name) and set(groups[name]) != {name}:
+            fault = f"a group with the hosts {', '.join(groups[name])} has the same name"
+            yield Problem(f"host {name}", fault, f"rename the host in the inventory, for example to `{name}-1`")
 
 
 def find_environment_problems(groups: Groups, files: Files, environments: Collection[str]) -> dict[str, Problem]:

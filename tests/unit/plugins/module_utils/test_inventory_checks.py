@@ -89,6 +89,15 @@ def test_inventory_without_files_of_its_environment_needs_no_top_group() -> None
     assert find_lines({"edge": ["a"]}, PRODUCTION._replace(environment="")) == []
 
 
+@pytest.mark.parametrize(("hosts", "expected"), [(["mail"], 0), (["mail", "a"], 1), (["a"], 1)])
+def test_host_with_the_name_of_a_group_of_others_is_refused(hosts: list[str], expected: int) -> None:
+    lines = find_lines({"mail": hosts, "edge": ["mail"]})
+    assert lines == expected * [
+        f"host mail: a group with the hosts {', '.join(hosts)} has the same name; rename the host in the inventory, "
+        "for example to `mail-1`"
+    ]
+
+
 def test_environments_are_not_mixed() -> None:
     (line,) = find_lines({"production": ["a"], "staging": ["a", "b"]}, PRODUCTION)
     assert line.startswith("group production: the hosts are in more than one environment: production, staging; use one")

@@ -85,6 +85,7 @@ def test_inventory_without_hosts_is_a_problem(tmp_path: Path) -> None:
         ),
         ("hosts.yml", "edge: {hosts: [web-1]}\n", "hosts.yml: the inventory cannot be read: "),
         ("hosts.ini", "[edge\nweb-1\n", "hosts.ini: the inventory cannot be read: "),
+        ("hosts.ini", "[edge]\nweb-1\n[a:childen]\nedge\n", "hosts.ini: the inventory cannot be read: "),
         ("hosts", "[edge\nweb-1\n", "hosts: the inventory cannot be read: "),
         ("hosts.toml", "[edge.hosts\n", "hosts.toml: the inventory cannot be read: "),
         ("hosts.py", "#!/bin/sh\n", "hosts.py: is not executable; run `chmod +x hosts.py`"),
