@@ -216,7 +216,7 @@ DRILL: dict[str, Any] = {
             "append": {"key": "{{ s3.append.key }}", "secret": "{{ s3.append.secret }}"},
         }
     ],
-    "backup_sets": [{"name": name, "group": "all", "paths": ["/srv/tree.py"]} for name in ("configuration", "mail")],
+    "backup_sets": [{"name": name, "group": "all", "paths": ["/srv/tree.py"]} for name in ("first-set", "second-set")],
     "s3": json.loads((machines.ROOT / ".cache/sandbox/s3.json").read_text()),
 }
 
@@ -231,12 +231,12 @@ def look_for_backups(role: Role, **more: Any) -> Any:
 def test_drill_names_each_set_without_a_backup_and_creates_no_repository(role: Role, host: Host, world: Host) -> None:
     run = look_for_backups(role)
     assert run.code != 0
-    for message in (f"No backup exists of configuration of {NAME}, mail of {NAME}", "the repository does not exist"):
+    for message in (f"No backup exists of first-set of {NAME}, second-set of {NAME}", "the repository does not exist"):
         assert message in " ".join(run.output.split())
     assert not world.file(f"{STORE}/drill").exists
     host.check_output("vise-restic with a init")
-    host.check_output(f"vise-restic with a backup --quiet --host {NAME} --tag configuration /srv/tree.py")
-    assert f"No backup exists of mail of {NAME}" in " ".join(look_for_backups(role).output.split())
+    host.check_output(f"vise-restic with a backup --quiet --host {NAME} --tag first-set /srv/tree.py")
+    assert f"No backup exists of second-set of {NAME}" in " ".join(look_for_backups(role).output.split())
     assert look_for_backups(role, backup_sets=DRILL["backup_sets"][:1]).code == 0
     role.apply()
 
