@@ -9,8 +9,8 @@ module: component_confirmation
 short_description: Confirm or revert a component's change that could prevent the next login
 version_added: 0.1.0
 description:
-  - Commits or rolls back a change of M(vise.platform.component#module) with O(vise.platform.component#module:confirm).
-  - The action plugin of M(vise.platform.component#module) runs this module by a new connection, which proves that the
+  - Commits or rolls back a change of M(vise.platform.component) with O(vise.platform.component#module:confirm).
+  - The action plugin of M(vise.platform.component) runs this module by a new connection, which proves that the
     next run can log in. To revert a change by hand before its time ends, run this module with O(state=reverted).
 extends_documentation_fragment: [vise.platform.attributes]
 author:
@@ -22,7 +22,7 @@ options:
     required: true
   generation:
     description:
-      - The generation of the change, as M(vise.platform.component#module) returns it. It is needed for a confirmation.
+      - The generation of the change, as M(vise.platform.component) returns it. It is needed for a confirmation.
       - By default, O(state=reverted) reverts a change of any generation.
     type: str
     default: ""

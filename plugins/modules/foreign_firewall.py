@@ -59,7 +59,7 @@ found:
   type: list
   elements: str
   sample: ["/etc/ufw/user.rules: ufw rule `allow tcp 8080 0.0.0.0/0 any 0.0.0.0/0 in`"]
-copy:
+backup:
   description: Archive with the rules of others, readable only by root.
   returned: when a copy was kept
   type: str
@@ -142,7 +142,7 @@ def main() -> None:
     result: dict[str, t.Any] = {"changed": bool(findings.removed), "found": findings.removed}
     if copy:
         module.warn(f"firewall: a copy of the rules that are removed is in {copy}")
-        result["copy"] = copy
+        result["backup"] = copy
     if module._diff and findings.removed:
         result["diff"] = {"prepared": "".join(f"> take over {text}\n" for text in findings.removed)}
     module.exit_json(**result)

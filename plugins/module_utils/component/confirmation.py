@@ -62,7 +62,7 @@ def _build_plan(data: dict[str, t.Any]) -> transaction.Plan:
         transaction.Prerequisites([], [], [], [], [], [], []),
         [],
         [Command(tuple(command["argv"]), tuple(command["watch"])) for command in data["commands"]],
-        [(verb, unit) for verb, unit in data["verbs"]],
+        [(one[0], one[1]) for one in data["verbs"]],
         data["daemon_reload"],
         {},
         "",

@@ -101,6 +101,11 @@ def _build_chain(chain: Data) -> Chain:
     )
 
 
+def _first_item(mapping: Data) -> tuple[str, t.Any]:
+    """Return the only entry of a statement: its kind and its value."""
+    return next(iter(mapping.items()))
+
+
 def _build_rules(rule: Data, texts: t.Mapping[tuple[str, str, int], str], sets: Sets, place: str) -> t.Iterator[Rule]:
     """Yield a rule; one with a verdict map becomes one rule for each entry of the map."""
     family, table, handle = rule["family"], rule["table"], rule["handle"]
@@ -109,13 +114,13 @@ def _build_rules(rule: Data, texts: t.Mapping[tuple[str, str, int], str], sets: 
     resolve = _resolver(family, table, sets)
     matches: list[Match] = []
     for statement in rule.get("expr", []):
-        kind, value = next(iter(statement.items()))
+        kind, value = _first_item(statement)
         if kind == "match":
             matches.append(build_match(value["left"], value.get("op", "=="), resolve(value["right"])))
         elif kind == "vmap":
             for key, verdict in _expand_map(value["data"], resolve):
                 match = build_match(value["key"], "==", key)
-                yield Rule(text, (*matches, match), _build_action(*next(iter(verdict.items()))), place, removal, "nft")
+                yield Rule(text, (*matches, match), _build_action(*_first_item(verdict)), place, removal, "nft")
             return
         elif kind in UNKNOWN_MATCHES or (kind == "xt" and value.get("type") == "match"):
             matches.append(unknown)

@@ -142,7 +142,7 @@ def _judge_opening(
     doubts: dict[str, None],
 ) -> None:
     sources = choose_sources(opening.source)
-    for port in {opening.first, opening.last}:
+    for port in sorted({opening.first, opening.last}):
         packets = [Packet(opening.proto, source, interface.address, port, interface.name, host) for source in sources]
         journeys = [send(tables, packet) for packet in packets]
         foreign = [one for one in journeys if one.verdict == "drop" and one.rule and not is_own(one.rule, own)]

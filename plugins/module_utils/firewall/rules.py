@@ -50,13 +50,14 @@ def find_target(rule: str) -> str:
 
 def find_regular_chains(chains: Chains) -> set[str]:
     """Return the wanted chains that every incoming packet passes, so that one more jump to them opens nothing."""
-    found: list[str] = ["INPUT"]
-    for name in found:
-        for rule in chains.get(name, ("", []))[1]:
+    found, open_chains = {"INPUT"}, ["INPUT"]
+    while open_chains:
+        for rule in chains.get(open_chains.pop(), ("", []))[1]:
             words = rule.split()
             if words[2:3] == ["-j"] and words[3] in chains and words[3] not in found:
-                found.append(words[3])
-    return set(found[1:])
+                found.add(words[3])
+                open_chains.append(words[3])
+    return found - {"INPUT"}
 
 
 def accepts_packets(rule: str, chains: Chains, live: Chains) -> bool:

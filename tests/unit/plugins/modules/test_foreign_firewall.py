@@ -90,8 +90,8 @@ def test_rules_of_others_are_refused_with_the_way_to_take_them_over(run: t.Calla
 def test_taking_over_keeps_a_copy_before_units_are_disabled(run: t.Callable[..., dict[str, t.Any]]) -> None:
     result = run([RULE], units=["rules.service"], take_over=True)
     assert result["changed"]
-    assert result["copy"].startswith("/copies/")
-    assert result["copy"] in result["warnings"][0]
+    assert result["backup"].startswith("/copies/")
+    assert result["backup"] in result["warnings"][0]
     assert result["disabled"] == ["rules.service"]
     assert result["diff"] == {"prepared": f"> take over {RULE}\n"}
 
