@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tools.bench.counterparts import build_plain_play, build_pyinfra_host, list_plain_tasks
+from tools.bench.counterparts import build_plain_play, build_pyinfra_host, list_components, list_plain_tasks
 from tools.collection import ROOT
 
 FOLDER = Path(__file__).parent
@@ -188,7 +188,7 @@ def describe_executions(site: Executions, every: Executions, host: str) -> str:
     """Return the number of module executions for a host, and the time of those that have no counterpart."""
     executions = [one for one in site if one["host"] == host]
     others = [one["seconds"] for one in executions if not one["component"]]
-    surveyed = sum(1 for one in every if one["host"] == host and one["component"]) - (len(executions) - len(others))
+    surveyed = len(list_components(host, every)) - len(list_components(host, site))
     text = f"{len(executions)} executions, {len(others)} without a counterpart took {sum(others):.1f} s"
     # The other components were compared in the execution of preflight, which has no counterpart either.
     return f"{text}, {surveyed} components only surveyed" if surveyed else text

@@ -92,8 +92,9 @@ def rename_keys(item: dict[str, Any], **names: str) -> dict[str, Any]:
 
 
 def list_components(host: str, executions: list[Execution]) -> list[dict[str, Any]]:
-    """Return the arguments of all components of one host."""
-    return [one["component"] for one in executions if one["host"] == host and one["component"]]
+    """Return the arguments of all components of one host, each once: one that installs packages is executed twice."""
+    found = [one["component"] for one in executions if one["host"] == host and one["component"]]
+    return list({component["name"]: component for component in found}.values())
 
 
 def list_plain_tasks(host: str, executions: list[Execution], folder: Path) -> list[Task]:

@@ -47,7 +47,9 @@ def test_report_shows_counts_and_ratios_of_medians() -> None:
     memory = dict.fromkeys(seconds, 123.4)
     text = bench.format_report(site, site, Counter({"a": 20}), seconds, memory)
     assert "  a: 2 executions, 1 without a counterpart took 1.2 s, 20 items" in text
-    text = bench.format_report(site, [*site, component, component], Counter({"a": 20}), seconds, memory)
+    # ssh was executed twice, because its packages were missing.
+    more = [{**component, "component": {"name": name}} for name in ("ssh", "nginx", "ssh")]
+    text = bench.format_report(site, [*site, *more], Counter({"a": 20}), seconds, memory)
     assert "  a: 2 executions, 1 without a counterpart took 1.2 s, 2 components only surveyed, 20 items" in text
     assert "  site.yml 6.0 s (5.0 to 90.0), controller at most 123 MiB\n" in text
     assert "  plain tasks 60.0 s (58.0 to 61.0), ratio 0.10, controller" in text

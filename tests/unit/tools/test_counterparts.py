@@ -14,6 +14,7 @@ FILE: dict[str, Any] = {
     "content": "{{ text }}",
 }
 COMPONENT: dict[str, Any] = {
+    "name": "demo",
     "packages": ["nginx"],
     "absent_packages": ["apache2"],
     "groups": [{"name": "ops", "gid": None, "system": True}],
@@ -72,3 +73,9 @@ def test_host_gets_only_its_own_components(tmp_path: Path) -> None:
     name, data = counterparts.build_pyinfra_host("a", EXECUTIONS, tmp_path)
     assert (name, data["ssh_hostname"], data["ssh_user"], data["ssh_key"]) == ("a", "192.0.2.1", "root", "/key")
     assert data["operations"] == list(counterparts.pyinfra_operations(COMPONENT, tmp_path))
+
+
+def test_component_that_was_executed_twice_counts_once() -> None:
+    other = {**EXECUTIONS[0], "component": {**COMPONENT, "name": "other"}}
+    names = [one["name"] for one in counterparts.list_components("a", [*EXECUTIONS, other, *EXECUTIONS])]
+    assert names == ["demo", "other"]
