@@ -214,7 +214,7 @@ def name_sites(text: str, sites: Iterable[str]) -> str:
     """Return a text of a role about the virtual hosts that are derived from sites, with the names of the sites."""
     text = text.removeprefix("nginx_sites: ")
     for name in sites:
-        text = re.sub(rf"\b{re.escape(name)}-(internal|aliases)\b", name, text)
+        text = re.sub(rf"\b{re.escape(name)}\.(internal|aliases)\b", name, text)
     return text
 
 

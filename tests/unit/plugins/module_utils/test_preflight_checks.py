@@ -213,8 +213,8 @@ def test_host_on_which_nothing_can_run_is_a_problem_with_its_cause(result: dict[
 
 
 def test_derived_virtual_host_has_the_name_of_its_site() -> None:
-    text = "nginx_sites: docs-internal: no; docs-aliases: no; my-docs-internal2: no"
-    assert preflight_checks.name_sites(text, ["docs"]) == "docs: no; docs: no; my-docs-internal2: no"
+    text = "nginx_sites: docs.internal: no; docs.aliases: no; my.docs.internal2: no"
+    assert preflight_checks.name_sites(text, ["docs"]) == "docs: no; docs: no; my.docs.internal2: no"
 
 
 @pytest.mark.parametrize(
