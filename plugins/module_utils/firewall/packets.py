@@ -12,8 +12,8 @@ import dataclasses
 import ipaddress
 import typing as t
 
-Address: t.TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
-Network: t.TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 FAMILY_NAMES = {4: "ip", 6: "ip6"}
 # Priorities that the kernel gives to the tables of iptables, for each hook.
 PRIORITIES = {"raw": -300, "mangle": -150, "nat": -100, "filter": 0, "security": 50}
@@ -64,7 +64,7 @@ class Packet:
 
 
 # Whether a packet matches; None when that is unknown.
-Match: t.TypeAlias = "t.Callable[[Packet], bool | None]"
+Match = t.Callable[[Packet], bool | None]
 
 
 @dataclasses.dataclass(frozen=True)
