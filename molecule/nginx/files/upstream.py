@@ -54,6 +54,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Send one event, and nothing more until the client leaves."""
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
+        # As applications do: otherwise nginx collects the answer before it sends it.
+        self.send_header("X-Accel-Buffering", "no")
         self.end_headers()
         self.wfile.write(b"data: first event\n\n")
         self.close_connection = True

@@ -118,6 +118,9 @@ QUESTIONS = [
     ),
     pytest.param("curl", "https://edu.vln.test/{cookie}", '"path": "/x{20000}"', id="a long path passes"),
     pytest.param("curl", "-m 2 https://edu.vln.test/events", "first event.*exit=28", id="an event is sent at once"),
+    pytest.param(
+        "curl", "-m 2 https://queue.vln.test/events", "first event.*exit=28", id="an event passes the edge at once"
+    ),
     pytest.param("curl", "-d {cookie} https://edu.vln.test/form", "code=501", id="a form is sent to the application"),
     pytest.param(
         "curl", "https://edu.vln.test/", r"\A(?!.*SAMEORIGIN).*x-frame-options: DENY", id="a header is sent once"
