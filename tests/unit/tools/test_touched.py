@@ -16,9 +16,9 @@ DEEP = set(tiers.deep_targets(ROOT))
     [
         pytest.param("roles/redis/tasks/main.yml", {"redis"}, {"redis", "platform"}, id="tasks of a role"),
         pytest.param(
-            "roles/ssh/templates/sshd.conf.j2", {"baseline"}, {"platform"}, id="template of a role in a shared scenario"
+            "roles/base/templates/chrony.conf.j2", {"baseline"}, {"platform"}, id="template of a role in a shared scenario"
         ),
-        pytest.param("molecule/ssh/tests/test_ssh.py", {"baseline"}, set(), id="test of a role in a shared scenario"),
+        pytest.param("molecule/base/tests/test_base.py", {"baseline"}, set(), id="test of a role in a shared scenario"),
         pytest.param(
             "plugins/modules/postgresql_upgrade.py", set(), {"upgrade-postgresql"}, id="module of a deep scenario"
         ),
