@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -48,7 +49,8 @@ def describe_foreign(config: Settings, project: str) -> str:
             f"{config.directory} contains a mailcow that this role did not check out: commit {head(config)[:12]} of "
             f"{of}; changed files: {names}"
         )
-    if head(config):
+    # Without Docker there are no volumes. Check mode on a new host comes here before Docker is installed.
+    if head(config) or not shutil.which("docker"):
         return ""
     label = f"label=com.docker.compose.project={project}"
     volumes = run(["docker", "volume", "ls", "--quiet", "--filter", label]).split()

@@ -16,7 +16,10 @@ DEEP = set(tiers.deep_targets(ROOT))
     [
         pytest.param("roles/redis/tasks/main.yml", {"redis"}, {"redis", "platform"}, id="tasks of a role"),
         pytest.param(
-            "roles/base/templates/chrony.conf.j2", {"baseline"}, {"platform"}, id="template of a role in a shared scenario"
+            "roles/base/templates/chrony.conf.j2",
+            {"baseline"},
+            {"platform"},
+            id="template of a role in a shared scenario",
         ),
         pytest.param("molecule/base/tests/test_base.py", {"baseline"}, set(), id="test of a role in a shared scenario"),
         pytest.param(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import typing as t
 from pathlib import Path
@@ -31,14 +32,16 @@ class Host:
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.directory, self.done = root / "mailcow", list[str]()
-        self.volumes = ""
+        self.volumes, self.docker = "", "/usr/bin/docker"
         self.directory.mkdir()
         self.config = settings.Settings(self.directory, "", "2026-07a", "", "", 0, 0)
         monkeypatch.setattr(checkout, "run", self.run)
+        monkeypatch.setattr(shutil, "which", lambda _name: self.docker)
         monkeypatch.setattr(copies, "create_snapshot", lambda _config, name: self.done.append(name.rpartition("-")[0]))
         monkeypatch.setattr(stack, "compose", lambda _config, *arguments: self.done.append(arguments[0]))
 
     def run(self, argv: list[str], **_options: t.Any) -> str:
+        assert self.docker
         return self.volumes if "volume" in argv else ""
 
     def install(self) -> None:
@@ -89,6 +92,11 @@ def test_volumes_of_a_mailcow_in_another_directory_are_refused(host: Host) -> No
         host.adopt(agreed=False)
     with pytest.raises(settings.Problem, match="set mailcow_directory to the directory of this mailcow"):
         host.adopt()
+
+
+def test_host_without_docker_has_no_mailcow(host: Host) -> None:
+    host.docker = ""
+    assert host.adopt(agreed=False) == ""
 
 
 def test_adoption_makes_a_snapshot_and_keeps_the_changes(host: Host) -> None:
