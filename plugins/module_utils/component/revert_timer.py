@@ -40,6 +40,7 @@ RestartSec=30
 TIMER = """# Written by vise.platform: exists only while a change of {name} waits for a new login that confirms it.
 [Unit]
 Description=Time in which a new login must confirm the change of {name}
+StartLimitIntervalSec=0
 
 [Timer]
 OnActiveSec={seconds}
