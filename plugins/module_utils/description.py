@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import json
 import re
 import typing as t
 from collections.abc import Collection, Iterator, Mapping
+
+from .model.domains import DomainError, to_ascii
 
 try:
     import yaml
@@ -293,8 +296,21 @@ def describe_value(error: Error) -> tuple[str, str]:
         return "is a placeholder", ENCRYPT
     if error.schema.get("x-secret"):
         return "the secret has an invalid format", ""
+    fault = f"`{write_yaml(error.value)}` is not valid"
+    if error.keyword == "pattern":
+        spelled = spell_domain(error.value, error.schema["pattern"])
+        return fault, f"write `{spelled}`" if spelled else ""
     meant = nearest(str(error.value), [*map(str, error.schema["enum"])]) if error.keyword == "enum" else ""
-    return f"`{write_yaml(error.value)}` is not valid", f"did you mean `{meant}`?" if meant else ""
+    return fault, f"did you mean `{meant}`?" if meant else ""
+
+
+def spell_domain(text: str, pattern: str) -> str:
+    """Return a domain in the form that a pattern demands: lower case, no dot at the end, ASCII; empty if none fits."""
+    lower = text.strip().rstrip(".").lower()
+    forms = [lower]
+    with contextlib.suppress(DomainError):
+        forms.append(to_ascii(lower))
+    return next((form for form in forms if re.fullmatch(pattern, form)), "")
 
 
 def find_problems(description: Mapping[str, t.Any], schema: Schema) -> list[Problem]:

@@ -17,7 +17,7 @@ HOST = {"host"}
 ALLOWED: dict[str, set[str]] = {
     "host": set(),
     "model": set(),
-    "description": set(),
+    "description": {"model"},
     "accounts": HOST,
     "base": {"host", "model"},
     "cloudflare": HOST,

@@ -26,3 +26,12 @@ def test_domain_is_accepted_with_international_characters(domain: str, valid: bo
     found = {"domain": "example.org", "sites": {"docs": {"domain": domain, "aliases": [domain], "group": "docs"}}}
     problems = [line for one in description.find_problems(found, SCHEMA) if "sites" in (line := one.line())]
     assert (problems == []) is valid, problems
+
+
+@pytest.mark.parametrize(
+    ("domain", "spelled"), [("Bücher.example", "xn--bcher-kva.example"), ("Example.ORG.", "example.org")]
+)
+def test_domain_of_the_platform_is_refused_with_its_spelling_in_the_dns(domain: str, spelled: str) -> None:
+    found = description.find_problems({"domain": domain, "dns_zones": [domain]}, SCHEMA)
+    lines = [one.line() for one in found if one.variable in ("domain", "dns_zones[0]")]
+    assert lines == [f"{name}: `{domain}` is not valid; write `{spelled}`" for name in ("domain", "dns_zones[0]")]

@@ -8,9 +8,11 @@ import subprocess
 import sys
 import typing as t
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible.errors import AnsibleActionFail
+from ansible.utils.display import Display
 from ansible_collections.vise.platform.plugins.action import component
 from ansible_collections.vise.platform.plugins.module_utils.component import programs, transaction
 from ansible_collections.vise.platform.plugins.modules import component as module
@@ -198,3 +200,16 @@ def test_component_is_executed_unless_the_survey_found_exactly_its_state(found: 
     explained = component.explain_execution(found, "g")
     assert reason in explained
     assert bool(explained) is bool(reason)
+
+
+@pytest.mark.parametrize(("delegated", "right"), [(None, True), ("other", False)])
+def test_delegated_component_is_executed_whatever_the_survey_found(
+    monkeypatch: pytest.MonkeyPatch, delegated: str | None, right: bool
+) -> None:
+    monkeypatch.setattr(component.surveys, "are_allowed", lambda: True)
+    monkeypatch.setattr(component.surveys, "identify", lambda _action, host: host)
+    found = {"generation": "g", "differences": []}
+    monkeypatch.setattr(component.surveys, "take", lambda _key, _name: found)
+    action = SimpleNamespace(_task=SimpleNamespace(delegate_to=delegated), _display=Display())
+    arguments = {"name": "web", "generation": "g"}
+    assert component.ActionModule._is_surveyed_right(action, arguments, {"inventory_hostname": "a"}) is right
