@@ -78,7 +78,9 @@ options:
         description: For HTTPS, such as C(alpn=h3,h2).
         type: str
       ttl:
-        description: Time to live in seconds; V(1) lets Cloudflare choose, which it always does for proxied records.
+        description:
+          - Time to live in seconds, from 60, on the Enterprise plan from 30. V(1) lets Cloudflare choose, which it
+            always does for proxied records.
         type: int
         default: 1
       proxied:
@@ -88,11 +90,11 @@ options:
         type: bool
         default: false
       comment:
-        description: Purpose of the record; up to 100 characters together with the mark.
+        description: Purpose of the record; up to 100 characters together with the mark, 500 on paid plans.
         type: str
         default: ""
       tags:
-        description: Tags such as C(team:mail); only paid plans have them.
+        description: Tags such as C(team:mail); up to 20 on paid plans, none on the Free plan.
         type: list
         elements: str
         default: []

@@ -11,6 +11,7 @@ import typing as t
 from collections.abc import Callable, Mapping
 
 from ..host import clients
+from . import plans
 
 try:
     # The SDK configures its log, which can contain requests, from the environment.
@@ -36,9 +37,6 @@ WAIT_LIMIT = 330
 FIRST_DELAY = 1.0
 # Records per page.
 PAGE = 5000
-# Changes per call, by the plan of the zone.
-BATCH = {"free": 200}
-LARGER_BATCH = 3500
 DNS_EDIT = "Zone / DNS / Edit"
 DNS_READ = "Zone / DNS / Read"
 
@@ -76,6 +74,11 @@ class Zone(t.NamedTuple):
     id: str
     name: str
     batch: int
+    # None for a plan that is not known here.
+    limits: plans.Limits | None = None
+    # The DNS of `partial` and `secondary` zones is managed elsewhere.
+    type: str = "full"
+    paused: bool = False
 
 
 class Session:
@@ -141,8 +144,7 @@ class Session:
                 f"zone {name} is not visible to the token; create the zone at Cloudflare, or add it to the zone "
                 "resources of the token"
             )
-        plan = (rows[0].get("plan") or {}).get("legacy_id", "free")
-        return Zone(rows[0]["id"], name, BATCH.get(plan, LARGER_BATCH))
+        return describe_zone(rows[0], name)
 
     def zones(self) -> list[Json]:
         """Return all zones that the token has access to."""
@@ -163,6 +165,13 @@ class Session:
             total = answer["result_info"]["total_count"] if answer["result"] else 0
             page += 1
         return list(rows.values())
+
+
+def describe_zone(row: Json, name: str) -> Zone:
+    """Return the properties of a zone in an answer of the API."""
+    limits = plans.find_limits(str((row.get("plan") or {}).get("legacy_id")))
+    batch = limits.batch if limits else plans.SMALLEST_BATCH
+    return Zone(row["id"], name, batch, limits, row.get("type") or "full", bool(row.get("paused")))
 
 
 class Backoff:

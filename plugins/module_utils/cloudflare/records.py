@@ -9,6 +9,8 @@ import re
 import typing as t
 from collections.abc import Iterator, Mapping, Sequence
 
+from ansible_collections.vise.platform.plugins.module_utils.cloudflare.plans import LONGEST_COMMENT, SHORTEST_TTL
+
 Options = Mapping[str, t.Any]
 
 # The fields of each type's content, in the order of a zone file.
@@ -43,7 +45,6 @@ NUMBERS: Mapping[str, int] = {
 PROXIABLE = ("A", "AAAA", "CNAME")
 HOSTS = ("CNAME", "NS", "MX", "SRV", "HTTPS")
 AUTOMATIC = 1
-COMMENT_LENGTH = 100
 # Bytes of a record's data.
 TEXT_LENGTH = 4000
 LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -227,8 +228,8 @@ def field_problems(options: Options) -> Iterator[str]:
     if options.get("proxied") and kind not in PROXIABLE:
         yield f"a record of type {kind} cannot be proxied"
     ttl = int(options.get("ttl") or AUTOMATIC)
-    if ttl != AUTOMATIC and not 60 <= ttl <= 86400:
-        yield f"ttl {ttl} is neither {AUTOMATIC} (automatic) nor between 60 and 86400"
+    if ttl != AUTOMATIC and not SHORTEST_TTL <= ttl <= 86400:
+        yield f"ttl {ttl} is neither {AUTOMATIC} (automatic) nor between {SHORTEST_TTL} and 86400"
 
 
 def problems(wanted: Sequence[Options], zone: str, mark: str) -> list[str]:
@@ -240,8 +241,8 @@ def problems(wanted: Sequence[Options], zone: str, mark: str) -> list[str]:
         texts = [value_problem(options), *field_problems(options)]
         if not is_host(name):
             texts.append("the name is not valid")
-        if len(f"{mark} {options.get('comment') or ''}") > COMMENT_LENGTH:
-            texts.append(f"comment and mark are longer than {COMMENT_LENGTH} characters")
+        if len(f"{mark} {options.get('comment') or ''}") > LONGEST_COMMENT:
+            texts.append(f"comment and mark are longer than {LONGEST_COMMENT} characters")
         found += [f"{options['type']} {name}: {text}" for text in texts if text]
         if not any(texts):
             valid.append(from_options(options, zone, mark))

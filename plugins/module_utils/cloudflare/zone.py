@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from ansible_collections.vise.platform.plugins.module_utils.cloudflare import (
     permissions,
+    plans,
     record_changes,
     record_plan,
     rules,
@@ -22,6 +23,7 @@ from ansible_collections.vise.platform.plugins.module_utils.cloudflare.client im
     Session,
     Zone,
 )
+from ansible_collections.vise.platform.plugins.module_utils.cloudflare.records import Record
 
 NO_RECORDS = record_plan.Plan([], 0, [])
 
@@ -78,8 +80,15 @@ def plan(session: Session, zone: Zone, wanted: Wanted) -> Plan:
     return planned
 
 
+def wanted_records(wanted: Wanted) -> Sequence[Record]:
+    """Return the wanted records."""
+    return wanted.records.records if wanted.records else ()
+
+
 def read_plan(session: Session, zone: Zone, wanted: Wanted) -> Plan:
     """Read the zone and compare it with the wanted state."""
+    if problems := [text for record in wanted_records(wanted) for text in plans.record_problems(record, zone.limits)]:
+        raise ApiError("\n".join(["nothing was changed: the plan of the zone does not allow all records", *problems]))
     settings, ds = zone_settings.read(session, zone, wanted.settings)
     current = {phase: rules.read(session, zone, phase) for phase in wanted.rules}
     differing = {

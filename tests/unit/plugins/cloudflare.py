@@ -34,7 +34,7 @@ class Double:
         self.order = Order("none", 0)
         self.grants = {TOKEN: tokens.Grant("full", tokens.ALL)}
         self.published: list[tuple[str, int, int]] = []
-        self.zones = Zones(PLANS, lambda zone, went, came: self.published.append((zone, len(went), len(came))))
+        self.zones = Zones(dict(PLANS), lambda zone, went, came: self.published.append((zone, len(went), len(came))))
         api = Api(self.zones, lambda: self.grants)
         handler = server.handler(api, Faults(lambda _client: self.order), self.log, patience=1.5)
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), handler)

@@ -45,7 +45,7 @@ def new_zone() -> dict[str, Any]:
 class Zones:
     """All zones of the account; a file preserves them over a restart."""
 
-    def __init__(self, plans: Mapping[str, str], publish: Publish, file: Path | None = None) -> None:
+    def __init__(self, plans: dict[str, str], publish: Publish, file: Path | None = None) -> None:
         self.plans = plans
         self.publish = publish
         self.file = file
@@ -86,7 +86,7 @@ class Zones:
         """Apply all changes, or none."""
         before = self.records(zone)
         wanted = {kind: list(body.get(kind) or ()) for kind in BATCH_ORDER}
-        limit = BATCH_LIMITS[self.plans[zone]]
+        limit = BATCH_LIMITS.get(self.plans[zone], BATCH_LIMITS["pro"])
         if sum(map(len, wanted.values())) > limit:
             raise Refused(400, 9207, f"Batch exceeds the limit of {limit} records.")
         records = copy.deepcopy(before)

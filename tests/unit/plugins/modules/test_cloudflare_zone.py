@@ -12,7 +12,7 @@ from ansible_collections.vise.platform.plugins.modules import cloudflare_zone
 
 from tests.unit.plugins.cloudflare import FAULTS, Double, faulty, run, running
 
-RECORDS = [
+RECORDS: list[dict[str, Any]] = [
     {"type": "A", "name": "www", "value": "192.0.2.1", "proxied": True},
     {"type": "MX", "name": "@", "value": "mail.example.test", "priority": 10, "comment": "incoming mail"},
     {"type": "TXT", "name": "key", "value": "v=DKIM1; p=" + "A" * 700},
@@ -167,6 +167,33 @@ def test_invalid_arguments_are_all_named_before_anything_is_sent(capsys: Any, do
     assert "http_ratelimit: rule 1 (no description): expression is missing" in result["msg"]
     assert "hsts: browsers accept preload only with" in result["msg"]
     assert double.log == []
+
+
+@pytest.mark.parametrize(
+    ("plan", "fields", "text"),
+    [
+        ("free", {"comment": "c" * 90}, "comment and mark have 106 characters; the Free plan allows 100"),
+        ("pro", {"ttl": 30}, "ttl 30; the Pro plan allows 60 or more"),
+        ("free", {"tags": ["team:mail"]}, "the record has 1 tags; the Free plan allows 0"),
+    ],
+)
+def test_record_that_the_plan_does_not_allow_is_named_before_anything_changes(
+    capsys: Any, double: Double, plan: str, fields: dict[str, Any], text: str
+) -> None:
+    double.zones.plans["example.test"] = plan
+    before = copy.deepcopy(double.zones.state)
+    result = manage(capsys, double, **EVERYTHING, records=[RECORDS[1] | fields])
+    assert f"MX example.test 10 mail.example.test: {text}" in result["msg"]
+    assert double.zones.state == before
+
+
+@pytest.mark.parametrize(
+    ("plan", "fields"),
+    [("pro", {"comment": "c" * 480}), ("enterprise", {"ttl": 30}), ("lite", {"tags": ["team:mail"]})],
+)
+def test_record_that_the_plan_allows_is_planned(capsys: Any, double: Double, plan: str, fields: dict[str, Any]) -> None:
+    double.zones.plans["example.test"] = plan
+    assert manage(capsys, double, records=[RECORDS[1] | fields], **CHECK)["counts"]["add"] == 1
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_text_is_sent_in_strings_of_at_most_255_bytes(length: int) -> None:
         ({"type": "TXT", "value": "x" * 4001}, "longer than 4000"),
         ({"type": "TXT", "value": "x", "proxied": True}, "cannot be proxied"),
         ({"type": "TXT", "value": "x", "ttl": 5}, "ttl 5 is neither"),
-        ({"type": "TXT", "value": "x", "comment": "c" * 96}, "longer than 100 characters"),
+        ({"type": "TXT", "value": "x", "comment": "c" * 496}, "longer than 500 characters"),
         ({"type": "TXT", "value": ""}, "the value is missing"),
         ({"type": "TXT", "value": "x", "name": "a..b"}, "the name is not valid"),
     ],
