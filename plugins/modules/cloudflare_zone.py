@@ -166,26 +166,35 @@ options:
       - Each rule is an object of the API, with C(expression), C(action), and optionally C(description), C(enabled),
         C(action_parameters), C(ratelimit), C(ref) and C(logging).
       - A list replaces all rules of its phase, also rules that were added manually. Check the diff first.
+      - Rules apply only to proxied records.
+      - Before the first change, also in check mode, Cloudflare validates the changed phases with the plan and the
+        contract of the zone. The error has Cloudflare's reason and the limit of the plan.
+      - On all plans but Enterprise, the action C(log) does not exist. On the Free and Pro plans, neither do regular
+        expressions (C(matches), C(~), C(regex_replace)) and C(counting_expression).
     type: dict
     suboptions:
       http_request_firewall_managed:
-        description: Managed rules of the firewall.
+        description: Managed rules of the firewall. The Free plan has only the Cloudflare Free Managed Ruleset.
         type: list
         elements: dict
       http_request_firewall_custom:
-        description: Custom rules of the firewall.
+        description: Custom rules of the firewall; 5 on the Free plan, 20 on Pro, 100 on Business, 1000 on Enterprise.
         type: list
         elements: dict
       http_ratelimit:
-        description: Rate limits.
+        description:
+          - Rate limits; 1 on the Free plan, 2 on Pro, 5 on Business, up to 100 on Enterprise.
+          - C(period) is 10 on the Free plan, up to 60 on Pro, 600 on Business. C(mitigation_timeout) is 10 on the Free
+            plan, up to 3600 on Pro, 86400 on Business. With a challenge, it is 0 on all plans but Enterprise.
+          - C(characteristics) always has C(cf.colo.id), because each data center of Cloudflare counts separately.
         type: list
         elements: dict
       http_request_cache_settings:
-        description: Cache rules.
+        description: Cache rules; 10 on the Free plan, 25 on Pro, 50 on Business, 300 on Enterprise.
         type: list
         elements: dict
       http_request_dynamic_redirect:
-        description: Redirects.
+        description: Redirects; 10 on the Free plan, 25 on Pro, 50 on Business, 300 on Enterprise.
         type: list
         elements: dict
   permissions:
@@ -253,16 +262,19 @@ EXAMPLES = r"""
     zone: example.org
     rules:
       http_request_firewall_managed:
-        - description: Cloudflare Managed Ruleset
+        # The Free plan has only this ruleset. Paid plans also have the Cloudflare Managed Ruleset,
+        # efb7b8c949ac4650a09736fc376e9aee, and the OWASP Core Ruleset, 4814384a9e5d4991b9815dcfc25d2f1f.
+        - description: Cloudflare Free Managed Ruleset
           expression: "true"
           action: execute
-          action_parameters: {id: efb7b8c949ac4650a09736fc376e9aee}
+          action_parameters: {id: 77454fe2d30c4220b5701f6fdfb893ba}
       http_ratelimit:
         - description: Login attempts
           expression: http.request.uri.path eq "/login"
           action: block
           ratelimit:
             characteristics: [cf.colo.id, ip.src]
+            # The Free plan allows no other period and timeout.
             period: 10
             requests_per_period: 10
             mitigation_timeout: 10
@@ -389,7 +401,7 @@ def read_params(params: dict[str, t.Any], name: str) -> zone.Wanted:
     problems = [
         *records.problems(params["records"] or [], name, mark),
         *zone_settings.problems(settings),
-        *(f"{phase}: {problem}" for phase, wanted in phases.items() for problem in rules.problems(wanted)),
+        *(problem for phase, wanted in phases.items() for problem in rules.problems(phase, wanted)),
     ]
     if problems:
         raise InvalidError("\n".join(["nothing was sent: the arguments are invalid", *problems]))

@@ -4,10 +4,17 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from ansible_collections.vise.platform.plugins.module_utils.cloudflare import plans
 from ansible_collections.vise.platform.plugins.module_utils.cloudflare.client import Json, Refusal, Session, Zone
+from ansible_collections.vise.platform.plugins.module_utils.cloudflare.rule_limits import (
+    RATE_LIMITS,
+    name_rule,
+    plan_problems,
+)
 
 # The phases, each with the permission group that its rules need.
 PHASES: Mapping[str, str] = {
@@ -28,17 +35,29 @@ OPTIONAL = ("ref", "logging")
 SERVER_DEFAULTS = ("version", "origin_cache_control")
 SERVER_DEFAULTS_OFF = ("requests_to_origin", "preserve_query_string")
 EMPTY: tuple[t.Any, ...] = (None, "", [], {})
+# An error points to a rule: /rules/3/expression.
+POINTER = re.compile(r"/rules/(\d+)")
 
 
-def problems(rules: Sequence[Json]) -> list[str]:
-    """Return the problems of each rule."""
-    found = []
-    for number, rule in enumerate(rules, 1):
-        missing = [key for key in ("expression", "action") if not rule.get(key)]
-        found += [f"rule {number} ({rule.get('description') or 'no description'}): {key} is missing" for key in missing]
-        reserved = [key for key in SERVER_FIELDS if key in rule]
-        found += [f"rule {number}: remove {key}; only Cloudflare sets this field" for key in reserved]
-    return found
+def problems(phase: str, rules: Sequence[Json]) -> list[str]:
+    """Return the problems of each rule of a phase."""
+    return [
+        f"{phase}: {name_rule(number, rule)}: {text}"
+        for number, rule in enumerate(rules, 1)
+        for text in rule_problems(phase, rule)
+    ]
+
+
+def rule_problems(phase: str, rule: Json) -> Iterator[str]:
+    """Yield the problems of one rule that no plan allows."""
+    needed = ("expression", "action", *(["ratelimit"] if phase == RATE_LIMITS else []))
+    yield from (f"{key} is missing" for key in needed if not rule.get(key))
+    yield from (f"remove {key}; only Cloudflare sets this field" for key in SERVER_FIELDS if key in rule)
+    if rule.get("logging") and rule.get("action") != "skip":
+        yield "remove logging; only rules with the action skip have it"
+    counter = rule.get("ratelimit")
+    if counter and plans.COLO not in (counter.get("characteristics") or ()):
+        yield f"add {plans.COLO} to the characteristics; Cloudflare counts in each of its data centers"
 
 
 def comparable(rule: Json, wanted: Json) -> Json:
@@ -103,6 +122,22 @@ def read(session: Session, zone: Zone, phase: str) -> list[Json]:
             return []
         raise
     return t.cast("list[Json]", answer["result"].get("rules") or [])
+
+
+def validate(session: Session, zone: Zone, phase: str, rules: Sequence[Json]) -> None:
+    """Let Cloudflare validate the rules of a phase, with the plan and the contract of the zone; nothing is changed."""
+    call = session.api.rulesets.phases.with_raw_response.update
+    permission, every = f"{PHASES[phase]} / Edit", list(rules)
+    session.call_with_retry(permission, call, ruleset_phase=phase, zone_id=zone.id, rules=every, dry_run=True)
+
+
+def describe_refusal(zone: Zone, phase: str, rules: Sequence[Json], refusal: Refusal) -> str:
+    """Return the text of a refusal, with the rules that caused it and the limits of the plan."""
+    places = [POINTER.search(str((error.get("source") or {}).get("pointer") or "")) for error in refusal.errors]
+    numbers = [int(place[1]) for place in places if place and int(place[1]) < len(rules)]
+    named = [name_rule(number + 1, rules[number]) for number in dict.fromkeys(numbers)]
+    limits = [f"- {text}" for text in plan_problems(phase, rules, zone.limits)]
+    return "\n".join([f"rules of {phase}: {'; '.join([str(refusal), *named])}", *limits])
 
 
 def apply(session: Session, zone: Zone, phase: str, rules: Sequence[Json]) -> None:

@@ -20,6 +20,7 @@ from ansible_collections.vise.platform.plugins.module_utils.cloudflare.client im
     ApiError,
     Forbidden,
     Json,
+    Refusal,
     Session,
     Zone,
 )
@@ -76,8 +77,28 @@ def plan(session: Session, zone: Zone, wanted: Wanted) -> Plan:
         # A read failed. One error must name all missing permissions, not only the first.
         permissions.require(session, zone, [*wanted.permissions, *wanted.needed_permissions()])
         raise
-    permissions.require(session, zone, [*wanted.permissions, *(wanted.needed_permissions() if planned.changed else ())])
+    check_plan(session, zone, wanted, planned)
     return planned
+
+
+def check_plan(session: Session, zone: Zone, wanted: Wanted, planned: Plan) -> None:
+    """Raise an error for missing permissions, and for rules that Cloudflare would refuse. Nothing is changed."""
+    names = [*wanted.permissions, *(wanted.needed_permissions() if planned.changed else ())]
+    # The validation of new rules also shows whether the token may write them.
+    validated = {f"{rules.PHASES[phase]} / Edit" for phase in planned.rules}
+    missing = permissions.missing_permissions(session, zone, [name for name in names if name not in validated])
+    problems: list[str] = []
+    for phase, (_current, after) in planned.rules.items():
+        try:
+            rules.validate(session, zone, phase, after)
+        except Forbidden:
+            missing.append(f"{rules.PHASES[phase]} / Edit")
+        except Refusal as refusal:
+            problems.append(rules.describe_refusal(zone, phase, after, refusal))
+    if missing:
+        raise permissions.PermissionsMissing([name for name in dict.fromkeys(names) if name in missing])
+    if problems:
+        raise ApiError("\n".join(["nothing was changed: Cloudflare does not accept all rules", *problems]))
 
 
 def wanted_records(wanted: Wanted) -> Sequence[Record]:

@@ -327,12 +327,42 @@ def test_rules_of_a_phase_are_replaced_completely() -> None:
         ("http_request_firewall_custom", {"action": "block"}, "expression"),
         ("http_request_firewall_custom", {"action": "redirect", "expression": "true"}, "not allowed"),
         ("http_ratelimit", {"action": "block", "expression": "true"}, "ratelimit"),
+        ("http_ratelimit", {"action": "block", "expression": "true", "ratelimit": {"period": 10}}, "cf.colo.id"),
+        ("http_request_firewall_custom", {"action": "log", "expression": "true"}, "the log action"),
+        (
+            "http_request_firewall_custom",
+            {"action": "block", "expression": "true", "logging": {"enabled": True}},
+            "skip",
+        ),
+        ("http_request_firewall_custom", {"action": "block", "expression": "(true"}, "parsing"),
+        ("http_request_firewall_custom", {"action": "block", "expression": "true", "colour": "red"}, "unknown field"),
+        ("http_request_firewall_custom", {"action": "block", "expression": "a" * 4097}, "4096"),
+        ("http_request_firewall_managed", {"action": "execute", "expression": "true"}, "action_parameters"),
         ("nowhere", {}, "unknown phase"),
     ],
 )
 def test_rule_that_its_phase_does_not_allow_is_refused(phase: str, rule: dict[str, Any], said: str) -> None:
     with pytest.raises(Refused, match=said):
         rulesets.replaced(phase, None, {"rules": [rule]})
+
+
+CUSTOM_RULES = "/rulesets/phases/http_request_firewall_custom/entrypoint"
+
+
+@pytest.mark.parametrize(("value", "status"), [("true", 200), ("yes", 400)])
+def test_dry_run_of_rules_changes_nothing(ask: Ask, zone: str, value: str, status: int) -> None:
+    before = ask("GET", f"{zone}{CUSTOM_RULES}").body["result"]
+    rules = {"rules": [{"expression": "true", "action": "block"}]}
+    validated = ask("PUT", f"{zone}{CUSTOM_RULES}?dry_run={value}", rules)
+    assert (validated.status, validated.body["result"]) == (status, None)
+    assert ask("GET", f"{zone}{CUSTOM_RULES}").body["result"] == before
+
+
+@pytest.mark.parametrize("query", ["", "?dry_run=true"])
+def test_rules_beyond_the_free_plan_are_refused(ask: Ask, zone: str, query: str) -> None:
+    rules = [{"expression": "true", "action": "block"}] * 6
+    refused = ask("PUT", f"{zone}{CUSTOM_RULES}{query}", {"rules": rules})
+    assert (refused.status, refused.code, "6 out of 5" in str(refused.body["errors"])) == (400, 50001, True)
 
 
 def test_write_permission_includes_read() -> None:

@@ -50,6 +50,7 @@ class Api:
             ("PATCH", f"{zone}/settings/(?P<setting>[^/]+)", self.change_setting),
             ("GET|PATCH", f"{zone}/dnssec", self.dnssec),
             ("GET|PUT", f"{zone}/origin_tls_client_auth/settings", self.origin_pulls),
+            ("GET|POST", f"{zone}/origin_tls_client_auth", self.certificates),
             ("DELETE", f"{zone}/origin_tls_client_auth/(?P<certificate>[^/]+)", self.no_certificate),
             ("GET|PUT", f"{zone}/rulesets/phases/(?P<phase>[^/]+)/entrypoint", self.entrypoint),
         ]
@@ -154,8 +155,21 @@ class Api:
             self.zones.change(zone, "origin_pulls", bool((request["body"] or {}).get("enabled")))
         return {"result": {"enabled": self.zones.state[zone]["origin_pulls"]}}
 
+    def certificates(self, grant: Grant, request: Request, zone: str) -> Answer:
+        """List the zone's own client certificates, or add one."""
+        require(grant, tokens.TLS_WRITE if request.method == "POST" else tokens.TLS_READ)
+        known = self.zones.state[zone]["certificates"]
+        if request.method == "GET":
+            return {"result": known}
+        body = request["body"] or {}
+        if not body.get("certificate") or not body.get("private_key"):
+            raise Refused(400, 1407, "certificate and private_key are required.")
+        new = {"id": identity(body["certificate"]), "status": "active", "expires_on": "2099-01-01T00:00:00Z"}
+        self.zones.change(zone, "certificates", [*known, new])
+        return {"result": new}
+
     def no_certificate(self, grant: Grant, **_more: Any) -> Answer:
-        """Refuse to remove a certificate: the double has none."""
+        """Refuse to remove a certificate."""
         require(grant, tokens.TLS_WRITE)
         raise Refused(404, 1406, "Failed to get requested certificate. Please check certificate id.")
 
@@ -165,9 +179,11 @@ class Api:
         require(grant, f"{group} {'Write' if request.method == 'PUT' else 'Read'}")
         every = self.zones.state[zone]["rulesets"]
         if request.method == "PUT":
-            self.zones.change(
-                zone, "rulesets", {**every, phase: rulesets.replaced(phase, every.get(phase), request["body"])}
-            )
+            contract = self.zones.state[zone]["contract"]
+            new = rulesets.replaced(phase, every.get(phase), request["body"], self.zones.plans[zone], contract)
+            if rulesets.is_dry_run(request["query"]):
+                return {"result": None}
+            self.zones.change(zone, "rulesets", {**every, phase: new})
         return {"result": rulesets.show(phase, self.zones.state[zone]["rulesets"].get(phase))}
 
     def analytics(self, grant: Grant, **_more: Any) -> Answer:

@@ -23,7 +23,11 @@ SETTINGS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "http3": ("off", ("on", "off")),
     "always_use_https": ("off", ("on", "off")),
     "automatic_https_rewrites": ("on", ("on", "off")),
+    "ssl_automatic_mode": ("auto", ("auto", "custom")),
+    # Origin pulls with the certificate that all customers of Cloudflare share.
+    "tls_client_auth": ("off", ("on", "off")),
 }
+LONGEST_HSTS = 31536000
 HSTS = {"enabled": False, "max_age": 0, "include_subdomains": False, "preload": False, "nosniff": False}
 
 # Called with the removed and the added records of each change.
@@ -39,7 +43,9 @@ def new_zone() -> dict[str, Any]:
     """Return the state of a new zone."""
     settings: dict[str, Any] = {name: default for name, (default, _choices) in SETTINGS.items()}
     settings["security_header"] = {"strict_transport_security": dict(HSTS)}
-    return {"records": {}, "settings": settings, "dnssec": "disabled", "origin_pulls": False, "rulesets": {}}
+    state = {"records": {}, "settings": settings, "dnssec": "disabled", "origin_pulls": False, "rulesets": {}}
+    # Client certificates, settings that the plan does not let change, and rules that a contract allows, by phase.
+    return {**state, "certificates": [], "fixed": [], "contract": {}}
 
 
 class Zones:
@@ -103,11 +109,14 @@ class Zones:
         settings = self.state[zone]["settings"]
         if name not in settings:
             raise Refused(400, 1006, "Unrecognized zone setting name")
-        return {"id": name, "value": settings[name], "editable": True, "modified_on": None}
+        editable = name not in self.state[zone]["fixed"]
+        return {"id": name, "value": settings[name], "editable": editable, "modified_on": None}
 
     def change_setting(self, zone: str, name: str, value: Any) -> dict[str, Any]:
         """Change a setting."""
         current = self.setting(zone, name)["value"]
+        if name in self.state[zone]["fixed"]:
+            raise Refused(400, 1015, f"Not allowed to edit setting for {name}")
         if name in SETTINGS and value not in SETTINGS[name][1]:
             raise Refused(400, 1007, f"Invalid value for zone setting {name}")
         if name == "security_header":
@@ -125,7 +134,7 @@ class Zones:
 def header_of(value: Any) -> dict[str, Any]:
     """Return the parts of strict transport security in a request."""
     parts = value.get("strict_transport_security") if isinstance(value, dict) else None
-    if not isinstance(parts, dict) or not set(parts) <= set(HSTS):
+    if not isinstance(parts, dict) or not set(parts) <= set(HSTS) or not 0 <= parts.get("max_age", 0) <= LONGEST_HSTS:
         raise Refused(400, 1007, "Invalid value for zone setting security_header")
     return parts
 

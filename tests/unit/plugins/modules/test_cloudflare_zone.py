@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.vise.platform.plugins.module_utils.cloudflare import client
 from ansible_collections.vise.platform.plugins.modules import cloudflare_zone
 
-from tests.unit.plugins.cloudflare import FAULTS, Double, faulty, run, running
+from tests.unit.plugins.cloudflare import FAULTS, TOKEN, Double, faulty, run, running
 
 RECORDS: list[dict[str, Any]] = [
     {"type": "A", "name": "www", "value": "192.0.2.1", "proxied": True},
@@ -24,6 +26,7 @@ RULES = {
     "http_request_cache_settings": [{"expression": "true", "action": "set_cache_settings"}],
 }
 EVERYTHING: dict[str, Any] = {"settings": SETTINGS, "rules": RULES}
+CERTIFICATE = {"id": "1", "status": "active", "expires_on": "2099-01-01T00:00:00Z"}
 CHECK: dict[str, Any] = {"_ansible_check_mode": True}
 READ_ONLY = ("DNS Read", "Zone Settings Read", "Zone WAF Read", "Cache Settings Read")
 EDIT = ["Zone / DNS / Edit", "Zone / Zone Settings / Edit", "Zone / Zone WAF / Edit", "Zone / Cache Rules / Edit"]
@@ -110,12 +113,9 @@ def test_one_execution_manages_all_parts_and_a_second_changes_nothing(capsys: An
 
 def test_proxied_record_is_published_after_settings_and_rules(capsys: Any, double: Double) -> None:
     manage(capsys, double, **EVERYTHING)
-    assert paths(double.writes()) == [
-        "settings/ssl",
-        "settings/http3",
-        *(f"rulesets/phases/{phase}/entrypoint" for phase in RULES),
-        "dns_records/batch",
-    ]
+    phases = [f"rulesets/phases/{phase}/entrypoint" for phase in RULES]
+    # Cloudflare validates the rules before the first change.
+    assert paths(double.writes()) == [*phases, "settings/ssl", "settings/http3", *phases, "dns_records/batch"]
 
 
 @pytest.mark.parametrize("change", [{}, CHECK], ids=["run", "check mode"])
@@ -229,6 +229,16 @@ def test_run_converges_after_a_fault_in_any_part(
     double.fail("none")
     again = manage(capsys, double, **EVERYTHING)
     assert (again["changed"], again["counts"]["keep"]) == (False, 8)
+
+
+@pytest.mark.parametrize("task", yaml.safe_load(cloudflare_zone.EXAMPLES), ids=lambda task: task["name"])
+def test_example_of_the_documentation_is_accepted_on_the_free_plan(
+    capsys: Any, double: Double, task: dict[str, Any]
+) -> None:
+    double.zones.state["example.test"]["certificates"] = [CERTIFICATE]
+    options = json.loads(json.dumps(task["vise.platform.cloudflare_zone"]).replace("example.org", "example.test"))
+    for mode in (CHECK, {}):
+        assert "failed" not in run(cloudflare_zone, capsys, double, **{**options, "token": TOKEN, **mode})
 
 
 def test_missing_library_is_named(capsys: Any, double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
