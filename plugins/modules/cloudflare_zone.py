@@ -117,48 +117,75 @@ options:
     type: bool
     default: false
   settings:
-    description: Settings of the zone. Settings that are not given are not changed.
+    description:
+      - Settings of the zone, which all plans have. Settings that are not given are not changed.
+      - All settings but C(dnssec) apply only to proxied records. A setting that would have no effect is refused before
+        the first change, with the reason. In a zone that is paused at Cloudflare, the module warns.
     type: dict
     suboptions:
       ssl:
         description:
-          - How Cloudflare connects to the origin. With V(strict) it uses TLS and verifies the origin's certificate.
-            With any other value, an attacker between Cloudflare and the origin can read the traffic.
+          - How Cloudflare connects to the origin. With V(strict) it uses TLS and verifies the origin's certificate,
+            which must be valid for the name and issued by a public authority or by Cloudflare's Origin CA. With any
+            other value, an attacker between Cloudflare and the origin can read the traffic.
+          - With V(flexible), an origin that redirects to HTTPS is in a redirect loop. With V(off), visitors have no
+            HTTPS.
+          - Automatic SSL/TLS, the default of new zones, changes a value other than V(strict) by itself; the module
+            warns.
         type: str
         choices: ["off", flexible, full, strict]
       minimum_tls:
-        description: The oldest version of TLS that visitors may use.
+        description:
+          - The oldest version of TLS that visitors may use. It applies to the whole zone.
+          - V(1.3) is refused if TLS 1.3 is off in the zone, because no visitor could connect.
         type: str
         choices: ["1.0", "1.1", "1.2", "1.3"]
       http3:
-        description: Whether visitors may use HTTP/3.
+        description: Whether visitors may use HTTP/3. It needs Cloudflare's certificate for the zone, Universal SSL.
         type: bool
       always_use_https:
-        description: Whether Cloudflare redirects plain HTTP to HTTPS.
+        description: Whether Cloudflare redirects plain HTTP to HTTPS for all names of the zone.
         type: bool
       hsts:
-        description: HTTP Strict Transport Security, by which browsers use only HTTPS.
+        description:
+          - HTTP Strict Transport Security, by which browsers use only HTTPS. Cloudflare sends the header only in
+            responses over HTTPS, and replaces that of the origin.
         type: dict
         suboptions:
           max_age:
-            description: Seconds for which browsers remember to use only HTTPS; 0 disables the header.
+            description:
+              - Seconds for which browsers remember to use only HTTPS, up to 31536000, one year. With 0, Cloudflare no
+                longer sends the header; browsers still remember it for the time that they have received.
             type: int
             required: true
           include_subdomains:
             description: Whether the header applies to all names below the zone.
             type: bool
           preload:
-            description: Whether browsers may include the domain in their preload list, which takes months to undo.
+            description:
+              - Whether browsers may include the domain in their preload list, which takes months to undo. You must also
+                submit the domain to the list.
             type: bool
           nosniff:
             description: Whether Cloudflare also sends C(X-Content-Type-Options).
             type: bool
       authenticated_origin_pulls:
-        description: Whether Cloudflare presents a client certificate to the origin.
+        description:
+          - Whether Cloudflare presents to the origin the client certificate that you uploaded to the zone. Refused if
+            the zone has no active certificate.
+          - Needs O(settings.ssl) V(full) or V(strict).
+        type: bool
+      authenticated_origin_pulls_global:
+        description:
+          - Whether Cloudflare presents to the origin its own client certificate, which all of its customers share. The
+            certificate proves that a request comes from Cloudflare, but not from your zone. The certificate of
+            O(settings.authenticated_origin_pulls) takes precedence.
+          - Needs O(settings.ssl) V(full) or V(strict).
         type: bool
       dnssec:
         description:
           - Whether the zone is signed. Resolvers verify signatures only after the registrar has the record in RV(ds).
+          - Refused for a zone with partial setup, whose DNS is not at Cloudflare.
         type: bool
   rules:
     description:
@@ -253,7 +280,7 @@ EXAMPLES = r"""
       http3: true
       always_use_https: true
       hsts: {max_age: 31536000, include_subdomains: true}
-      authenticated_origin_pulls: true
+      authenticated_origin_pulls_global: true
       dnssec: true
 
 - name: Enable Cloudflare's managed rules and limit login attempts
@@ -370,6 +397,7 @@ SETTINGS: dict[str, dict[str, t.Any]] = {
         },
     },
     "authenticated_origin_pulls": BOOLEAN,
+    "authenticated_origin_pulls_global": BOOLEAN,
     "dnssec": BOOLEAN,
 }
 ARGUMENT_SPEC: dict[str, t.Any] = {
@@ -431,6 +459,8 @@ def main() -> None:
         module.fail_json(msg=f"{name}: {error}", missing=error.names, calls=session.calls)
     except client.ApiError as error:
         module.fail_json(msg=f"{name}: {error}", calls=session.calls)
+    for text in plan.warnings:
+        module.warn(f"{name}: {text}")
     result: dict[str, t.Any] = {"plan": zone.describe_plan(plan), "counts": zone.count_changes(plan)}
     if module._diff and plan.changed:
         result["diff"] = zone.diff(plan, name)

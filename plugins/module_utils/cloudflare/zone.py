@@ -13,6 +13,7 @@ from ansible_collections.vise.platform.plugins.module_utils.cloudflare import (
     record_changes,
     record_plan,
     rules,
+    setting_effects,
     zone_settings,
 )
 from ansible_collections.vise.platform.plugins.module_utils.cloudflare.client import (
@@ -62,6 +63,9 @@ class Plan(t.NamedTuple):
     ds: str
     # The number of phases that do not change.
     unchanged_phases: int
+    # Settings that would have no effect, and what limits the effect of the others.
+    problems: Sequence[str] = ()
+    warnings: Sequence[str] = ()
 
     @property
     def changed(self) -> bool:
@@ -82,12 +86,12 @@ def plan(session: Session, zone: Zone, wanted: Wanted) -> Plan:
 
 
 def check_plan(session: Session, zone: Zone, wanted: Wanted, planned: Plan) -> None:
-    """Raise an error for missing permissions, and for rules that Cloudflare would refuse. Nothing is changed."""
+    """Raise an error for missing permissions, settings without effect, and rules that Cloudflare would refuse."""
     names = [*wanted.permissions, *(wanted.needed_permissions() if planned.changed else ())]
     # The validation of new rules also shows whether the token may write them.
     validated = {f"{rules.PHASES[phase]} / Edit" for phase in planned.rules}
     missing = permissions.missing_permissions(session, zone, [name for name in names if name not in validated])
-    problems: list[str] = []
+    problems = list(planned.problems)
     for phase, (_current, after) in planned.rules.items():
         try:
             rules.validate(session, zone, phase, after)
@@ -98,7 +102,7 @@ def check_plan(session: Session, zone: Zone, wanted: Wanted, planned: Plan) -> N
     if missing:
         raise permissions.PermissionsMissing([name for name in dict.fromkeys(names) if name in missing])
     if problems:
-        raise ApiError("\n".join(["nothing was changed: Cloudflare does not accept all rules", *problems]))
+        raise ApiError("\n".join(["nothing was changed: the zone does not allow all settings and rules", *problems]))
 
 
 def wanted_records(wanted: Wanted) -> Sequence[Record]:
@@ -110,18 +114,25 @@ def read_plan(session: Session, zone: Zone, wanted: Wanted) -> Plan:
     """Read the zone and compare it with the wanted state."""
     if problems := [text for record in wanted_records(wanted) for text in plans.record_problems(record, zone.limits)]:
         raise ApiError("\n".join(["nothing was changed: the plan of the zone does not allow all records", *problems]))
-    settings, ds = zone_settings.read(session, zone, wanted.settings)
+    settings, ds, fixed = zone_settings.read(session, zone, wanted.settings)
+    changes = zone_settings.plan(settings, wanted.settings)
+    facts = setting_effects.read_facts(session, zone, wanted.settings)
     current = {phase: rules.read(session, zone, phase) for phase in wanted.rules}
     differing = {
         phase: (current[phase], after) for phase, after in wanted.rules.items() if not rules.same(current[phase], after)
     }
     return Plan(
         current_settings=settings,
-        settings=zone_settings.plan(settings, wanted.settings),
+        settings=changes,
         rules=differing,
         records=record_changes.read_plan(session, zone, wanted.records) if wanted.records else NO_RECORDS,
         ds=ds,
         unchanged_phases=len(current) - len(differing),
+        problems=[
+            *setting_effects.fixed_problems(changes, fixed, zone),
+            *setting_effects.problems(wanted.settings, facts, zone),
+        ],
+        warnings=list(setting_effects.warnings([*wanted.settings, *wanted.rules], facts, zone)),
     )
 
 

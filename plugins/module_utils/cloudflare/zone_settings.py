@@ -20,7 +20,10 @@ NAMES: Mapping[str, str] = {
     "http3": "http3",
     "always_use_https": "always_use_https",
     "hsts": "security_header",
+    "authenticated_origin_pulls_global": "tls_client_auth",
 }
+# Cloudflare offers no longer time.
+LONGEST_HSTS = 31536000
 HSTS = "strict_transport_security"
 
 
@@ -54,9 +57,15 @@ def from_options(options: Mapping[str, t.Any]) -> Json:
 def problems(wanted: Mapping[str, t.Any]) -> list[str]:
     """Return the problems of wanted settings."""
     header = wanted.get("hsts") or {}
-    if header.get("preload") and not (header.get("max_age", 0) >= 31536000 and header.get("include_subdomains")):
-        return ["hsts: browsers accept preload only with include_subdomains and a max_age of at least 31536000"]
-    return []
+    age = header.get("max_age", 0)
+    found = []
+    if not 0 <= age <= LONGEST_HSTS:
+        found.append(f"hsts: max_age {age} is not between 0 and {LONGEST_HSTS}, one year")
+    if header.get("preload") and not (age >= LONGEST_HSTS and header.get("include_subdomains")):
+        found.append(f"hsts: browsers accept preload only with include_subdomains and a max_age of {LONGEST_HSTS}")
+    if header.get("include_subdomains") and not age:
+        found.append("hsts: include_subdomains has no effect with max_age 0, which disables the header; remove it")
+    return found
 
 
 def permissions(wanted: Mapping[str, t.Any]) -> list[str]:
@@ -82,24 +91,27 @@ def diff(current: Mapping[str, t.Any], changes: Mapping[str, t.Any]) -> dict[str
     return {"before_header": header, "after_header": header, "before": before, "after": dict(changes)}
 
 
-def read(session: Session, zone: Zone, wanted: Mapping[str, t.Any]) -> tuple[Json, str]:
-    """Return the current values of the wanted settings, and the DS record for the registrar."""
+def read(session: Session, zone: Zone, wanted: Mapping[str, t.Any]) -> tuple[Json, str, set[str]]:
+    """Return the current values of the wanted settings, the DS record, and the settings that cannot be changed."""
     current: Json = {}
+    fixed: set[str] = set()
     get = session.api.zones.settings.with_raw_response.get
     for name in wanted.keys() & NAMES.keys():
         answer = session.call_with_retry(SETTINGS_READ, get, zone_id=zone.id, setting_id=NAMES[name])
         current[name] = from_api(name, answer["result"]["value"], wanted[name])
+        if answer["result"].get("editable") is False:
+            fixed.add(name)
     if "authenticated_origin_pulls" in wanted:
         pulls = session.api.origin_tls_client_auth.settings.with_raw_response.get
         current["authenticated_origin_pulls"] = bool(
             session.call_with_retry(TLS_READ, pulls, zone_id=zone.id)["result"].get("enabled")
         )
     if "dnssec" not in wanted:
-        return current, ""
+        return current, "", fixed
     signing = session.call_with_retry(DNS_READ, session.api.dns.dnssec.with_raw_response.get, zone_id=zone.id)["result"]
     # DNSSEC is pending until the registrar has the DS record.
     current["dnssec"] = signing.get("status") in ("active", "pending")
-    return current, signing.get("ds") or ""
+    return current, signing.get("ds") or "", fixed
 
 
 def apply(session: Session, zone: Zone, name: str, value: t.Any) -> Json:

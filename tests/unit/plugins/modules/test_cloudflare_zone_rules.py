@@ -90,7 +90,7 @@ def test_invalid_rule_is_named_before_anything_is_sent(capsys: Any, double: Doub
 
 def test_refusal_of_the_api_is_reported_with_its_phase(capsys: Any, double: Double) -> None:
     result = manage(capsys, double, [{**BLOCK, "action": "redirect"}])
-    assert "example.test: nothing was changed: Cloudflare does not accept all rules\n" in result["msg"]
+    assert "example.test: nothing was changed: the zone does not allow all settings and rules\n" in result["msg"]
     assert (
         f"\nrules of {CUSTOM}: Cloudflare: action redirect is not allowed in phase {CUSTOM} (20016); rule 1 (Probes)"
         in (result["msg"])
@@ -182,7 +182,7 @@ def test_rules_beyond_the_plan_are_refused_with_its_limit_before_anything_change
     others = {"settings": {"ssl": "strict"}, "records": [{"type": "A", "name": "www", "value": "192.0.2.1"}]}
     result = manage(capsys, double, wanted, phase=phase, **others, **mode)
     first, refusal, *limits = result["msg"].splitlines()
-    assert first == "example.test: nothing was changed: Cloudflare does not accept all rules"
+    assert first == "example.test: nothing was changed: the zone does not allow all settings and rules"
     assert refusal.startswith(f"rules of {phase}: Cloudflare: ")
     assert [limit for limit in limits if text in limit] != []
     assert double.zones.state == before

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from ansible.module_utils import basic
 from ansible_collections.vise.platform.plugins.modules import cloudflare_zone
 
 from tests.unit.plugins.cloudflare import FAULTS, Double, faulty, run, running
@@ -18,8 +19,10 @@ WANTED: dict[str, Any] = {
     "always_use_https": True,
     "hsts": {"max_age": 31536000, "include_subdomains": True},
     "authenticated_origin_pulls": True,
+    "authenticated_origin_pulls_global": True,
     "dnssec": True,
 }
+CERTIFICATE = {"id": "1", "status": "active", "expires_on": "2099-01-01T00:00:00Z"}
 
 CHECK: dict[str, Any] = {"_ansible_check_mode": True}
 
@@ -27,6 +30,7 @@ CHECK: dict[str, Any] = {"_ansible_check_mode": True}
 @pytest.fixture
 def double() -> Iterator[Double]:
     with running() as one:
+        one.zones.state["example.test"]["certificates"] = [CERTIFICATE]
         yield one
 
 
@@ -47,7 +51,7 @@ def test_all_settings_are_changed_once(capsys: Any, double: Double) -> None:
     }
     header = state["settings"]["security_header"]["strict_transport_security"]
     assert (header["enabled"], header["max_age"], header["include_subdomains"]) == (True, 31536000, True)
-    assert (state["origin_pulls"], state["dnssec"]) == (True, "pending")
+    assert (state["origin_pulls"], state["settings"]["tls_client_auth"], state["dnssec"]) == (True, "on", "pending")
     double.log.clear()
     again = manage(capsys, double, WANTED)
     assert (again["changed"], again["settings"], double.writes()) == (False, {}, [])
@@ -82,6 +86,128 @@ def test_settings_can_be_disabled(capsys: Any, double: Double) -> None:
     assert not state["settings"]["security_header"]["strict_transport_security"]["enabled"]
 
 
+def change_zone(monkeypatch: pytest.MonkeyPatch, double: Double, **properties: Any) -> None:
+    """Change properties of the zones in the answers of the double."""
+    show = double.zones.show
+    monkeypatch.setattr(double.zones, "show", lambda name: {**show(name), **properties})
+
+
+@pytest.mark.parametrize("mode", [{}, CHECK], ids=["run", "check mode"])
+@pytest.mark.parametrize(
+    ("current", "wanted", "text"),
+    [
+        ({"ssl": "off"}, {"always_use_https": True}, "setting always_use_https: no effect, because ssl is off"),
+        ({"ssl": "off"}, {"hsts": {"max_age": 300}}, "setting hsts: no effect, because ssl is off"),
+        ({}, {"ssl": "off", "http3": True}, "setting http3: no effect, because ssl is off"),
+        ({"ssl": "flexible"}, {"authenticated_origin_pulls": True}, "because ssl is flexible: the origin has no HTTPS"),
+        ({"tls_1_3": "off"}, {"minimum_tls": "1.3"}, "setting minimum_tls: TLS 1.3 is off in the zone"),
+    ],
+)
+def test_setting_without_effect_is_refused_before_anything_changes(
+    capsys: Any, double: Double, current: dict[str, Any], wanted: dict[str, Any], text: str, mode: dict[str, Any]
+) -> None:
+    double.zones.state["example.test"]["settings"].update(current)
+    before = copy.deepcopy(double.zones.state)
+    records = [{"type": "A", "name": "www", "value": "192.0.2.1"}]
+    result = manage(capsys, double, wanted, records=records, **mode)
+    assert "nothing was changed" in result["msg"]
+    assert text in result["msg"]
+    assert double.zones.state == before
+
+
+def test_setting_that_already_has_no_effect_is_refused(capsys: Any, double: Double) -> None:
+    double.zones.state["example.test"]["settings"].update(ssl="off", http3="on")
+    assert "setting http3: no effect" in manage(capsys, double, {"http3": True})["msg"]
+
+
+def test_setting_that_needs_https_is_accepted_together_with_the_mode(capsys: Any, double: Double) -> None:
+    double.zones.state["example.test"]["settings"]["ssl"] = "off"
+    wanted = {"ssl": "strict", "always_use_https": True, "authenticated_origin_pulls_global": True}
+    assert manage(capsys, double, wanted)["settings"] == wanted
+
+
+@pytest.mark.parametrize(
+    "certificates",
+    [[], [{**CERTIFICATE, "status": "initializing"}], [{**CERTIFICATE, "expires_on": "2020-01-01T00:00:00Z"}]],
+    ids=["none", "not active", "expired"],
+)
+def test_origin_pulls_without_a_certificate_of_the_zone_are_refused(
+    capsys: Any, double: Double, certificates: list[dict[str, str]]
+) -> None:
+    double.zones.state["example.test"]["certificates"] = certificates
+    result = manage(capsys, double, {"authenticated_origin_pulls": True})
+    assert "because the zone has no active client certificate; upload one" in result["msg"]
+    assert "authenticated_origin_pulls_global" in result["msg"]
+    assert not double.zones.state["example.test"]["origin_pulls"]
+    assert manage(capsys, double, {"authenticated_origin_pulls_global": True})["changed"]
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"), [("http3", "http3", True), ("security_header", "hsts", {"max_age": 9})]
+)
+def test_setting_that_cloudflare_does_not_let_change_is_named(
+    capsys: Any, double: Double, name: str, option: str, value: Any
+) -> None:
+    double.zones.state["example.test"]["fixed"] = [name]
+    result = manage(capsys, double, {option: value, "ssl": "strict"})
+    assert f"setting {option}: Cloudflare does not let this zone change it" in result["msg"]
+    assert double.zones.state["example.test"]["settings"]["ssl"] == "full"
+
+
+def test_setting_that_cannot_change_and_need_not_is_accepted(capsys: Any, double: Double) -> None:
+    double.zones.state["example.test"]["fixed"] = ["http3"]
+    assert manage(capsys, double, {"http3": False, "ssl": "strict"})["settings"] == {"ssl": "strict"}
+
+
+def test_zone_whose_dns_is_elsewhere_is_not_signed(
+    capsys: Any, double: Double, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_zone(monkeypatch, double, type="partial")
+    assert "the DNS of the zone is not at Cloudflare" in manage(capsys, double, {"dnssec": True})["msg"]
+
+
+@pytest.fixture
+def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the list of the warnings."""
+    texts: list[str] = []
+    monkeypatch.setattr(basic.AnsibleModule, "warn", lambda _module, text: texts.append(text))
+    return texts
+
+
+def test_paused_zone_is_a_warning(
+    capsys: Any, double: Double, monkeypatch: pytest.MonkeyPatch, warned: list[str]
+) -> None:
+    change_zone(monkeypatch, double, paused=True)
+    assert manage(capsys, double, {"ssl": "strict"})["changed"]
+    assert [text.split(":")[:2] for text in warned] == [["example.test", " the zone is paused at Cloudflare"]]
+
+
+@pytest.mark.parametrize(
+    ("mode", "wanted", "changing"), [("auto", "full", True), ("auto", "strict", False), ("custom", "full", False)]
+)
+def test_mode_that_cloudflare_may_change_is_a_warning(
+    capsys: Any, double: Double, warned: list[str], mode: str, wanted: str, changing: bool
+) -> None:
+    double.zones.state["example.test"]["settings"]["ssl_automatic_mode"] = mode
+    manage(capsys, double, {"ssl": wanted})
+    assert ["Automatic SSL/TLS is on" in text for text in warned] == [True] * changing
+
+
+@pytest.mark.parametrize(
+    ("header", "text"),
+    [
+        ({"max_age": 63072000}, "max_age 63072000 is not between 0 and 31536000"),
+        ({"max_age": -1}, "max_age -1 is not between 0"),
+        ({"max_age": 0, "include_subdomains": True}, "include_subdomains has no effect with max_age 0"),
+    ],
+)
+def test_header_that_cloudflare_does_not_send_is_refused_before_anything_is_sent(
+    capsys: Any, double: Double, header: dict[str, Any], text: str
+) -> None:
+    assert text in manage(capsys, double, {"hsts": header})["msg"]
+    assert double.log == []
+
+
 def test_preload_that_browsers_would_refuse_is_an_error_before_anything_is_sent(capsys: Any, double: Double) -> None:
     result = manage(capsys, double, {"hsts": {"max_age": 300, "preload": True}})
     assert "include_subdomains" in result["msg"]
@@ -104,14 +230,14 @@ def test_missing_permission_is_named(capsys: Any, double: Double, options: dict[
     assert double.zones.state == before
 
 
-@pytest.mark.parametrize("position", range(1, 19))
+@pytest.mark.parametrize("position", range(1, 22))
 @FAULTS
 def test_run_converges_after_a_fault_at_any_call(
     capsys: Any, double: Double, monkeypatch: pytest.MonkeyPatch, mode: str, position: int
 ) -> None:
     clock = faulty(monkeypatch, double, f"{mode}@{position}")
     assert manage(capsys, double, WANTED)["settings"] == WANTED
-    assert (len(double.log), clock) == (19, [1.0])
+    assert (len(double.log), clock) == (22, [1.0])
     assert double.log[position - 1].endswith(mode)
     double.fail("none")
     assert not manage(capsys, double, WANTED)["changed"]
