@@ -14,7 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 from ansible_collections.vise.platform.plugins.module_utils.component import programs
 from ansible_collections.vise.platform.plugins.module_utils.component.spec import ARGUMENT_SPEC
-from ansible_collections.vise.platform.plugins.plugin_utils import apt_environment, new_login, outside_ports, surveys
+from ansible_collections.vise.platform.plugins.plugin_utils import apt_environment, new_login, outside, surveys
 
 # Placeholder for the generation while templates are rendered: the generation is a hash over the rendered text.
 GENERATION = "@component_generation@"
@@ -41,9 +41,7 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         arguments = add_generation(add_programs(arguments))
         if self._is_surveyed_right(arguments, task_vars):
             return build_unchanged_result(arguments["generation"], self._task.diff)
-        ports = [] if self._task.check_mode else (arguments["confirm"] or {}).get("open_ports", [])
-        answers = outside_ports.probe(new_login.read_address(self), ports)
-        result = self._apply({**arguments, "code": surveys.CODE_DIGEST}, task_vars)
+        result, answers = self._apply({**arguments, "code": surveys.CODE_DIGEST}, task_vars)
         if result.get("changed") or result.get("failed"):
             # Before the callback gets this result, a loop can apply further components.
             surveys.end()
@@ -61,9 +59,29 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         self._display.vv(f"{arguments['name']}: {reason or 'right, as the survey has found'}", host=host)
         return not reason
 
-    def _apply(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Run the module; when packages, groups or users differ, run their modules and then it once more."""
+    def _apply(
+        self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]
+    ) -> tuple[dict[str, t.Any], outside.Answers]:
+        """Run the module; when something differs, probe the host from outside first.
+
+        Returns:
+            The result, and what the host answered to this controller before the change.
+        """
+        first = self._call("vise.platform.component", arguments, task_vars)
+        earlier = first.pop("awaited_answers", None)
+        if earlier is None or first.get("failed"):
+            return self._complete(arguments, first, task_vars), {}
+        found = outside.probe(new_login.read_address(self), outside.list_targets(arguments["confirm"]))
+        # An unconfirmed change of a killed run may have closed what answered before it.
+        answers = outside.merge(found, outside.from_json(earlier))
+        arguments = {**arguments, "confirm": {**arguments["confirm"], "answers": outside.to_json(answers)}}
         result = self._call("vise.platform.component", arguments, task_vars)
+        return self._complete(arguments, result, task_vars), answers
+
+    def _complete(
+        self, arguments: dict[str, t.Any], result: dict[str, t.Any], task_vars: dict[str, t.Any]
+    ) -> dict[str, t.Any]:
+        """When packages, groups or users differ, run their modules and then the component's module once more."""
         prerequisites = result.pop("prerequisites", None)
         if prerequisites is None or result.get("failed"):
             return result

@@ -50,6 +50,11 @@ options:
     description: Header with the client's address.
     type: str
     default: CF-Connecting-IP
+  unreachable:
+    description: Names of sites that need not answer to the controller.
+    type: list
+    elements: str
+    default: []
 author:
   - vise.platform contributors (@vise-platform)
 """
@@ -67,6 +72,7 @@ _value:
     - C(listeners) are the TLS sockets, each once, with the TLS versions that any of its sites allows.
     - C(request_headers) are the headers that nginx sends to upstreams, each name once.
     - C(names) is the number of server names, and C(probes) lists them with their sockets and certificates.
+    - C(visited) are the server names with their ports that a change must keep reachable for the controller.
   type: dict
 """
 
@@ -151,6 +157,7 @@ def nginx_model(
     ipv6: bool = True,
     origin_pull_ca: str = "",
     real_ip_header: str = "CF-Connecting-IP",
+    unreachable: t.Sequence[str] = (),
 ) -> dict[str, t.Any]:
     """Return the complete sites and the sockets that they need; raises AnsibleFilterError with all problems."""
     _reject_control_characters([[_remove_line_breaks_of_texts(site) for site in sites], headers])
@@ -159,6 +166,7 @@ def nginx_model(
     problems = [text for site in complete for text in _find_problems(site, zones, cloudflare, bool(origin_pull_ca))]
     problems += _find_duplicates(complete)
     others = [*_find_limit_problems(rate_limits or []), *_find_header_problem(real_ip_header)]
+    others += _find_unreachable_problems(unreachable, complete)
     if problems or others:
         raise AnsibleFilterError(
             "; ".join([*filter(None, ["nginx_sites: " * bool(problems) + "; ".join(problems)]), *others])
@@ -176,6 +184,12 @@ def nginx_model(
         "request_headers": merge_headers(REQUEST_HEADERS, {real_ip_header: "$remote_addr"}),
         "names": sum(len(site["domains"]) for site in complete),
         "probes": [probe for site in complete for probe in _list_probes(site)],
+        "visited": [
+            {"domain": domain, "port": site["listen"]["port"], "locked": site["origin_lock"] != "none"}
+            for site in complete
+            if _strip_kind(site["name"]) not in unreachable
+            for domain in site["domains"]
+        ],
     }
 
 
@@ -188,6 +202,18 @@ def _list_probes(site: Site) -> t.Iterator[dict[str, t.Any]]:
             "port": site["listen"]["port"],
             "certificate": site["tls"]["certificate"],
         }
+
+
+def _strip_kind(name: str) -> str:
+    """Return the name in the description of a site that the playbooks named."""
+    return name.partition(".")[0]
+
+
+def _find_unreachable_problems(unreachable: t.Sequence[str], sites: list[Site]) -> t.Iterator[str]:
+    names = list(dict.fromkeys(_strip_kind(site["name"]) for site in sites))
+    for name in unreachable:
+        if name not in names:
+            yield f"nginx_unreachable_sites: {name!r} is not the name of a site of this host ({', '.join(names)})"
 
 
 def merge_headers(*parts: t.Mapping[str, str]) -> dict[str, str]:

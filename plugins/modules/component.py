@@ -284,14 +284,16 @@ options:
         default: 10
   confirm:
     description:
-      - For a change that could prevent the next login, for example of sshd or of the firewall.
+      - For a change that could prevent the next login, for example of sshd or of the firewall, or that could close a
+        service to its visitors.
       - Before the first file changes, the host starts a timer that reverts the change, also after a reboot. When the
-        new configuration is live, the action plugin logs in by a new connection and commits the change there. When
-        this login fails, the change is rolled back and the task fails.
+        new configuration is live, the action plugin compares what answers to the controller with what answered before,
+        logs in by a new connection, and commits the change there. When this fails, the change is rolled back and the
+        task fails.
     type: dict
     suboptions:
       timeout:
-        description: Seconds until the host reverts a change that no login has confirmed.
+        description: Seconds until the host reverts a change that the controller has not confirmed.
         type: int
         default: 60
       ports:
@@ -307,10 +309,40 @@ options:
         type: list
         elements: int
         default: []
+      login:
+        description: Whether a new login must confirm the change. Otherwise the open connection does.
+        type: bool
+        default: true
+      sites:
+        description:
+          - Sites that the controller requests by HTTPS at the address of the host, before and after the change. Their
+            certificates are not verified.
+          - When one answered before and its answer after the change is worse, the change is rolled back. Worse is an
+            error (400 or higher) after a success, a server error after another one, or no answer.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          domain:
+            description: Domain of the site. C(*) is replaced by C(any).
+            type: str
+            required: true
+          port:
+            description: Port of the site.
+            type: int
+            required: true
+          locked:
+            description: Whether the site may refuse this controller by its description. Then only the handshake counts.
+            type: bool
+            default: false
       advice:
-        description: Ends the message when the login fails. C({user}) is replaced by the user of the connection.
+        description: Ends the message of a failure. C({user}) is replaced by the user of the connection.
         type: str
         default: ""
+      answers:
+        description: What the host answered to the controller before the change. The action plugin sets it.
+        type: list
+        elements: list
   generation:
     description:
       - Hash over all rendered options, 12 hexadecimal digits. The action plugin sets it.
@@ -394,15 +426,24 @@ login_port:
   returned: when O(confirm) is set and one of O(confirm.ports) was needed
   type: int
   sample: 2222
-silent_ports:
-  description: Ports of O(confirm.open_ports) that this controller did not reach before the change.
-  returned: when O(confirm) is set, something changed and there are any
+unreached:
+  description: What this controller did not reach before the change, so that it was not compared.
+  returned: when O(confirm.open_ports) or O(confirm.sites) is set, something changed and there are any
   type: list
-  elements: int
-  sample: [25]
+  elements: str
+  sample: [port 25]
+awaited_answers:
+  description:
+    - The module must know what the host answers to the controller before it changes anything. These are the answers
+      from before a change that waits already. The action plugin probes the host and removes the key, so the result of a
+      task does not contain it.
+  returned: when O(confirm.open_ports) or O(confirm.sites) is set and something differs, not in check mode
+  type: list
+  elements: list
+  sample: []
 unconfirmed:
   description:
-    - Whether the change waits for a new login that confirms it. The action plugin does this and removes the key, so the
+    - Whether the change waits for the controller to confirm it. The action plugin does this and removes the key, so the
       result of a task does not contain it.
   returned: when O(confirm) is set and something changed, not in check mode
   type: bool
@@ -425,6 +466,8 @@ from ansible_collections.vise.platform.plugins.module_utils.host import accounts
 def converge(wanted: Wanted, store: Store, check_mode: bool) -> tuple[transaction.Plan, bool]:
     """Bring the host to the wanted state; return the plan and whether other modules must act first."""
     steps = transaction.inspect(wanted, store)
+    if not check_mode and needs_answers(wanted, steps):
+        return steps, True
     if not check_mode and steps.prerequisites.actions():
         prerequisites = transaction.prepare_packages(wanted.name, steps.prerequisites)
         steps = dataclasses.replace(steps, prerequisites=prerequisites)
@@ -439,6 +482,11 @@ def converge(wanted: Wanted, store: Store, check_mode: bool) -> tuple[transactio
     elif not check_mode:
         transaction.record(wanted, store)
     return steps, False
+
+
+def needs_answers(wanted: Wanted, steps: transaction.Plan) -> bool:
+    """Return whether the controller must probe the host before this change."""
+    return wanted.answers is None and bool(steps.actions() or steps.unfinished)
 
 
 def change_accounts(prerequisites: transaction.Prerequisites) -> list[str]:
@@ -492,10 +540,13 @@ def main() -> None:
         # No lock in check mode, because a lock creates a file.
         with contextlib.nullcontext() if module.check_mode else store.lock():
             steps, incomplete = converge(wanted, store, module.check_mode)
-            for warning in change_accounts(steps.prerequisites) if incomplete else ():
+            awaited = confirmation.read_answers(store) if incomplete and needs_answers(wanted, steps) else None
+            for warning in change_accounts(steps.prerequisites) if incomplete and awaited is None else ():
                 module.warn(warning)
     except (host.HostError, programs.ProgramError, OSError) as error:
         module.fail_json(msg=str(error), invocation={})
+    if awaited is not None:
+        module.exit_json(changed=False, awaited_answers=awaited, generation=wanted.generation, invocation={})
     result = build_result(steps, incomplete, module._diff)
     if wanted.confirm_within and result["changed"] and not incomplete and not module.check_mode:
         result["unconfirmed"] = confirmation.is_pending(store)

@@ -1,6 +1,6 @@
 # Copyright: vise.platform contributors
 # GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Log in to a host as the next run will, by a connection that shares nothing with the open one, to confirm a change."""
+"""Confirm a change from outside: what answered still answers, and a new login works as the next run will need it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typing as t
 
 from ansible.errors import AnsibleError
 from ansible.plugins.loader import connection_loader
-from ansible_collections.vise.platform.plugins.plugin_utils import outside_ports
+from ansible_collections.vise.platform.plugins.plugin_utils import outside
 
 MODULE = "vise.platform.component_confirmation"
 # A reload closes sshd's port for a moment.
@@ -26,32 +26,37 @@ def confirm(
     arguments: dict[str, t.Any],
     result: dict[str, t.Any],
     task_vars: dict[str, t.Any],
-    answers: outside_ports.Answers | None = None,
+    answers: outside.Answers | None = None,
 ) -> dict[str, t.Any]:
-    """Confirm a component's change by a new login; return the result of the task, failed when the host reverts.
+    """Confirm a component's change; return the result of the task, failed when the host reverts.
 
     Args:
         action: the action plugin, with the open connection.
         arguments: the component's arguments.
         result: the result of the change.
         task_vars: the variables of the task.
-        answers: what the ports answered before the change.
+        answers: what ports and sites answered before the change.
     """
     identity = {"name": arguments["name"], "generation": arguments["generation"]}
     answers = answers or {}
-    lost = outside_ports.find_lost(read_address(action), answers)
+    lost = outside.find_lost(read_address(action), answers)
     if lost:
-        problem = f"this controller reached port {', '.join(map(str, lost))} before it, and does not reach it any more"
+        problem = f"this controller gets other answers than before it: {outside.describe_lost(answers, lost)}"
         return _fail(action, arguments, identity, problem, task_vars)
+    more = _describe_silent(action, arguments["name"], answers)
     call = {"module_name": MODULE, "module_args": {**identity, "state": "confirmed"}, "task_vars": task_vars}
+    if not arguments["confirm"]["login"]:
+        answer = action._execute_module(**call)
+        if answer.get("confirmed"):
+            return {**result, **more}
+        return _fail(action, arguments, identity, f"it was not committed: {_explain(answer)}", task_vars)
     failures: dict[int | None, str] = {}
     for port in plan_attempts(read_port(action._connection), arguments["confirm"]["ports"]):
         if REFUSED in failures.get(port, ""):
             continue
         answer = _try_login(action, port, call)
         if answer.get("confirmed"):
-            silent = [number for number, found in answers.items() if found == outside_ports.SILENT]
-            return {**result, **_describe_port(port, task_vars), **({"silent_ports": silent} if silent else {})}
+            return {**result, **_describe_port(port, task_vars), **more}
         failures[port] = f"{_name_login(action, port)}: {_explain(answer)}"
         if "confirmed" in answer:
             break
@@ -67,6 +72,16 @@ def _fail(
     advice = arguments["confirm"]["advice"].replace("{user}", str(read_user(action._connection)))
     outcome = _revert(action, identity, arguments["confirm"]["timeout"], task_vars)
     return {"failed": True, "changed": False, "msg": "\n".join(filter(None, [msg, outcome, advice])), "actions": []}
+
+
+def _describe_silent(action: t.Any, name: str, answers: outside.Answers) -> dict[str, t.Any]:
+    """Report what this controller did not reach before the change, so that the change is not proved for it."""
+    silent = [str(target) for target, answer in answers.items() if not outside.answered(target, answer)]
+    if not silent:
+        return {}
+    text = f"{name}: this controller did not reach {', '.join(silent)} before the change, so it was not compared"
+    action._display.display(text)
+    return {"unreached": silent}
 
 
 def plan_attempts(port: int | None, ports: t.Sequence[int]) -> list[int | None]:
@@ -157,7 +172,7 @@ def _describe_port(port: int | None, task_vars: dict[str, t.Any]) -> dict[str, t
 
 
 def read_address(action: t.Any) -> str:
-    """Return the address of a login by SSH; empty for other connections, which say nothing about ports."""
+    """Return the address of a login by SSH; empty for other connections, which prove nothing about ports."""
     if action._connection.transport not in ("ssh", "paramiko", "paramiko_ssh"):
         return ""
     return str(_read_option(action._connection, "host") or action._play_context.remote_addr or "")

@@ -330,6 +330,51 @@ def test_configuration_that_cannot_work_is_refused_and_the_site_stays_up(role: R
         machines.script(host, UNCHANGED)
 
 
+def change_site(name: str, change: dict[str, Any]) -> str:
+    """Return the sites of the scenario, one of them with other options."""
+    others = f"sites | rejectattr('name', 'equalto', '{name}')"
+    return "{{ " + f"{others} + [sites | selectattr('name', 'equalto', '{name}') | first | combine({change!r})]" + " }}"
+
+
+CLOSED: dict[str, Any] = {"restricted": {"paths": ["^/"], "allow": ["10.0.0.0/8"]}}
+
+
+def test_change_that_closes_a_site_to_visitors_is_rolled_back(role: Role, host: Host, world: Host) -> None:
+    # nginx accepts the files, and the host itself reaches each site by TLS.
+    cases: list[tuple[str, dict[str, Any], str]] = [
+        ("plain", CLOSED, r"plain\.vln\.test at port 443 \(before: status 200, now: status 403\)"),
+        (
+            "strict",
+            {"listen": {"port": 9443, "address": "127.0.0.1"}},
+            r"strict\.vln\.test at port 9443 \(before: status 200, now: TLS without HTTP",
+        ),
+        (
+            "queue",
+            {"upstream": {"servers": ["127.0.0.1:9"]}},
+            r"queue\.vln\.test at port 443 \(before: status 200, now: status 502\)",
+        ),
+    ]
+    outcome = "(?s:.*)Rolled back to the previous configuration, which is live"
+    role.assert_refused([({"nginx_sites": change_site(name, change)}, lost + outcome) for name, change, lost in cases])
+    for address in ("plain.vln.test", "strict.vln.test:9443", "queue.vln.test"):
+        assert answers(world, "curl", f"https://{address}/", "code=200")
+    machines.script(host, UNCHANGED)
+    assert not host.file("/var/lib/vise/components/nginx/pending.json").exists
+
+
+def test_site_that_the_description_closes_is_closed_and_one_that_never_answered_is_reported(
+    role: Role, world: Host
+) -> None:
+    inside = {"listen": {"port": 9555, "address": "127.0.0.1"}}
+    others = change_site("plain", CLOSED).removesuffix(" }}")
+    run = role.apply(
+        nginx_sites=f"{others} + [fault_site | combine({inside!r})] }}}}", nginx_unreachable_sites=["plain"]
+    )
+    assert "nginx: this controller did not reach https://fault.vln.test at port 9555 before" in run.output
+    assert answers(world, "curl", "https://plain.vln.test/", "code=403")
+    role.apply()
+
+
 # As an administrator forwards other ports.
 FOREIGN = """
 printf '%s\\n' 'load_module modules/ngx_stream_module.so;' 'stream {' '    server {' \\

@@ -18,6 +18,12 @@ def is_pending(store: Store) -> bool:
     return store.read_journal() is not None and revert_timer.read_record(store) is not None
 
 
+def read_answers(store: Store) -> list[t.Any]:
+    """Return what the controller got from the host before the change that waits; empty when none waits."""
+    record = revert_timer.read_record(store) if is_pending(store) else None
+    return list(record["wanted"]["answers"]) if record else []
+
+
 def confirm(store: Store, generation: str) -> str:
     """Commit the change of a generation; return why it cannot be committed, or an empty string."""
     with store.lock():

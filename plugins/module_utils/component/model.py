@@ -108,7 +108,9 @@ class Wanted:
     commands: tuple[Command, ...] = ()
     units: tuple[Unit, ...] = ()
     probes: tuple[Probe, ...] = ()
-    confirm_within: int = 0  # seconds in which a new login must confirm a change; 0: none is needed
+    confirm_within: int = 0  # seconds in which the controller must confirm a change; 0: none is needed
+    # What the controller got from the host before the change; None: it has not probed, and must before a change.
+    answers: t.Sequence[t.Any] | None = ()
     code: str = ""  # digest of the collection's code that compares and applies it
 
     @classmethod
@@ -128,13 +130,15 @@ class Wanted:
             units=tuple(_unit(u) for u in params["units"]),
             probes=tuple(Probe(tuple(p["argv"]), p["expect"] or "", p["timeout"]) for p in params["probe"]),
             confirm_within=params["confirm"]["timeout"] if params["confirm"] else 0,
+            answers=_read_answers(params["confirm"] or {}),
             code=params["code"],
         )
 
     def to_record(self) -> dict[str, t.Any]:
         """Return what ``from_record`` reads: everything that an inspection needs, without the content of a file."""
         nodes = {path: node.hashed().to_json() for path, node in self.nodes.items()}
-        return {**dataclasses.asdict(dataclasses.replace(self, nodes={}, checks=(), commands=())), "nodes": nodes}
+        kept = dataclasses.replace(self, nodes={}, checks=(), commands=(), answers=())
+        return {**dataclasses.asdict(kept), "nodes": nodes}
 
     @classmethod
     def from_record(cls, data: dict[str, t.Any]) -> Wanted:
@@ -205,6 +209,11 @@ def _shared_directories(nodes: t.Mapping[str, Node]) -> dict[str, Node]:
         while f"{(path := os.path.dirname(path))}/".startswith(SHARED):
             found[path] = Node("directory", owner="root", group="root", mode="0755")
     return found
+
+
+def _read_answers(confirm: t.Mapping[str, t.Any]) -> t.Sequence[t.Any] | None:
+    probes = confirm.get("open_ports") or confirm.get("sites")
+    return confirm.get("answers") if probes else ()
 
 
 def _unit(data: dict[str, t.Any]) -> Unit:

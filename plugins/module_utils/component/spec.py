@@ -68,8 +68,11 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
         "options": {
             "timeout": {"type": "int", "default": 60},
             "ports": {"type": "list", "elements": "int", "default": []},
+            "login": {"type": "bool", "default": True},
             "open_ports": {"type": "list", "elements": "int", "default": []},
+            "sites": _list_of(domain=REQUIRED, port={"type": "int", "required": True}, locked=OFF),
             "advice": {"type": "str", "default": ""},
+            "answers": {"type": "list", "elements": "list"},
         },
     },
     "generation": {"type": "str", "default": ""},

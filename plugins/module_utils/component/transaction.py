@@ -235,6 +235,7 @@ def _build_record(wanted: Wanted, steps: Plan, store: Store) -> dict[str, t.Any]
             "name": wanted.name,
             "generation": wanted.generation,
             "confirm_within": wanted.confirm_within,
+            "answers": wanted.answers,
             "units": [unit.name for unit in wanted.units],
             "probes": [dataclasses.asdict(probe) for probe in wanted.probes],
         },

@@ -16,6 +16,7 @@ from ansible.utils.display import Display
 from ansible_collections.vise.platform.plugins.action import component
 from ansible_collections.vise.platform.plugins.module_utils.component import programs, transaction
 from ansible_collections.vise.platform.plugins.modules import component as module
+from ansible_collections.vise.platform.plugins.plugin_utils import new_login, outside
 
 from tests import machines
 
@@ -178,6 +179,58 @@ def test_packages_have_no_code_of_their_own_because_programs_lack_it() -> None:
     for path in Path(component.MODULE_UTILS).rglob("__init__.py"):
         lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
         assert not lines or (len(lines) == 1 and lines[0].startswith('"""')), path
+
+
+SITE = outside.Target(443, "site", "docs.example.org")
+GOOD, BAD = outside.Answer(outside.ANSWERED, "status 200"), outside.Answer(outside.CLIENT_ERROR, "status 403")
+CONFIRM = {"open_ports": [], "sites": [{"domain": "docs.example.org", "port": 443, "locked": False}], "answers": None}
+
+
+class Action(component.ActionModule):
+    """The action plugin, whose module returns given results."""
+
+    def __init__(self, *results: dict[str, t.Any]) -> None:
+        self.results, self.calls = list(results), list[t.Any]()
+
+    def _call(self, module: str, arguments: dict[str, t.Any], _task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        self.calls.append(arguments["confirm"]["answers"] if "confirm" in arguments else module)
+        return self.results.pop(0)
+
+
+@pytest.fixture
+def probes(monkeypatch: pytest.MonkeyPatch) -> list[list[outside.Target]]:
+    """Answer each probe with an error; return the targets of each."""
+    calls: list[list[outside.Target]] = []
+
+    def probe(_address: str, targets: list[outside.Target]) -> outside.Answers:
+        calls.append(targets)
+        return dict.fromkeys(targets, BAD)
+
+    monkeypatch.setattr(new_login, "read_address", lambda _action: "192.0.2.1")
+    monkeypatch.setattr(outside, "probe", probe)
+    return calls
+
+
+def test_run_without_a_change_probes_nothing(probes: list[list[outside.Target]]) -> None:
+    action = Action({"changed": False})
+    assert action._apply({"name": "demo", "confirm": CONFIRM}, {}) == ({"changed": False}, {})
+    assert (action.calls, probes) == ([None], [])
+
+
+def test_host_is_probed_before_its_first_change(probes: list[list[outside.Target]]) -> None:
+    action = Action({"changed": False, "awaited_answers": []}, {"changed": True})
+    result, answers = action._apply({"name": "demo", "confirm": CONFIRM}, {})
+    assert (result, answers, probes) == ({"changed": True}, {SITE: BAD}, [[SITE]])
+    assert action.calls == [None, outside.to_json({SITE: BAD})]
+
+
+@pytest.mark.usefixtures("probes")
+def test_answers_from_before_an_unconfirmed_change_count() -> None:
+    earlier = outside.to_json({SITE: GOOD})
+    action = Action({"changed": False, "awaited_answers": earlier}, {"changed": True})
+    assert action._apply({"name": "demo", "confirm": CONFIRM}, {})[1] == {SITE: GOOD}
+    # The next change of this component replaces the record of the host.
+    assert action.calls == [None, earlier]
 
 
 @pytest.mark.parametrize("show_diff", [True, False])

@@ -231,6 +231,29 @@ def test_same_domain_may_be_public_and_internal() -> None:
     assert len(nginx_model([site(), site(name="in", listen={"port": 8443})])["sites"]) == 2
 
 
+def test_each_domain_must_stay_reachable_and_a_lock_is_known() -> None:
+    sites = [
+        site(domains=["docs.example.org", "*.example.org"]),
+        site(name="in", domains=["in"], listen={"port": 8443}),
+    ]
+    locked = site(name="app", domains=["app"], origin_lock="authenticated_origin_pulls")
+    assert nginx_model([*sites, locked], origin_pull_ca="x")["visited"] == [
+        {"domain": "docs.example.org", "port": 443, "locked": False},
+        {"domain": "*.example.org", "port": 443, "locked": False},
+        {"domain": "in", "port": 8443, "locked": False},
+        {"domain": "app", "port": 443, "locked": True},
+    ]
+
+
+def test_site_that_may_become_unreachable_is_not_visited_and_neither_are_its_aliases() -> None:
+    sites = [site(), site(name="docs.aliases", domains=["www.example.org"]), site(name="app", domains=["app"])]
+    assert [one["domain"] for one in nginx_model(sites, unreachable=["docs"])["visited"]] == ["app"]
+    with pytest.raises(
+        AnsibleFilterError, match=r"nginx_unreachable_sites: 'dosc' is not .* of this host \(docs, app\)"
+    ):
+        nginx_model(sites, unreachable=["dosc"])
+
+
 def test_all_problems_are_reported_at_once() -> None:
     with pytest.raises(AnsibleFilterError, match="no domains; docs: uses the rate limit 'api'"):
         nginx_model([site(domains=[], rate_limits=[{"zone": "api"}])])

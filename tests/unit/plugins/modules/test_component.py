@@ -55,6 +55,40 @@ def test_check_mode_reports_the_same_steps_and_changes_nothing(tmp_path: pathlib
     assert planned["diff"][0]["after"].endswith("1")
 
 
+def test_nothing_changes_until_the_controller_has_probed_the_host(tmp_path: pathlib.Path, store: Store) -> None:
+    state = dataclasses.replace(wanted(tmp_path, a="1"), answers=None)
+    assert run(state, store)["changed"]
+    assert not (tmp_path / "a").exists()
+    probed = dataclasses.replace(state, answers=[])
+    assert run(probed, store)["actions"] == [f"create {tmp_path}/a"]
+    # Without a difference, nothing needs the answers.
+    assert not component.needs_answers(state, transaction.inspect(state, store))
+    assert run(state, store)["actions"] == []
+
+
+def test_check_mode_needs_no_answers(tmp_path: pathlib.Path, store: Store) -> None:
+    state = dataclasses.replace(wanted(tmp_path, a="1"), answers=None)
+    assert component.converge(state, store, check_mode=True)[1] is False
+
+
+@pytest.mark.parametrize(
+    ("confirm", "expected"),
+    [
+        (None, ()),
+        ({"timeout": 1, "open_ports": [], "sites": [], "answers": None}, ()),
+        ({"timeout": 1, "open_ports": [80], "sites": [], "answers": None}, None),
+        ({"timeout": 1, "open_ports": [], "sites": [{}], "answers": [[80]]}, [[80]]),
+    ],
+)
+def test_answers_are_needed_for_ports_and_sites(confirm: dict[str, t.Any] | None, expected: t.Any) -> None:
+    names = ("packages", "absent_packages", "groups", "users", "links", "absent", "purge", "check", "commands", "units")
+    params: dict[str, t.Any] = dict.fromkeys((*names, "probe", "files", "directories"), ())
+    state = Wanted.from_params({**params, "name": "demo", "generation": "g", "code": "c", "confirm": confirm})
+    assert state.answers == expected
+    # The record of a survey does not depend on what answered once.
+    assert state.to_record()["answers"] == ()
+
+
 def test_change_that_is_not_proven_live_is_rolled_back(tmp_path: pathlib.Path, store: Store) -> None:
     run(wanted(tmp_path, a="1"), store)
     with pytest.raises(host.HostError, match=r"not live.*\nRolled back to the previous configuration, which is live"):

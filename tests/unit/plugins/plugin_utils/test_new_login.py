@@ -1,4 +1,4 @@
-"""A new login confirms a change; without one the change is reverted, and the message names who could not log in."""
+"""A change is confirmed from outside; otherwise it is reverted, and the message names who or what has failed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import pytest
 from ansible.errors import AnsibleConnectionFailure
 from ansible.playbook.play_context import PlayContext
 from ansible.plugins.loader import become_loader, connection_loader
-from ansible_collections.vise.platform.plugins.plugin_utils import new_login, outside_ports
+from ansible_collections.vise.platform.plugins.plugin_utils import new_login, outside
 
-ARGUMENTS = {"name": "ssh", "generation": "g", "confirm": {"timeout": 60, "ports": [2222], "advice": "Ask {user}."}}
+CONFIRM = {"timeout": 60, "ports": [2222], "login": True, "advice": "Ask {user}."}
+ARGUMENTS = {"name": "ssh", "generation": "g", "confirm": CONFIRM}
+PORT, SITE = outside.Target(443), outside.Target(443, "site", "docs.example.org")
+ACCEPTED, SILENT = outside.Answer(outside.ACCEPTED, "accepted"), outside.Answer(outside.SILENT, "no answer")
 RESULT = {"changed": True, "actions": ["reload ssh.service"]}
 CONFIRMED = {"confirmed": True, "changed": True, "msg": ""}
 REVERTED = {"confirmed": False, "changed": True, "msg": "Rolled back, live."}
@@ -39,7 +42,12 @@ class Action:
     def __init__(self, answers: dict[t.Any, t.Any]) -> None:
         self._play_context = PlayContext()
         self._connection = open_ssh()
+        self._display, self.shown = self, list[str]()
         self.answers, self.open, self.calls = answers, self._connection, list[tuple[t.Any, str]]()
+
+    def display(self, text: str) -> None:
+        """Show a text to the operator."""
+        self.shown.append(text)
 
     def _execute_module(self, module_args: dict[str, str], **_more: t.Any) -> dict[str, t.Any]:
         key = "open" if self._connection is self.open else self._connection.get_option("port")
@@ -129,24 +137,44 @@ def test_connection_without_ports_is_opened_again() -> None:
     assert new_login.open_connection(old, PlayContext(), None) is not old
 
 
-def test_port_that_the_controller_reached_before_and_not_after_reverts_without_a_login(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("login", [True, False])
+def test_what_answered_before_and_not_after_reverts_without_a_login(
+    monkeypatch: pytest.MonkeyPatch, login: bool
 ) -> None:
-    monkeypatch.setattr(outside_ports, "PAUSE", 0)
-    monkeypatch.setattr(outside_ports, "probe", lambda _address, ports: dict.fromkeys(ports, outside_ports.SILENT))
+    monkeypatch.setattr(outside, "PAUSE", 0)
+    monkeypatch.setattr(outside, "probe", lambda _address, targets: dict.fromkeys(targets, SILENT))
     action = Action({"open": REVERTED})
-    result = new_login.confirm(
-        action, ARGUMENTS, dict(RESULT), {}, {443: outside_ports.ACCEPTED, 25: outside_ports.SILENT}
-    )
+    arguments = {**ARGUMENTS, "confirm": {**CONFIRM, "login": login}}
+    before = {PORT: ACCEPTED, outside.Target(25): SILENT}
+    result = new_login.confirm(action, arguments, dict(RESULT), {}, before)
     assert result["failed"]
-    assert "this controller reached port 443 before it, and does not reach it any more" in result["msg"]
+    assert "gets other answers than before it: port 443 (before: accepted, now: no answer)" in result["msg"]
+    assert result["msg"].endswith("Rolled back, live.\nAsk ada.")
     assert action.calls == [("open", "reverted")]
 
 
-def test_port_that_the_controller_never_reached_is_only_reported() -> None:
+def test_what_the_controller_never_reached_is_only_reported() -> None:
     action = Action({None: CONFIRMED})
-    result = new_login.confirm(action, ARGUMENTS, dict(RESULT), {}, {25: outside_ports.SILENT})
-    assert result == {**RESULT, "silent_ports": [25]}
+    before = {outside.Target(25): SILENT, SITE: ACCEPTED}
+    result = new_login.confirm(action, ARGUMENTS, dict(RESULT), {}, before)
+    assert result == {**RESULT, "unreached": ["port 25", "https://docs.example.org at port 443"]}
+    assert len(action.shown) == 1
+    assert "ssh: this controller did not reach port 25, https://docs.example.org" in action.shown[0]
+
+
+def test_without_a_login_the_open_connection_confirms() -> None:
+    action = Action({"open": CONFIRMED})
+    arguments = {**ARGUMENTS, "confirm": {**CONFIRM, "login": False}}
+    assert new_login.confirm(action, arguments, dict(RESULT), {}) == RESULT
+    assert action.calls == [("open", "confirmed")]
+
+
+def test_change_that_the_host_has_reverted_fails_without_a_login_too() -> None:
+    action = Action({"open": {"confirmed": False, "msg": "the host has reverted it"}})
+    arguments = {**ARGUMENTS, "confirm": {**CONFIRM, "login": False}}
+    result = new_login.confirm(action, arguments, dict(RESULT), {})
+    assert result["failed"]
+    assert "it was not committed: the host has reverted it" in result["msg"]
 
 
 def test_only_a_connection_by_ssh_has_an_address() -> None:

@@ -8,6 +8,7 @@ import pathlib
 import pwd
 import subprocess
 import sys
+import typing as t
 
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.component import (
@@ -49,7 +50,13 @@ def store(tmp_path: pathlib.Path) -> Store:
 
 
 def change(
-    store: Store, path: pathlib.Path, content: str, *commands: Command, probe: str = "true", confirm_within: int = 60
+    store: Store,
+    path: pathlib.Path,
+    content: str,
+    *commands: Command,
+    probe: str = "true",
+    confirm_within: int = 60,
+    answers: t.Sequence[t.Any] = (),
 ) -> None:
     """Change one file by a transaction."""
     wanted = Wanted(
@@ -59,6 +66,7 @@ def change(
         commands=commands,
         probes=(Probe(("sh", "-c", probe), timeout=0),),
         confirm_within=confirm_within,
+        answers=answers,
     )
     with store.lock():
         transaction.apply(wanted, transaction.inspect(wanted, store), store)
@@ -110,6 +118,14 @@ def test_unconfirmed_changes_are_reverted_together_to_what_was_confirmed(tmp_pat
     assert "Another run has changed demo" in confirmation.revert(store, "generation-2")
     confirmation.revert(store, "generation-3")
     assert (tmp_path / "a").read_text() == "1"
+
+
+def test_answers_from_before_a_change_are_known_until_it_is_confirmed(tmp_path: pathlib.Path, store: Store) -> None:
+    assert confirmation.read_answers(store) == []
+    change(store, tmp_path / "a", "1", answers=[[443, "site", "docs.example.org", 6, "status 200"]])
+    assert confirmation.read_answers(store) == [[443, "site", "docs.example.org", 6, "status 200"]]
+    confirmation.confirm(store, "generation-1")
+    assert confirmation.read_answers(store) == []
 
 
 def test_change_that_fails_by_itself_needs_no_timer(tmp_path: pathlib.Path, store: Store) -> None:
