@@ -137,7 +137,7 @@ def main() -> None:
         return result.code, f"{result.out}\n{result.err}"
 
     outcome = acme.preview(settings) if module.check_mode else acme.run(settings, command)
-    for text in outcome.warnings:
+    for text in outcome.warnings + outcome.notes:
         module.warn(text)
     result: dict[str, t.Any] = {"changed": bool(outcome.actions), "actions": outcome.actions}
     if module._diff and outcome.actions:

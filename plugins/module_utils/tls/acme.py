@@ -13,8 +13,8 @@ import socket
 import typing as t
 
 from ..host import files
-from . import store, x509
-from .lineage import Lineage
+from . import brake, store, x509
+from .lineage import Lineage, list_lineages
 
 LINEAGES = "/etc/letsencrypt"
 WEBROOT = "/var/lib/acme-webroot"
@@ -24,6 +24,10 @@ CHALLENGES = ("http-01", "dns-01")
 RESERVED = ("internal",)
 # Configurations, and the component journals with configurations that a change may be rolled back to.
 CONFIGURATION_DIRECTORIES = ("/etc", "/var/lib/vise")
+# certbot always reads its settings file, and a command line cannot prevent it. An option there could add a hook, make
+# each run a dry run, or change what is issued.
+WITHOUT_SETTINGS = 'mount --bind /dev/null "$0" && exec "$@"'
+HOOKS = ("pre", "deploy", "post")
 # Seconds. certbot has its own timeouts; this one ends a certbot that hangs.
 CERTBOT_TIMEOUT = 300
 # Errors of an account that the ACME server does not know or has closed, or whose files are damaged
@@ -74,11 +78,12 @@ class Current:
 
 @dataclasses.dataclass
 class Outcome:
-    """The result of a run: actions, warnings (a valid certificate stays in use) and failures."""
+    """The result of a run: actions, warnings (a valid certificate stays in use), failures, and notes."""
 
     actions: list[str] = dataclasses.field(default_factory=list)
     warnings: list[str] = dataclasses.field(default_factory=list)
     failures: list[str] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
 
 
 def find_problems(settings: Settings) -> list[str]:
@@ -130,15 +135,17 @@ def explain_issue(wanted: Wanted, settings: Settings, current: Current, now: dat
     return ""
 
 
-def plan_actions(wanted: Wanted, settings: Settings, current: Current, now: datetime.datetime) -> list[str]:
-    """Return the actions of a run for one certificate, when nothing fails."""
+def plan_actions(
+    wanted: Wanted, settings: Settings, current: Current, now: datetime.datetime, *, paused: bool = False
+) -> list[str]:
+    """Return the actions of a run for one certificate, when nothing fails; a paused one is not issued."""
     actions = [] if current.served or current.lineage else [f"create a placeholder for {wanted.name}"]
-    reason = explain_issue(wanted, settings, current, now)
+    reason = "" if paused else explain_issue(wanted, settings, current, now)
     if current.lineage_problem:
         actions.append(f"move the damaged files of {wanted.name} to {LINEAGES}/damaged")
     if reason:
         actions.append(f"issue {wanted.name} by {wanted.challenge}: {reason}")
-    if reason or not current.is_deployed:
+    if reason or (current.lineage and not current.is_deployed):
         actions.append(f"deploy {wanted.name}")
     return actions
 
@@ -198,6 +205,13 @@ def port_80_is_free() -> bool:
     return True
 
 
+def build_certbot_call(arguments: t.Sequence[str]) -> list[str]:
+    """Return the call of certbot; a private mount namespace covers its settings file."""
+    argv = ["certbot", *arguments]
+    shared = os.path.join(LINEAGES, "cli.ini")
+    return ["unshare", "--mount", "sh", "-c", WITHOUT_SETTINGS, shared, *argv] if os.path.exists(shared) else argv
+
+
 def certbot_command(wanted: Wanted, settings: Settings, port_80_free: bool) -> list[str]:
     """Return the certbot command that issues a certificate."""
     if wanted.challenge == "dns-01":
@@ -206,14 +220,17 @@ def certbot_command(wanted: Wanted, settings: Settings, port_80_free: bool) -> l
     else:
         proof = ["--standalone"] if port_80_free else ["--webroot", "--webroot-path", WEBROOT]
     account = ["--email", settings.email] if settings.email else ["--register-unsafely-without-email"]
-    return [
-        *("timeout", str(CERTBOT_TIMEOUT), "certbot", "certonly", "--non-interactive", "--agree-tos", *account),
+    arguments = [
+        *("certonly", "--non-interactive", "--agree-tos", *account),
+        # logrotate of the package removes the logs; the hooks of others could stop a service.
+        *("--max-log-backups", "0", "--no-directory-hooks"),
         *("--server", settings.directory, "--cert-name", wanted.name, "--domains", ",".join(wanted.domains)),
         # --force-renewal: explain_issue has already decided. --break-my-certs: allow a return to the staging directory.
         # --reuse-key: a TLSA record in the DNS may contain the key.
         *("--key-type", "ecdsa", "--reuse-key", "--force-renewal", "--renew-with-new-domains", "--break-my-certs"),
         *proof,
     ]
+    return ["timeout", str(CERTBOT_TIMEOUT), *build_certbot_call(arguments)]
 
 
 def explain_failure(code: int, output: str) -> str:
@@ -265,6 +282,37 @@ def deploy(deployed: store.Store, pair: dict[str, str]) -> None:
     deployed.switch(deployed.stage(pair[store.KEY]), {store.CHAIN: pair[store.CHAIN]})
 
 
+def find_pause(wanted: Wanted, settings: Settings, deployed: store.Store, now: datetime.datetime) -> str:
+    """Return why a certificate must not be issued again yet, or an empty string."""
+    return brake.explain_pause(deployed.root, brake.make_key(wanted.domains, settings.directory), now)
+
+
+def record_issue(wanted: Wanted, settings: Settings, deployed: store.Store, result: x509.Facts | None) -> None:
+    """Record that the authority has issued a certificate; the result is None when the host does not have it."""
+    due = x509.compute_due_time(result, settings.renew_days).timestamp() if result else 0
+    key = brake.make_key(wanted.domains, settings.directory)
+    brake.add(deployed.root, brake.Issued(key, x509.now().timestamp(), due))
+
+
+def find_foreign(settings: Settings, root: str) -> list[str]:
+    """Return a note for each file of others below certbot's directory that has no effect any more."""
+    known = {wanted.name for wanted in settings.wanted} | set(store.list_names(root))
+    notes = [
+        f"{Lineage(LINEAGES, name).renewal}: this role does not renew the certificate {name}, and it has stopped"
+        " certbot.timer; add it to certificates_wanted, or remove it with `certbot delete`"
+        for name in list_lineages(LINEAGES)
+        if name not in known
+    ]
+    for kind in HOOKS:
+        directory = os.path.join(LINEAGES, "renewal-hooks", kind)
+        notes += [
+            f"{directory}/{name} is not run; list the units that use a certificate in certificates_reload_units"
+            for name in (sorted(os.listdir(directory)) if os.path.isdir(directory) else ())
+            if os.access(os.path.join(directory, name), os.X_OK) and not name.endswith("~")
+        ]
+    return notes
+
+
 def converge(
     wanted: Wanted, settings: Settings, deployed: store.Store, command: store.Command, outcome: Outcome
 ) -> None:
@@ -275,11 +323,14 @@ def converge(
     if current.lineage_problem:
         outcome.actions.append(repair(wanted, deployed, current))
         current = inspect(wanted, deployed)
-    failure = issue(wanted, settings, command) if reason else ""
+    failure = find_pause(wanted, settings, deployed, now) if reason else ""
     if reason and not failure:
-        current = inspect(wanted, deployed)
-        left = explain_issue(wanted, settings, current, x509.now())
-        failure = explain_no_effect(wanted, left) if left else ""
+        failure = issue(wanted, settings, command)
+        if not failure:
+            current = inspect(wanted, deployed)
+            left = explain_issue(wanted, settings, current, x509.now())
+            failure = explain_no_effect(wanted, left) if left else ""
+            record_issue(wanted, settings, deployed, None if left else current.lineage)
     if reason and not failure:
         outcome.actions.append(f"issue {wanted.name} by {wanted.challenge}: {reason}")
     if (
@@ -312,6 +363,7 @@ def run(settings: Settings, command: store.Command, root: str = store.ROOT) -> O
         done, failed = store.activate(stores.values(), settings.reload_units, command)
     outcome.actions += done
     outcome.failures += failed
+    outcome.notes += find_foreign(settings, root)
     return outcome
 
 
@@ -320,11 +372,15 @@ def preview(settings: Settings, root: str = store.ROOT) -> Outcome:
     outcome = Outcome()
     reloads = False
     for wanted in settings.wanted:
-        current = inspect(wanted, store.Store(wanted.name, root))
-        steps = plan_actions(wanted, settings, current, x509.now())
+        deployed, now = store.Store(wanted.name, root), x509.now()
+        current = inspect(wanted, deployed)
+        pause = find_pause(wanted, settings, deployed, now) if explain_issue(wanted, settings, current, now) else ""
+        steps = plan_actions(wanted, settings, current, now, paused=bool(pause))
+        outcome.notes += [f"{wanted.name}: not issued: {pause}"] if pause else []
         outcome.actions += steps
         reloads = reloads or bool(steps) or not current.is_live
     outcome.actions += [f"reload {unit}" for unit in settings.reload_units] if reloads else []
+    outcome.notes += find_foreign(settings, root)
     return outcome
 
 
@@ -348,7 +404,7 @@ def remove_unused(settings: Settings, command: store.Command, outcome: Outcome, 
             if unused.find_problem():
                 unused.move_away()
             elif unused.exists():
-                code, output = command(["certbot", "delete", "--non-interactive", "--cert-name", name])
+                code, output = command(build_certbot_call(["delete", "--non-interactive", "--cert-name", name]))
             if code:
                 outcome.failures.append(f"{name}: unused, but not removed: {explain_failure(code, output)}")
             else:

@@ -20,6 +20,15 @@ KINDS = ("cert", "privkey", "chain", "fullchain")
 BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 
 
+def list_lineages(root: str) -> list[str]:
+    """Return the names of all lineages below certbot's directory."""
+    try:
+        names = os.listdir(os.path.join(root, "renewal"))
+    except FileNotFoundError:
+        return []
+    return sorted(name.removesuffix(".conf") for name in names if name.endswith(".conf"))
+
+
 class Lineage:
     """The files of one name below certbot's directory."""
 
@@ -68,13 +77,7 @@ class Lineage:
 
     def siblings(self) -> list[str]:
         """Return the lineages that certbot created because it could not read this one."""
-        try:
-            names = os.listdir(os.path.dirname(self.renewal))
-        except FileNotFoundError:
-            return []
-        return sorted(
-            name[: -len(".conf")] for name in names if re.fullmatch(rf"{re.escape(self.name)}-[0-9]{{4}}\.conf", name)
-        )
+        return [name for name in list_lineages(self.root) if re.fullmatch(rf"{re.escape(self.name)}-[0-9]{{4}}", name)]
 
     def move_away(self) -> str:
         """Move all files to another directory, and return it."""

@@ -64,7 +64,7 @@ def preview(settings: acme.Settings) -> acme.Outcome:
 
 def report(outcome: acme.Outcome) -> int:
     """Print an outcome; return the exit code, which is 1 after a failure or a warning."""
-    print("\n".join(outcome.actions or ["nothing to do"]))
+    print("\n".join([*(outcome.actions or ["nothing to do"]), *outcome.notes]))
     complaints = outcome.failures + outcome.warnings
     print("\n".join(complaints), file=sys.stderr)
     return int(bool(complaints))

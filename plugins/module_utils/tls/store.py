@@ -42,6 +42,7 @@ class Store:
     """The versions of one certificate."""
 
     def __init__(self, name: str, root: str = ROOT, group: str = "root") -> None:
+        self.root = root
         self.link = os.path.join(root, name)
         self.versions = os.path.join(root, ".versions", name)
         self.group = group

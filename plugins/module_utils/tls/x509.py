@@ -91,7 +91,12 @@ def read_facts(chain: str) -> Facts | None:
 
 def is_due(found: Facts, renew_days: int, at: datetime.datetime) -> bool:
     """Return whether the remaining time is less than the given days and less than a third of the lifetime."""
-    return found.end - at < min(datetime.timedelta(days=renew_days), (found.end - found.begin) / 3)
+    return at > compute_due_time(found, renew_days)
+
+
+def compute_due_time(found: Facts, renew_days: int) -> datetime.datetime:
+    """Return the time at which the certificate must be renewed."""
+    return found.end - min(datetime.timedelta(days=renew_days), (found.end - found.begin) / 3)
 
 
 def covers(found: Facts, names: t.Iterable[str]) -> bool:

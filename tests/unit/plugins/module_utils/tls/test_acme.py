@@ -111,6 +111,8 @@ def test_certbot_uses_the_plugin_that_challenge_and_port_80_need(
     assert "--domains docs.example.com,www.example.com" in " ".join(argv)
     # A TLSA record in the DNS contains the key.
     assert "--reuse-key" in argv
+    # A hook of others could stop the web server.
+    assert "--no-directory-hooks" in argv
 
 
 def test_token_is_not_in_the_error_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,7 +319,7 @@ def test_unused_certificate_is_removed_with_its_lineage(server: Server, root: st
     outcome = acme.Outcome()
     acme.remove_unused(NOTHING, server, outcome, root)
     assert outcome == acme.Outcome(["remove docs"])
-    assert sorted(path.name for path in Path(root).iterdir()) == [".lock", ".versions"]
+    assert sorted(path.name for path in Path(root).iterdir()) == [".issued.json", ".lock", ".versions"]
     assert store.list_names(root) == []
     assert acme.read_lineage("docs") == {}
 
@@ -413,6 +415,68 @@ def test_success_of_certbot_without_the_wanted_certificate_is_a_failure(server: 
         "placeholder is served: certbot reported success, but no certificate exists, and it has docs-0001, which",
         outcome.failures[0],
     )
+
+
+def test_success_without_the_wanted_certificate_does_not_burn_the_limits_of_the_authority(
+    server: Server, root: str
+) -> None:
+    server.futile = True
+    acme.run(SETTINGS, server, root)
+    server.calls.clear()
+    for _run in range(5):
+        outcome = acme.run(SETTINGS, server, root)
+        assert re.search("docs: not issued .*1 issued since .* the next attempt is after", outcome.failures[0])
+    assert "certbot" not in server.calls
+    assert acme.preview(SETTINGS, root).actions == []
+    assert "docs: not issued: 1 issued since" in acme.preview(SETTINGS, root).notes[0]
+    # Another set of domains is another certificate.
+    server.futile = False
+    smaller = acme.Settings(DIRECTORY, (acme.Wanted("docs", DOCS.domains[:1]),))
+    assert acme.run(smaller, server, root).failures == []
+    assert server.calls == ["certbot"]
+
+
+def test_certificate_that_is_lost_after_each_run_is_issued_three_times_a_week(server: Server, root: str) -> None:
+    for _run in range(6):
+        outcome = acme.run(SETTINGS, server, root)
+        DAMAGES["empty renewal file"](server.root)
+    assert server.calls.count("certbot") == 3
+    # What is served stays, with a warning.
+    assert (outcome.failures, len(outcome.warnings)) == ([], 1)
+    assert not served(root).self_signed
+
+
+def test_failure_of_the_authority_is_no_issued_certificate(server: Server, root: str) -> None:
+    server.down = True
+    for _run in range(5):
+        acme.run(SETTINGS, server, root)
+    assert server.calls.count("certbot") == 5
+
+
+def test_settings_file_of_certbot_is_covered(server: Server) -> None:
+    assert acme.build_certbot_call(["delete"]) == ["certbot", "delete"]
+    shared = server.root / "cli.ini"
+    shared.write_text("dry-run = true\n")
+    call = acme.build_certbot_call(["delete"])
+    assert call[:3] == ["unshare", "--mount", "sh"]
+    assert call[-3:] == [str(shared), "certbot", "delete"]
+
+
+def test_files_of_others_without_effect_are_reported(server: Server, root: str) -> None:
+    acme.run(SETTINGS, server, root)
+    server.issue("shop", ["shop.example.com"], DIRECTORY, 60)
+    hooks = server.root / "renewal-hooks/deploy"
+    hooks.mkdir(parents=True)
+    for name, mode in (("reload.sh", 0o755), ("notes.txt", 0o644), ("old.sh~", 0o755)):
+        (hooks / name).write_text("#!/bin/sh\n")
+        (hooks / name).chmod(mode)
+    outcome = acme.run(SETTINGS, server, root)
+    assert outcome == acme.Outcome(notes=outcome.notes)
+    assert [note.partition(" ")[0] for note in outcome.notes] == [
+        f"{server.root}/renewal/shop.conf:",
+        f"{hooks}/reload.sh",
+    ]
+    assert acme.preview(SETTINGS, root).notes == outcome.notes
 
 
 @pytest.mark.usefixtures("etc")
