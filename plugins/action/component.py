@@ -13,15 +13,21 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 from ansible_collections.vise.platform.plugins.module_utils.component import programs
+from ansible_collections.vise.platform.plugins.module_utils.component.origins import MANAGED
 from ansible_collections.vise.platform.plugins.module_utils.component.spec import ARGUMENT_SPEC
-from ansible_collections.vise.platform.plugins.plugin_utils import apt_environment, new_login, outside, surveys
+from ansible_collections.vise.platform.plugins.plugin_utils import (
+    apt_environment,
+    new_login,
+    outside,
+    surveys,
+    taken_over,
+)
 
 # Placeholder for the generation while templates are rendered: the generation is a hash over the rendered text.
 GENERATION = "@component_generation@"
 MODULE_UTILS = os.path.dirname(os.path.dirname(programs.__file__))
 # A file of a program; the other options have no meaning for it.
 FILE: dict[str, t.Any] = {"src": None, "each": None, "vars": {}, "owner": "root", "group": "root", "secret": False}
-MANAGED = "Managed by Ansible: the next run overwrites manual changes"
 APT = {"update_cache": True, "cache_valid_time": 3600, "install_recommends": False, "lock_timeout": 300}
 
 
@@ -41,7 +47,9 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         arguments = add_generation(add_programs(arguments))
         if self._is_surveyed_right(arguments, task_vars):
             return build_unchanged_result(arguments["generation"], self._task.diff)
-        result, answers = self._apply({**arguments, "code": surveys.CODE_DIGEST}, task_vars)
+        permitted = taken_over.read_services(self, task_vars)
+        arguments |= {"code": surveys.CODE_DIGEST, "take_over": permitted}
+        result, answers = self._apply(arguments, task_vars)
         if result.get("changed") or result.get("failed"):
             # Before the callback gets this result, a loop can apply further components.
             surveys.end()
@@ -90,7 +98,7 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
             if outcome.get("failed"):
                 msg = f"{arguments['name']}: {module.rsplit('.', 1)[-1]}: {outcome.get('msg', outcome)}"
                 return {"failed": True, "msg": msg, "actions": []}
-        second = self._call("vise.platform.component", arguments, task_vars)
+        second = self._call("vise.platform.component", {**arguments, "prepared": True}, task_vars)
         if "prerequisites" in second:
             msg = (
                 f"{arguments['name']}: apt, group and user succeeded, but the host still differs:"
@@ -100,7 +108,8 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         diff = [{"prepared": "".join(f"> {a}\n" for a in result["actions"] if a not in second.get("actions", []))}]
         actions = list(dict.fromkeys(result["actions"] + second.get("actions", [])))
         warnings = result.get("warnings", []) + second.get("warnings", [])
-        more = {"warnings": warnings} if warnings else {}
+        copies = result.get("copies", []) + second.get("copies", [])
+        more = {**({"warnings": warnings} if warnings else {}), **({"copies": copies} if copies else {})}
         return {**second, **more, "changed": True, "actions": actions, "diff": diff + second.get("diff", [])}
 
     def _call(self, module: str, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:

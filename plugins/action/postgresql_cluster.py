@@ -8,7 +8,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.vise.platform.plugins.action.component import APT
-from ansible_collections.vise.platform.plugins.plugin_utils import apt_environment
+from ansible_collections.vise.platform.plugins.plugin_utils import apt_environment, taken_over
 
 MODULE = "vise.platform.postgresql_cluster"
 
@@ -23,7 +23,8 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
     def run(self, tmp: None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Return the task's result."""
         super().run(tmp, task_vars)
-        first = self._call(MODULE, self._task.args, task_vars)
+        arguments = {**self._task.args, "take_over": taken_over.read_services(self, task_vars or {})}
+        first = self._call(MODULE, arguments, task_vars)
         packages = first.pop("needs", None)
         if packages is None or first.get("failed"):
             return first
@@ -31,7 +32,7 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         if installation.get("failed"):
             message = f"postgresql_cluster: apt failed: {installation.get('msg', installation)}"
             return {"failed": True, "msg": message, "actions": []}
-        second = self._call(MODULE, self._task.args, task_vars)
+        second = self._call(MODULE, arguments, task_vars)
         if "needs" in second:
             message = f"postgresql_cluster: the server is still missing after the installation of {packages}"
             return {"failed": True, "msg": message, "actions": []}

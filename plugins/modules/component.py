@@ -16,6 +16,10 @@ description:
     sees them. Then the module replaces the files, activates them and runs the probes. When one of these steps fails,
     the module rolls back to the previous files and configuration, and the task fails with the reason.
   - A killed run leaves a journal in C(/var/lib/vise/components/<name>/pending.json); the next run completes the change.
+  - A file that the component did not write, and that no package shipped like this, is copied to
+    C(/var/lib/vise/taken-over) before it is replaced or removed. If it belongs to a service that was in use before
+    the first run of its component, such as the sites of an nginx, the task fails before anything changes, unless the
+    variable C(preflight_take_over) lists the service.
   - The module removes files and links that the component created and that are no longer part of it.
   - It closes users that are no longer part of it. A closed user is locked, has expired and is in no group; its
     sessions, processes, timers, crontab and jobs are ended. The account and its home directory stay, so that no other
@@ -356,6 +360,17 @@ options:
         compares the host with this record.
     type: str
     default: ""
+  take_over:
+    description:
+      - Services whose state on this host may be replaced in the first run of their component.
+      - The action plugin sets it from the variable C(preflight_take_over).
+    type: list
+    elements: str
+    default: []
+  prepared:
+    description: Whether packages, groups and users are complete. The action plugin sets it for the second execution.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Reports all steps and changes nothing. O(check) runs unless packages, groups or users differ.
@@ -402,6 +417,16 @@ actions:
   type: list
   elements: str
   sample: [write /etc/nginx/nginx.conf, reload nginx.service]
+copies:
+  description:
+    - The files and links of others that the component has replaced or removed, with their copies. Each one is a
+      warning, too.
+  returned: when a file that the component did not write, and that no package shipped like this, was replaced or removed
+  type: list
+  elements: dict
+  sample:
+    - path: /etc/chrony/chrony.conf
+      copy: /var/lib/vise/taken-over/base/20261130T031500Z/etc/chrony/chrony.conf
 generation:
   description: Hash over all rendered options.
   returned: always
@@ -456,32 +481,54 @@ import signal
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vise.platform.plugins.module_utils.component import confirmation, host, plan, transaction
+from ansible_collections.vise.platform.plugins.module_utils.component import (
+    confirmation,
+    copies,
+    host,
+    plan,
+    take_over,
+    transaction,
+)
 from ansible_collections.vise.platform.plugins.module_utils.component.model import Wanted
 from ansible_collections.vise.platform.plugins.module_utils.component.spec import ARGUMENT_SPEC
 from ansible_collections.vise.platform.plugins.module_utils.component.store import Store
 from ansible_collections.vise.platform.plugins.module_utils.host import accounts, programs
 
 
-def converge(wanted: Wanted, store: Store, check_mode: bool) -> tuple[transaction.Plan, bool]:
-    """Bring the host to the wanted state; return the plan and whether other modules must act first."""
+def converge(
+    wanted: Wanted, store: Store, check_mode: bool, permitted: t.Container[str] = (), prepared: bool = False
+) -> tuple[transaction.Plan, bool, list[copies.Copy]]:
+    """Bring the host to the wanted state; return the plan, whether other modules must act first, and the copies.
+
+    Args:
+        wanted: the wanted state.
+        store: the component's files on the host.
+        check_mode: whether to change nothing.
+        permitted: services whose state on this host may be taken over from others.
+        prepared: whether other modules have acted: what the packages brought is not of others.
+    """
     steps = transaction.inspect(wanted, store)
+    if not prepared:
+        steps = dataclasses.replace(steps, foreign=tuple(take_over.find(wanted, steps, store, permitted)))
     if not check_mode and needs_answers(wanted, steps):
-        return steps, True
+        return steps, True, []
     if not check_mode and steps.prerequisites.actions():
         prerequisites = transaction.prepare_packages(wanted.name, steps.prerequisites)
         steps = dataclasses.replace(steps, prerequisites=prerequisites)
-        transaction.extend_manifest(wanted, store)
-        return steps, True
+        kept = copies.keep(wanted.name, steps.foreign)
+        transaction.begin(wanted, store)
+        return steps, True, kept
     if steps.actions() or steps.unfinished:
         transaction.validate(wanted, steps)
         if not check_mode:
+            kept = copies.keep(wanted.name, steps.foreign)
             transaction.apply(wanted, steps, store)
+            return steps, False, kept
     elif steps.probe_failure:
         raise host.HostError(f"{wanted.name}: no file differs, but {steps.probe_failure}")
     elif not check_mode:
         transaction.record(wanted, store)
-    return steps, False
+    return steps, False, []
 
 
 def needs_answers(wanted: Wanted, steps: transaction.Plan) -> bool:
@@ -539,7 +586,8 @@ def main() -> None:
     try:
         # No lock in check mode, because a lock creates a file.
         with contextlib.nullcontext() if module.check_mode else store.lock():
-            steps, incomplete = converge(wanted, store, module.check_mode)
+            permitted, prepared = module.params["take_over"], module.params["prepared"]
+            steps, incomplete, kept = converge(wanted, store, module.check_mode, permitted, prepared)
             awaited = confirmation.read_answers(store) if incomplete and needs_answers(wanted, steps) else None
             for warning in change_accounts(steps.prerequisites) if incomplete and awaited is None else ():
                 module.warn(warning)
@@ -547,7 +595,10 @@ def main() -> None:
         module.fail_json(msg=str(error), invocation={})
     if awaited is not None:
         module.exit_json(changed=False, awaited_answers=awaited, generation=wanted.generation, invocation={})
+    for one in kept:
+        module.warn(copies.describe(wanted.name, one))
     result = build_result(steps, incomplete, module._diff)
+    result |= {"copies": [one._asdict() for one in kept]} if kept else {}
     if wanted.confirm_within and result["changed"] and not incomplete and not module.check_mode:
         result["unconfirmed"] = confirmation.is_pending(store)
     module.exit_json(generation=wanted.generation, invocation={}, **result)

@@ -93,6 +93,14 @@ options:
     description: Major version whose cluster may have data on this host, too, because this cluster takes over its data.
     type: str
     default: ""
+  take_over:
+    description:
+      - Services whose state on this host may be used although it was there before the collection. Without
+        V(postgresql), data of a cluster that no component of this collection has configured are refused.
+      - The action plugin sets it from the variable C(preflight_take_over).
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     description: Reports the steps, or why they are refused.
@@ -141,9 +149,11 @@ import contextlib
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vise.platform.plugins.module_utils.component import foreign_state
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import cluster as model
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import host
 
+SERVICE = "postgresql"
 PRIMARY: dict[str, t.Any] = {
     "host": {"type": "str", "required": True},
     "port": {"type": "int", "default": 5432},
@@ -162,7 +172,15 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "primary": {"type": "dict", "options": PRIMARY},
     "rebuild": {"type": "bool", "default": False},
     "upgrade_from": {"type": "str", "default": ""},
+    "take_over": {"type": "list", "elements": "str", "default": []},
 }
+
+
+def refuse_foreign_data(cluster: host.Cluster, permitted: t.Container[str]) -> None:
+    """Raise ClusterError for data that the host had before the collection, without permission to use them."""
+    found = foreign_state.find_foreign_state([SERVICE], [], cluster.root).get(SERVICE)
+    if found and SERVICE not in permitted:
+        raise model.ClusterError(f"refused, nothing was changed: {foreign_state.describe(SERVICE, found)}")
 
 
 def plan(cluster: host.Cluster, current: model.HostState, options: dict[str, t.Any]) -> list[str]:
@@ -213,6 +231,7 @@ def provide_standby_data(
 
 def converge(cluster: host.Cluster, options: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
     """Plan and apply; return the module's result."""
+    refuse_foreign_data(cluster, options["take_over"])
     current = host.inspect(cluster)
     steps = plan(cluster, current, options)
     answer: dict[str, t.Any] = {"resources": host.measure_resources(cluster)}

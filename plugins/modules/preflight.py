@@ -92,8 +92,7 @@ options:
     default: []
   take_over:
     description:
-      - Components that may replace what was there before. Without other problems, and not in check mode, the files are
-        first copied to C(/var/lib/vise/taken-over).
+      - Components that may replace what was there before. They first copy the files to C(/var/lib/vise/taken-over).
     type: list
     elements: str
     default: []
@@ -131,21 +130,14 @@ surveyed:
   returned: always
   type: dict
   sample: {nginx: {generation: 3f2a9c81d0b7, differences: []}}
-copies:
-  description: The copies of files that components take over.
-  returned: always
-  type: list
-  elements: str
 """
 
-import datetime
 import os
 import pwd
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vise.platform.plugins.module_utils import foreign_state
-from ansible_collections.vise.platform.plugins.module_utils.component import survey
+from ansible_collections.vise.platform.plugins.module_utils.component import foreign_state, survey
 from ansible_collections.vise.platform.plugins.module_utils.host import programs
 
 MIB = 1024 * 1024
@@ -312,13 +304,10 @@ def main() -> None:
     found = foreign_state.find_foreign_state(params["components"], params["home_accounts"])
     refused = {name: one for name, one in found.items() if name not in params["take_over"]}
     problems += [{"text": line, "of_host": True} for line in foreign_state.describe_foreign_state(refused)]
-    copies = []
-    if not (problems or module.check_mode):
-        copies = foreign_state.keep_copies(found, datetime.date.today().isoformat())
     # The action plugin replaces V(true) by the digest of its code.
     surveyed = survey.survey(params["survey"]) if isinstance(params["survey"], str) else {}
-    result = {"problems": problems, "copies": copies, "login": read_login(), "surveyed": surveyed}
-    module.exit_json(changed=bool(copies), **result)
+    result = {"problems": problems, "login": read_login(), "surveyed": surveyed}
+    module.exit_json(changed=False, **result)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ ALLOWED: dict[str, set[str]] = {
     "docker": HOST,
     "drill": HOST,
     "firewall": HOST,
-    "foreign_state": HOST,
     "mail_probe": HOST,
     "mailcow": HOST,
     "mailcow_host": HOST,

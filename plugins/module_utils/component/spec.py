@@ -77,4 +77,6 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     },
     "generation": {"type": "str", "default": ""},
     "code": {"type": "str", "default": ""},
+    "take_over": _strings(),
+    "prepared": OFF,
 }

@@ -51,9 +51,13 @@ class Store:
         data = files.read_json(self._path("manifest.json"), {})
         return Manifest(data.get("generation", ""), tuple(data.get("paths", ())), tuple(data.get("users", ())))
 
+    def exists(self) -> bool:
+        """Return whether this component was applied to the host before, even if that run did not end."""
+        return os.path.exists(self._path("manifest.json"))
+
     def write_manifest(self, manifest: Manifest) -> None:
         """Record the paths and users that the component has created or will create."""
-        if manifest != self.read_manifest():
+        if manifest != self.read_manifest() or not self.exists():
             files.write_json(self._path("manifest.json"), dataclasses.asdict(manifest))
 
     def read_record(self) -> dict[str, t.Any]:

@@ -60,10 +60,12 @@ class Plan:
     states: t.Mapping[str, UnitState]
     probe_failure: str  # the reason why a probe failed although no file differs
     unfinished: bool  # a killed run left its journal
+    foreign: tuple[str, ...] = ()  # files of others, which are copied first
 
     def actions(self) -> list[str]:
         """Return a short text for each step, in order."""
         return [
+            *(f"keep a copy of {path}" for path in self.foreign),
             *self.prerequisites.actions(),
             *plan.describe_changes(self.changes),
             *(["daemon-reload"] if self.daemon_reload else []),
@@ -181,9 +183,13 @@ def validate(wanted: Wanted, steps: Plan) -> None:
         raise HostError(f"{wanted.name}: refused, nothing was changed: {reason}")
 
 
-def extend_manifest(wanted: Wanted, store: Store) -> None:
-    """Add the wanted paths and users to the manifest before they are created, so that a killed run loses none."""
-    store.write_manifest(store.read_manifest().merge(build_manifest(wanted)))
+def begin(wanted: Wanted, store: Store) -> None:
+    """Record the wanted users as owned before they are created, so that a killed run loses none.
+
+    Not the paths: until `apply` writes them, what is there belongs to others, also after a run that failed before.
+    """
+    users = dataclasses.replace(build_manifest(wanted), paths=())
+    store.write_manifest(store.read_manifest().merge(users))
 
 
 def record(wanted: Wanted, store: Store) -> None:

@@ -14,7 +14,7 @@ import pytest
 from ansible.errors import AnsibleActionFail
 from ansible.utils.display import Display
 from ansible_collections.vise.platform.plugins.action import component
-from ansible_collections.vise.platform.plugins.module_utils.component import programs, transaction
+from ansible_collections.vise.platform.plugins.module_utils.component import origins, programs, transaction
 from ansible_collections.vise.platform.plugins.modules import component as module
 from ansible_collections.vise.platform.plugins.plugin_utils import new_login, outside
 
@@ -86,7 +86,7 @@ def test_program_is_a_launcher_a_link_and_each_file_that_it_imports() -> None:
     }
     assert result["links"] == [{"path": "/usr/local/sbin/vise-try-it", "target": f"{directory}/run"}]
     launcher = result["files"][0]["content"]
-    assert launcher.startswith(f"#!/usr/bin/python3 -I\n# {component.MANAGED}\n")
+    assert launcher.startswith(f"#!/usr/bin/python3 -I\n# {origins.MANAGED}\n")
     assert '"""The journal of a change of several steps' in launcher
 
 

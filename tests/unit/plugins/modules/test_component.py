@@ -35,7 +35,7 @@ def wanted(folder: pathlib.Path, *, probe: str = "true", **contents: str) -> Wan
 
 def run(state: Wanted, store: Store, check_mode: bool = False) -> dict[str, t.Any]:
     with contextlib.nullcontext() if check_mode else store.lock():
-        steps, incomplete = component.converge(state, store, check_mode)
+        steps, incomplete, _copies = component.converge(state, store, check_mode)
     return component.build_result(steps, incomplete, True)
 
 

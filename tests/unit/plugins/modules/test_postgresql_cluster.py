@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from ansible_collections.vise.platform.plugins.module_utils.component import foreign_state
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import host
 from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster import ClusterError
 from ansible_collections.vise.platform.plugins.modules import postgresql_cluster
@@ -67,6 +68,7 @@ class Host:
             "primary": None,
             "rebuild": False,
             "upgrade_from": "",
+            "take_over": [],
             **options,
         }
         result: dict[str, Any] = postgresql_cluster.converge(self.cluster, given, check_mode)
@@ -74,7 +76,8 @@ class Host:
 
 
 @pytest.fixture
-def machine(tmp_path: pathlib.Path) -> Host:
+def machine(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    monkeypatch.setattr(foreign_state, "run", lambda *_argv: "")
     return Host(tmp_path)
 
 
@@ -97,6 +100,21 @@ def test_cluster_is_created_once(machine: Host) -> None:
     machine.write("var/lib/postgresql/17/main/PG_VERSION")
     assert machine.converge()["changed"] is False
     assert machine.calls.count("pg_createcluster") == 1
+
+
+def test_data_that_were_there_before_are_used_only_with_permission(machine: Host) -> None:
+    machine.install()
+    machine.write("etc/postgresql/17/main/postgresql.conf")
+    machine.write("var/lib/postgresql/17/main/PG_VERSION")
+    machine.write("var/lib/postgresql/17/main/base/16385/1")
+    expected = r"/var/lib/postgresql/17/main has data \(save it.*`preflight_take_over: \[postgresql\]`"
+    for check_mode in (True, False):
+        with pytest.raises(ClusterError, match=expected):
+            machine.converge(check_mode)
+    assert machine.converge(take_over=["postgresql"])["changed"] is False
+    # A component of the collection has configured it.
+    machine.write("var/lib/vise/components/postgresql-17/manifest.json", "{}")
+    assert machine.converge()["changed"] is False
 
 
 def test_resources_of_the_host_are_reported(machine: Host) -> None:

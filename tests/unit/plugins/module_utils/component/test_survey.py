@@ -172,9 +172,8 @@ def test_component_that_another_process_changes_is_not_right(demo: Host) -> None
     assert found is not None and "another process holds the lock" in found[0]
 
 
-def test_paths_and_users_that_a_failed_run_left_behind_are_a_difference(demo: Host) -> None:
-    other = {**demo.wanted.nodes, str(demo.folder / "new"): Node("file", "", ME, GROUP, "0644")}
-    transaction.extend_manifest(dataclasses.replace(demo.wanted, nodes=other), demo.store)
+def test_users_that_a_failed_run_left_behind_are_a_difference(demo: Host) -> None:
+    transaction.begin(dataclasses.replace(demo.wanted, users=({"name": "new"},)), demo.store)
     assert demo.differences() == ["the manifest has other paths, users or another generation"]
 
 

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import hashlib
 import os
 import re
-import shutil
 import typing as t
 
-from .host import files, programs
+from ..host import files, programs
+from . import copies, origins
 
 MANIFEST = "var/lib/vise/components/{name}*/manifest.json"
-KEPT = "var/lib/vise/taken-over"
 # PostgreSQL's numbers of a user's databases begin here.
 FIRST_OWN_DATABASE = 16384
 TIMEOUT = 20  # seconds
@@ -34,6 +32,8 @@ class Service(t.NamedTuple):
         own: programs of the component that may use these ports.
         adopt: how to keep the data.
         only_with_data: whether the paths of a service without data are those of its package.
+        other_guard: whether a module that runs before the component refuses to take over what was there.
+        accounts: whether it changes accounts of people.
     """
 
     paths: tuple[str, ...] = ()
@@ -42,6 +42,8 @@ class Service(t.NamedTuple):
     own: tuple[str, ...] = ()
     adopt: str = ""
     only_with_data: bool = False
+    other_guard: bool = False
+    accounts: bool = False
 
 
 SERVICES = {
@@ -64,14 +66,18 @@ SERVICES = {
         own=("postgres",),
         adopt="save it with `pg_dumpall`, remove the cluster with `pg_dropcluster --stop`, load the dump after the run",
         only_with_data=True,
+        other_guard=True,
     ),
     "pgbouncer": Service(paths=("etc/pgbouncer/*",), ports=(6432,), own=("pgbouncer",)),
     "pgbackrest": Service(paths=("etc/pgbackrest.conf", "etc/pgbackrest/*")),
     "docker": Service(paths=("etc/docker/daemon.json",)),
     "mailcow": Service(
-        paths=("opt/mailcow-dockerized/mailcow.conf",), ports=(25, 465, 587, 993), own=("docker-proxy",)
+        paths=("opt/mailcow-dockerized/mailcow.conf",),
+        ports=(25, 465, 587, 993),
+        own=("docker-proxy",),
+        other_guard=True,
     ),
-    "admin_users": Service(paths=("etc/ssh/authorized_keys.d/*", "etc/sudoers.d/10-vise-admin-users")),
+    "admin_users": Service(paths=("etc/ssh/authorized_keys.d/*", "etc/sudoers.d/10-vise-admin-users"), accounts=True),
     "ssh": Service(),
 }
 
@@ -92,14 +98,14 @@ def find_foreign_state(
         for name in components
         if name in SERVICES and not glob.glob(os.path.join(root, MANIFEST.format(name=name)))
     ]
-    conffiles = read_conffiles() if any(find_paths(root, SERVICES[name].paths) for name in new) else {}
+    shipped = origins.read_shipped(()) if any(find_paths(root, SERVICES[name].paths) for name in new) else {}
     listeners = parse_listeners(run("ss", "-Hltnp")) if any(SERVICES[name].ports for name in new) else {}
     found, owned = {}, read_owned_paths(root) if new else set()
     for name in new:
         service = SERVICES[name]
         data = find_data(root, service.data)
         paths = [path for path in find_paths(root, service.paths) if f"/{os.path.relpath(path, root)}" not in owned]
-        paths = [path for path in paths if is_foreign(path, root, conffiles)]
+        paths = [path for path in paths if origins.is_foreign(path, root, shipped)]
         paths = paths if data or not service.only_with_data else []
         lines = [f"/{os.path.relpath(path, root)} would be replaced or removed" for path in paths]
         lines += [f"{line} has data ({service.adopt})" for line in data]
@@ -123,12 +129,16 @@ def read_owned_paths(root: str) -> set[str]:
 
 def describe_foreign_state(found: t.Mapping[str, Found]) -> list[str]:
     """Return one problem for each component, with the explicit word that permits it."""
-    return [
-        f"{name}: this host was in use before, and the run would change it: {', '.join(one.lines)}; move it, or write "
+    return [f"{name}: {describe(name, one)}" for name, one in found.items()]
+
+
+def describe(name: str, found: Found) -> str:
+    """Return what a component would take over, and what to do."""
+    return (
+        f"this host was in use before, and the run would change it: {', '.join(found.lines)}; move it, or write "
         f"`preflight_take_over: [{name}]`"
-        + (f"; then the run first copies the files to /{KEPT}/{name}" if one.paths else "")
-        for name, one in found.items()
-    ]
+        + (f"; then the run first copies the files to {copies.ROOT}/{name}" if found.paths else "")
+    )
 
 
 def find_paths(root: str, patterns: t.Iterable[str]) -> list[str]:
@@ -136,27 +146,6 @@ def find_paths(root: str, patterns: t.Iterable[str]) -> list[str]:
     return sorted(
         {path for pattern in patterns for path in glob.glob(os.path.join(root, pattern)) if not os.path.isdir(path)}
     )
-
-
-def is_foreign(path: str, root: str, conffiles: t.Mapping[str, str]) -> bool:
-    """Return whether an administrator has made or changed a file: it is not as its package shipped it."""
-    real = os.path.realpath(path)
-    try:
-        with open(real, "rb") as file:
-            digest = hashlib.md5(file.read(), usedforsecurity=False).hexdigest()
-    except OSError:
-        return os.path.islink(path)
-    return conffiles.get(f"/{os.path.relpath(real, os.path.realpath(root))}") != digest
-
-
-def read_conffiles() -> dict[str, str]:
-    """Return the configuration files of all packages with the MD5 sums that dpkg has for them."""
-    return parse_conffiles(run("dpkg-query", "--show", "--showformat=${Conffiles}\\n"))
-
-
-def parse_conffiles(text: str) -> dict[str, str]:
-    """Return the pairs of path and MD5 sum in the output of dpkg-query."""
-    return dict(re.findall(r"^ *(/\S+) ([0-9a-f]{32})", text, re.MULTILINE))
 
 
 def parse_listeners(text: str) -> dict[int, str]:
@@ -182,7 +171,9 @@ def find_data(root: str, patterns: t.Iterable[str]) -> list[str]:
 
 
 def has_databases(cluster: str) -> bool:
-    """Return whether a cluster of PostgreSQL has a database that its creation did not make."""
+    """Return whether a cluster of PostgreSQL has a database that its creation did not make; a standby has copies."""
+    if os.path.exists(os.path.join(cluster, "standby.signal")):
+        return False
     with contextlib.suppress(OSError):
         return any(
             name.isdigit() and int(name) >= FIRST_OWN_DATABASE for name in os.listdir(os.path.join(cluster, "base"))
@@ -205,19 +196,6 @@ def find_unread_keys(root: str, home_accounts: t.Sequence[str]) -> list[str]:
         if name not in home_accounts and keys and os.path.isfile(keys) and os.path.getsize(keys):
             lines.append(f"account {name} could not log in: sshd would not read its ~/.ssh/authorized_keys")
     return lines
-
-
-def keep_copies(found: t.Mapping[str, Found], day: str, root: str = "/") -> list[str]:
-    """Copy the files that components take over; return the new copies. An existing copy is older and stays."""
-    copies = []
-    for name, one in found.items():
-        for path in one.paths:
-            target = os.path.join(root, KEPT, name, day, os.path.relpath(path, root))
-            if not os.path.lexists(target):
-                os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
-                shutil.copy2(path, target, follow_symlinks=os.path.exists(path))
-                copies.append(target)
-    return copies
 
 
 def run(*argv: str) -> str:

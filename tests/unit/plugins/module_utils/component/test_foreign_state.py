@@ -6,8 +6,8 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from ansible_collections.vise.platform.plugins.module_utils import foreign_state
-from ansible_collections.vise.platform.plugins.module_utils.foreign_state import Found
+from ansible_collections.vise.platform.plugins.module_utils.component import foreign_state, origins
+from ansible_collections.vise.platform.plugins.module_utils.component.foreign_state import Found
 
 SHIPPED = "shipped by the package"
 SS = """\
@@ -26,7 +26,9 @@ def _programs(monkeypatch: pytest.MonkeyPatch) -> None:
         "ss": SS,
         "docker": "shop-db\nshop-web\n",
     }
-    monkeypatch.setattr(foreign_state, "run", lambda *argv: outputs[argv[0]])
+    for module in (foreign_state, origins):
+        monkeypatch.setattr(module, "run", lambda *argv: outputs[argv[0]])
+    monkeypatch.setattr(origins, "UCF", "/nonexistent")
 
 
 def write(root: Path, path: str, text: str = SHIPPED) -> None:
@@ -94,6 +96,13 @@ def test_data_are_listed_with_the_way_to_keep_them(tmp_path: Path) -> None:
     assert found["redis"][0].startswith("/var/lib/redis/dump.rdb has data (save it with `redis-cli --rdb FILE`")
 
 
+def test_data_of_a_standby_are_copies_of_those_of_its_primary(tmp_path: Path) -> None:
+    write(tmp_path, "var/lib/postgresql/17/main/PG_VERSION")
+    write(tmp_path, "var/lib/postgresql/17/main/base/16385/1")
+    write(tmp_path, "var/lib/postgresql/17/main/standby.signal", "")
+    assert find(tmp_path, "postgresql") == {}
+
+
 def test_containers_ports_and_logins_are_listed(tmp_path: Path) -> None:
     write(
         tmp_path,
@@ -118,13 +127,3 @@ def test_refusal_names_the_explicit_word() -> None:
         "nginx: this host was in use before, and the run would change it: a, b; move it, or write "
         "`preflight_take_over: [nginx]`; then the run first copies the files to /var/lib/vise/taken-over/nginx"
     )
-
-
-def test_files_are_copied_before_they_are_taken_over(tmp_path: Path) -> None:
-    write(tmp_path, "etc/nginx/nginx.conf", "changed")
-    found = foreign_state.find_foreign_state(["nginx"], [], str(tmp_path))
-    copy = tmp_path / "var/lib/vise/taken-over/nginx/2026-01-02/etc/nginx/nginx.conf"
-    assert foreign_state.keep_copies(found, "2026-01-02", str(tmp_path)) == [str(copy)]
-    write(tmp_path, "etc/nginx/nginx.conf", "already replaced")
-    assert foreign_state.keep_copies(found, "2026-01-02", str(tmp_path)) == []
-    assert copy.read_text() == "changed"
