@@ -46,6 +46,8 @@ OPTIONS: Variables = {
 }
 # The keywords of the schema by which the value of one key decides who reads another one
 NAMING = ("x-groups-of", "x-host-of")
+# The options of the role base that only the host can judge
+BASE_OPTIONS = ("base_timezone", "base_locale", "base_locales", "base_packages")
 # The environment whose secrets are generated for the sandbox
 DEVELOPMENT = "development"
 
@@ -94,6 +96,7 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
                 *self._read_ssh_options(options["roles"], task_vars)["ssh_home_keys_for"],
                 *people_names(valid),
             ],
+            "base": self._read_base_options(options["roles"], specs, task_vars),
         }
         result = self._inspect_host(arguments, task_vars)
         login = result.pop("login", None)
@@ -168,6 +171,13 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         given, _errors = self._template(names, task_vars)
         return {**definitions.role_defaults(roles, "ssh"), **given}
 
+    def _read_base_options(self, roles: str, specs: Variables, task_vars: Variables) -> Variables:
+        """Return the options of the role base that only the host can judge; the default of one that is invalid."""
+        given, _errors = self._template(BASE_OPTIONS, task_vars)
+        valid = {name: value for name, value in given.items() if is_valid(name, value, specs)}
+        defaults = definitions.role_defaults(roles, "base")
+        return {name: valid.get(name, defaults[name]) for name in BASE_OPTIONS if defaults}
+
     def _validate(self, schema: Schema, task_vars: Variables) -> tuple[Variables, list[Problem]]:
         """Return the values of the keys that hosts of this inventory read, and their problems."""
         keys = schema["properties"]
@@ -219,6 +229,11 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
             )
             for problem in problems
         ]
+
+
+def is_valid(name: str, value: t.Any, specs: Variables) -> bool:
+    """Return whether a variable of a role has a value that its specification permits."""
+    return not any(role_options.find_option_problems((name,), value, specs.get(name, {})))
 
 
 def people_names(valid: Variables) -> list[str]:

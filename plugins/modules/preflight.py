@@ -90,6 +90,12 @@ options:
     type: list
     elements: str
     default: []
+  base:
+    description:
+      - The options of the role base that the host itself can judge, C(base_timezone), C(base_locale), C(base_locales)
+        and C(base_packages). The action derives them.
+    type: dict
+    default: {}
   take_over:
     description:
       - Components that may replace what was there before. They first copy the files to C(/var/lib/vise/taken-over).
@@ -137,8 +143,10 @@ import pwd
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vise.platform.plugins.module_utils.base import clock
 from ansible_collections.vise.platform.plugins.module_utils.component import foreign_state, survey
 from ansible_collections.vise.platform.plugins.module_utils.host import programs
+from ansible_collections.vise.platform.plugins.module_utils.model import base_settings
 
 MIB = 1024 * 1024
 
@@ -210,6 +218,19 @@ def find_problems(facts: HostFacts, params: dict[str, t.Any]) -> list[str]:
         for name, addresses in facts.names.items()
         for line in find_name_problems(name, addresses, params["names"][name])
     ]
+
+
+def find_base_problems(options: dict[str, t.Any]) -> list[str]:
+    """Return why the role base would refuse time zone or locales; nothing without its options."""
+    if not options:
+        return []
+    locales = [base_settings.format_locale(name) for name in options["base_locales"]]
+    try:
+        return clock.find_early_problems(
+            options["base_timezone"], options["base_locale"], locales, options["base_packages"]
+        )
+    except programs.ProgramError as error:
+        return [f"base_locale: the locales of this host cannot be read: {error}"]
 
 
 def find_name_problems(name: str, addresses: list[str], expected: list[str]) -> list[str]:
@@ -285,6 +306,7 @@ def main() -> None:
             "survey": {"type": "raw", "default": False},
             "components": {"type": "list", "elements": "str", "default": []},
             "home_accounts": {"type": "list", "elements": "str", "default": []},
+            "base": {"type": "dict", "default": {}},
             "take_over": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
@@ -300,7 +322,8 @@ def main() -> None:
         name: sorted({address for entry in entries for address in resolve_name(entry)})
         for name, entries in params["names"].items()
     }
-    problems = [{"text": line, "of_host": True} for line in find_problems(facts, params)]
+    lines = [*find_problems(facts, params), *find_base_problems(params["base"])]
+    problems = [{"text": line, "of_host": True} for line in lines]
     found = foreign_state.find_foreign_state(params["components"], params["home_accounts"])
     refused = {name: one for name, one in found.items() if name not in params["take_over"]}
     problems += [{"text": line, "of_host": True} for line in foreign_state.describe_foreign_state(refused)]

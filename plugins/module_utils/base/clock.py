@@ -33,6 +33,22 @@ def find_zone_problems(zone: str) -> list[str]:
     return [f"base_timezone: there is no time zone {zone}" + (f"; did you mean {near[0]}?" if near else "")]
 
 
+def find_early_problems(zone: str, locale: str, generated: t.Sequence[str], packages: t.Iterable[str]) -> list[str]:
+    """Return what can be known of time zone and locales before the role has installed its packages.
+
+    Args:
+        zone: the time zone.
+        locale: the default locale.
+        generated: lines of /etc/locale.gen.
+        packages: packages that the role will install; tzdata-legacy brings the old names of time zones.
+    """
+    text = files.read_text(f"{ZONES}/tzdata.zi")
+    _zones, links = parse_zones(text)
+    comes = zone in links and any(re.match(r"tzdata-legacy\b", name) for name in packages)
+    problems = [] if comes or not text else find_zone_problems(zone)
+    return problems + find_locale_problems(locale, generated)
+
+
 def parse_zones(text: str) -> tuple[list[str], dict[str, str]]:
     """Return the time zones in tzdata.zi, and the current name of each old one."""
     words = [line.split() for line in text.splitlines()]

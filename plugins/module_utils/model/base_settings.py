@@ -64,7 +64,7 @@ def derive(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return {
         "timezone": options["base_timezone"],
         "locale": options["base_locale"],
-        "locales": [_locale_line(name) for name in options["base_locales"]],
+        "locales": [format_locale(name) for name in options["base_locales"]],
         # Otherwise the machine of the container keeps the clock, and chronyd only measures it.
         "clock_adjust": bool(options["base_clock_adjust"]),
         "time_servers": [*options["base_ntp_servers"], *options["base_ntp_pools"]],
@@ -121,7 +121,7 @@ def _find_server_problems(names: t.Sequence[str]) -> t.Iterator[str]:
             yield f"base_ntp_servers, base_ntp_pools: {name!r} is neither a host name nor an address"
 
 
-def _locale_line(entry: str) -> str:
+def format_locale(entry: str) -> str:
     """Return a locale as a line of /etc/locale.gen."""
     found = LOCALE.fullmatch(entry)
     return f"{found['name']} {found['given'] or found['charset']}" if found else entry

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.vise.platform.plugins.module_utils.base import clock
 from ansible_collections.vise.platform.plugins.modules import preflight
 from ansible_collections.vise.platform.plugins.modules.preflight import HostFacts
 
@@ -93,6 +94,30 @@ def test_keys_in_the_home_of_the_account_are_read(tmp_path: Path, monkeypatch: p
 def test_all_problems_are_reported_at_once() -> None:
     bad = HostFacts("ubuntu 24.04", 1, {"/": 1}, {"a.b": [], "c.d": ["192.0.2.9"]})
     assert len(preflight.find_problems(bad, {**PARAMS, "names": dict.fromkeys(bad.names, EDGE)})) == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, ""),
+        ({"base_timezone": "Mars/Olympus"}, "base_timezone: there is no time zone Mars/Olympus"),
+        ({"base_locale": "de_DE.UTF-8"}, "base_locale: the host has no locale de_DE.UTF-8: add it to base_locales too"),
+        ({"base_locale": "de_DE.UTF-8", "base_locales": ["de_DE.UTF-8"]}, ""),
+    ],
+)
+def test_time_zone_and_locale_are_judged_by_the_host(
+    change: dict[str, Any], expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(clock, "ENVIRONMENT", str(tmp_path / "environment"))
+    monkeypatch.setattr(clock, "SUPPORTED", str(tmp_path / "SUPPORTED"))
+    monkeypatch.setattr(clock, "ZONES", str(tmp_path))
+    monkeypatch.setattr(clock, "read_locales", lambda: {"C.utf8"})
+    (tmp_path / "tzdata.zi").write_text("Z Etc/UTC 0 - UTC\n")
+    (tmp_path / "Etc").mkdir()
+    (tmp_path / "Etc/UTC").touch()
+    options = {"base_timezone": "Etc/UTC", "base_locale": "C.UTF-8", "base_locales": [], "base_packages": []}
+    assert "\n".join(preflight.find_base_problems({**options, **change})) == expected
+    assert preflight.find_base_problems({}) == []
 
 
 @pytest.mark.parametrize(

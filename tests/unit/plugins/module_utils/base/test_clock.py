@@ -78,6 +78,33 @@ def test_locale_must_be_supported(default: str, generated: list[str], problem: s
 
 
 @pytest.mark.parametrize(
+    ("zone", "packages", "problem"),
+    [
+        pytest.param("Europe/Berlin", [], "", id="known"),
+        pytest.param("US/Pacific", ["htop"], "write America/Los_Angeles, or add tzdata-legacy", id="old name"),
+        pytest.param("US/Pacific", ["tzdata-legacy=2026a-*"], "", id="the role will install the old names"),
+        pytest.param("Europe/Berlni", ["tzdata-legacy"], "did you mean Europe/Berlin?", id="misspelled"),
+    ],
+)
+@pytest.mark.usefixtures("host")
+def test_time_zone_is_judged_before_packages_are_installed(zone: str, packages: list[str], problem: str) -> None:
+    found = "\n".join(clock.find_early_problems(zone, "C.UTF-8", [], packages))
+    assert problem in found
+    assert bool(found) is bool(problem)
+
+
+def test_locale_is_judged_before_packages_are_installed(
+    host: dict[str, programs.Result], tmp_path: pathlib.Path
+) -> None:
+    assert "add it to base_locales" in clock.find_early_problems("Europe/Berlin", "de_DE.UTF-8", [], [])[0]
+    # Without their packages, the host knows neither time zones nor the locales that it could generate.
+    (tmp_path / "tzdata.zi").unlink()
+    (tmp_path / "SUPPORTED").unlink()
+    assert clock.find_early_problems("Europe/Berlni", "xx_XX.UTF-8", ["xx_XX.UTF-8 UTF-8"], []) == []
+    assert host
+
+
+@pytest.mark.parametrize(
     ("line", "overrides"),
     [
         ('LC_ALL="en_US.UTF-8"', True),
