@@ -16,6 +16,8 @@ description:
   - Before the first run of the role, these are rules of ufw, its edited files, live rules that accept packets or decide
     against O(allowed), and enabled services such as C(netfilter-persistent). Later, they are packages that conflict
     with ufw, and units or scripts that load other rules at boot.
+  - Rules that accept packets before the list of open ports decides are removed in later runs without permission.
+    They are warnings, and a copy is kept.
   - Rules with a match that cannot be evaluated are warnings.
 extends_documentation_fragment: [vise.platform.attributes]
 author:
@@ -109,8 +111,8 @@ def describe_refusal(found: t.Sequence[str], scripts: t.Sequence[str]) -> str:
 
 
 def take_over(findings: foreign.Findings, check_mode: bool) -> str:
-    """Keep a copy and disable the units of others; return the path of the copy."""
-    if not findings.removed or check_mode:
+    """Keep a copy of all rules and disable the units of others; return the path of the copy."""
+    if check_mode or not (findings.removed or findings.drift):
         return ""
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
     path = foreign.keep_copy(findings, stamp)
@@ -139,12 +141,15 @@ def main() -> None:
         module.fail_json(msg=f"the firewall rules of this host cannot be read: {error}")
     for doubt in findings.doubts:
         module.warn(f"firewall: {doubt}")
-    result: dict[str, t.Any] = {"changed": bool(findings.removed), "found": findings.removed}
+    for rule in findings.drift:
+        module.warn(f"firewall: `{rule}` was added by others, opens ports that are not in the list, and is removed")
+    found = [*findings.removed, *(f"live rule: {rule}" for rule in findings.drift)]
+    result: dict[str, t.Any] = {"changed": bool(found), "found": found}
     if copy:
         module.warn(f"firewall: a copy of the rules that are removed is in {copy}")
         result["backup"] = copy
-    if module._diff and findings.removed:
-        result["diff"] = {"prepared": "".join(f"> take over {text}\n" for text in findings.removed)}
+    if module._diff and found:
+        result["diff"] = {"prepared": "".join(f"> take over {text}\n" for text in found)}
     module.exit_json(**result)
 
 

@@ -136,6 +136,20 @@ def test_drift_that_opens_a_port_is_reported_and_corrected(
         assert scan(world, address, LISTENING) == ports
 
 
+def test_rule_of_others_is_copied_before_it_is_removed(role: Role, host: Host, world: Host) -> None:
+    machines.script(host, both("$i -I INPUT -p tcp --dport 8081 -j ACCEPT"))
+    done = role.apply()
+    assert "`ip6tables -A INPUT -p tcp -m tcp --dport 8081 -j ACCEPT` was added by others" in " ".join(
+        done.output.split()
+    )
+    copy = re.search(r"a copy of the rules that are removed is in\s+(\S+)", done.output)
+    assert copy
+    kept = host.check_output("tar -xzOf %s live/iptables.rules found.txt", copy[1])
+    assert kept.count("-A INPUT -p tcp -m tcp --dport 8081 -j ACCEPT") == 3
+    assert scan(world, ADDRESS, "8081") == []
+    assert role.apply().is_unchanged
+
+
 def test_service_of_other_rules_flushes_nothing(role: Role, host: Host, world: Host) -> None:
     # Its end flushes all rules; the upgrade of its package restarts it.
     enable = "rm /etc/systemd/system/nftables.service; systemctl daemon-reload; systemctl enable --now nftables"
@@ -172,6 +186,14 @@ def closes(table: str, rules: str) -> str:
             "table raw, chain PREROUTING: `-A PREROUTING -p tcp -m multiport --dports 8082,9090 -j DROP` drops",
             id="a table before Docker's closes ports",
             marks=pytest.mark.deep,
+        ),
+        pytest.param(
+            both("${i}-legacy -A INPUT -p tcp --dport 8082 -j DROP"),
+            both("${i}-legacy -F"),
+            "8082",
+            False,
+            "tables-legacy: table filter, chain INPUT: `-A INPUT -p tcp -m tcp --dport 8082 -j DROP` drops",
+            id="the legacy backend of iptables closes a port",
         ),
         pytest.param(
             both("$i -t nat -I PREROUTING -p tcp --dport 8181 -j REDIRECT --to-ports 8082"),

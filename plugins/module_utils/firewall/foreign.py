@@ -45,7 +45,9 @@ LISTINGS = {
     "ruleset.nft": ("nft", "list", "ruleset"),
     "units.txt": ("systemctl", "list-unit-files", "--type=service", "--state=enabled", "--no-legend", "--no-pager"),
 }
+NAMES = {4: "iptables", 6: "ip6tables"}
 Rules = t.Mapping[int, t.Sequence[t.Mapping[str, str]]]
+Families = dict[int, rules.Chains]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Findings:
     removed: list[str]
     units: list[str]
     doubts: list[str]
+    drift: list[str] = dataclasses.field(default_factory=list)  # rules that every run removes without permission
 
 
 def find(allowed: Rules, container_interfaces: t.Sequence[str], is_new: bool, take_over: bool) -> Findings:
@@ -62,12 +65,14 @@ def find(allowed: Rules, container_interfaces: t.Sequence[str], is_new: bool, ta
     packages = [f"package {name}: the installation of ufw removes it" for name in list_installed(CONFLICTS)]
     units, texts = loaders.find(is_new)
     removed = [*packages, *texts]
-    plan = simulate(allowed, container_interfaces)
+    wanted, live = read_chains(allowed, container_interfaces)
+    plan = program.build_plan(wanted, live, take_over=True)
     if is_new:
         removed += [*find_user_rules(allowed), *find_edited_files(), *find_settings(), *find_forwarding()]
     if is_new or take_over:
         removed += [f"live rule: {line}" for line in list_removals(plan)]
-    return Findings(removed, units, list(plan.judgement.doubts))
+    drift = [] if is_new or take_over else find_drift(wanted, live)
+    return Findings(removed, units, list(plan.judgement.doubts), drift)
 
 
 def list_installed(names: t.Sequence[str]) -> list[str]:
@@ -76,8 +81,8 @@ def list_installed(names: t.Sequence[str]) -> list[str]:
     return [line.split()[0] for line in text.splitlines() if line.endswith(" installed")]
 
 
-def simulate(allowed: Rules, container_interfaces: t.Sequence[str]) -> program.Plan:
-    """Plan the change for a host on which the rules of ufw are not installed yet."""
+def read_chains(allowed: Rules, container_interfaces: t.Sequence[str]) -> tuple[Families, Families]:
+    """Return the wanted and the live chains of a host as if the rules of ufw were not installed yet."""
     wanted: dict[int, rules.Chains] = {}
     live: dict[int, rules.Chains] = {}
     inside = [f"-A DOCKER-USER -i {name} -j RETURN" for name in container_interfaces]
@@ -93,7 +98,17 @@ def simulate(allowed: Rules, container_interfaces: t.Sequence[str]) -> program.P
             user: ("-", openings),
         }
         live[family] = read_foreign_chains([command, "-t", "filter"])
-    return program.build_plan(wanted, live, take_over=True)
+    return wanted, live
+
+
+def find_drift(wanted: Families, live: Families) -> list[str]:
+    """Return the foreign rules that accept packets before the list of open ports decides."""
+    return [
+        f"{NAMES[family]} {line.replace('-D ', '-A ', 1)}"
+        for family, chains in wanted.items()
+        for line in rules.close_bypasses(chains, live[family])
+        if line.startswith("-D INPUT ")
+    ]
 
 
 def read_foreign_chains(command: t.Sequence[str]) -> rules.Chains:
@@ -108,10 +123,9 @@ def read_foreign_chains(command: t.Sequence[str]) -> rules.Chains:
 
 def list_removals(plan: program.Plan) -> list[str]:
     """Return the foreign rules that the change removes."""
-    names = {4: "iptables", 6: "ip6tables"}
     lines = [(family, line) for family, some in plan.lines.items() for line in some if line.startswith("-D ")]
     own = re.compile(r"-D (FORWARD -j DOCKER-USER|INPUT -i lo -j ACCEPT)$")
-    found = [f"{names[family]} {line.replace('-D ', '-A ', 1)}" for family, line in lines if not own.match(line)]
+    found = [f"{NAMES[family]} {line.replace('-D ', '-A ', 1)}" for family, line in lines if not own.match(line)]
     return [*found, *(f"removed by `{command}`" for command in plan.removals)]
 
 
@@ -186,7 +200,7 @@ def keep_copy(findings: Findings, stamp: str) -> str:
             archive.add(path, arcname=path.lstrip("/"))
         for name, command in LISTINGS.items():
             _add_text(archive, f"live/{name}", programs.run(command).out)
-        _add_text(archive, "found.txt", "".join(f"{line}\n" for line in findings.removed))
+        _add_text(archive, "found.txt", "".join(f"{line}\n" for line in (*findings.removed, *findings.drift)))
     os.makedirs(COPIES, mode=0o700, exist_ok=True)
     path = f"{COPIES}/firewall-{stamp}.tar.gz"
     files.replace_file(path, data.getvalue())

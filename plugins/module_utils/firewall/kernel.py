@@ -31,11 +31,25 @@ def read_other_tables() -> list[Table]:
         if is_legacy:
             saved = programs.run([f"{command}-nft-save"]).out
             found += iptables.parse_save(saved, family, "iptables-nft")
-        elif files.read_text(LEGACY_NAMES[family]).strip():
-            found += iptables.parse_save(programs.run([f"{command}-legacy-save"]).out, family, "iptables-legacy")
+        elif tables := files.read_text(LEGACY_NAMES[family]).split():
+            found += iptables.parse_save(_read_legacy(command, tables), family, "iptables-legacy")
         names = set(re.findall(r"^\*(\w+)$", saved, re.MULTILINE)) - set(INCOMPATIBLE.findall(saved))
         skip |= {(FAMILY_NAMES[family], name) for name in names}
     return found + read_nft_tables(skip)
+
+
+def _read_legacy(command: str, names: t.Sequence[str]) -> str:
+    """Return the tables of the legacy backend; raises ProgramError when they exist and cannot be read."""
+    argv = [f"{command}-legacy-save"]
+    saved = programs.run(argv)
+    missing = [name for name in names if f"*{name}\n" not in saved.out]
+    if not (saved.failed or missing):
+        return saved.out
+    reason = f"it does not show {', '.join(missing)}" if not saved.failed else programs.describe_failure(argv, saved)
+    raise programs.ProgramError(
+        f"the legacy tables of {command} ({', '.join(names)}) decide too, and only `{argv[0]}` shows them: {reason}; "
+        "run `apt-get install iptables`, or remove these tables and reboot"
+    )
 
 
 def read_nft_tables(skip: t.Container[tuple[str, str]]) -> list[Table]:

@@ -54,12 +54,13 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., dict
         units: t.Sequence[str] = (),
         doubts: t.Sequence[str] = (),
         scripts: t.Sequence[str] = (),
+        drift: t.Sequence[str] = (),
         take_over: bool = False,
         check_mode: bool = False,
     ) -> dict[str, t.Any]:
         Module.params = {"allowed": {"4": [], "6": []}, "container_interfaces": [], "take_over": take_over}
         Module.check_mode = check_mode
-        findings = foreign.Findings(list(removed), list(units), list(doubts))
+        findings = foreign.Findings(list(removed), list(units), list(doubts), list(drift))
         monkeypatch.setattr(foreign, "find", lambda *_a: findings)
         monkeypatch.setattr(loaders, "find_script_lines", lambda: list(scripts))
         with pytest.raises(Exit) as stopped:
@@ -101,6 +102,15 @@ def test_check_mode_keeps_no_copy_and_disables_nothing(run: t.Callable[..., dict
     assert result["changed"]
     assert "copy" not in result
     assert result["disabled"] == []
+
+
+def test_later_rules_of_others_are_removed_with_a_copy_and_a_warning(run: t.Callable[..., dict[str, t.Any]]) -> None:
+    result = run(drift=["iptables -A INPUT -j ACCEPT"])
+    assert result["changed"]
+    assert result["found"] == ["live rule: iptables -A INPUT -j ACCEPT"]
+    assert "`iptables -A INPUT -j ACCEPT` was added by others" in result["warnings"][0]
+    assert result["backup"] in result["warnings"][1]
+    assert "backup" not in run(drift=["iptables -A INPUT -j ACCEPT"], check_mode=True)
 
 
 @pytest.mark.parametrize("take_over", [False, True])

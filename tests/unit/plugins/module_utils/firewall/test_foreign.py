@@ -115,6 +115,18 @@ def test_host_of_the_role_lists_live_rules_only_when_it_may_remove_them(machine:
     assert len(machine.find(is_new=False, take_over=True)) == 2
 
 
+def test_later_rules_that_open_ports_are_drift(machine: Machine) -> None:
+    mine = "-A INPUT -s 192.0.2.7/32 -j DROP\n-A INPUT -i lo -j ACCEPT\n-A INPUT -p tcp -m tcp --dport 8081 -j ACCEPT\n"
+    machine.outputs["ip6tables-save"] = f"{DOCKER}{mine}COMMIT\n"
+    found = foreign.find(ALLOWED, ["docker0", "br-+"], False, False)
+    assert found.drift == ["ip6tables -A INPUT -p tcp -m tcp --dport 8081 -j ACCEPT"]
+    copy = foreign.keep_copy(found, "now")
+    with tarfile.open(copy) as archive:
+        assert archive.extractfile("found.txt").read().decode() == f"{found.drift[0]}\n"  # type: ignore[union-attr]
+    # These lists have the rule already.
+    assert foreign.find(ALLOWED, [], True, False).drift == foreign.find(ALLOWED, [], False, True).drift == []
+
+
 def test_forwarding_by_hand_is_listed(machine: Machine) -> None:
     mine = "-A FORWARD -i wg0 -j ACCEPT\n-A DOCKER-USER -s 192.0.2.7/32 -j DROP\n-A FORWARD -j DOCKER-USER\n"
     machine.outputs["iptables-save"] = DOCKER.replace("-A FORWARD -j DOCKER-USER\n", mine)

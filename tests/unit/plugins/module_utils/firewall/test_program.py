@@ -221,6 +221,16 @@ def test_rollback_restores_a_removed_table_and_starts_firewalld(kernel: Kernel, 
     assert kernel.calls[-1] == ["systemctl", "start", "firewalld.service"]
 
 
+def test_rollback_restores_the_tables_of_the_other_backend(kernel: Kernel, tmp_path: Path) -> None:
+    snapshot.save(["iptables-legacy -t filter -D INPUT -j DROP"], [])
+    (tmp_path / "ufw.conf").write_text("ENABLED=no\n")
+    assert program.main(["apply"]) == 0
+    assert [argv[0] for argv in kernel.calls if "legacy" in argv[0]] == [
+        "iptables-legacy-save",
+        "iptables-legacy-restore",
+    ]
+
+
 def test_rules_before_a_change_are_kept_although_chains_of_ufw_were_live(kernel: Kernel, tmp_path: Path) -> None:
     # A ufw that was disabled leaves its chains.
     kernel.live[4] = OPEN
