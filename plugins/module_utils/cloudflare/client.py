@@ -74,9 +74,9 @@ class Zone(t.NamedTuple):
     id: str
     name: str
     batch: int
-    # None for a plan that is not known here.
-    limits: plans.Limits | None = None
-    # The DNS of `partial` and `secondary` zones is managed elsewhere.
+    # The name in the API.
+    plan: str = "free"
+    # full, partial (only proxied names are at Cloudflare) or secondary (records come from another server)
     type: str = "full"
     paused: bool = False
 
@@ -169,9 +169,10 @@ class Session:
 
 def describe_zone(row: Json, name: str) -> Zone:
     """Return the properties of a zone in an answer of the API."""
-    limits = plans.find_limits(str((row.get("plan") or {}).get("legacy_id")))
+    plan = str((row.get("plan") or {}).get("legacy_id"))
+    limits = plans.find_limits(plan)
     batch = limits.batch if limits else plans.SMALLEST_BATCH
-    return Zone(row["id"], name, batch, limits, row.get("type") or "full", bool(row.get("paused")))
+    return Zone(row["id"], name, batch, plan, row.get("type") or "full", bool(row.get("paused")))
 
 
 class Backoff:

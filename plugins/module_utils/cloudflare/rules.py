@@ -136,7 +136,7 @@ def describe_refusal(zone: Zone, phase: str, rules: Sequence[Json], refusal: Ref
     places = [POINTER.search(str((error.get("source") or {}).get("pointer") or "")) for error in refusal.errors]
     numbers = [int(place[1]) for place in places if place and int(place[1]) < len(rules)]
     named = [name_rule(number + 1, rules[number]) for number in dict.fromkeys(numbers)]
-    limits = [f"- {text}" for text in plan_problems(phase, rules, zone.limits)]
+    limits = [f"- {text}" for text in plan_problems(phase, rules, plans.find_limits(zone.plan))]
     return "\n".join([f"rules of {phase}: {'; '.join([str(refusal), *named])}", *limits])
 
 

@@ -8,6 +8,7 @@ import datetime
 import typing as t
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from ansible_collections.vise.platform.plugins.module_utils.cloudflare import plans
 from ansible_collections.vise.platform.plugins.module_utils.cloudflare.client import Json, Refusal, Session, Zone
 
 SETTINGS_READ = "Zone / Zone Settings / Read"
@@ -60,7 +61,8 @@ def problems(wanted: Mapping[str, t.Any], facts: Facts, zone: Zone) -> Iterator[
 
 def fixed_problems(changes: Mapping[str, t.Any], fixed: t.Container[str], zone: Zone) -> Iterator[str]:
     """Yield the settings that must change, but that Cloudflare does not let this zone change."""
-    plan = f"its {zone.limits.plan} plan" if zone.limits else "its plan"
+    limits = plans.find_limits(zone.plan)
+    plan = f"its {limits.plan} plan" if limits else "its plan"
     for name in changes:
         if name in fixed:
             yield f"setting {name}: Cloudflare does not let this zone change it (editable: false); check {plan}"

@@ -112,7 +112,8 @@ def wanted_records(wanted: Wanted) -> Sequence[Record]:
 
 def read_plan(session: Session, zone: Zone, wanted: Wanted) -> Plan:
     """Read the zone and compare it with the wanted state."""
-    if problems := [text for record in wanted_records(wanted) for text in plans.record_problems(record, zone.limits)]:
+    limits = plans.find_limits(zone.plan)
+    if problems := [text for record in wanted_records(wanted) for text in plans.record_problems(record, limits)]:
         raise ApiError("\n".join(["nothing was changed: the plan of the zone does not allow all records", *problems]))
     settings, ds, fixed = zone_settings.read(session, zone, wanted.settings)
     changes = zone_settings.plan(settings, wanted.settings)

@@ -6,11 +6,11 @@ import datetime
 from typing import Any
 
 import pytest
-from ansible_collections.vise.platform.plugins.module_utils.cloudflare import plans, setting_effects
+from ansible_collections.vise.platform.plugins.module_utils.cloudflare import setting_effects
 from ansible_collections.vise.platform.plugins.module_utils.cloudflare.client import Zone
 from ansible_collections.vise.platform.plugins.module_utils.cloudflare.setting_effects import Facts
 
-ZONE = Zone("1", "example.test", 200, plans.FREE)
+ZONE = Zone("1", "example.test", 200)
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -84,7 +84,7 @@ def test_mode_that_cloudflare_may_change_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("zone", "plan"), [(ZONE, "check its Free plan"), (ZONE._replace(limits=None), "check its plan")]
+    ("zone", "plan"), [(ZONE, "check its Free plan"), (ZONE._replace(plan="platinum"), "check its plan")]
 )
 def test_setting_that_the_zone_cannot_change_is_named_only_if_it_must_change(zone: Zone, plan: str) -> None:
     (text,) = setting_effects.fixed_problems({"http3": True, "ssl": "strict"}, {"http3", "hsts"}, zone)
