@@ -30,10 +30,11 @@ SERVER_FIELDS = ("id", "version", "last_updated", "categories")
 DEFAULTS: Mapping[str, t.Any] = {"enabled": True, "description": ""}
 OPTIONAL = ("ref", "logging")
 # Nested fields that the server sets: the version of a managed ruleset, whether the zone's plan respects the origin's
-# headers, options that are off, and empty values. Any other field is a difference: a user added it, for example an
-# override that disables managed rules.
+# headers, options that are off, the timeout of a challenge, and empty values. Any other field is a difference: a user
+# added it, for example an override that disables managed rules.
 SERVER_DEFAULTS = ("version", "origin_cache_control")
 SERVER_DEFAULTS_OFF = ("requests_to_origin", "preserve_query_string")
+SERVER_DEFAULTS_ZERO = ("mitigation_timeout",)
 EMPTY: tuple[t.Any, ...] = (None, "", [], {})
 # An error points to a rule: /rules/3/expression.
 POINTER = re.compile(r"/rules/(\d+)")
@@ -80,7 +81,8 @@ def without_defaults(value: t.Any, wanted: t.Any) -> t.Any:
 
 def is_default(key: str, value: t.Any) -> bool:
     """Return whether the server may have set this value itself."""
-    return key in SERVER_DEFAULTS or (key in SERVER_DEFAULTS_OFF and value is False) or value in EMPTY
+    off = (key in SERVER_DEFAULTS_OFF and value is False) or (key in SERVER_DEFAULTS_ZERO and value == 0)
+    return key in SERVER_DEFAULTS or off or value in EMPTY
 
 
 def same(current: Sequence[Json], wanted: Sequence[Json]) -> bool:

@@ -147,5 +147,5 @@ def completed(rule: Rule) -> Rule:
     if rule["action"] == "execute":
         done["action_parameters"] = {"version": "latest", **rule["action_parameters"]}
     if "ratelimit" in rule:
-        done["ratelimit"] = {"requests_to_origin": False, **rule["ratelimit"]}
+        done["ratelimit"] = {"requests_to_origin": False, "mitigation_timeout": 0, **rule["ratelimit"]}
     return done

@@ -126,6 +126,7 @@ def redirected(**target: str) -> list[dict[str, Any]]:
     return [{"expression": "true", "action": "redirect", "action_parameters": value}]
 
 
+WITHOUT_TIMEOUT = {key: value for key, value in COUNTER.items() if key != "mitigation_timeout"}
 VISITOR = ["cf.colo.id", "cf.unique_visitor_id"]
 REFUSED: list[tuple[str, str, list[dict[str, Any]], str]] = [
     ("free", CUSTOM, many(6), "6 rules; the Free plan allows 5"),
@@ -195,6 +196,7 @@ def test_rules_beyond_the_plan_are_refused_with_its_limit_before_anything_change
         ("free", CUSTOM, many(1, expression='http.user_agent contains "matches ~ regex_replace"')),
         ("free", REDIRECT, redirected(expression='wildcard_replace(http.host, "*", "a.test/${1}")')),
         ("free", RATE, counted(action="js_challenge", mitigation_timeout=0)),
+        ("free", RATE, [{**counted(action="challenge")[0], "ratelimit": WITHOUT_TIMEOUT}]),
         ("pro", MANAGED, deployed(PAID_RULESET)),
         ("lite", CUSTOM, many(20)),
         ("pro", RATE, counted(period=60, mitigation_timeout=3600)),
