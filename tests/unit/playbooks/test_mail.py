@@ -66,7 +66,14 @@ def test_mail_domain_must_differ_from_the_name_of_the_server(name: str, accepted
 
 
 @pytest.mark.parametrize(
-    "directive", ["'unsafe-inline'", "'unsafe-eval'", "frame-ancestors 'self'", "object-src 'none'"]
+    "directive",
+    [
+        "'unsafe-inline'",
+        "'unsafe-eval'",
+        "frame-ancestors 'self'",
+        "object-src 'none'",
+        "connect-src 'self' https://api.pwnedpasswords.com https://api.github.com;",
+    ],
 )
 def test_policy_permits_what_the_pages_and_sogo_need(directive: str) -> None:
     assert directive in SITE["csp"]
