@@ -124,5 +124,12 @@ def apply(session: Session, zone: Zone, name: str, value: t.Any) -> Json:
         call = api.origin_tls_client_auth.settings.with_raw_response.update
         return session.call_with_retry(TLS_EDIT, call, zone_id=zone.id, enabled=value)
     edit = api.zones.settings.with_raw_response.edit
-    new = to_api(name, value)
+    new = to_api(name, complete_header(session, zone, value) if name == "hsts" else value)
     return session.call_with_retry(SETTINGS_EDIT, edit, zone_id=zone.id, setting_id=NAMES[name], value=new)
+
+
+def complete_header(session: Session, zone: Zone, wanted: Mapping[str, t.Any]) -> Json:
+    """Return the wanted parts of the HSTS header with its other parts, which a request without them could reset."""
+    get = session.api.zones.settings.with_raw_response.get
+    answer = session.call_with_retry(SETTINGS_READ, get, zone_id=zone.id, setting_id=NAMES["hsts"])
+    return {**((answer["result"]["value"] or {}).get(HSTS) or {}), **wanted}

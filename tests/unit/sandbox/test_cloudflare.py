@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cloudflare
 import pytest
 from kit.cloudflare import faults, records, rulesets, tokens, zones
 from kit.cloudflare.errors import Refused
@@ -251,6 +252,16 @@ def test_settings_are_kept_and_validated(ask: Ask, zone: str) -> None:
     assert ask("PATCH", path, {"value": before}).status == 200
 
 
+def test_header_is_replaced_completely(ask: Ask, zone: str) -> None:
+    path = f"{zone}/settings/security_header"
+    for header in ({"enabled": True, "max_age": 300, "nosniff": True}, {"enabled": False}):
+        stored = ask("PATCH", path, {"value": {"strict_transport_security": header}}).body["result"]
+        assert stored["editable"] is True
+    assert stored["value"]["strict_transport_security"]["nosniff"] is False
+    wrong = {"strict_transport_security": {"enabled": True, "max_age": 63072000}}
+    assert ask("PATCH", path, {"value": wrong}).code == 1007
+
+
 @pytest.mark.parametrize(
     ("token", "path", "status", "code"),
     [
@@ -363,6 +374,26 @@ def test_rules_beyond_the_free_plan_are_refused(ask: Ask, zone: str, query: str)
     rules = [{"expression": "true", "action": "block"}] * 6
     refused = ask("PUT", f"{zone}{CUSTOM_RULES}{query}", {"rules": rules})
     assert (refused.status, refused.code, "6 out of 5" in str(refused.body["errors"])) == (400, 50001, True)
+
+
+def test_setting_that_the_plan_fixes_cannot_be_changed() -> None:
+    state = zones.Zones({"example.test": "free"}, lambda *_: None)
+    state.state["example.test"]["fixed"] = ["ssl"]
+    assert state.setting("example.test", "ssl")["editable"] is False
+    with pytest.raises(Refused, match="Not allowed to edit setting for ssl"):
+        state.change_setting("example.test", "ssl", "strict")
+
+
+def test_certificate_of_the_zone_is_listed() -> None:
+    zone_id = zones.identity("example.test")
+    with running() as double:
+        api = cloudflare.Cloudflare(api_token=TOKEN, base_url=double.endpoint, max_retries=0)
+        own = api.origin_tls_client_auth.zone_certificates
+        assert list(own.list(zone_id=zone_id)) == []
+        with pytest.raises(cloudflare.BadRequestError, match="private_key are required"):
+            own.create(zone_id=zone_id, certificate="PEM", private_key="")
+        own.create(zone_id=zone_id, certificate="PEM", private_key="PEM")
+        assert [row.status for row in own.list(zone_id=zone_id)] == ["active"]
 
 
 def test_write_permission_includes_read() -> None:

@@ -114,13 +114,14 @@ class Zones:
 
     def change_setting(self, zone: str, name: str, value: Any) -> dict[str, Any]:
         """Change a setting."""
-        current = self.setting(zone, name)["value"]
+        self.setting(zone, name)
         if name in self.state[zone]["fixed"]:
             raise Refused(400, 1015, f"Not allowed to edit setting for {name}")
         if name in SETTINGS and value not in SETTINGS[name][1]:
             raise Refused(400, 1007, f"Invalid value for zone setting {name}")
         if name == "security_header":
-            value = {"strict_transport_security": {**current["strict_transport_security"], **header_of(value)}}
+            # Parts that the request does not have are reset.
+            value = {"strict_transport_security": {**HSTS, **header_of(value)}}
         self.state[zone]["settings"][name] = value
         self.save()
         return self.setting(zone, name)

@@ -86,6 +86,18 @@ def test_settings_can_be_disabled(capsys: Any, double: Double) -> None:
     assert not state["settings"]["security_header"]["strict_transport_security"]["enabled"]
 
 
+def test_parts_of_the_header_that_are_not_given_stay(capsys: Any, double: Double) -> None:
+    manage(
+        capsys, double, {"hsts": {"max_age": 31536000, "include_subdomains": True, "preload": True, "nosniff": True}}
+    )
+    assert manage(capsys, double, {"hsts": {"max_age": 86400}})["changed"]
+    header = double.zones.state["example.test"]["settings"]["security_header"]["strict_transport_security"]
+    assert header == {"enabled": True, "max_age": 86400, "include_subdomains": True, "preload": True, "nosniff": True}
+    assert manage(capsys, double, {"hsts": {"max_age": 0}})["changed"]
+    header = double.zones.state["example.test"]["settings"]["security_header"]["strict_transport_security"]
+    assert (header["enabled"], header["nosniff"]) == (False, True)
+
+
 def change_zone(monkeypatch: pytest.MonkeyPatch, double: Double, **properties: Any) -> None:
     """Change properties of the zones in the answers of the double."""
     show = double.zones.show
@@ -230,14 +242,14 @@ def test_missing_permission_is_named(capsys: Any, double: Double, options: dict[
     assert double.zones.state == before
 
 
-@pytest.mark.parametrize("position", range(1, 22))
+@pytest.mark.parametrize("position", range(1, 23))
 @FAULTS
 def test_run_converges_after_a_fault_at_any_call(
     capsys: Any, double: Double, monkeypatch: pytest.MonkeyPatch, mode: str, position: int
 ) -> None:
     clock = faulty(monkeypatch, double, f"{mode}@{position}")
     assert manage(capsys, double, WANTED)["settings"] == WANTED
-    assert (len(double.log), clock) == (22, [1.0])
+    assert (len(double.log), clock) == (23, [1.0])
     assert double.log[position - 1].endswith(mode)
     double.fail("none")
     assert not manage(capsys, double, WANTED)["changed"]
