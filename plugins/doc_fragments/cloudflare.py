@@ -39,6 +39,9 @@ notes:
   - After status 429 the module waits for the time in C(Retry-After) and retries. After a server error or without an
     answer it retries with increasing delays. It reads the current records before it sends changes of records again, so
     that no change is made twice.
+  - In a zone that was created less than 15 minutes ago, the module repeats calls that Cloudflare refuses with status
+    403, for up to a minute in all, because not all of its servers know the zone.
+  - If several zones have the name, the module uses the active one. If it cannot choose, it fails with a list of them.
 seealso:
   - name: Cloudflare's API
     description: Reference of all operations.

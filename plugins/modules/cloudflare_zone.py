@@ -16,10 +16,12 @@ description:
     Cloudflare's dashboard.
   - Settings and rules are changed before records, so that they protect a newly proxied record from its first request.
   - All records are changed in one call, or in as few as the zone's plan allows (200 changes per call on the free
-    plan). Changes of one name are in one call.
+    plan). Changes of one name, and of records that point to each other, are in one call if the limit permits it.
+  - If Cloudflare refuses a record for a reason that the module does not know, the module changes all records that
+    neither point to it nor are needed by it, and fails with both lists.
   - The comment of each record that the module creates begins with a mark, C([OWNER]). Without O(adopt), the module does
     not change or remove records without this mark. If such a record would change the DNS answer for a wanted record,
-    the module fails and reports both records.
+    the module fails and reports both records. Below the zone's own name, NS records conflict with all other types.
   - Two runs at the same time have the same result as one run. After a call without an answer, the module reads the zone
     again.
 author:
@@ -27,7 +29,7 @@ author:
 extends_documentation_fragment: vise.platform.cloudflare
 options:
   zone:
-    description: Name of the zone.
+    description: Name of the zone, also an international one, such as V(example.org).
     type: str
     required: true
   records:
@@ -47,7 +49,8 @@ options:
       value:
         description:
           - Address, target, text, hash or, for CAA, the value of the property.
-          - Do not quote or split a text; the module does both for the API.
+          - Do not quote, escape or split a text; the module does this for the API. A text can have 2048 bytes, and all
+            TXT records of a name 8192.
         type: str
         required: true
       priority:
@@ -87,14 +90,20 @@ options:
         description:
           - Whether Cloudflare answers with its own addresses and forwards requests to the origin; for A, AAAA and
             CNAME.
+          - Cloudflare does not connect to private, shared, loopback, link-local, multicast and reserved addresses, nor
+            to its own.
         type: bool
         default: false
       comment:
-        description: Purpose of the record; up to 100 characters together with the mark, 500 on paid plans.
+        description:
+          - Purpose of the record; up to 100 characters together with the mark, 500 on paid plans. Line breaks become
+            spaces.
         type: str
         default: ""
       tags:
-        description: Tags such as C(team:mail); up to 20 on paid plans, none on the Free plan.
+        description:
+          - Tags such as C(team:mail); up to 20 on paid plans, none on the Free plan. Their names are not
+            case-sensitive.
         type: list
         elements: str
         default: []
@@ -336,7 +345,7 @@ settings:
   type: dict
   sample: {ssl: strict}
 ds:
-  description: The DS record for the registrar; empty if the zone is not signed or O(settings) has no C(dnssec).
+  description: The DS record for the registrar; empty if the zone is not signed or O(settings) does not enable DNSSEC.
   returned: success
   type: str
   sample: example.org. 3600 IN DS 2371 13 2 ...
@@ -366,6 +375,7 @@ from ansible_collections.vise.platform.plugins.module_utils.cloudflare import (
     zone,
     zone_settings,
 )
+from ansible_collections.vise.platform.plugins.module_utils.model.domains import DomainError
 
 STRING: dict[str, t.Any] = {"type": "str", "required": True}
 STRINGS: dict[str, t.Any] = {"type": "list", "elements": "str", "default": []}
@@ -423,7 +433,7 @@ class InvalidError(Exception):
 
 def read_params(params: dict[str, t.Any], name: str) -> zone.Wanted:
     """Return the wanted state; raise an error with the problems of all records, settings and rules."""
-    mark = f"[{params['owner']}]"
+    mark = f"[{' '.join(params['owner'].split())}]"
     settings = zone_settings.from_options(params["settings"] or {})
     phases = {phase: wanted for phase, wanted in (params["rules"] or {}).items() if wanted is not None}
     problems = [
@@ -445,14 +455,16 @@ def main() -> None:
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
     if client.IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("cloudflare"), exception=client.IMPORT_ERROR)
-    name = module.params["zone"].lower().rstrip(".")
     try:
+        name = records.normal_name(module.params["zone"])
         wanted = read_params(module.params, name)
-    except InvalidError as error:
+    except (InvalidError, DomainError) as error:
         module.fail_json(msg=str(error))
     session = client.Session(module.params)
     try:
         target = session.zone(name)
+        for text in target.warnings(any(one["proxied"] for one in module.params["records"] or ())):
+            module.warn(f"{name}: {text}")
         plan = zone.plan(session, target, wanted)
         ds = plan.ds if module.check_mode else zone.apply(session, target, wanted, plan)
     except permissions.PermissionsMissing as error:

@@ -91,6 +91,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.vise.platform.plugins.module_utils.cloudflare import records
+from ansible_collections.vise.platform.plugins.module_utils.model.domains import DomainError
 
 try:
     import dns.exception
@@ -268,12 +269,12 @@ def main() -> None:
     begin, query = time.monotonic(), make_query(params["timeout"])
     if module.check_mode:
         module.exit_json(changed=False, servers={}, without_route={}, seconds=0.0)
-    wanted = {one["zone"].lower().rstrip("."): one["records"] for one in params["zones"]}
     try:
+        wanted = {records.normal_name(one["zone"]): one["records"] for one in params["zones"]}
+        expected = {zone: expected_answers(options, zone) for zone, options in wanted.items()}
         found = find_servers(list(wanted), params, query)
-    except LookupFailed as error:
+    except (LookupFailed, DomainError) as error:
         module.fail_json(msg=str(error))
-    expected = {zone: expected_answers(options, zone) for zone, options in wanted.items()}
     pending = {(zone, server): expected[zone] for zone, servers in found.items() for server in servers.reachable}
     lines = wait(pending, query, params["seconds"])
     result: dict[str, t.Any] = {

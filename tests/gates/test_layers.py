@@ -20,7 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "description": {"model"},
     "accounts": HOST,
     "base": {"host", "model"},
-    "cloudflare": HOST,
+    "cloudflare": {"host", "model"},
     "component": HOST,
     "dkim": HOST,
     "docker": HOST,

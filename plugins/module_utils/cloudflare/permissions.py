@@ -109,10 +109,8 @@ PROBES: Mapping[str, Callable[[Session, Zone, str], t.Any]] = {
 class PermissionsMissing(ApiError):
     """The token lacks permissions; `names` has all of them."""
 
-    def __init__(self, names: list[str]) -> None:
-        super().__init__(
-            f"the token lacks {', '.join(names)}; add this to the token at Cloudflare (My Profile, API Tokens)"
-        )
+    def __init__(self, names: list[str], page: str) -> None:
+        super().__init__(f"the token lacks {', '.join(names)}; add this to the token at Cloudflare ({page})")
         self.names = names
 
 
@@ -120,7 +118,7 @@ def require(session: Session, zone: Zone, names: Sequence[str]) -> None:
     """Raise an error that names all permissions that the token lacks for a zone."""
     missing = missing_permissions(session, zone, names)
     if missing:
-        raise PermissionsMissing(missing)
+        raise PermissionsMissing(missing, session.token_page)
 
 
 def missing_permissions(session: Session, zone: Zone, names: Sequence[str]) -> list[str]:

@@ -14,6 +14,8 @@ from ansible_collections.vise.platform.plugins.module_utils.cloudflare.records i
 SINGLE = ("A", "AAAA", "CNAME", "MX", "NS", "SRV", "HTTPS")
 # Types that a name with a CNAME cannot have.
 EXCLUDED_BY_CNAME = ("A", "AAAA", "CNAME", "NS")
+# Types that a name with NS records can have: below the zone's own name, NS delegates the name, and DS signs that.
+DELEGATION = ("NS", "DS")
 # A name has only one TXT record of each of these versions: SPF, DMARC, DKIM, MTA-STS, TLS-RPT.
 VERSIONED = re.compile(r"v=\w+")
 
@@ -55,11 +57,17 @@ class Change(t.NamedTuple):
 
 
 class Plan(t.NamedTuple):
-    """The changes, the number of unchanged records, and the conflicts: a record of another owner and a wanted one."""
+    """The changes, the number of unchanged records, and the conflicts: a record of another owner and a wanted one.
+
+    `locked` are the conflicts with records that another product of Cloudflare manages. `final` are all records of the
+    zone after the changes.
+    """
 
     changes: list[Change]
     unchanged: int
     conflicts: list[tuple[Record, Record]]
+    locked: Sequence[tuple[Found, Record]] = ()
+    final: Sequence[Record] = ()
 
 
 def version_of(record: Record) -> str:
@@ -68,19 +76,21 @@ def version_of(record: Record) -> str:
     return match[0].lower() if match else ""
 
 
-def conflicts_with(other: Record, wanted: Record) -> bool:
-    """Return whether another record of the same name would change the DNS answer for a wanted record."""
+def conflicts_with(other: Record, wanted: Record, zone: str = "") -> bool:
+    """Return whether a name cannot have both records, or the other one would change the DNS answer for the wanted."""
     kinds = {other.type, wanted.type}
     if other.key == wanted.key:
         return True
     if "CNAME" in kinds and kinds <= set(EXCLUDED_BY_CNAME):
+        return True
+    if "NS" in kinds and not kinds <= set(DELEGATION) and wanted.name != zone:
         return True
     if other.type != wanted.type:
         return False
     return other.type in SINGLE or (version_of(other) != "" and version_of(other) == version_of(wanted))
 
 
-def plan_records(existing: Sequence[Found], wanted: Sequence[Record], policy: Policy) -> Plan:
+def plan_records(existing: Sequence[Found], wanted: Sequence[Record], policy: Policy, zone: str = "") -> Plan:
     """Return the changes to the wanted records; with purge, they also remove all other records with the mark."""
     by_key = {record.key: record for record in wanted}
     by_name: dict[str, list[Record]] = {}
@@ -89,10 +99,16 @@ def plan_records(existing: Sequence[Found], wanted: Sequence[Record], policy: Po
     changes: list[Change] = []
     obsolete: list[Found] = []
     conflicts: list[tuple[Record, Record]] = []
+    locked: list[tuple[Found, Record]] = []
     matched: set[tuple[str, str, str]] = set()
     for found in existing:
-        affected = next((r for r in by_name.get(found.record.name, ()) if conflicts_with(found.record, r)), None)
-        if not policy.owns(found) and affected and not policy.adopt:
+        affected = find_affected(found.record, by_name.get(found.record.name, ()), zone)
+        if found.manager:
+            if affected and (found.record.key, found.record.proxied) == (affected.key, affected.proxied):
+                matched.add(affected.key)
+            elif affected:
+                locked.append((found, affected))
+        elif not policy.owns(found) and affected and not policy.adopt:
             conflicts.append((found.record, affected))
         elif found.record.key in by_key and found.record.key not in matched:
             matched.add(found.record.key)
@@ -102,7 +118,21 @@ def plan_records(existing: Sequence[Found], wanted: Sequence[Record], policy: Po
             obsolete.append(found)
     unchanged = len(matched) - len(changes)
     missing = [record for record in wanted if record.key not in matched]
-    return Plan(sorted([*changes, *pair_changes(obsolete, missing)], key=sort_key), unchanged, conflicts)
+    every = sorted([*changes, *pair_changes(obsolete, missing)], key=sort_key)
+    return Plan(every, unchanged, conflicts, locked, final_records(existing, every))
+
+
+def find_affected(other: Record, wanted: Sequence[Record], zone: str) -> Record | None:
+    """Return the wanted record of the same name that another record conflicts with; an equal one is preferred."""
+    conflicting = [record for record in wanted if conflicts_with(other, record, zone)]
+    return next((record for record in conflicting if record.key == other.key), conflicting[0] if conflicting else None)
+
+
+def final_records(existing: Sequence[Found], changes: Sequence[Change]) -> list[Record]:
+    """Return the records of the zone after changes."""
+    changed = {change.before.id for change in changes if change.before}
+    kept = [found.record for found in existing if found.id not in changed]
+    return [*kept, *(change.after for change in changes if change.after)]
 
 
 def pair_changes(obsolete: Sequence[Found], missing: Sequence[Record]) -> Iterator[Change]:
@@ -122,10 +152,10 @@ def sort_key(change: Change) -> tuple[str, ...]:
     return (record.name, record.type, record.content, change.sign())
 
 
-def batches(changes: Sequence[Change], limit: int) -> Iterator[list[Change]]:
-    """Yield the changes in as few calls as the limit allows, with all changes of a name in one."""
+def batches(groups: Sequence[Sequence[Change]], limit: int) -> Iterator[list[Change]]:
+    """Yield groups of changes in as few calls as the limit allows, with all changes of a group in one."""
     batch: list[Change] = []
-    for group in group_by_name(changes):
+    for group in groups:
         if batch and len(batch) + len(group) > limit:
             yield batch
             batch = []
@@ -205,14 +235,13 @@ def diff(plan: Plan, zone: str) -> dict[str, str]:
 
 
 def describe_conflicts(plan: Plan) -> str:
-    """Return the conflicts of other owners' records with wanted ones, and the remedy."""
-    lines = [
-        f"- {theirs} (comment: {theirs.comment or 'none'}) conflicts with {ours}" for theirs, ours in plan.conflicts
-    ]
-    return "\n".join(
-        [
-            "nothing was changed: records of other owners conflict with wanted records",
-            *lines,
-            "remove them at Cloudflare, or take them over with adopt=true (publish_dns.yml: -e dns_adopt=true)",
-        ]
-    )
+    """Return the conflicts of other owners' records with wanted ones, and the remedies."""
+    lines = ["nothing was changed: records of other owners conflict with wanted records"]
+    if plan.conflicts:
+        lines += [f"- {them} (comment: {them.comment or 'none'}) conflicts with {us}" for them, us in plan.conflicts]
+        remedy = "remove them at Cloudflare, or take them over with adopt=true (publish_dns.yml: -e dns_adopt=true)"
+        lines.append(remedy)
+    if plan.locked:
+        lines += [f"- {them.record} (managed by {them.manager}) conflicts with {us}" for them, us in plan.locked]
+        lines.append("only the named product can change its records: disable it for the name, or keep its records")
+    return "\n".join(lines)

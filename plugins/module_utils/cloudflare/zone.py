@@ -100,7 +100,8 @@ def check_plan(session: Session, zone: Zone, wanted: Wanted, planned: Plan) -> N
         except Refusal as refusal:
             problems.append(rules.describe_refusal(zone, phase, after, refusal))
     if missing:
-        raise permissions.PermissionsMissing([name for name in dict.fromkeys(names) if name in missing])
+        lacking = [name for name in dict.fromkeys(names) if name in missing]
+        raise permissions.PermissionsMissing(lacking, session.token_page)
     if problems:
         raise ApiError("\n".join(["nothing was changed: the zone does not allow all settings and rules", *problems]))
 

@@ -3,7 +3,7 @@
 names: api.cloudflare.com
 address: 5
 ports: 443
-counted: 429 500 timeout lost
+counted: 429 500 busy timeout lost 403 blocked
 ready: curl -sS https://api.cloudflare.com/client/v4/zones | grep -q 9106
 """
 

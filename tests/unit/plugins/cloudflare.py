@@ -6,9 +6,9 @@ import contextlib
 import functools
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import ThreadingHTTPServer
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.vise.platform.plugins.module_utils.cloudflare import client
 from kit.cloudflare import server, tokens
-from kit.cloudflare.api import Api
+from kit.cloudflare.api import Api, Request
 from kit.cloudflare.faults import MODES, Faults, Order
 from kit.cloudflare.zones import Zones
 
@@ -26,16 +26,30 @@ FAULTS = pytest.mark.parametrize("mode", MODES)
 PLANS = {"example.test": "free", "elsewhere.test": "pro"}
 
 
+class Recorded(Api):
+    """The API, which remembers its requests."""
+
+    requests: list[Request]
+
+    def answer(self, headers: Mapping[str, str], request: Request) -> tuple[str, dict[str, Any]]:
+        """Answer a request."""
+        self.requests.append(request)
+        return super().answer(headers, request)
+
+
 class Double:
     """A running double: its zones, log, faults and tokens."""
 
-    def __init__(self) -> None:
+    def __init__(self, plans: Mapping[str, str]) -> None:
         self.log: list[str] = []
         self.order = Order("none", 0)
         self.grants = {TOKEN: tokens.Grant("full", tokens.ALL)}
         self.published: list[tuple[str, int, int]] = []
-        self.zones = Zones(dict(PLANS), lambda zone, went, came: self.published.append((zone, len(went), len(came))))
-        api = Api(self.zones, lambda: self.grants)
+        self.zones = Zones(dict(plans), lambda zone, went, came: self.published.append((zone, len(went), len(came))))
+        # The requests that were answered, with their bodies.
+        self.requests: list[Request] = []
+        api = Recorded(self.zones, lambda: self.grants)
+        api.requests = self.requests
         handler = server.handler(api, Faults(lambda _client: self.order), self.log, patience=1.5)
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.endpoint = f"http://127.0.0.1:{self.http.server_port}/client/v4"
@@ -44,10 +58,11 @@ class Double:
         """Set the fault, in the form of sandbox.py's `fault`."""
         self.order = Order(text, self.order.stamp + 1)
 
-    def grant(self, *permissions: str, zones: tuple[str, ...] = ()) -> str:
+    def grant(self, *permissions: str, **more: Any) -> str:
         """Return a token with only these permissions."""
-        token = f"canary-of-a-token-number-{len(self.grants):010d}"
-        self.grants[token] = tokens.Grant(f"limited-{len(self.grants)}", frozenset(permissions), zones)
+        prefix = "cfat_" if more.get("owner") == "account" else ""
+        token = f"{prefix}canary-of-a-token-number-{len(self.grants):010d}"
+        self.grants[token] = tokens.Grant(f"limited-{len(self.grants)}", frozenset(permissions), **more)
         return token
 
     def records(self, zone: str = "example.test") -> list[dict[str, Any]]:
@@ -58,15 +73,20 @@ class Double:
         """Add a record of another owner."""
         self.zones.batch("example.test", {"posts": [record]})
 
+    def manage(self, product: str, **record: Any) -> None:
+        """Add a record that another product of Cloudflare manages; it cannot be changed."""
+        [added] = self.zones.batch("example.test", {"posts": [record]})["posts"]
+        added["meta"] = {"read_only": True, product: True}
+
     def writes(self) -> list[str]:
         """Return the calls that could have changed something."""
         return [line for line in self.log if line.split()[1] != "GET"]
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Double]:
-    """Run a double."""
-    double = Double()
+def running(plans: Mapping[str, str] = MappingProxyType(PLANS)) -> Iterator[Double]:
+    """Run a double with these zones."""
+    double = Double(plans)
     thread = threading.Thread(target=double.http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

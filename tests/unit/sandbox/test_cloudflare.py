@@ -23,7 +23,7 @@ import pytest
 from kit.cloudflare import faults, records, rulesets, tokens, zones
 from kit.cloudflare.errors import Refused
 
-from tests.unit.plugins.cloudflare import TOKEN, running
+from tests.unit.plugins.cloudflare import TOKEN, Double, running
 
 OTHER = os.environ.get("VISE_CLOUDFLARE", "")
 LIMITED = {
@@ -116,6 +116,8 @@ def name(service: Service, ask: Ask, zone: str) -> Iterator[str]:
 
 
 A: dict[str, Any] = {"type": "A", "name": "a", "content": "192.0.2.1"}
+SRV: dict[str, Any] = {"priority": 0, "weight": 1, "port": 587, "target": "m.test"}
+TLSA: dict[str, Any] = {"usage": 3, "selector": 1, "matching_type": 1, "certificate": "ab" * 32}
 
 
 @pytest.mark.parametrize(
@@ -125,10 +127,20 @@ A: dict[str, Any] = {"type": "A", "name": "a", "content": "192.0.2.1"}
         ({**A, "type": "AAAA"}, 9005),
         ({**A, "type": "LOC"}, 9004),
         ({**A, "ttl": 30}, 9021),
-        ({**A, "type": "MX", "content": "mail.test"}, 9105),
+        ({**A, "type": "MX", "content": "mail.test"}, 9100),
+        ({**A, "type": "MX", "content": "192.0.2.1", "priority": 1}, 9009),
+        ({**A, "type": "CNAME", "content": "192.0.2.1"}, 9007),
+        ({**A, "type": "NS", "content": "2001:db8::1"}, 9005),
         ({**A, "type": "TXT", "content": '"open'}, 9005),
         ({**A, "type": "TXT", "content": '"x"', "proxied": True}, 9004),
-        ({"type": "SRV", "name": "a", "data": {"priority": 1}}, 9101),
+        ({**A, "type": "TXT", "content": r'"\300"'}, 9005),
+        ({**A, "type": "TXT", "content": "x" * 2049}, 9005),
+        ({"type": "SRV", "data": {"priority": 1}}, 9101),
+        ({"type": "SRV", "data": {**SRV, "priority": "one"}}, 9005),
+        ({"type": "SRV", "data": {**SRV, "target": "192.0.2.1"}}, 9005),
+        ({"type": "TLSA", "data": {**TLSA, "certificate": "xyz"}}, 9005),
+        ({"type": "TLSA", "data": {**TLSA, "certificate": "ab"}}, 9005),
+        ({"type": "TLSA", "data": {**TLSA, "matching_type": 2}}, 9005),
         ({"type": "CNAME", "content": "{name}"}, 9039),
     ],
 )
@@ -156,14 +168,99 @@ def test_record_above_the_limits_of_the_free_plan_is_refused(
         ({"type": "CNAME", "name": "a.{name}", "content": "b.test"}, 81053),
         ({**A, "name": "alias.{name}"}, 81054),
         ({"type": "NS", "name": "alias.{name}", "content": "ns.test"}, 81056),
+        ({"type": "NS", "name": "a.{name}", "content": "ns.test"}, 81056),
+        ({**A, "name": "below.{name}"}, 81056),
+        ({"type": "TXT", "name": "below.{name}", "content": "x"}, 81056),
+        ({"type": "MX", "name": "below.{name}", "content": "m.test", "priority": 1}, 81056),
     ],
 )
 def test_record_that_conflicts_with_another_is_refused(
     ask: Ask, zone: str, name: str, body: dict[str, Any], code: int
 ) -> None:
     alias = {"type": "CNAME", "name": f"alias.{name}", "content": "b.test"}
-    assert ask("POST", f"{zone}/dns_records/batch", {"posts": [{**A, "name": f"a.{name}"}, alias]}).status == 200
+    delegation = {"type": "NS", "name": f"below.{name}", "content": "ns.test"}
+    posts = [{**A, "name": f"a.{name}"}, alias, delegation]
+    assert ask("POST", f"{zone}/dns_records/batch", {"posts": posts}).status == 200
     assert ask("POST", f"{zone}/dns_records", {**body, "name": body["name"].format(name=name)}).code == code
+
+
+@pytest.mark.parametrize("name_of_type", [("SRV", "imaps.tcp", SRV), ("TLSA", "mail", TLSA)])
+def test_name_must_have_the_form_of_its_type(ask: Ask, zone: str, name: str, name_of_type: tuple[Any, ...]) -> None:
+    kind, wrong, data = name_of_type
+    assert ask("POST", f"{zone}/dns_records", {"type": kind, "name": f"{wrong}.{name}", "data": data}).code == 9000
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [("A", "10.0.0.1"), ("A", "127.0.0.1"), ("A", "169.254.0.1"), ("A", "1.1.1.1"), ("AAAA", "fd00::1")],
+)
+def test_address_that_cloudflare_does_not_reach_cannot_be_proxied(
+    ask: Ask, zone: str, name: str, kind: str, content: str
+) -> None:
+    body = {"type": kind, "name": name, "content": content}
+    assert ask("POST", f"{zone}/dns_records", {**body, "proxied": True}).code == 9003
+    done = ask("POST", f"{zone}/dns_records", body)
+    assert (done.status, done.body["result"]["proxiable"]) == (200, False)
+
+
+def test_texts_of_one_name_have_a_limit_together(ask: Ask, zone: str, name: str) -> None:
+    posts = [{"type": "TXT", "name": name, "content": f"{number}" * 2048} for number in range(5)]
+    path = f"{zone}/dns_records/batch"
+    assert ask("POST", path, {"posts": posts}).status == 400
+    assert ask("POST", path, {"posts": posts[:4]}).status == 200
+
+
+def test_quoted_text_is_returned_in_ascii_and_other_text_as_it_is(ask: Ask, zone: str, name: str) -> None:
+    def store(content: str) -> str:
+        done = ask("POST", f"{zone}/dns_records", {"type": "TXT", "name": name, "content": content})
+        return str(done.body["result"]["content"])
+
+    assert store('"Größe"') == r'"Gr\195\182\195\159e"'
+    assert store(r'"\065\"" "b"') == r'"A\"" "b"'
+    assert store("plain") == "plain"
+    assert store(f'"{"x" * 300}"') == f'"{"x" * 255}" "{"x" * 45}"'
+
+
+def test_values_are_returned_in_canonical_form(ask: Ask, zone: str, name: str) -> None:
+    posts = [
+        {"type": "AAAA", "name": f"Bücher.{name}", "content": "2001:DB8:0::1"},
+        {"type": "TLSA", "name": f"_25._tcp.{name}", "data": TLSA},
+    ]
+    done = ask("POST", f"{zone}/dns_records/batch", {"posts": posts}).body["result"]["posts"]
+    assert (done[0]["name"], done[0]["content"]) == (f"xn--bcher-kva.{name}", "2001:db8::1")
+    assert done[1]["data"]["certificate"] == "AB" * 32
+
+
+@pytest.mark.parametrize(
+    ("tags", "status"),
+    [
+        (["team:mail", "a"], 200),
+        ([f"t{number}:x" for number in range(20)], 200),
+        ([f"t{number}:x" for number in range(21)], 400),
+        (["Team:mail", "team:mail"], 400),
+        (["team mail:x"], 400),
+        (["cf-x:y"], 400),
+        (["t" * 33], 400),
+    ],
+)
+def test_tags_of_a_paid_zone_have_limits(ask: Ask, service: Service, name: str, tags: list[str], status: int) -> None:
+    path = f"/zones/{ask('GET', f'/zones?name={service.elsewhere}').body['result'][0]['id']}/dns_records"
+    own = name.replace(service.zone, service.elsewhere)
+    done = ask("POST", path, {**A, "name": own, "tags": tags, "comment": "c" * 500})
+    assert done.status == status
+    if status == 200:
+        assert ask("DELETE", f"{path}/{done.body['result']['id']}").status == 200
+
+
+def test_comment_is_one_line_of_any_characters(ask: Ask, zone: str, name: str) -> None:
+    assert ask("POST", f"{zone}/dns_records", {**A, "name": name, "comment": "a\nb"}).status == 400
+    assert ask("POST", f"{zone}/dns_records", {**A, "name": name, "comment": "größer \U0001f600"}).status == 200
+
+
+def test_usage_of_a_zone_is_returned(ask: Ask, zone: str, name: str) -> None:
+    before = ask("GET", f"{zone}/dns_records/usage").body["result"]["record_usage"]
+    ask("POST", f"{zone}/dns_records", {**A, "name": name})
+    assert ask("GET", f"{zone}/dns_records/usage").body["result"]["record_usage"] == before + 1
 
 
 def test_record_can_be_deleted_once(ask: Ask, zone: str, name: str) -> None:
@@ -276,7 +373,97 @@ def test_invalid_token_is_refused(ask: Ask, token: str, path: str, status: int, 
     assert (got.status, got.body["success"], got.code) == (status, False, code)
 
 
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({"X-Auth-Key": "short", "X-Auth-Email": "me@example.com"}, 400, 6003),
+        ({"X-Auth-Key": "0" * 37, "X-Auth-Email": "me"}, 400, 6003),
+        ({"X-Auth-Key": "0" * 37, "X-Auth-Email": "me@example.com"}, 403, 9103),
+        ({"Authorization": "Basic eDp4"}, 400, 6003),
+    ],
+)
+def test_other_credentials_are_refused(service: Service, headers: dict[str, str], status: int, code: int) -> None:
+    call = urllib.request.Request(f"{service.endpoint}/zones", headers=headers)  # noqa: S310
+    context = ssl.create_default_context(cafile=service.ca or None)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(call, timeout=20, context=context)  # noqa: S310
+    assert (refused.value.code, json.load(refused.value)["errors"][0]["code"]) == (status, code)
+
+
 # ---- the double ----
+
+
+@pytest.fixture
+def double() -> Iterator[Double]:
+    with running() as one:
+        yield one
+
+
+def refused_code(double: Double, *records: dict[str, Any], kind: str = "posts") -> int:
+    """Return the number of the error of a batch; 0 without an error."""
+    try:
+        double.zones.batch("example.test", {kind: records})
+    except Refused as refused:
+        return int(refused.error["code"])
+    return 0
+
+
+def test_new_free_zone_has_the_smallest_quota(double: Double) -> None:
+    posts = [{**A, "name": f"n{number}"} for number in range(200)]
+    double.zones.about["example.test"] = {"created_on": "2024-09-01T00:00:00Z"}
+    assert refused_code(double, *posts) == 0
+    assert refused_code(double, {**A, "name": "more"}) == 81045
+    del double.zones.about["example.test"]
+    assert refused_code(double, {**A, "name": "more"}) == 0
+
+
+@pytest.mark.parametrize("kind", ["deletes", "patches", "puts"])
+def test_record_of_another_product_cannot_be_changed(double: Double, kind: str) -> None:
+    double.manage("origin_worker_id", type="AAAA", name="app", content="100::", proxied=True)
+    (row,) = double.records()
+    assert refused_code(double, {**A, "id": row["id"]}, kind=kind) == 1043
+    assert double.records() == [row]
+
+
+def get(double: Double, path: str, token: str = TOKEN) -> Answer:
+    headers = {"Authorization": f"Bearer {token}"}
+    call = urllib.request.Request(f"{double.endpoint}{path}", headers=headers)  # noqa: S310
+    try:
+        with urllib.request.urlopen(call, timeout=20) as answer:  # noqa: S310
+            return Answer(answer.status, answer.read().decode(), answer.headers)
+    except urllib.error.HTTPError as error:
+        return Answer(error.code, error.read().decode(), error.headers)
+
+
+def test_zones_of_one_name_and_zones_that_are_not_active_are_listed(double: Double) -> None:
+    double.zones.about["example.test"] = {"status": "pending"}
+    double.zones.others = [{"id": "1", "name": "example.test", "status": "moved", "type": "full"}]
+    double.zones.others += [{"id": "2", "name": "example.test", "status": "active", "type": "internal"}]
+    rows = json.loads(get(double, "/zones?name=example.test").body)["result"]
+    assert [row["status"] for row in rows] == ["moved", "pending"]
+
+
+def test_token_can_be_restricted_to_addresses(double: Double) -> None:
+    refused = get(double, "/zones", double.grant("DNS Read", addresses=("192.0.2.1",)))
+    assert (refused.status, "Cannot use the access token from location: 127.0.0.1" in refused.body) == (403, True)
+    assert get(double, "/zones", double.grant("DNS Read", addresses=("127.0.0.1",))).status == 200
+
+
+@pytest.mark.parametrize(("owner", "user", "account"), [("user", 200, 401), ("account", 401, 200)])
+def test_token_is_verified_by_the_call_of_its_owner(double: Double, owner: str, user: int, account: int) -> None:
+    token = double.grant("DNS Read", owner=owner)
+    found = [get(double, path, token).status for path in (tokens.VERIFY_USER, tokens.VERIFY_ACCOUNT)]
+    assert found == [user, account]
+    assert get(double, "/zones", token).status == 200
+
+
+@pytest.mark.parametrize(("mode", "status"), [("busy", 503), ("blocked", 403)])
+def test_page_is_sent_instead_of_an_answer(double: Double, mode: str, status: int) -> None:
+    double.fail(mode)
+    answer = get(double, "/zones")
+    assert (answer.status, answer.headers["Content-Type"]) == (status, "text/html; charset=UTF-8")
+    assert answer.body.startswith("<!DOCTYPE html>")
+    assert answer.headers["Date"]
 
 
 @pytest.mark.parametrize(
@@ -287,9 +474,11 @@ def test_invalid_token_is_refused(ask: Ask, token: str, path: str, status: int, 
         ({"type": "CNAME", "name": "a", "content": "b.test"}, "b.test."),
         ({"type": "TXT", "name": "a", "content": 'plain "x"'}, r'"plain \"x\""'),
         ({"type": "TXT", "name": "a", "content": '"one" "two"'}, '"one" "two"'),
+        ({"type": "TXT", "name": "a", "content": "Größe"}, r'"Gr\195\182\195\159e"'),
+        ({"type": "MX", "name": "a", "content": ".", "priority": 0}, "0 ."),
         ({"type": "TXT", "name": "a", "content": "x" * 300}, f'"{"x" * 255}" "{"x" * 45}"'),
         (
-            {"type": "SRV", "name": "a", "data": {"priority": 0, "weight": 1, "port": 587, "target": "m.test"}},
+            {"type": "SRV", "name": "_submission._tcp", "data": SRV},
             "0 1 587 m.test.",
         ),
         ({"type": "CAA", "name": "@", "data": {"flags": 0, "tag": "issue", "value": "ca.test"}}, '0 issue "ca.test"'),

@@ -18,7 +18,7 @@ LARGEST_PAGE = 5000
 
 
 class Request(dict[str, Any]):
-    """A request: method, path, query, body."""
+    """A request: method, path, query, body, and the address of the client."""
 
     @property
     def method(self) -> str:
@@ -35,13 +35,15 @@ class Api:
         self.lock = threading.Lock()
         zone = r"/zones/(?P<zone>[^/]+)"
         self.routes: list[tuple[str, str, Callable[..., Answer]]] = [
-            ("GET", "/user/tokens/verify", self.verify),
+            ("GET", tokens.VERIFY_USER, self.verify),
+            ("GET", tokens.VERIFY_ACCOUNT, self.verify),
             ("GET", "/zones", self.list_zones),
             ("POST", "/graphql", self.analytics),
             ("GET", zone, self.show_zone),
             ("GET", f"{zone}/dns_records", self.list_records),
             ("POST", f"{zone}/dns_records", self.one("posts")),
             ("POST", f"{zone}/dns_records/batch", self.batch),
+            ("GET", f"{zone}/dns_records/usage", self.usage),
             ("GET", f"{zone}/dns_records/(?P<record>[^/]+)", self.show_record),
             ("PUT", f"{zone}/dns_records/(?P<record>[^/]+)", self.one("puts")),
             ("PATCH", f"{zone}/dns_records/(?P<record>[^/]+)", self.one("patches")),
@@ -55,10 +57,10 @@ class Api:
             ("GET|PUT", f"{zone}/rulesets/phases/(?P<phase>[^/]+)/entrypoint", self.entrypoint),
         ]
 
-    def answer(self, authorization: str | None, request: Request) -> tuple[str, Answer]:
+    def answer(self, headers: Mapping[str, str], request: Request) -> tuple[str, Answer]:
         """Return the name of the token and the answer."""
         path = request["path"]
-        grant = tokens.authorize(self.known(), authorization, path)
+        grant = tokens.authorize(self.known(), headers, path, request["client"])
         found = [(method, act, re.fullmatch(pattern, path)) for method, pattern, act in self.routes]
         matching = [(method, act, match) for method, act, match in found if match]
         if not matching:
@@ -87,7 +89,10 @@ class Api:
 
     def list_zones(self, grant: Grant, request: Request) -> Answer:
         """Return the zones for which a token has any permission."""
-        shown = [self.zones.show(name) for name in self.zones.plans if grant.sees(name) and grant.permissions]
+        every = [*self.zones.others, *(self.zones.show(name) for name in self.zones.plans)]
+        shown = [zone for zone in every if grant.sees(zone["name"]) and grant.permissions]
+        if "type" not in request["query"]:
+            shown = [zone for zone in shown if zone["type"] != "internal"]
         return page(shown, request["query"], ("name", "status"), 50)
 
     def show_zone(self, grant: Grant, zone: str, **_more: Any) -> Answer:
@@ -102,6 +107,11 @@ class Api:
             self.zones.records(zone).values(), key=lambda record: (record["name"], record["type"], record["id"])
         )
         return page(rows, request["query"], ("name", "type", "content"), LARGEST_PAGE)
+
+    def usage(self, grant: Grant, zone: str, **_more: Any) -> Answer:
+        """Return the number of records that a zone has and may have."""
+        require(grant, tokens.DNS_READ)
+        return {"result": {"record_quota": self.zones.quota(zone), "record_usage": len(self.zones.records(zone))}}
 
     def show_record(self, grant: Grant, zone: str, record: str, **_more: Any) -> Answer:
         """Return one record."""
@@ -143,9 +153,12 @@ class Api:
             wanted = (request["body"] or {}).get("status")
             if wanted not in ("active", "disabled"):
                 raise Refused(400, 1004, "Invalid DNSSEC status.")
-            self.zones.change(zone, "dnssec", "pending" if wanted == "active" else wanted)
+            # The registrar still has the DS record of an active zone.
+            signed = self.zones.state[zone]["dnssec"] in ("active", "pending-disabled")
+            unsigned = "pending-disabled" if signed else "disabled"
+            self.zones.change(zone, "dnssec", "pending" if wanted == "active" else unsigned)
         status = self.zones.state[zone]["dnssec"]
-        record = {"ds": f"{zone}. 3600 IN DS 2371 13 2 {'ab' * 32}"} if status != "disabled" else {}
+        record = {"ds": None if status == "disabled" else f"{zone}. 3600 IN DS 2371 13 2 {'ab' * 32}"}
         return {"result": {"status": status, **record}}
 
     def origin_pulls(self, grant: Grant, request: Request, zone: str) -> Answer:

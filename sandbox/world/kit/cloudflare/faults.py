@@ -6,8 +6,11 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
-# 429 and 500 are answers without a change; `timeout` neither changes nor answers, `lost` changes and does not answer.
-MODES = ("429", "500", "timeout", "lost")
+# 429, 500 and `busy` (a page with status 503) are answers without a change; `timeout` neither changes nor answers,
+# `lost` changes and does not answer.
+MODES = ("429", "500", "busy", "timeout", "lost")
+# Answers that do not depend on the token's permissions: 403 as new zones give it at random, and the page of a firewall.
+REFUSALS = ("403", "blocked")
 RETRY_AFTER = 1
 
 
@@ -35,4 +38,4 @@ class Faults:
             self.seen = 1 if order != self.last else self.seen + 1
             self.last = order
             applies = not number or self.seen == int(number)
-        return mode if mode in MODES and applies else ""
+        return mode if mode in (*MODES, *REFUSALS) and applies else ""

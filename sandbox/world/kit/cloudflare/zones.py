@@ -13,6 +13,10 @@ from typing import Any
 from .errors import Refused, invalid
 from .records import Record, check_conflicts, record_of
 
+# Records per zone, by plan; a free zone that was created before this date has more.
+QUOTAS = {"free": 200, "pro": 3500}
+LARGER_SINCE, LARGER_QUOTA = "2024-09-01", 1000
+CREATED = "2024-01-01T00:00:00Z"
 # Changes per call, by plan. The code of the error is not Cloudflare's.
 BATCH_LIMITS = {"free": 200, "pro": 3500}
 BATCH_ORDER = ("deletes", "patches", "puts", "posts")
@@ -56,6 +60,12 @@ class Zones:
         self.publish = publish
         self.file = file
         known = json.loads(file.read_text()) if file and file.exists() else {}
+        # Properties in which a zone differs from a usual one, by name.
+        self.about: dict[str, dict[str, Any]] = {}
+        # Further zones, such as those of the same name in another account; they have no state.
+        self.others: list[dict[str, Any]] = []
+        # Records that Cloudflare permits above its documented quota, by zone.
+        self.quotas: dict[str, int] = {}
         # The file of an older double may lack keys.
         self.state = {name: {**new_zone(), **known.get(name, {})} for name in plans}
 
@@ -78,10 +88,17 @@ class Zones:
             "status": "active",
             "paused": False,
             "type": "full",
+            "created_on": CREATED,
             "name_servers": [f"ns.{name}"],
             "account": {"id": identity("account"), "name": "Sandbox"},
             "plan": {"id": identity(plan), "legacy_id": plan, "name": f"{plan.capitalize()} Website"},
+            **self.about.get(name, {}),
         }
+
+    def quota(self, zone: str) -> int:
+        """Return how many records a zone may have."""
+        old = self.plans[zone] == "free" and self.show(zone)["created_on"] < LARGER_SINCE
+        return self.quotas.get(zone, LARGER_QUOTA if old else QUOTAS.get(self.plans[zone], QUOTAS["pro"]))
 
     def records(self, zone: str) -> dict[str, Record]:
         """Return a zone's records by id."""
@@ -96,7 +113,10 @@ class Zones:
         if sum(map(len, wanted.values())) > limit:
             raise Refused(400, 9207, f"Batch exceeds the limit of {limit} records.")
         records = copy.deepcopy(before)
-        done = {kind: [apply(records, zone, kind, entry) for entry in wanted[kind]] for kind in BATCH_ORDER}
+        plan = self.plans[zone]
+        done = {kind: [apply(records, zone, plan, kind, entry) for entry in wanted[kind]] for kind in BATCH_ORDER}
+        if len(records) > max(self.quota(zone), len(before)):
+            raise Refused(400, 81045, "Record quota exceeded.")
         removed = [record for key, record in before.items() if records.get(key) != record]
         added = [record for key, record in records.items() if before.get(key) != record]
         self.publish(zone, removed, added)
@@ -148,17 +168,25 @@ def find(records: dict[str, Record], entry: Mapping[str, Any]) -> Record:
     return found
 
 
-def apply(records: dict[str, Record], zone: str, kind: str, entry: Mapping[str, Any]) -> Record:
+def find_writable(records: dict[str, Record], entry: Mapping[str, Any]) -> Record:
+    """Return the record of a batch entry; another product's record cannot be changed."""
+    found = find(records, entry)
+    if found.get("meta", {}).get("read_only"):
+        raise Refused(400, 1043, "This DNS record is read-only and cannot be changed.")
+    return found
+
+
+def apply(records: dict[str, Record], zone: str, plan: str, kind: str, entry: Mapping[str, Any]) -> Record:
     """Apply one entry of a batch."""
     if kind == "deletes":
-        return records.pop(find(records, entry)["id"])
+        return records.pop(find_writable(records, entry)["id"])
     if kind == "posts":
-        record = {"id": secrets.token_hex(16), **record_of(entry, zone)}
+        record = {"id": secrets.token_hex(16), **record_of(entry, zone, plan)}
     else:
-        old = find(records, entry)
-        record = {"id": old["id"], **record_of({**old, **entry} if kind == "patches" else entry, zone)}
+        old = find_writable(records, entry)
+        record = {"id": old["id"], **record_of({**old, **entry} if kind == "patches" else entry, zone, plan)}
         if kind == "patches" and record["type"] != old["type"]:
             raise invalid(9004, "The type of a DNS record cannot be changed.")
-    check_conflicts(record, [other for other in records.values() if other["id"] != record["id"]])
+    check_conflicts(record, [other for other in records.values() if other["id"] != record["id"]], zone)
     records[record["id"]] = record
     return record

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -239,6 +240,61 @@ def test_example_of_the_documentation_is_accepted_on_the_free_plan(
     options = json.loads(json.dumps(task["vise.platform.cloudflare_zone"]).replace("example.org", "example.test"))
     for mode in (CHECK, {}):
         assert "failed" not in run(cloudflare_zone, capsys, double, **{**options, "token": TOKEN, **mode})
+
+
+@pytest.mark.parametrize("zone", ["Example.Test", "example.test.", " EXAMPLE.test. "])
+def test_name_of_the_zone_has_any_form(capsys: Any, double: Double, zone: str) -> None:
+    assert manage(capsys, double, zone=zone)["changed"]
+    assert not manage(capsys, double)["changed"]
+    assert {row["name"] for row in double.records()} == {"example.test", "www.example.test", "key.example.test"}
+
+
+@pytest.mark.parametrize("zone", ["Bücher.test", "xn--bcher-kva.test"])
+def test_international_zone_has_any_form(capsys: Any, zone: str) -> None:
+    with running({"bücher.test": "free"}) as double:
+        result = manage(capsys, double, zone=zone, records=[{"type": "A", "name": "@", "value": "192.0.2.1"}])
+        assert result["changed"], result
+        assert [row["name"] for row in double.records("bücher.test")] == ["xn--bcher-kva.test"]
+        again = manage(capsys, double, zone=zone, records=[{"type": "A", "name": "bücher.test", "value": "192.0.2.1"}])
+        assert not again["changed"]
+
+
+def test_impossible_zone_is_named(capsys: Any, double: Double) -> None:
+    assert "is not a letter or a digit" in manage(capsys, double, zone="a\u2764.test")["msg"]
+    assert double.log == []
+
+
+def test_zone_that_is_not_active_is_published_with_a_warning(capsys: Any, double: Double) -> None:
+    double.zones.about["example.test"] = {"status": "pending"}
+    result = manage(capsys, double)
+    assert result["changed"]
+    assert "example.test: the zone is pending at Cloudflare" in str(result["warnings"])
+
+
+def test_run_converges_in_a_zone_that_was_created_seconds_ago(
+    capsys: Any, double: Double, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    double.zones.about["example.test"] = {"created_on": datetime.now(UTC).isoformat()}
+    # Calls: zone, records, permission, batch
+    for position in (2, 3, 4):
+        clock = faulty(monkeypatch, double, f"403@{position}")
+        assert manage(capsys, double, records=[{**RECORDS[0], "ttl": 1, "comment": str(position)}])["changed"]
+        assert (double.log[position - 1].endswith("403"), clock) == (True, [1.0])
+
+
+def test_known_fault_of_one_record_refuses_all(capsys: Any, double: Double) -> None:
+    bad = {"type": "A", "name": "bad", "value": "10.0.0.1", "proxied": True}
+    result = manage(capsys, double, records=[*RECORDS, bad])
+    assert "A bad.example.test: 10.0.0.1 is a private address, so it cannot be proxied" in result["msg"]
+    assert double.log == []
+
+
+def test_owner_and_comments_are_one_line(capsys: Any, double: Double) -> None:
+    options = {"owner": "vise\n example ", "records": [{**RECORDS[0], "comment": "one\ntwo\n"}]}
+    assert manage(capsys, double, **options)["changed"]
+    assert double.records()[0]["comment"] == "[vise example] one two"
+    assert not manage(capsys, double, **options)["changed"]
+    assert manage(capsys, double, **{**options, "records": []}, purge=True)["counts"]["remove"] == 1
 
 
 def test_missing_library_is_named(capsys: Any, double: Double, monkeypatch: pytest.MonkeyPatch) -> None:

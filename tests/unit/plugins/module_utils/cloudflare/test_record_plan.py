@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.vise.platform.plugins.module_utils.cloudflare import record_plan
+from ansible_collections.vise.platform.plugins.module_utils.cloudflare import record_parts, record_plan
 from ansible_collections.vise.platform.plugins.module_utils.cloudflare.records import Found, Record
 
 MARK = "[us]"
@@ -77,6 +77,11 @@ def test_plan_has_the_fewest_changes(
         (foreign("TXT", "v=spf1 -all"), SPF),
         (foreign("TXT", "v=DKIM1; p=x"), record("TXT", "v=DKIM1; p=y")),
         (foreign("SRV", "0 1 587 a.test"), record("SRV", "0 1 587 b.test")),
+        (foreign("NS", "ns.test"), A1),
+        (foreign("NS", "ns.test"), SPF),
+        (foreign("TXT", "site-verification=1"), record("NS", "ns.test")),
+        (foreign("MX", "5 other.test"), record("NS", "ns.test")),
+        (foreign("LOC", "51 N"), record("NS", "ns.test")),
     ],
 )
 def test_conflict_names_the_foreign_and_the_wanted_record(other: Record, wanted: Record) -> None:
@@ -95,12 +100,64 @@ def test_conflict_names_the_foreign_and_the_wanted_record(other: Record, wanted:
         (foreign("CAA", '0 issue "other.test"'), record("CAA", '0 issue "ca.test"')),
         (foreign("TLSA", "3 1 1 aa"), record("TLSA", "3 1 1 bb")),
         (foreign("CNAME", "a.test"), SPF),
+        (foreign("DS", "2371 13 2 ab"), record("NS", "ns.test")),
+        (foreign("NS", "ns.test", "other.test"), A1),
     ],
 )
 def test_foreign_record_without_a_conflict_is_left_unchanged(other: Record, wanted: Record) -> None:
     done = record_plan.plan_records(found(other), [wanted], PURGE)
     assert [change.sign() for change in done.changes] == ["+"]
     assert done.conflicts == []
+
+
+def test_name_servers_of_the_zone_itself_do_not_conflict_with_its_records() -> None:
+    done = record_plan.plan_records(found(foreign("NS", "ns.test")), [A1, SPF], PURGE, "www.test")
+    assert ([change.sign() for change in done.changes], done.conflicts) == (["+", "+"], [])
+
+
+def test_adopted_name_has_only_its_name_servers() -> None:
+    others = [foreign("A", "192.0.2.9"), foreign("TXT", "x"), foreign("MX", "5 a.test"), foreign("DS", "1 13 2 ab")]
+    wanted = [record("NS", "ns1.test"), record("NS", "ns2.test")]
+    done = record_plan.plan_records(found(*others), wanted, ADOPT, "test")
+    assert sorted(one.type for one in done.final) == ["DS", "NS", "NS"]
+    back = record_plan.plan_records(found(foreign("NS", "ns1.test")), [A1, SPF], ADOPT, "test")
+    assert sorted(one.type for one in back.final) == ["A", "TXT"]
+
+
+def managed(*existing: Record) -> list[Found]:
+    return [Found(str(number), one, "Email Routing") for number, one in enumerate(existing)]
+
+
+MX1, MX2 = foreign("MX", "1 route1.test"), foreign("MX", "2 route2.test")
+
+
+@pytest.mark.parametrize("policy", [PURGE, ADOPT])
+def test_record_that_another_product_manages_is_never_changed(policy: record_plan.Policy) -> None:
+    wanted = record("MX", "10 mail.test")
+    done = record_plan.plan_records(managed(MX1), [wanted], policy)
+    assert done.locked == [(managed(MX1)[0], wanted)]
+    text = record_plan.describe_conflicts(done)
+    assert f"- {MX1} (managed by Email Routing) conflicts with {wanted}" in text
+    assert "disable it for the name" in text
+    assert "adopt" not in text
+    # Without a wanted record, it stays, also with the mark.
+    marked = managed(MX1._replace(comment=MARK))
+    assert (
+        record_plan.plan_records(marked, [], policy).changes,
+        record_plan.plan_records(marked, [], policy).locked,
+    ) == (
+        [],
+        [],
+    )
+
+
+def test_records_that_another_product_manages_as_wanted_are_no_change() -> None:
+    wanted = [MX1._replace(comment=MARK, ttl=300), MX2._replace(comment=MARK)]
+    done = record_plan.plan_records(managed(MX1, MX2), wanted, PURGE)
+    assert (done.changes, done.locked, done.unchanged) == ([], [], 2)
+    proxied = record("AAAA", "100::", proxied=True)
+    done = record_plan.plan_records(managed(proxied), [proxied._replace(proxied=False)], PURGE)
+    assert [one.manager for one, _wanted in done.locked] == ["Email Routing"]
 
 
 @pytest.mark.parametrize("comment", ["", "[usual] mail", "about [us]", "[us]x"])
@@ -112,13 +169,13 @@ def test_record_belongs_to_the_owner_only_with_the_exact_mark(comment: str) -> N
 def test_changes_are_sent_in_the_fewest_calls_that_the_limit_allows(names: int, limit: int, sizes: list[int]) -> None:
     wanted = [record("A", "192.0.2.1", f"n{number}.test") for number in range(names)]
     done = record_plan.plan_records([], wanted, PURGE)
-    assert [len(batch) for batch in record_plan.batches(done.changes, limit)] == sizes
+    assert [len(batch) for batch in record_parts.make_batches(done.changes, limit)] == sizes
 
 
 def test_changes_of_one_name_are_sent_in_one_call() -> None:
     wanted = [record(kind, "x", f"n{number}.test") for number in range(5) for kind in ("A", "AAAA")]
     done = record_plan.plan_records([], wanted, PURGE)
-    calls = [{change.record.name for change in batch} for batch in record_plan.batches(done.changes, 3)]
+    calls = [{change.record.name for change in batch} for batch in record_parts.make_batches(done.changes, 3)]
     assert [len(names) for names in calls] == [1] * 5
     assert len(set.union(*calls)) == 5
 
