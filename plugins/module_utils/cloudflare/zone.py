@@ -146,7 +146,8 @@ def apply(session: Session, zone: Zone, wanted: Wanted, planned: Plan) -> str:
     ds = planned.ds
     for name, value in planned.settings.items():
         try:
-            ds = zone_settings.apply(session, zone, name, value)["result"].get("ds") or ds
+            answer = zone_settings.apply(session, zone, name, value)["result"]
+            ds = zone_settings.ds_of(answer) if name == "dnssec" else ds
         except ApiError as error:
             raise ApiError(f"setting {name}: {error}") from error
     for phase, (_current, after) in planned.rules.items():

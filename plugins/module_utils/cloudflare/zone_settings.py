@@ -109,9 +109,18 @@ def read(session: Session, zone: Zone, wanted: Mapping[str, t.Any]) -> tuple[Jso
     if "dnssec" not in wanted:
         return current, "", fixed
     signing = session.call_with_retry(DNS_READ, session.api.dns.dnssec.with_raw_response.get, zone_id=zone.id)["result"]
-    # DNSSEC is pending until the registrar has the DS record.
-    current["dnssec"] = signing.get("status") in ("active", "pending")
-    return current, signing.get("ds") or "", fixed
+    current["dnssec"] = is_signed(signing)
+    return current, ds_of(signing) if wanted["dnssec"] else "", fixed
+
+
+def is_signed(signing: Mapping[str, t.Any]) -> bool:
+    """Return whether a zone is signed; DNSSEC is pending until the registrar has the DS record."""
+    return signing.get("status") in ("active", "pending")
+
+
+def ds_of(signing: Mapping[str, t.Any]) -> str:
+    """Return the DS record for the registrar; empty without DNSSEC, for which Cloudflare can still return one."""
+    return (signing.get("ds") or "") if is_signed(signing) else ""
 
 
 def apply(session: Session, zone: Zone, name: str, value: t.Any) -> Json:

@@ -220,6 +220,20 @@ def test_header_that_cloudflare_does_not_send_is_refused_before_anything_is_sent
     assert double.log == []
 
 
+@pytest.mark.parametrize("status", ["pending", "active", "pending-disabled"])
+def test_zone_without_dnssec_has_no_ds_record(capsys: Any, double: Double, status: str) -> None:
+    state = double.zones.state["example.test"]
+    state["dnssec"] = status
+    off = {"dnssec": False}
+    assert manage(capsys, double, off, **CHECK)["ds"] == ""
+    assert manage(capsys, double, off)["ds"] == ""
+    assert manage(capsys, double, off)["ds"] == ""
+    assert state["dnssec"] in ("disabled", "pending-disabled")
+    # An active zone keeps a DS record at the registrar, which Cloudflare still returns.
+    assert manage(capsys, double, {"ssl": "strict"})["ds"] == ""
+    assert manage(capsys, double, {"dnssec": True})["ds"].startswith("example.test. 3600 IN DS")
+
+
 def test_preload_that_browsers_would_refuse_is_an_error_before_anything_is_sent(capsys: Any, double: Double) -> None:
     result = manage(capsys, double, {"hsts": {"max_age": 300, "preload": True}})
     assert "include_subdomains" in result["msg"]
