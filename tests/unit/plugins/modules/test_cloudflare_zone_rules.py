@@ -141,7 +141,7 @@ REFUSED: list[tuple[str, str, list[dict[str, Any]], str]] = [
         "rule 1 (Rule 1): the action log needs the Enterprise plan; the zone has",
     ),
     ("free", CUSTOM, many(1, expression='http.host matches "^a"'), "rule 1 (Rule 1): regular expressions (matches, ~,"),
-    ("pro", CUSTOM, many(1, expression='http.host ~ r"^""'), "need the Business plan; the zone has the Pro plan"),
+    ("pro", CUSTOM, many(1, expression='http.host ~ r#"^"a"#'), "need the Business plan; the zone has the Pro plan"),
     ("free", REDIRECT, redirected(expression='regex_replace(http.host, "a", "b")'), "need the Business plan; the zone"),
     ("free", MANAGED, deployed(PAID_RULESET), "Cloudflare Managed Ruleset needs the Pro plan; the Free plan has only"),
     ("free", RATE, counted(period=60), "rule 1 (Login): period 60; the Free plan allows 10"),
