@@ -1,4 +1,4 @@
-"""The stage dns in check mode, against the sandbox's double in this process: how many processes and calls it needs."""
+"""The stage dns, against the sandbox's double in this process: how many processes and calls it needs."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Platform:
         inventory = {"all": {"hosts": {"one": host}, "children": groups}}
         (folder / "hosts.json").write_text(json.dumps(inventory))
 
-    def run(self, *arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
-        """Run the stage in check mode."""
+    def run(self, *arguments: str, check: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
+        """Run the stage, by default in check mode."""
         variables = {
             "cloudflare_token": TOKEN,
             "cloudflare_endpoint": self.double.endpoint,
@@ -49,7 +49,8 @@ class Platform:
             **more,
         }
         (self.folder / "variables.json").write_text(json.dumps(variables))
-        command = ["ansible-playbook", "--check", "-i", "hosts.json", "-e", "@variables.json", *arguments]
+        mode = ["--check"] if check else []
+        command = ["ansible-playbook", *mode, "-i", "hosts.json", "-e", "@variables.json", *arguments]
         self.double.log.clear()
         return subprocess.run(
             [*command, str(collection.ROOT / "playbooks/dns.yml")],
@@ -104,3 +105,12 @@ def test_plan_of_the_stage_has_records_settings_and_rules(platform: Platform) ->
     assert "~ rules of http_request_firewall_custom: 0 -> 1" in done.stdout
     assert f"+docs.{DOMAIN} A 192.0.2.1 ttl=1 ; [vise {DOMAIN}] site docs" in done.stdout
     assert platform.double.records() == []
+
+
+def test_stage_with_rules_beyond_the_plan_publishes_nothing(platform: Platform) -> None:
+    rules = {"http_request_firewall_custom": RULES["http_request_firewall_custom"] * 6}
+    done = platform.run(check=False, cloudflare_rules=rules)
+    assert done.returncode != 0
+    assert "6 rules; the Free plan allows 5" in re.sub(r"\s+", " ", done.stdout)
+    assert platform.double.records() == []
+    assert platform.double.zones.state[DOMAIN]["settings"]["ssl"] == "full"
