@@ -43,7 +43,7 @@ def confirm(
     if lost:
         problem = f"this controller gets other answers than before it: {outside.describe_lost(answers, lost)}"
         return _fail(action, arguments, identity, problem, task_vars)
-    more = _describe_silent(action, arguments["name"], answers)
+    more = outside.report_unreached(action, arguments["name"], answers)
     call = {"module_name": MODULE, "module_args": {**identity, "state": "confirmed"}, "task_vars": task_vars}
     if not arguments["confirm"]["login"]:
         answer = action._execute_module(**call)
@@ -72,16 +72,6 @@ def _fail(
     advice = arguments["confirm"]["advice"].replace("{user}", str(read_user(action._connection)))
     outcome = _revert(action, identity, arguments["confirm"]["timeout"], task_vars)
     return {"failed": True, "changed": False, "msg": "\n".join(filter(None, [msg, outcome, advice])), "actions": []}
-
-
-def _describe_silent(action: t.Any, name: str, answers: outside.Answers) -> dict[str, t.Any]:
-    """Report what this controller did not reach before the change, so that the change is not proved for it."""
-    silent = [str(target) for target, answer in answers.items() if not outside.answered(target, answer)]
-    if not silent:
-        return {}
-    text = f"{name}: this controller did not reach {', '.join(silent)} before the change, so it was not compared"
-    action._display.display(text)
-    return {"unreached": silent}
 
 
 def plan_attempts(port: int | None, ports: t.Sequence[int]) -> list[int | None]:

@@ -98,12 +98,33 @@ def find_lost(address: str, before: Answers) -> dict[Target, Answer]:
 
 def answered(target: Target, answer: Answer) -> bool:
     """Return whether an answer proves that this controller reaches the target."""
-    return answer.rank >= (TLS if target.is_site else REFUSED)
+    if target.is_site:
+        return answer.rank >= TLS
+    return answer.rank >= (REFUSED if target.kind == "port" else ACCEPTED)
 
 
 def describe_lost(before: Answers, lost: Answers) -> str:
     """Return what changed for this controller."""
     return "; ".join(f"{target} (before: {before[target].text}, now: {answer.text})" for target, answer in lost.items())
+
+
+def report_unreached(action: t.Any, name: str, answers: Answers) -> dict[str, t.Any]:
+    """Report what this controller did not reach before a change, so that the change is not proved for it.
+
+    Args:
+        action: the action plugin, which displays the text.
+        name: what was changed.
+        answers: what was found before the change.
+
+    Returns:
+        A part of the task's result.
+    """
+    unreached = [str(target) for target, answer in answers.items() if not answered(target, answer)]
+    if not unreached:
+        return {}
+    text = f"{name}: this controller did not reach {', '.join(unreached)} before the change, so it was not compared"
+    action._display.display(text)
+    return {"unreached": unreached}
 
 
 def to_json(answers: Answers) -> list[list[t.Any]]:

@@ -12,13 +12,14 @@ import typing as t
 from pathlib import Path
 
 from ..host import locks
-from . import administrator, copies, images, settings, stack
+from . import administrator, copies, images, repository, settings, stack
 from .settings import Problem, Settings
 
 USAGE = """usage: vise-mailcow COMMAND [ARGUMENT]
   status             print the release, the upgrade in progress and the snapshots
   plan               print the actions of up
   up                 start mailcow as configured and wait until it answers
+  ready              print the actions of up; without any, wait until mailcow answers
   health             fail with the reason if mailcow does not work
   queue              print the messages in Postfix's queue
   digests            print the running images with digests, for mailcow_images
@@ -34,12 +35,21 @@ EXCLUSIVE = ("up", "certificates", "begin", "keep", "revert", "dump", "restore")
 
 def plan(config: Settings) -> dict[str, t.Any]:
     """Return the necessary actions."""
-    return {"actions": stack.plan(config) + administrator.plan(config)}
+    # Without a checkout there is no database.
+    return {"actions": stack.plan(config) + (administrator.plan(config) if repository.release(config) else [])}
 
 
 def up(config: Settings) -> dict[str, t.Any]:
     """Make mailcow run as configured; return the actions."""
     return {"actions": stack.up(config) + administrator.set_password(config)}
+
+
+def ready(config: Settings) -> dict[str, t.Any]:
+    """Return the necessary actions; if there are none, wait until mailcow answers."""
+    planned = plan(config)
+    if not planned["actions"]:
+        stack.wait_until_healthy(config)
+    return planned
 
 
 def health(config: Settings) -> None:
@@ -54,6 +64,7 @@ COMMANDS: dict[str, t.Callable[[Settings], t.Any]] = {
     "check": stack.check,
     "plan": plan,
     "up": up,
+    "ready": ready,
     "health": health,
     "certificates": stack.update_certificates,
     "digests": images.digests,

@@ -159,6 +159,10 @@ def test_proxy_of_the_environment_is_not_used(certificate: str, monkeypatch: pyt
         (Target(443), REFUSED, [ACCEPTED], False),
         (Target(443), REFUSED, [SILENT], True),
         (Target(25), SILENT, [SILENT], False),
+        (Target(25, "greeting"), outside.GREETING, [ACCEPTED], True),
+        (Target(993, "tls"), outside.GREETING, [ACCEPTED, outside.GREETING], False),
+        # No service answered there.
+        (Target(25, "greeting"), REFUSED, [SILENT], False),
         (SITE, ANSWERED, [SERVER_ERROR, ANSWERED], False),
         (SITE, ANSWERED, [CLIENT_ERROR], True),
         (SITE, CLIENT_ERROR, [SERVER_ERROR], True),

@@ -13,6 +13,7 @@ from ansible_collections.vise.platform.plugins.module_utils.mailcow_host import 
     administrator,
     copies,
     program,
+    repository,
     settings,
     stack,
 )
@@ -57,9 +58,33 @@ def test_actions_of_mailcow_and_of_its_administrator_are_one_list(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(stack, command, lambda _config: ["start postfix-mailcow"])
+    monkeypatch.setattr(repository, "release", lambda config: config.version)
     monkeypatch.setattr(administrator, {"plan": "plan", "up": "set_password"}[command], lambda _config: ["set it"])
     assert program.main([command]) == 0
     assert json.loads(capsys.readouterr().out) == {"actions": ["start postfix-mailcow", "set it"]}
+
+
+@pytest.mark.parametrize("command", ["plan", "ready"])
+def test_plan_before_the_first_checkout_queries_no_database(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stack, "plan", lambda _config: ["check out 2026-07a"])
+    monkeypatch.setattr(repository, "release", lambda _config: "")
+    assert program.main([command]) == 0
+    assert json.loads(capsys.readouterr().out) == {"actions": ["check out 2026-07a"]}
+
+
+@pytest.mark.parametrize(("actions", "waits"), [([], 1), (["start postfix-mailcow"], 0)])
+def test_ready_waits_only_when_nothing_is_to_be_done(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], actions: list[str], waits: int
+) -> None:
+    waited: list[settings.Settings] = []
+    monkeypatch.setattr(stack, "plan", lambda _config: actions)
+    monkeypatch.setattr(repository, "release", lambda config: config.version)
+    monkeypatch.setattr(administrator, "plan", lambda _config: [])
+    monkeypatch.setattr(stack, "wait_until_healthy", waited.append)
+    assert program.main(["ready"]) == 0
+    assert (json.loads(capsys.readouterr().out), len(waited)) == ({"actions": actions}, waits)
 
 
 @pytest.mark.parametrize(("problem", "code"), [("", 0), ("the API does not answer", 1)])
