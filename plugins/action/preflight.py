@@ -96,6 +96,7 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
                 *self._read_ssh_options(options["roles"], task_vars)["ssh_home_keys_for"],
                 *people_names(valid),
             ],
+            "users": self._read_users(options["models"], task_vars),
             "base": self._read_base_options(options["roles"], specs, task_vars),
         }
         result = self._inspect_host(arguments, task_vars)
@@ -170,6 +171,12 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         names = ("ssh_home_keys_for", "ssh_permit_root_login", "ssh_settings", "admin_users_deploy_keys")
         given, _errors = self._template(names, task_vars)
         return {**definitions.role_defaults(roles, "ssh"), **given}
+
+    def _read_users(self, models: Variables, task_vars: Variables) -> list[Variables]:
+        """Return the accounts of people as the role admin_users wants them; none if they contradict themselves."""
+        name = models.get("people", {}).get("model", "")
+        found, _errors = self._template([name], task_vars)
+        return list(found.get(name, {}).get("users", []))
 
     def _read_base_options(self, roles: str, specs: Variables, task_vars: Variables) -> Variables:
         """Return the options of the role base that only the host can judge; the default of one that is invalid."""

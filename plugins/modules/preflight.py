@@ -90,6 +90,11 @@ options:
     type: list
     elements: str
     default: []
+  users:
+    description: Accounts as the component C(admin_users) wants them. The action derives them.
+    type: list
+    elements: dict
+    default: []
   base:
     description:
       - The options of the role base that the host itself can judge, C(base_timezone), C(base_locale), C(base_locales)
@@ -306,6 +311,7 @@ def main() -> None:
             "survey": {"type": "raw", "default": False},
             "components": {"type": "list", "elements": "str", "default": []},
             "home_accounts": {"type": "list", "elements": "str", "default": []},
+            "users": {"type": "list", "elements": "dict", "default": []},
             "base": {"type": "dict", "default": {}},
             "take_over": {"type": "list", "elements": "str", "default": []},
         },
@@ -324,7 +330,7 @@ def main() -> None:
     }
     lines = [*find_problems(facts, params), *find_base_problems(params["base"])]
     problems = [{"text": line, "of_host": True} for line in lines]
-    found = foreign_state.find_foreign_state(params["components"], params["home_accounts"])
+    found = foreign_state.find_foreign_state(params["components"], params["home_accounts"], users=params["users"])
     refused = {name: one for name, one in found.items() if name not in params["take_over"]}
     problems += [{"text": line, "of_host": True} for line in foreign_state.describe_foreign_state(refused)]
     # The action plugin replaces V(true) by the digest of its code.

@@ -14,11 +14,13 @@ import re
 import typing as t
 
 from ..host import files, programs
-from . import copies, origins
+from . import copies, host, origins
 
 MANIFEST = "var/lib/vise/components/{name}*/manifest.json"
 # PostgreSQL's numbers of a user's databases begin here.
 FIRST_OWN_DATABASE = 16384
+# What an account can lose besides groups.
+PROPERTIES = ("uid", "group", "home", "shell")
 TIMEOUT = 20  # seconds
 
 
@@ -33,7 +35,6 @@ class Service(t.NamedTuple):
         adopt: how to keep the data.
         only_with_data: whether the paths of a service without data are those of its package.
         other_guard: whether a module that runs before the component refuses to take over what was there.
-        accounts: whether it changes accounts of people.
     """
 
     paths: tuple[str, ...] = ()
@@ -43,7 +44,6 @@ class Service(t.NamedTuple):
     adopt: str = ""
     only_with_data: bool = False
     other_guard: bool = False
-    accounts: bool = False
 
 
 SERVICES = {
@@ -77,7 +77,7 @@ SERVICES = {
         own=("docker-proxy",),
         other_guard=True,
     ),
-    "admin_users": Service(paths=("etc/ssh/authorized_keys.d/*", "etc/sudoers.d/10-vise-admin-users"), accounts=True),
+    "admin_users": Service(paths=("etc/ssh/authorized_keys.d/*", "etc/sudoers.d/10-vise-admin-users")),
     "ssh": Service(),
 }
 
@@ -90,9 +90,19 @@ class Found(t.NamedTuple):
 
 
 def find_foreign_state(
-    components: t.Iterable[str], home_accounts: t.Sequence[str], root: str = "/"
+    components: t.Iterable[str],
+    home_accounts: t.Sequence[str],
+    root: str = "/",
+    users: t.Sequence[t.Mapping[str, t.Any]] = (),
 ) -> dict[str, Found]:
-    """Return, by component, what it would take over on its first run; nothing for one that was applied before."""
+    """Return, by component, what it would take over on its first run; nothing for one that was applied before.
+
+    Args:
+        components: names of components; others than SERVICES are skipped.
+        home_accounts: accounts whose keys in their home directory stay valid.
+        root: the directory that stands for `/`.
+        users: accounts as the component admin_users wants them.
+    """
     new = [
         name
         for name in components
@@ -116,6 +126,7 @@ def find_foreign_state(
         ]
         lines += find_containers() if name == "docker" else []
         lines += find_unread_keys(root, home_accounts) if name == "ssh" else []
+        lines += find_account_losses(users, host.read_users()) if name == "admin_users" and users else []
         if lines:
             found[name] = Found(lines, paths)
     return found
@@ -195,6 +206,27 @@ def find_unread_keys(root: str, home_accounts: t.Sequence[str]) -> list[str]:
         keys = os.path.join(root, fields[4].lstrip("/"), ".ssh/authorized_keys") if len(fields) == 6 else ""
         if name not in home_accounts and keys and os.path.isfile(keys) and os.path.getsize(keys):
             lines.append(f"account {name} could not log in: sshd would not read its ~/.ssh/authorized_keys")
+    return lines
+
+
+def find_account_losses(
+    users: t.Iterable[t.Mapping[str, t.Any]], present: t.Mapping[str, t.Mapping[str, t.Any]]
+) -> list[str]:
+    """Return the accounts that exist and would lose groups or get other properties."""
+    lines = []
+    for user in users:
+        before = present.get(user["name"])
+        if before is None:
+            continue
+        lost = sorted(set(before["groups"]) - set(user.get("groups") or ()))
+        losses = [f"groups {', '.join(lost)}"] if lost else []
+        losses += [
+            f"{key} {before[key]}"
+            for key in PROPERTIES
+            if user.get(key) is not None and str(user[key]) != str(before[key])
+        ]
+        if losses:
+            lines.append(f"account {user['name']} exists and would lose {' and '.join(losses)}")
     return lines
 
 

@@ -19,8 +19,6 @@ from .transaction import Plan
 
 SSH_SETTINGS = "/etc/vise/ssh.json"
 SSH_KEYS = "/etc/ssh/authorized_keys.d"
-# What an account loses when a component changes it.
-PROPERTIES = ("uid", "group", "home", "shell")
 
 
 def find(wanted: Wanted, steps: Plan, store: Store, permitted: t.Container[str]) -> list[str]:
@@ -32,7 +30,7 @@ def find(wanted: Wanted, steps: Plan, store: Store, permitted: t.Container[str])
     if not steps.actions():
         return []
     service = find_service(wanted.name)
-    found = _find_service_state(service, wanted, steps, store)
+    found = _find_service_state(service, wanted, store)
     if found.lines and service not in permitted:
         raise host.HostError(f"{wanted.name}: refused, nothing was changed: {foreign_state.describe(service, found)}")
     replaced = find_replaced(steps.changes, store.read_manifest(), ignored=_generated_paths(service))
@@ -58,36 +56,12 @@ def find_replaced(changes: t.Iterable[Change], owned: Manifest, ignored: t.Seque
     ]
 
 
-def find_account_losses(
-    wanted: t.Iterable[t.Mapping[str, t.Any]], present: t.Mapping[str, t.Mapping[str, t.Any]], owned: t.Container[str]
-) -> list[str]:
-    """Return the accounts of others that would lose groups or get other properties. Pure."""
-    lines = []
-    for user in wanted:
-        before = present.get(user["name"])
-        if before is None or user["name"] in owned:
-            continue
-        lost = sorted(set(before["groups"]) - set(user.get("groups") or ()))
-        losses = [f"groups {', '.join(lost)}"] if lost else []
-        losses += [
-            f"{key} {before[key]}"
-            for key in PROPERTIES
-            if user.get(key) is not None and str(user[key]) != str(before[key])
-        ]
-        if losses:
-            lines.append(f"account {user['name']} exists and would lose {' and '.join(losses)}")
-    return lines
-
-
-def _find_service_state(service: str, wanted: Wanted, steps: Plan, store: Store) -> foreign_state.Found:
+def _find_service_state(service: str, wanted: Wanted, store: Store) -> foreign_state.Found:
     known = foreign_state.SERVICES.get(service)
     if known is None or known.other_guard or store.exists():
         return foreign_state.Found([], [])
-    found = foreign_state.find_foreign_state([service], read_home_accounts(wanted)).get(service)
-    lines, paths = found or ([], [])
-    accounts = steps.prerequisites.users if known.accounts else []
-    losses = find_account_losses(accounts, host.read_users() if accounts else {}, store.read_manifest().users)
-    return foreign_state.Found([*lines, *losses], paths)
+    found = foreign_state.find_foreign_state([service], read_home_accounts(wanted), users=wanted.users)
+    return found.get(service, foreign_state.Found([], []))
 
 
 def _generated_paths(service: str) -> list[str]:

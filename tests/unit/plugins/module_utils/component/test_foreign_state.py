@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from ansible_collections.vise.platform.plugins.module_utils.component import foreign_state, origins
+from ansible_collections.vise.platform.plugins.module_utils.component import foreign_state, host, origins
 from ansible_collections.vise.platform.plugins.module_utils.component.foreign_state import Found
 
 SHIPPED = "shipped by the package"
@@ -119,6 +119,20 @@ def test_containers_ports_and_logins_are_listed(tmp_path: Path) -> None:
         "mailcow": ["port 25 is used by exim4"],
         "ssh": ["account bob could not log in: sshd would not read its ~/.ssh/authorized_keys"],
     }
+
+
+def test_accounts_of_others_that_would_lose_something_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = {"uid": 1000, "group": "ada", "home": "/home/ada", "shell": "/bin/bash", "groups": ["admins"]}
+    users = [{"name": name, "groups": ["admins"], "shell": "/bin/bash", "uid": None} for name in ("ada", "bob", "new")]
+    bob = {**same, "groups": ["admins", "docker", "www-data"], "shell": "/bin/zsh"}
+    monkeypatch.setattr(host, "read_users", lambda: {"ada": same, "bob": bob})
+    found = foreign_state.find_foreign_state(["admin_users", "ssh"], [], str(tmp_path), users)
+    expected = "account bob exists and would lose groups docker, www-data and shell /bin/zsh"
+    assert found == {"admin_users": Found([expected], [])}
+    write(tmp_path, "var/lib/vise/components/admin_users/manifest.json", "{}")
+    assert foreign_state.find_foreign_state(["admin_users"], [], str(tmp_path), users) == {}
 
 
 def test_refusal_names_the_explicit_word() -> None:
