@@ -29,7 +29,7 @@ VOLATILE = (
     "/etc/hostname /etc/hosts /etc/resolv.conf /var/lib/apt /var/lib/chrony /var/lib/containerd /var/lib/dbus "
     "/var/lib/docker /var/lib/letsencrypt /var/lib/logrotate /var/lib/postgresql /var/lib/private /var/lib/prometheus "
     "/var/lib/redis /var/lib/systemd /var/lib/vise/pgbackrest /var/lib/vise/reports /var/lib/vise/restic "
-    "/var/lib/vise/components /var/lib/ucf /var/lib/dpkg/lock /var/lib/dpkg/lock-frontend "
+    "/var/lib/vise/components /var/lib/vise/taken-over /var/lib/ucf /var/lib/dpkg/lock /var/lib/dpkg/lock-frontend "
     "/var/lib/dpkg/triggers/Lock /etc/.pwd.lock"
 )
 LISTING = f"""

@@ -16,7 +16,7 @@ from ansible.utils.display import Display
 from ansible_collections.vise.platform.plugins.action import component
 from ansible_collections.vise.platform.plugins.module_utils.component import origins, programs, transaction
 from ansible_collections.vise.platform.plugins.modules import component as module
-from ansible_collections.vise.platform.plugins.plugin_utils import new_login, outside
+from ansible_collections.vise.platform.plugins.plugin_utils import new_login, outside, surveys
 
 from tests import machines
 
@@ -190,11 +190,16 @@ class Action(component.ActionModule):
     """The action plugin, whose module returns given results."""
 
     def __init__(self, *results: dict[str, t.Any]) -> None:
-        self.results, self.calls = list(results), list[t.Any]()
+        self.results, self.calls = list(results), list[tuple[str, dict[str, t.Any]]]()
 
     def _call(self, module: str, arguments: dict[str, t.Any], _task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        self.calls.append(arguments["confirm"]["answers"] if "confirm" in arguments else module)
-        return self.results.pop(0)
+        self.calls.append((module.rsplit(".", 1)[-1], arguments))
+        return dict(self.results.pop(0))
+
+    @property
+    def sent_answers(self) -> list[t.Any]:
+        """What each execution got as the answers of the host from before the change."""
+        return [arguments["confirm"]["answers"] for _module, arguments in self.calls]
 
 
 @pytest.fixture
@@ -214,14 +219,14 @@ def probes(monkeypatch: pytest.MonkeyPatch) -> list[list[outside.Target]]:
 def test_run_without_a_change_probes_nothing(probes: list[list[outside.Target]]) -> None:
     action = Action({"changed": False})
     assert action._apply({"name": "demo", "confirm": CONFIRM}, {}) == ({"changed": False}, {})
-    assert (action.calls, probes) == ([None], [])
+    assert (action.sent_answers, probes) == ([None], [])
 
 
 def test_host_is_probed_before_its_first_change(probes: list[list[outside.Target]]) -> None:
     action = Action({"changed": False, "awaited_answers": []}, {"changed": True})
     result, answers = action._apply({"name": "demo", "confirm": CONFIRM}, {})
     assert (result, answers, probes) == ({"changed": True}, {SITE: BAD}, [[SITE]])
-    assert action.calls == [None, outside.to_json({SITE: BAD})]
+    assert action.sent_answers == [None, outside.to_json({SITE: BAD})]
 
 
 @pytest.mark.usefixtures("probes")
@@ -230,7 +235,7 @@ def test_answers_from_before_an_unconfirmed_change_count() -> None:
     action = Action({"changed": False, "awaited_answers": earlier}, {"changed": True})
     assert action._apply({"name": "demo", "confirm": CONFIRM}, {})[1] == {SITE: GOOD}
     # The next change of this component replaces the record of the host.
-    assert action.calls == [None, earlier]
+    assert action.sent_answers == [None, earlier]
 
 
 @pytest.mark.parametrize("show_diff", [True, False])
@@ -259,10 +264,27 @@ def test_component_is_executed_unless_the_survey_found_exactly_its_state(found: 
 def test_delegated_component_is_executed_whatever_the_survey_found(
     monkeypatch: pytest.MonkeyPatch, delegated: str | None, right: bool
 ) -> None:
-    monkeypatch.setattr(component.surveys, "are_allowed", lambda: True)
-    monkeypatch.setattr(component.surveys, "identify", lambda _action, host: host)
+    monkeypatch.setattr(surveys, "are_allowed", lambda: True)
+    monkeypatch.setattr(surveys, "identify", lambda _action, host: host)
     found = {"generation": "g", "differences": []}
-    monkeypatch.setattr(component.surveys, "take", lambda _key, _name: found)
-    action = SimpleNamespace(_task=SimpleNamespace(delegate_to=delegated), _display=Display())
-    arguments = {"name": "web", "generation": "g"}
-    assert component.ActionModule._is_surveyed_right(action, arguments, {"inventory_hostname": "a"}) is right
+    monkeypatch.setattr(surveys, "take", lambda _key, _name: found)
+    action = Action()
+    action._task, action._display = SimpleNamespace(delegate_to=delegated), Display()
+    assert action._is_surveyed_right({"name": "web", "generation": "g"}, {"inventory_hostname": "a"}) is right
+
+
+def test_copies_of_both_executions_are_reported_and_the_second_one_does_not_search() -> None:
+    needs = {"packages": ["a"], "absent_packages": [], "groups": [], "users": []}
+    kept, more = {"path": "/etc/a", "copy": "/kept/a"}, {"path": "/etc/b", "copy": "/kept/b"}
+    action = Action(
+        {"changed": True, "actions": ["install a"], "prerequisites": needs, "copies": [kept], "warnings": ["a"]},
+        {"changed": True},
+        {"changed": True, "actions": ["write /etc/a"], "copies": [more], "warnings": ["b"]},
+    )
+    result, _answers = action._apply({"name": "demo", "take_over": ["nginx"]}, {})
+    assert (result["copies"], result["warnings"]) == ([kept, more], ["a", "b"])
+    assert [(name, options.get("prepared"), options.get("take_over")) for name, options in action.calls] == [
+        ("component", None, ["nginx"]),
+        ("apt", None, None),
+        ("component", True, ["nginx"]),
+    ]
