@@ -282,6 +282,13 @@ def test_drift_that_opens_passwords_is_corrected(role: Role, host: Host, world: 
     assert offered(world) == "publickey"
 
 
+def test_disabled_unit_is_enabled_and_its_process_stays_known_to_systemd(role: Role, host: Host) -> None:
+    host.check_output("systemctl disable -q ssh.service; systemctl daemon-reload")
+    role.apply()
+    assert host.check_output("systemctl is-enabled ssh; systemctl is-active ssh") == "enabled\nactive"
+    assert host.check_output("pgrep -xc sshd") == "1"
+
+
 @pytest.mark.deep
 def test_port_that_another_program_has_is_refused_and_ssh_stays(role: Role, host: Host) -> None:
     host.check_output("systemd-run --unit=taken python3 -m http.server 2222")

@@ -9,6 +9,7 @@ import glob
 import grp
 import os
 import pwd
+import re
 import stat
 import sys
 import time
@@ -167,6 +168,21 @@ def read_unit_states(names: t.Sequence[str]) -> dict[str, UnitState]:
         load, active, file_state, needs_reload = (values.get(key, "") for key in properties)
         states[name] = UnitState(load, active, file_state, needs_reload == "yes")
     return states
+
+
+def gets_an_alias(unit: str) -> bool:
+    """Return whether a running unit gets an alias when it is enabled, so that systemd could lose its processes.
+
+    If another unit file names the alias, systemd has it as a unit that was not found. When both become one, the state
+    of the alias counts: the unit is then inactive, and its processes are nobody's. sshd.service of Debian is such one.
+    """
+    result = programs.run(["systemctl", "show", "--property=ActiveState,Names", unit], timeout=COMMAND_TIMEOUT)
+    values = dict(line.split("=", 1) for line in result.out.splitlines() if "=" in line)
+    if values.get("ActiveState") not in ("active", "reloading"):
+        return False
+    text = programs.run(["systemctl", "cat", unit], timeout=COMMAND_TIMEOUT).out
+    aliases = " ".join(re.findall(r"^Alias=(.*)$", text, re.MULTILINE)).split()
+    return not set(aliases) <= set(values.get("Names", "").split())
 
 
 def systemctl(verb: str, *units: str) -> None:

@@ -279,6 +279,10 @@ def _activate(daemon_reload: bool, commands: t.Iterable[Command], verbs: t.Itera
             # systemd does not start a unit that crashed too often, not even with a repaired configuration.
             host.run(["systemctl", "reset-failed", unit])
         try:
+            if verb == "enable" and host.gets_an_alias(unit):
+                host.systemctl("stop", unit)
+                host.systemctl("enable", unit)
+                verb = "start"
             host.systemctl(verb, unit)
         except HostError:
             if verb != "reload-or-restart":

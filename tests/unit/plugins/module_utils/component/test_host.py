@@ -163,3 +163,21 @@ def test_overlays_cover_the_smallest_set_of_existing_directories(
     paths: list[str], existing: set[str], expected: list[str]
 ) -> None:
     assert host.find_overlay_roots(paths, existing.__contains__) == expected
+
+
+@pytest.mark.parametrize(
+    ("active", "names", "lines", "expected"),
+    [
+        ("active", "a.service", "Alias=b.service", True),
+        ("active", "a.service", "Alias=c.service\nAlias=b.service", True),
+        ("active", "a.service b.service", "Alias=b.service", False),
+        ("active", "a.service", "WantedBy=multi-user.target", False),
+        ("inactive", "a.service", "Alias=b.service", False),
+    ],
+)
+def test_unit_that_runs_without_its_alias_must_stop_before_it_is_enabled(
+    monkeypatch: pytest.MonkeyPatch, active: str, names: str, lines: str, expected: bool
+) -> None:
+    texts = {"show": f"ActiveState={active}\nNames={names}\n", "cat": f"# /a.service\n[Install]\n{lines}\n"}
+    monkeypatch.setattr(programs, "run", lambda argv, **_options: programs.Result(0, texts[argv[1]]))
+    assert host.gets_an_alias("a.service") is expected
