@@ -12,6 +12,7 @@ description:
   - mailcow reads most booleans as C(y) or C(n), some as C(true) or C(false), C(1) or C(0), or C(allow) or C(disallow).
     The filter accepts each spelling of a boolean, such as C(yes), C(true) and C(on), and converts it.
   - A name or value that cannot be written to C(mailcow.conf) is an error. So is another value of a boolean variable.
+  - A shell and Docker Compose read C(mailcow.conf). A value with spaces or special characters needs quotes there.
 author:
   - vise.platform contributors (@vise-platform)
 options:
@@ -19,6 +20,10 @@ options:
     description: The variables by name.
     type: dict
     required: true
+  quoted:
+    description: Whether to put values that need it into quotes, as lines of C(mailcow.conf) have them.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -79,6 +84,8 @@ SPELLINGS: dict[str, tuple[str, str]] = {
 TRUE = ("y", "yes", "true", "on", "1", "allow")
 FALSE = ("n", "no", "false", "off", "0", "disallow")
 NAME = re.compile(r"[A-Z][A-Z0-9_]*")
+# A shell and Compose read these characters as they are.
+PLAIN = re.compile(r"[A-Za-z0-9_@%+:,./*-]*")
 
 
 def to_text(name: str, value: t.Any) -> str:
@@ -96,9 +103,25 @@ def to_text(name: str, value: t.Any) -> str:
     return SPELLINGS[name][0 if spelling in TRUE else 1]
 
 
-def mailcow_conf(variables: t.Mapping[str, t.Any]) -> dict[str, str]:
+def quote(name: str, text: str) -> str:
+    """Return a value in quotes if it needs some, such that a shell and Compose read the same."""
+    if PLAIN.fullmatch(text):
+        return text
+    if "'" not in text:
+        return f"'{text}'"
+    if not re.search(r'["$`\\!]', text):
+        return f'"{text}"'
+    raise AnsibleFilterError(
+        f"mailcow_settings: {name} contains ' together with one of \" $ ` \\ !: remove one of them"
+    )
+
+
+def mailcow_conf(variables: t.Mapping[str, t.Any], quoted: bool = False) -> dict[str, str]:
     """Return the values as texts."""
-    return {name: to_text(name, value) for name, value in variables.items()}
+    texts = {name: to_text(name, value) for name, value in variables.items()}
+    # Also without quotes, so that a value that has none is an error wherever the variables are used first.
+    lines = {name: quote(name, text) for name, text in texts.items()}
+    return lines if quoted else texts
 
 
 class FilterModule:

@@ -44,4 +44,8 @@ def read_settings() -> Settings:
 def parse_conf(text: str) -> dict[str, str]:
     """Return the variables of mailcow.conf."""
     lines = (line for line in text.splitlines() if "=" in line and not line.startswith("#"))
-    return {name: value for name, _sign, value in (line.partition("=") for line in lines)}
+    return {name: _remove_quotes(value) for name, _sign, value in (line.partition("=") for line in lines)}
+
+
+def _remove_quotes(value: str) -> str:
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.vise.platform.plugins.filter.mailcow_conf import SPELLINGS, FilterModule, mailcow_conf
+from ansible_collections.vise.platform.plugins.module_utils.mailcow_host.settings import parse_conf
 
 ON: list[Any] = [True, "yes", "Yes", "y", "Y", "true", "True", "on", "1", 1]
 OFF: list[Any] = [False, "no", "No", "n", "N", "false", "False", "off", "0", 0]
@@ -40,12 +42,24 @@ def test_other_values_are_texts(name: str, value: Any, expected: str) -> None:
         ("USE_WATCHDOG", "", "USE_WATCHDOG: '' is not a boolean"),
         ("WATCHDOG_SUBJECT", "a\nHTTP_BIND=0.0.0.0", "WATCHDOG_SUBJECT must not contain a line break"),
         ("skip sogo", "y", "'skip sogo' is not the name of a variable"),
+        ("WATCHDOG_SUBJECT", "it's $5", "WATCHDOG_SUBJECT contains ' together with one of"),
     ],
 )
 def test_what_mailcow_would_not_read_is_an_error(name: str, value: Any, problem: str) -> None:
     with pytest.raises(AnsibleFilterError, match="mailcow_settings") as raised:
         mailcow_conf({name: value})
     assert problem in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "a", "smtp.*,imap.example.org", "Alert: ä & $x", "a b", "$(id)", "`id`", "a #b", 'a"b', "a\\b", "o'b n"],
+)
+def test_shell_and_program_read_the_value_that_was_given(value: str) -> None:
+    line = f"NAME={mailcow_conf({'NAME': value}, quoted=True)['NAME']}"
+    script = f'{line}\nprintf %s "$NAME"'
+    read = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True).stdout
+    assert (read, parse_conf(line)["NAME"]) == (value, value)
 
 
 def test_filter_has_its_name() -> None:
