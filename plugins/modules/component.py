@@ -208,6 +208,23 @@ options:
     type: list
     elements: str
     default: []
+  foreign:
+    description:
+      - Places in which files of others have an effect on the service, or seem to have one. Each file there that neither
+        the component nor a package has written is reported as a warning in each run.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      paths:
+        description: Globs.
+        type: list
+        elements: str
+        required: true
+      effect:
+        description: What such a file means, for the operator.
+        type: str
+        required: true
   check:
     description:
       - A command, or a list of commands, that validates the new files before they are live, for example C(nginx -t).
@@ -597,6 +614,8 @@ def main() -> None:
         module.exit_json(changed=False, awaited_answers=awaited, generation=wanted.generation, invocation={})
     for one in kept:
         module.warn(copies.describe(wanted.name, one))
+    for text in () if incomplete else steps.reported:
+        module.warn(f"{wanted.name}: {text}")
     result = build_result(steps, incomplete, module._diff)
     result |= {"copies": [one._asdict() for one in kept]} if kept else {}
     if wanted.confirm_within and result["changed"] and not incomplete and not module.check_mode:

@@ -391,9 +391,15 @@ def test_foreign_file_that_takes_visitors_is_refused_with_its_line(role: Role, h
     try:
         # The role changes nothing else, and still does not report success.
         role.assert_refused([({}, "modules-enabled/99-own.conf:4: .{1,3}listen 8443 udp")])
+        # At another port it stays, and is named in each run, as a file that nginx does not read.
+        host.check_output("sed -i s/8443/8999/ /etc/nginx/modules-enabled/99-own.conf")
+        host.check_output("echo 'server { listen 7081; }' >/etc/nginx/conf.d/old.conf")
+        run = role.apply()
+        assert "modules-enabled/99-own.conf: this file of others is in use" in run.output
+        assert "conf.d/old.conf: nginx does not read this file" in run.output
     finally:
-        host.check_output("rm /etc/nginx/modules-enabled/99-own.conf")
-    role.apply()
+        host.check_output("rm -f /etc/nginx/modules-enabled/99-own.conf /etc/nginx/conf.d/old.conf")
+    assert "old.conf" not in role.apply().output
 
 
 def test_reload_fails_unless_nginx_has_loaded_the_files(host: Host) -> None:
@@ -435,7 +441,9 @@ def test_nginx_starts_as_soon_as_the_name_of_an_upstream_resolves(role: Role, ho
 def test_drift_is_corrected_and_a_killed_nginx_returns(role: Role, host: Host, world: Host) -> None:
     machines.script(host, DRIFT)
     assert machines.eventually(lambda: host.socket("tcp://0.0.0.0:7080").is_listening)
-    role.apply()
+    kept = re.search(r"sites-enabled/mine.conf was written by others .*its copy is\s+(\S+)", role.apply().output)
+    assert kept
+    assert "7080" in host.file(kept[1]).content_string
     assert answers(world, "h3", "https://docs.vln.test/", "the index.*code=200")
     assert machines.eventually(lambda: not host.socket("tcp://0.0.0.0:7080").is_listening)
 

@@ -104,6 +104,7 @@ class Wanted:
     users: tuple[dict[str, t.Any], ...] = ()
     nodes: t.Mapping[str, Node] = dataclasses.field(default_factory=dict)
     purge: tuple[str, ...] = ()
+    foreign: tuple[tuple[str, str], ...] = ()  # globs of files of others, and what such a file means
     checks: tuple[tuple[str, ...], ...] = ()
     commands: tuple[Command, ...] = ()
     units: tuple[Unit, ...] = ()
@@ -125,6 +126,7 @@ class Wanted:
             users=tuple(params["users"]),
             nodes=_nodes(params),
             purge=tuple(params["purge"]),
+            foreign=tuple((glob, entry["effect"]) for entry in params["foreign"] for glob in entry["paths"]),
             checks=normalize_argvs(params["check"]),
             commands=tuple(Command(tuple(c["argv"]), tuple(c["watch"])) for c in params["commands"]),
             units=tuple(_unit(u) for u in params["units"]),
@@ -152,6 +154,7 @@ class Wanted:
             groups=tuple(data["groups"]),
             users=tuple(data["users"]),
             purge=tuple(data["purge"]),
+            foreign=tuple((glob, effect) for glob, effect in data["foreign"]),
             nodes={path: Node.from_json(node) for path, node in data["nodes"].items()},
             units=tuple(
                 Unit(**{**unit, "watch": tuple(unit["watch"]), "restart_on": tuple(unit["restart_on"])})

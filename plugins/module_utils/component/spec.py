@@ -52,6 +52,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "links": _list_of(path=REQUIRED, target=REQUIRED),
     "absent": _strings(),
     "purge": _strings(),
+    "foreign": _list_of(paths={**ARGV}, effect=REQUIRED),
     "check": {"type": "list", "elements": "raw", "default": []},
     "commands": _list_of(argv=ARGV, watch=WATCH),
     "units": _list_of(

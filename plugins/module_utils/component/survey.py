@@ -84,4 +84,5 @@ def _find_differences(wanted: Wanted, store: Store, read: transaction.Readers) -
     except (locks.LockedError, OSError, ValueError, host.HostError, programs.ProgramError) as error:
         return [str(error)]
     reasons = (["a killed run is unfinished"] if steps.unfinished else []) + [steps.probe_failure]
-    return [*steps.actions(), *filter(None, reasons)]
+    # Files of others are reported in each run, by the component itself.
+    return [*steps.actions(), *filter(None, reasons), *steps.reported]

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing as t
 
 from ..host import accounts
@@ -61,6 +62,7 @@ class Plan:
     probe_failure: str  # the reason why a probe failed although no file differs
     unfinished: bool  # a killed run left its journal
     foreign: tuple[str, ...] = ()  # files of others, which are copied first
+    reported: t.Sequence[str] = ()  # a text for each file of others that stays and has, or seems to have, an effect
 
     def actions(self) -> list[str]:
         """Return a short text for each step, in order."""
@@ -157,7 +159,19 @@ def inspect(wanted: Wanted, store: Store, read: Readers | None = None) -> Plan:
         states,
         failure,
         journal is not None,
+        reported=find_foreign(wanted, owned),
     )
+
+
+def find_foreign(wanted: Wanted, owned: Manifest) -> list[str]:
+    """Return a text for each file that neither this component nor a package has put into a place of the component."""
+    known = wanted.nodes.keys() | set(owned.paths)
+    return [
+        f"{path}: {effect}"
+        for pattern, effect in wanted.foreign
+        for path in sorted(host.expand_globs([pattern]) - known)
+        if not os.path.realpath(path).startswith("/usr/")
+    ]
 
 
 def _refuse_foreign_paths(wanted: Wanted, owned: Manifest, store: Store) -> None:

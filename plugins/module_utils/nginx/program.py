@@ -23,6 +23,7 @@ OWN = re.compile(r"/etc/nginx/(nginx\.conf|mime\.types|sites-enabled/.*|cloudfla
 PART = re.compile(r"^# configuration file (.+):$", re.MULTILINE)
 LISTEN = re.compile(r"^\s*listen\s+(?:\S*:)?([0-9]+)\b")
 CONFLICT = re.compile(r'conflicting server name "(.+?)"')
+TYPES_FILE, TYPES = "mime.types", re.compile(r"\btypes\s*\{[^}]*\}")
 PATIENCE = 30  # seconds until a worker of a reload answers
 USAGE = """usage: vise-nginx check    check that nginx accepts the files, and that no other file decides on the sites
        vise-nginx reload   reload nginx; fails unless nginx has loaded the files
@@ -82,6 +83,17 @@ def find_foreign(dump: t.Mapping[str, list[str]], ports: t.Collection[int]) -> l
     ]
 
 
+def find_added(dump: t.Mapping[str, list[str]]) -> list[str]:
+    """Return each directive that the package's file of types has got besides types; it would hold for all sites."""
+    problems = []
+    for path, lines in dump.items():
+        if os.path.basename(path) == TYPES_FILE:
+            rest = TYPES.sub("", "\n".join(line.partition("#")[0] for line in lines)).strip()
+            if rest:
+                problems.append(f"{path}: `{rest.splitlines()[0].strip()}` changes all sites; remove the line")
+    return problems
+
+
 def find_conflicts(dump: t.Mapping[str, list[str]], messages: str) -> list[str]:
     """Return each name that nginx ignores in one of two servers, with the places; nginx itself only warns."""
     return [
@@ -102,7 +114,7 @@ def check(settings: Settings) -> None:
     if result.failed:
         raise NginxError(result.err.strip() or result.out[-1000:])
     dump = split_dump(result.out)
-    problems = [*find_foreign(dump, settings.ports), *find_conflicts(dump, result.err)]
+    problems = [*find_foreign(dump, settings.ports), *find_added(dump), *find_conflicts(dump, result.err)]
     if problems:
         raise NginxError("\n".join(problems))
 

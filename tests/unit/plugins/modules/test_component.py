@@ -82,11 +82,26 @@ def test_check_mode_needs_no_answers(tmp_path: pathlib.Path, store: Store) -> No
 )
 def test_answers_are_needed_for_ports_and_sites(confirm: dict[str, t.Any] | None, expected: t.Any) -> None:
     names = ("packages", "absent_packages", "groups", "users", "links", "absent", "purge", "check", "commands", "units")
-    params: dict[str, t.Any] = dict.fromkeys((*names, "probe", "files", "directories"), ())
+    params: dict[str, t.Any] = dict.fromkeys((*names, "probe", "files", "directories", "foreign"), ())
     state = Wanted.from_params({**params, "name": "demo", "generation": "g", "code": "c", "confirm": confirm})
     assert state.answers == expected
     # The record of a survey does not depend on what answered once.
     assert state.to_record()["answers"] == ()
+
+
+def test_files_of_others_in_a_place_of_the_component_are_named_in_each_run(
+    tmp_path: pathlib.Path, store: Store
+) -> None:
+    state = dataclasses.replace(wanted(tmp_path, a="1"), foreign=((f"{tmp_path}/*", "it has no effect"),))
+    (tmp_path / "package").symlink_to("/usr/share/doc")
+    run(state, store)
+    assert transaction.inspect(state, store).reported == [f"{tmp_path}/state: it has no effect"]
+    (tmp_path / "mine").write_text("")
+    expected = [f"{tmp_path}/mine: it has no effect", f"{tmp_path}/state: it has no effect"]
+    assert transaction.inspect(state, store).reported == expected
+    assert run(state, store)["changed"] is False
+    # The record of a survey finds them too, so that the component is executed and reports them.
+    assert transaction.inspect(Wanted.from_record(store.read_record()), store).reported == expected
 
 
 def test_change_that_is_not_proven_live_is_rolled_back(tmp_path: pathlib.Path, store: Store) -> None:
@@ -239,6 +254,7 @@ def test_shared_directories_above_a_path_are_part_of_the_component() -> None:
             "links",
             "absent",
             "purge",
+            "foreign",
             "check",
             "commands",
             "units",

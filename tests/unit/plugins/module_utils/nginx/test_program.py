@@ -56,6 +56,26 @@ def test_only_a_foreign_file_on_a_port_of_the_sites_is_reported(ports: set[int],
     assert (FOREIGN in "\n".join(lines)) == (443 in ports)
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("types {\n    text/html html; # htm\n}\n# types { }", ""),
+        ("\ntypes { text/html html; }\n", ""),
+        (
+            "types { text/html html; }\nadd_header X-Frame-Options ALLOW; # by hand\ngzip off;",
+            "/etc/nginx/mime.types: `add_header X-Frame-Options ALLOW;` changes all sites; remove the line",
+        ),
+        (
+            "server { listen 8081; }",
+            "/etc/nginx/mime.types: `server { listen 8081; }` changes all sites; remove the line",
+        ),
+    ],
+)
+def test_file_of_types_has_only_types(text: str, problem: str) -> None:
+    dump = program.split_dump(f"# configuration file /etc/nginx/mime.types:\n{text}\n")
+    assert program.find_added(dump) == ([problem] if problem else [])
+
+
 def test_conflict_of_names_is_reported_with_its_places() -> None:
     warning = 'nginx: [warn] conflicting server name "www.example.org" on 0.0.0.0:443, ignored\n'
     assert program.find_conflicts(program.split_dump(DUMP), warning * 2) == [
