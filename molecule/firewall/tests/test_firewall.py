@@ -98,6 +98,15 @@ def test_invalid_input_is_refused(role: Role) -> None:
     role.assert_refused(cases)
 
 
+def test_change_that_closes_the_port_of_a_service_is_reverted(role: Role, world: Host) -> None:
+    # As a rule of others that decides only after the change: the port is promised, and the new rules close it.
+    variables = {"firewall_allow": [], "__firewall_open_ports": [8082, 8081]}
+    lost = r"port 8082 \(before: connection accepted, now: (no answer|connection refused)\)"
+    role.assert_refused([(variables, f"{lost}(?s:.*)Rolled back to the previous configuration, which is live")])
+    for address, ports in ALLOWED.items():
+        assert scan(world, address, LISTENING) == ports
+
+
 def both(commands: str) -> str:
     """Return commands for each IP version."""
     return f"for i in iptables ip6tables; do {commands}; done"
