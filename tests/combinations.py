@@ -8,6 +8,7 @@ a new option is tried with all others. Further keys of this file:
 - `always`: options that each combination has.
 - `refused`: pairs of values that the role refuses, with a part of its message.
 - `check`: commands that check the files instead of the role's own, which need another service.
+- `scope`: further variables, such as results of the other tasks of the role.
 """
 
 from __future__ import annotations
@@ -238,7 +239,7 @@ class Role:
             raise ValueError(f"{variables}: {problems}")
         defaults = templates.load_yaml(self.path / "defaults/main.yml") or {}
         role_vars = templates.load_yaml(self.path / "vars/main.yml") or {}
-        scope = {**templates.HOST, **defaults, **variables, **role_vars}
+        scope = {**templates.HOST, **defaults, **self.plan.get("scope", {}), **variables, **role_vars}
         task = next(task for task in templates.list_tasks(self.path) if templates.COMPONENT in task)
         arguments = Templar(loader=DataLoader(), variables=scope).template(task[templates.COMPONENT])
         arguments = {"links": [], "programs": [], **arguments, "files": list(self._files(arguments["files"], scope))}
@@ -271,7 +272,12 @@ def list_nodes(arguments: Mapping[str, Any]) -> list[dict[str, str]]:
         {"path": one["path"], "kind": "directory", **access(one, "0755")} for one in arguments.get("directories", [])
     ]
     files = [
-        {"path": one["dest"], "kind": "file", "content": one["content"], **access(one, "0644")}
+        {
+            "path": one["dest"],
+            "kind": "file",
+            "content": one["content"],
+            **access(one, "0600" if one.get("secret") else "0644"),
+        }
         for one in arguments["files"]
     ]
     links = [{"path": one["path"], "kind": "link", "content": one["target"]} for one in arguments["links"]]
