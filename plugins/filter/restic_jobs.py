@@ -30,6 +30,10 @@ options:
     description: Schedules of C(backup), C(check) and C(prune), as systemd calendar events.
     type: dict
     required: true
+  limits:
+    description: Time limits of C(backup), C(check) and C(prune), as time spans of systemd. It would ignore another text.
+    type: dict
+    default: {}
 author:
   - vise.platform contributors (@vise-platform)
 """
@@ -51,6 +55,7 @@ import re
 import typing as t
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.vise.platform.plugins.module_utils.model import systemd
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 URL = re.compile(r"s3:https://[^/@\s]+/[^/\s]+(/[^/\s]+)*")
@@ -59,13 +64,22 @@ Entries = list[dict[str, t.Any]]
 
 
 def restic_jobs(
-    sets: Entries, repositories: Entries, pruned: Entries, schedules: dict[str, str]
+    sets: Entries,
+    repositories: Entries,
+    pruned: Entries,
+    schedules: dict[str, str],
+    limits: t.Mapping[str, t.Any] | None = None,
 ) -> list[dict[str, t.Any]]:
     """Return the jobs: a backup per set and repository, a check per repository, a prune per pruned repository."""
     wrong = problems(sets, "restic_sets") + [problem for one in sets for problem in set_problems(one)]
     for variable, entries in (("restic_repositories", repositories), ("restic_prune_repositories", pruned)):
         wrong += problems(entries, variable)
         wrong += [f"{variable}: {one['name']}: {text}" for one in entries for text in repository_problems(one)]
+    wrong += [
+        f"restic_limits: {name}: {limit!r} is not a time span; write for example 12h"
+        for name, limit in (limits or {}).items()
+        if not (systemd.is_time_span(str(limit)) or limit == "infinity")
+    ]
     if wrong:
         raise AnsibleFilterError("; ".join(wrong))
     jobs = [

@@ -66,3 +66,13 @@ def test_invalid_description_is_refused_without_showing_a_secret(
     with pytest.raises(AnsibleFilterError, match=message) as refused:
         restic_jobs(sets, repositories, pruned, SCHEDULES)
     assert "hidden" not in str(refused.value)
+
+
+@pytest.mark.parametrize("limit", ["9 parsecs", "", "12 h h", "-1h"])
+def test_limit_that_systemd_would_ignore_is_refused(limit: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=r"restic_limits: check: '.*' is not a time span; write for example"):
+        restic_jobs([FILES], [repository("a")], [], SCHEDULES, {"backup": "infinity", "check": limit})
+
+
+def test_time_spans_of_systemd_are_limits() -> None:
+    assert restic_jobs([], [], [], SCHEDULES, {"backup": "1d 2h", "check": "90min", "prune": 3600}) == []
