@@ -31,7 +31,7 @@ options:
     type: dict
     required: true
   limits:
-    description: Time limits of C(backup), C(check) and C(prune), as time spans of systemd. It would ignore another text.
+    description: Time limits of C(backup), C(check) and C(prune), as time spans of systemd, such as V(12h).
     type: dict
     default: {}
 author:
