@@ -223,7 +223,8 @@ def find_account_losses(
         losses += [
             f"{key} {before[key]}"
             for key in PROPERTIES
-            if user.get(key) is not None and str(user[key]) != str(before[key])
+            # A new account has /bin/sh unless another shell was chosen.
+            if user.get(key) is not None and str(before[key]) not in (str(user[key]), "/bin/sh")
         ]
         if losses:
             lines.append(f"account {user['name']} exists and would lose {' and '.join(losses)}")

@@ -127,7 +127,8 @@ def test_accounts_of_others_that_would_lose_something_are_listed(
     same = {"uid": 1000, "group": "ada", "home": "/home/ada", "shell": "/bin/bash", "groups": ["admins"]}
     users = [{"name": name, "groups": ["admins"], "shell": "/bin/bash", "uid": None} for name in ("ada", "bob", "new")]
     bob = {**same, "groups": ["admins", "docker", "www-data"], "shell": "/bin/zsh"}
-    monkeypatch.setattr(host, "read_users", lambda: {"ada": same, "bob": bob})
+    # The shell that useradd chooses is not a choice of others.
+    monkeypatch.setattr(host, "read_users", lambda: {"ada": {**same, "shell": "/bin/sh"}, "bob": bob})
     found = foreign_state.find_foreign_state(["admin_users", "ssh"], [], str(tmp_path), users)
     expected = "account bob exists and would lose groups docker, www-data and shell /bin/zsh"
     assert found == {"admin_users": Found([expected], [])}
