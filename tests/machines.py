@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import testinfra
+import yaml
 from testinfra.host import Host
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +29,7 @@ SSH_OPTIONS = (
 )
 T = TypeVar("T")
 WORLD = "world"
+FOREIGN_ENVIRONMENT = ROOT / "tests/foreign_environment.yml"
 GATEWAY = "172.30.0.1"
 
 
@@ -94,6 +96,32 @@ def session(argv: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
             yield child
         finally:
             child.kill()
+
+
+@contextlib.contextmanager
+def foreign_logins(machine: Host, address: str) -> Iterator[Callable[[str], str]]:
+    """Give each new login of a host variables with wrong values, by /etc/environment, which sshd reads through PAM.
+
+    Yields a function that runs a command in such a login and returns its output; the command must succeed.
+    """
+    values = yaml.safe_load(FOREIGN_ENVIRONMENT.read_text())["foreign_environment"]
+    text = "".join(f'{name}="{value}"\n' for name, value in values.items())
+
+    def login(command: str) -> str:
+        done = subprocess.run(
+            [*ssh_command(address), command], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    machine.check_output("cp -a /etc/environment /root/environment; printf %%s %s >/etc/environment", text)
+    try:
+        found = dict(line.split("=", 1) for line in login("env").splitlines() if "=" in line)
+        missing = {name: value for name, value in values.items() if found.get(name) != value}
+        assert not missing, missing
+        yield login
+    finally:
+        machine.check_output("mv /root/environment /etc/environment")
 
 
 def answers_ssh(address: str) -> bool:

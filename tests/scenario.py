@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from testinfra.host import Host
 
 from tests import machines
 from tests.runs import Run
@@ -117,6 +118,21 @@ class Role:
         assert found
         assert "\nchanged: [" in previewed, "check mode reported no change"
         assert "\nchanged: [" in corrected.partition("PLAY RECAP")[0], "nothing was corrected"
+
+    def assert_login_environment_has_no_effect(self, host: Host, *commands: str) -> None:
+        """Run programs of the collection, then the role, in logins whose variables have wrong values; all must succeed.
+
+        Args:
+            host: the scenario's first host.
+            commands: programs as an operator runs them.
+        """
+        # A connection of its own: one that is open already has the earlier variables.
+        alone = "--ssh-extra-args=-o ControlMaster=no -o ControlPath=none"
+        with machines.foreign_logins(host, ADDRESS) as login:
+            for command in commands:
+                # With these, a Python that reads them does not start.
+                login(f"PYTHONHOME=/nonexistent {command}")
+            self.apply(alone)
 
     def tasks(self, *files: str, hosts: str = "all", **variables: Any) -> Run:
         """Run files of the scenario's tasks/ as one play with these variables; it must succeed."""

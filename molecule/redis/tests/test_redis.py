@@ -471,3 +471,7 @@ def test_restored_dump_is_live_and_the_old_data_is_kept(role: Role, host: Host) 
         assert cli(host, "EXISTS", "edu:later") == "0"
     host.check_output("ls /var/lib/redis/before-restore-*/appendonlydir/*.manifest")
     assert host.check_output("find /var/tmp /var/lib/redis -name 'ansible*' -o -name '.vise*'") == ""
+
+
+def test_variables_of_a_login_have_no_effect(role: Role, host: Host) -> None:
+    role.assert_login_environment_has_no_effect(host, "vise-redis verify", "vise-redis cli PING | grep -x PONG")

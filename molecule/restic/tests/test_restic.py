@@ -594,3 +594,7 @@ def test_damaged_object_is_found_within_the_cycle_and_the_restore_is_whole(host:
 @pytest.mark.usefixtures("newest_is_in_a")
 def test_repaired_repository_is_whole(host: Host) -> None:
     assert day_of_detection(host) == 0
+
+
+def test_variables_of_a_login_have_no_effect(role: Role, host: Host) -> None:
+    role.assert_login_environment_has_no_effect(host, "vise-restic ready", "vise-restic with a snapshots --no-cache")
