@@ -288,3 +288,7 @@ journalctl -u vise-pgbackrest@diff -o cat | grep 'ended with signal'
 @pytest.mark.usefixtures("impatient")
 def test_killed_backup_is_reported_and_the_next_one_succeeds(host: Host) -> None:
     machines.script(host, KILLED_BACKUP)
+
+
+def test_variables_of_a_login_have_no_effect(role: Role, host: Host) -> None:
+    role.assert_login_environment_has_no_effect(host, "vise-pgbackrest check", "vise-pgbackrest ready")
