@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from ansible.module_utils import basic
 import yaml
+from ansible.module_utils import basic
 from ansible_collections.vise.platform.plugins.module_utils.cloudflare import client
 from ansible_collections.vise.platform.plugins.modules import cloudflare_zone
 
