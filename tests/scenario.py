@@ -132,7 +132,7 @@ class Role:
             for command in commands:
                 # With these, a Python that reads them does not start.
                 login(f"PYTHONHOME=/nonexistent {command}")
-            self.apply(alone)
+            self.apply(alone, hosts=NAME)
 
     def tasks(self, *files: str, hosts: str = "all", **variables: Any) -> Run:
         """Run files of the scenario's tasks/ as one play with these variables; it must succeed."""

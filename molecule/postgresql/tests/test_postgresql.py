@@ -361,3 +361,7 @@ def test_old_primary_becomes_a_standby_of_the_new_one(role: Role, host: Host) ->
     assert not host.file("/etc/vise/postgresql-17-main.fenced").exists
     assert host.check_output(f"systemctl show -P LoadState {UNIT}") == "loaded"
     host.check_output("grep -x auto /etc/postgresql/17/main/start.conf")
+
+
+def test_variables_of_a_login_have_no_effect(role: Role, host: Host) -> None:
+    role.assert_login_environment_has_no_effect(host, LIVE, "vise-postgresql-17 check")
