@@ -186,12 +186,12 @@ def test_new_set_is_backed_up_by_the_run_that_adds_it(role: Role, host: Host) ->
     before = snapshot_ids(host, "a")
     # As on a host that replaces a lost one and has restored no file yet
     host.check_output("rm /var/lib/vise/restic/backup@odd:a.json")
-    run = role.run(restic_sets=NEW_SETS, restic_first_backup_seconds=10)
+    run = role.run(restic_sets=NEW_SETS, restic_first_backup_seconds=30)
     assert run.code != 0
     for message in (
         "no socket",
         "systemctl start restic-backup@refused:a.service restic-backup@refused:b.service",
-        "the first backup restic-backup@slow:b.service still runs after 10 s",
+        "the first backup restic-backup@slow:b.service still runs after 30 s",
     ):
         assert message in run.output.replace("\n", " ")
     assert [len(snapshot_ids(host, repository, "later")) for repository in "ab"] == [1, 1]
