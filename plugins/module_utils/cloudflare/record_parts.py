@@ -56,7 +56,7 @@ def find_relations(changes: Sequence[Change]) -> Relations:
     for position, change in enumerate(changes):
         by_name.setdefault(change.record.name, set()).add(position)
     targets = [find_targets(change, by_name) for change in changes]
-    sources: list[set[Position]] = [set() for _ in changes]
+    sources: list[set[Position]] = [set() for _change in changes]
     for position, found in enumerate(targets):
         for target in found:
             sources[target].add(position)

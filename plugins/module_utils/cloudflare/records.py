@@ -208,7 +208,7 @@ def clean_comment(options: Options) -> str:
 
 def clean_tags(tags: Iterable[str]) -> tuple[str, ...]:
     """Return tags in their order, each once; their names are not case-sensitive."""
-    pairs = [(name.strip().lower(), value.strip()) for name, _, value in (tag.partition(":") for tag in tags)]
+    pairs = [(name.strip().lower(), value.strip()) for name, _colon, value in (tag.partition(":") for tag in tags)]
     return tuple(sorted({f"{name}:{value}" if value else name for name, value in pairs}))
 
 
@@ -369,7 +369,7 @@ def note_problems(options: Options) -> Iterator[str]:
     if has_control_character(clean_comment(options)):
         yield "the comment contains a control character"
     for tag in clean_tags(options.get("tags") or ()):
-        name, _, value = tag.partition(":")
+        name, _colon, value = tag.partition(":")
         if not TAG_NAME.fullmatch(name) or name.startswith("cf-"):
             yield f"tag {tag}: the name must be 1 to 32 letters, digits, hyphens or underscores, and not begin with cf-"
         if len(value) > TAG_VALUE_LENGTH or has_control_character(value):
