@@ -63,11 +63,11 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vise.platform.plugins.module_utils.host import programs
+from ansible_collections.vise.platform.plugins.module_utils.postgresql import session
 from ansible_collections.vise.platform.plugins.module_utils.restore_proof import verdicts
 from ansible_collections.vise.platform.plugins.module_utils.restore_proof.postgresql import (
     MARKERS,
     TABLES,
-    TRUSTED_NAMES,
     parse_rows,
 )
 
@@ -136,8 +136,7 @@ def make_runner(version: str, port: int) -> RunProgram:
     def run(program: str, *arguments: str, query: str = "") -> Result:
         path = f"{PROGRAMS.format(version=version)}/{program}"
         argv = ["runuser", "-u", "postgres", "--", path, "--port", str(port), *arguments]
-        session = {"PGOPTIONS": f"-c {TRUSTED_NAMES}"}
-        return programs.run(argv, stdin=query, environment=session).parts
+        return programs.run(argv, stdin=query, environment=session.build_environment(version)).parts
 
     return run
 

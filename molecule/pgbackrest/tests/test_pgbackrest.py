@@ -51,6 +51,31 @@ def test_backup_reaches_both_repositories(host: Host, kind: str) -> None:
     host.check_output(CHECK)
 
 
+# Limits of an administrator that end each session which does not set its own.
+LIMITS = {
+    "statement_timeout": "1ms",
+    "transaction_timeout": "1ms",
+    "idle_session_timeout": "1ms",
+    "lock_timeout": "1ms",
+}
+UNLIMITED = "cd /; export PGOPTIONS='-c statement_timeout=0 -c transaction_timeout=0 -c idle_session_timeout=0'"
+
+
+@pytest.fixture
+def limits(host: Host) -> Iterator[None]:
+    """The account of the backups has time limits that end a query at once."""
+    query(host, *(f"ALTER ROLE postgres SET {name} = '{value}'" for name, value in LIMITS.items()))
+    yield
+    machines.script(host, f"{UNLIMITED}\nrunuser -w PGOPTIONS -u postgres -- psql -Xc 'ALTER ROLE postgres RESET ALL'")
+
+
+@pytest.mark.usefixtures("limits")
+def test_time_limits_of_the_server_do_not_end_a_backup(host: Host) -> None:
+    began = time.time() - 1
+    host.check_output(f"systemctl start {INCREMENTAL}")
+    assert metric(host, "vise_backup_last_success_timestamp_seconds", "incr", 1) >= began
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_backup_is_scheduled(host: Host, kind: str) -> None:
     assert host.check_output(f"systemctl is-active vise-pgbackrest@{kind}.timer") == "active"

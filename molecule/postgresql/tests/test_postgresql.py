@@ -97,6 +97,8 @@ def test_invalid_configuration_is_refused_and_the_old_one_stays(role: Role, host
             "nothing was changed.*no_such_library",
         ),
         ({"postgresql_settings": {"ssl_key_file": "/etc/no-such-key.pem"}}, "nothing was changed.*no-such-key"),
+        ({"postgresql_settings": {"shared_buffers": "4TB"}}, "nothing was changed.*reduce shared_buffers"),
+        ({"postgresql_settings": {"huge_pages": "on"}}, "nothing was changed.*set vm.nr_hugepages"),
         ({"postgresql_port": "five"}, "unable to convert to int"),
         ({"postgresql_hba": [{"type": "local", "method": "trust"}]}, "must be one of.*trust|trust"),
         (

@@ -23,6 +23,8 @@ TERMINAL = ("TERM", "COLUMNS", "LINES")
 # The exit codes of a shell for a missing program, and of timeout(1) for one that took too long.
 NOT_FOUND, TIMED_OUT = 127, 124
 LONGEST_MESSAGE = 2000
+# Put before a command line, so that the program does not outlive the process that started it, even when it is killed.
+END_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
 # How a program ends that took too long: first a signal at which programs remove their locks. Each one has seconds until
 # its output is closed; a daemon with a session of its own could keep it open for ever.
 PATIENCE = ((signal.SIGTERM, 15), (signal.SIGKILL, 5))

@@ -13,6 +13,7 @@ import time
 import typing as t
 
 from ..host import files, locks, metrics, programs, units, users
+from ..postgresql import session
 from . import repository, tool
 
 KINDS = ("full", "diff", "incr", "yearly")
@@ -134,9 +135,13 @@ def find_configs_without_stanza(answers: dict[str, list[repository.Repository] |
     ]
 
 
+def _query(settings: Settings, query: str) -> programs.Result:
+    return tool.psql(query, settings.socket, settings.port, session.read_version(settings.data))
+
+
 def is_standby(settings: Settings) -> bool:
     """Return whether the cluster is a standby, whose primary is backed up; raises JobError when it does not answer."""
-    result = tool.psql("select pg_is_in_recovery()", settings.socket, settings.port)
+    result = _query(settings, "select pg_is_in_recovery()")
     if result.failed:
         raise JobError(f"PostgreSQL on port {settings.port} does not answer: {result.text}")
     return result.out.strip() == "t"
@@ -398,7 +403,7 @@ def watch_queue(settings: Settings) -> int:
                 files.replace_file(settings.guard_file, GUARD, mode=0o644)
             else:
                 files.remove_file(settings.guard_file)
-        result = tool.psql("select pg_reload_conf()", settings.socket, settings.port)
+        result = _query(settings, "select pg_reload_conf()")
         if result.failed:
             # A stopped cluster reads the file when it starts.
             log(f"PostgreSQL did not reload {settings.guard_file}: {result.text}", WARNING)

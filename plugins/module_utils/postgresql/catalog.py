@@ -12,6 +12,7 @@ import traceback
 import typing as t
 
 from ansible_collections.vise.platform.plugins.module_utils.host import clients
+from ansible_collections.vise.platform.plugins.module_utils.postgresql import session
 from ansible_collections.vise.platform.plugins.module_utils.postgresql.objects import (
     MAINTENANCE,
     PRIVILEGES,
@@ -38,8 +39,10 @@ Connect = t.Callable[[str], t.Any]
 # Statements contain verifiers, therefore nothing is logged. The archive guard may set the cluster to read-only.
 OPTIONS = (
     "-c log_statement=none -c log_min_duration_statement=-1 -c log_min_error_statement=panic "
-    "-c pg_stat_statements.track_utility=off -c search_path=pg_catalog -c default_transaction_read_only=off"
+    "-c pg_stat_statements.track_utility=off -c default_transaction_read_only=off "
 )
+# The options are for each supported version; this setting is new in 17.
+UNLIMITED = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'"
 ROLES = """
     SELECT rolname, rolcanlogin, rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls, rolconnlimit,
       coalesce(rolpassword, ''), coalesce(shobj_description(oid, 'pg_authid'), '')
@@ -99,17 +102,20 @@ class CatalogError(Exception):
 def make_connector(socket: str, port: int, stack: contextlib.ExitStack) -> Connect:
     """Return a function that connects to a database as user postgres through the socket, once per database."""
     connections: dict[str, t.Any] = {}
+    options = OPTIONS + session.build_options("")
 
     def connect(database: str) -> t.Any:
         if database not in connections:
             try:
                 with _as_postgres(), clients.clean_environment():
                     connection = psycopg2.connect(
-                        host=socket, port=port, dbname=database, user="postgres", options=OPTIONS, connect_timeout=10
+                        host=socket, port=port, dbname=database, user="postgres", connect_timeout=10, options=options
                     )
             except (psycopg2.Error, KeyError) as error:
                 raise CatalogError(f"database {database}: {error}".strip()) from error
             stack.callback(connection.close)
+            _fetch_rows(connection, UNLIMITED)
+            connection.commit()
             connections[database] = connection
         return connections[database]
 

@@ -12,6 +12,7 @@ import shutil
 import typing as t
 
 from ..host import files, locks, programs
+from . import session
 from .cluster import (
     CREATECLUSTER,
     ClusterError,
@@ -167,7 +168,11 @@ def run_replication_commands(cluster: Cluster, primary: t.Mapping[str, t.Any], *
     """Run commands of the replication protocol on the primary; return its output."""
     argv = [cluster.program("psql"), "-XAtw", "-d", build_conninfo(primary) + " replication=true"]
     argv += [word for command in commands for word in ("-c", command)]
-    return cluster.call_as_postgres(argv, PGPASSWORD=primary["password"])
+    return cluster.call_as_postgres(argv, **_replication_environment(cluster, primary))
+
+
+def _replication_environment(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> dict[str, str]:
+    return {"PGPASSWORD": primary["password"], **session.build_environment(cluster.version)}
 
 
 def read_history(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> History:
@@ -247,7 +252,7 @@ def rewind(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> None:
     # pg_rewind first runs crash recovery if the cluster crashed, which needs the configuration.
     argv += [f"--config-file={os.path.join(cluster.config, 'postgresql.conf')}"]
     argv += [f"--source-server={build_conninfo(primary)} dbname=postgres"]
-    cluster.call_as_postgres(argv, PGPASSWORD=primary["password"])
+    cluster.call_as_postgres(argv, **_replication_environment(cluster, primary))
     cluster.call_as_postgres(["touch", os.path.join(cluster.data, "standby.signal")])
     files.remove_file(cluster.rewind_marker)
 
@@ -301,7 +306,7 @@ def _base_backup(cluster: Cluster, primary: t.Mapping[str, t.Any], fresh: str) -
     argv = [cluster.program("pg_basebackup"), "-d", build_conninfo(primary), "-D", fresh, "--no-password"]
     argv += ["--wal-method=stream", f"--slot={primary['slot']}", "--checkpoint=fast"]
     try:
-        cluster.call_as_postgres(argv, PGPASSWORD=primary["password"])
+        cluster.call_as_postgres(argv, **_replication_environment(cluster, primary))
     except ClusterError:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
@@ -362,7 +367,8 @@ def find_end_of_wal(cluster: Cluster) -> str:
 def query_server(cluster: Cluster, port: int, query: str) -> str:
     """Run a query as user postgres on the server of this host; return its output."""
     argv = [cluster.program("psql"), "-XAtw", "-h", "/run/postgresql", "-p", str(port), "-d", "postgres"]
-    return cluster.call_as_postgres([*argv, "-v", "ON_ERROR_STOP=1", "-c", query])
+    environment = session.build_environment(cluster.version)
+    return cluster.call_as_postgres([*argv, "-v", "ON_ERROR_STOP=1", "-c", query], **environment)
 
 
 def read_standby(cluster: Cluster, port: int) -> Standby | None:

@@ -17,6 +17,8 @@ from ..host import files, programs
 SEVERE = re.compile(r"\b(?:ERROR|FATAL|PANIC): .*")
 # Replies to clients that connect while the server starts or stops.
 REPLY = "the database system is "
+# A private server runs next to the real one, on a host that may be sized for only one of them.
+SMALL_MEMORY = {"shared_buffers": "128MB", "huge_pages": "off", "min_dynamic_shared_memory": "0"}
 # The lines of postmaster.pid that are used here.
 PID, PORT, STATUS = 0, 3, 7
 

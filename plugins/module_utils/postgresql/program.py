@@ -15,7 +15,7 @@ import time
 import typing as t
 
 from ..host import files, programs
-from . import instance
+from . import instance, session
 from .cluster import ClusterError
 
 SETTINGS = "/etc/vise/{}.json"
@@ -91,7 +91,8 @@ class Settings:
 
 def run_psql(settings: Settings, *arguments: str) -> programs.Result:
     """Run psql as postgres; not by runuser, whose PAM session would log two lines per call to the journal."""
-    return programs.run([f"{settings.binaries}/psql", "-XAtqw", *arguments], user=USER, environment=ENVIRONMENT)
+    environment = {**ENVIRONMENT, **session.build_environment(session.read_version(settings.data))}
+    return programs.run([f"{settings.binaries}/psql", "-XAtqw", *arguments], user=USER, environment=environment)
 
 
 def query(settings: Settings, sql: str) -> str:
@@ -128,10 +129,12 @@ def check(settings: Settings) -> None:
             "external_pid_file": "",
             "listen_addresses": "",
             "unix_socket_directories": scratch,
+            **instance.SMALL_MEMORY,
             "archive_mode": "off",
             "logging_collector": "off",
             "log_destination": "stderr",
         }
+        _check_memory(settings, data)
         server = instance.start(instance.build_command(f"{settings.binaries}/postgres", data, private), log, user=USER)
         try:
             instance.wait_until_ready(server, lambda: instance.is_ready(data), START_SECONDS)
@@ -140,6 +143,39 @@ def check(settings: Settings) -> None:
             raise ClusterError("\n".join(instance.find_messages(text, REASON)) or text.strip() or str(error)) from error
         finally:
             instance.stop(server, signal.SIGQUIT)
+
+
+def _check_memory(settings: Settings, data: str) -> None:
+    """Raise ClusterError when the host has less memory than the files request; the check itself takes only a little."""
+    compute = [f"{settings.binaries}/postgres", "-D", data, "-c", f"config_file={settings.config}/postgresql.conf"]
+    names = ("shared_memory_size", "huge_pages", "shared_memory_size_in_huge_pages")
+    results = [programs.run([*compute, "-c", f"data_directory={data}", "-C", name], user=USER) for name in names]
+    if any(result.failed or not result.out.strip() for result in results):
+        # The server that starts next rejects the files, and its log has the reason.
+        return
+    size, mode, pages = (result.out.split()[-1] for result in results)
+    problem = describe_missing_memory(int(size), int(pages) if mode == "on" else 0, files.read_text("/proc/meminfo"))
+    if problem:
+        raise ClusterError(problem)
+
+
+def describe_missing_memory(megabytes: int, huge_pages: int, meminfo: str) -> str:
+    """Describe the memory that the server needs and the host does not have; empty when it has enough.
+
+    `huge_pages` is the number of huge pages that the server requires, 0 when it can do without them.
+    """
+    host = {label: int(value.split()[0]) for label, value in instance.parse_controldata(meminfo).items()}
+    if megabytes * 1024 > host["MemTotal"]:
+        return (
+            f"the server needs {megabytes} MB of shared memory, and this host has {host['MemTotal'] // 1024} MB: "
+            "reduce shared_buffers"
+        )
+    if huge_pages > host.get("HugePages_Total", 0):
+        return (
+            f"huge_pages = on needs {huge_pages} huge pages, and this host has {host.get('HugePages_Total', 0)}: set "
+            f"vm.nr_hugepages to {huge_pages} at least, or huge_pages to try"
+        )
+    return ""
 
 
 def activate(settings: Settings) -> None:

@@ -17,7 +17,7 @@ import typing as t
 
 from ..host import files
 from ..host.journal import Journal
-from . import host, instance, upgrade
+from . import host, instance, session, upgrade
 from .cluster import ClusterError, initdb_options
 from .host import Cluster
 
@@ -75,12 +75,8 @@ PUBLIC_SOCKET, PRIVATE_SOCKET = (
     "/run/postgresql",
     f"/run/{PRIVATE_UNIT}",
 )  # socket directories of the normal and the private server
-# Session settings of a database or a user must not cancel a long count or the work after the switch. The search path
-# excludes the owner's schemas: queries run as superuser and must not call functions or operators of a database's owner.
-SESSION = (
-    "-c statement_timeout=0 -c transaction_timeout=0 -c lock_timeout=0 -c default_transaction_read_only=off"
-    " -c search_path=pg_catalog,pg_temp"
-)
+# The archive guard may have set the cluster to read-only.
+WRITABLE = "default_transaction_read_only=off"
 
 
 # ---- queries ----
@@ -103,9 +99,8 @@ def query_server(
         "-v",
         "ON_ERROR_STOP=1",
     ]
-    # transaction_timeout is new in 17.
-    session = SESSION if int(cluster.version) >= 17 else SESSION.replace("-c transaction_timeout=0 ", "")
-    return cluster.call_as_postgres([*argv, "-c", query], PGOPTIONS=session, LC_ALL="C.UTF-8")
+    environment = session.build_environment(cluster.version, WRITABLE)
+    return cluster.call_as_postgres([*argv, "-c", query], **environment, LC_ALL="C.UTF-8")
 
 
 def query_records(cluster: Cluster, socket: str, port: int, query: str, database: str) -> list[str]:
@@ -198,6 +193,7 @@ def run_private_server(cluster: Cluster, port: int) -> t.Iterator[None]:
         "external_pid_file": "",
         "archive_mode": "off",
         "autovacuum": "off",
+        **instance.SMALL_MEMORY,
     }
     server = instance.build_command(cluster.program("postgres"), cluster.data, settings)
     properties = ["Type=notify", "KillSignal=SIGINT", "TimeoutStartSec=infinity", f"RuntimeDirectory={PRIVATE_UNIT}"]
@@ -224,7 +220,8 @@ def run_pg_upgrade(old: Cluster, new: Cluster, new_place: str, *options: str) ->
     properties = [f"RuntimeDirectory={UPGRADE_UNIT}", f"WorkingDirectory=/run/{UPGRADE_UNIT}"]
     argv = [*_unit(UPGRADE_UNIT, properties), "--wait", "--pipe", "--setenv=LC_ALL=C.UTF-8", new.program("pg_upgrade")]
     argv += ["-U", "postgres", "-b", os.path.dirname(old.program("x")), "-B", os.path.dirname(new.program("x"))]
-    argv += ["-d", old.config, "-D", new_place, "-o", "-c archive_mode=off", "-O", "-c archive_mode=off", *options]
+    private = " ".join(f"-c {name}={value}" for name, value in {"archive_mode": "off", **instance.SMALL_MEMORY}.items())
+    argv += ["-d", old.config, "-D", new_place, "-o", private, "-O", private, *options]
     status, out, err = old.run(argv, {})
     if status:
         raise ClusterError(f"pg_upgrade {' '.join(options)}: {filter_failures(out + err)} {_read_reports(new)}".strip())
@@ -371,7 +368,8 @@ def finish_upgrade(new: Cluster, port: int, state: t.Mapping[str, t.Any], journa
         "--jobs",
         str(os.cpu_count() or 1),
     ]
-    new.call_as_postgres([*argv, "--quiet", "--no-password"], PGOPTIONS=SESSION)
+    environment = session.build_environment(new.version, WRITABLE)
+    new.call_as_postgres([*argv, "--quiet", "--no-password"], **environment)
     seconds = {**state["seconds"], "statistics": round(time.time() - began, 1)}
     return journal.write({**state, "stage": upgrade.SERVING, "extensions": updated, "seconds": seconds})
 

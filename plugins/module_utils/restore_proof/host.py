@@ -16,8 +16,6 @@ from ..host import programs
 from ..postgresql import instance
 from .settings import ProofError
 
-# Otherwise a program that is busy outlives a proof that is killed.
-END_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
 # Programs that a proof starts. Other programs in the directory, such as an operator's shell, are not killed.
 PROGRAMS = ("postgres", "pgbackrest", "restic", "redis-check-rdb", "pg_amcheck", "pg_checksums", "psql")
 
@@ -56,13 +54,14 @@ class ScratchDirectory:
         """Run a program to its end; the kernel kills it when this process ends."""
         user = "" if root else self.user
         return programs.run(
-            [*END_WITH_PARENT, *command], user=user, stdin=text, environment=env, directory=self.directory
+            [*programs.END_WITH_PARENT, *command], user=user, stdin=text, environment=env, directory=self.directory
         )
 
     @contextlib.contextmanager
     def run_postgres(self, command: t.Sequence[str], log: str) -> t.Iterator[subprocess.Popen[bytes]]:
         """Run a server in the background, with a log in the directory; kill it at the end of the context."""
-        process = instance.start([*END_WITH_PARENT, *command], self.path(log), user=self.user, directory=self.directory)
+        argv = [*programs.END_WITH_PARENT, *command]
+        process = instance.start(argv, self.path(log), user=self.user, directory=self.directory)
         try:
             yield process
         finally:

@@ -13,7 +13,7 @@ import subprocess
 import time
 
 from ..host import programs
-from ..postgresql import instance
+from ..postgresql import instance, session
 from . import host, verdicts
 from .host import ScratchDirectory
 from .report import Outcome
@@ -27,10 +27,9 @@ OVERRIDES = {
     "unix_socket_group": "",
     "unix_socket_permissions": "0700",
     "hot_standby": "off",
-    "shared_buffers": "64MB",
     "maintenance_work_mem": "64MB",
     "max_wal_size": "256MB",
-    "huge_pages": "off",
+    **instance.SMALL_MEMORY,
     "archive_mode": "off",
     "recovery_target_timeline": "latest",
     "primary_conninfo": "",
@@ -56,28 +55,11 @@ OVERRIDES = {
     "fsync": "off",
     "full_page_writes": "off",
 }
-# The owner of a database can create functions, operators and casts in it, and our queries run as superuser. With this
-# search path, names refer only to PostgreSQL's own objects. A cast is found by its type in spite of the path, therefore
-# no query may convert an owner's type by `::`.
-TRUSTED_NAMES = "search_path=pg_catalog,pg_temp"
-# Settings of a database or role override the command line and could cancel a long read, so they are set again here.
-SESSION = {
-    "PGOPTIONS": " ".join(
-        f"-c {setting}"
-        for setting in (
-            "default_transaction_read_only=off",
-            "statement_timeout=0",
-            "transaction_timeout=0",
-            "lock_timeout=0",
-            "synchronous_commit=local",
-            TRUSTED_NAMES,
-        )
-    )
-}
 MARKERS = (
     "SELECT id, (extract(epoch FROM written_at) * 1000000)::bigint, payload, previous, sha256"
     " FROM vise.backup_marker ORDER BY id"
 )
+# A cast is found by its type in spite of the search path, therefore no query may convert an owner's type by `::`.
 # The text of a row makes PostgreSQL read the whole row, TOAST included; the sum does not depend on the order of rows.
 # The text comes from PostgreSQL's own functions, because (r.*)::text would use a cast that the owner may have created.
 TABLES = r"""
@@ -230,11 +212,16 @@ def build_server_command(
     return [f"{binaries}/postgres", "-D", scratch.path("data"), *options]
 
 
+def build_session(scratch: ScratchDirectory) -> dict[str, str]:
+    """Return the variables of a client; settings of a database or role could cancel a long read."""
+    return session.build_environment(session.read_version(scratch.path("data")), "default_transaction_read_only=off")
+
+
 def psql(scratch: ScratchDirectory, database: str, sql: str, stop: bool = True) -> programs.Result:
     """Run SQL on the restored cluster; the output is CSV."""
     options = ["--no-psqlrc", "--quiet", "--tuples-only", "--csv", "--set", f"ON_ERROR_STOP={int(stop)}"]
     address = ["--host", scratch.path("socket"), "--port", "5432", "--username", "postgres", "--dbname", database]
-    return scratch.run(["psql", *options, *address], env=SESSION, text=sql)
+    return scratch.run(["psql", *options, *address], env=build_session(scratch), text=sql)
 
 
 def wait_for_recovery(scratch: ScratchDirectory, process: subprocess.Popen[bytes]) -> None:
@@ -310,7 +297,7 @@ def amcheck(scratch: ScratchDirectory, binaries: str, outcome: Outcome) -> None:
             *("--host", scratch.path("socket"), "--port", "5432", "--username", "postgres"),
             *("--all", "--heapallindexed", "--parent-check", "--checkunique", "--install-missing", "--progress"),
         ],
-        env=SESSION,
+        env=build_session(scratch),
     )
     outcome.facts["relations_checked"], problems = verdicts.parse_amcheck(*result.parts)
     outcome.problems += problems

@@ -10,11 +10,11 @@ import secrets
 import shutil
 import time
 
-from ..host import files, servers
+from ..host import files, programs, servers
 from ..redis import dumps, isolated, state
 from ..redis.settings import RedisError
 from . import restic, verdicts
-from .host import END_WITH_PARENT, ScratchDirectory
+from .host import ScratchDirectory
 from .report import Outcome
 from .settings import ProofError, ResticSet, Settings
 
@@ -89,7 +89,7 @@ def count_loaded_keys(directory: str, scratch: ScratchDirectory) -> int:
         'save ""',
     ]
     config = scratch.write(f"{os.path.basename(directory)}.conf", "\n".join([*lines, ""]))
-    command = [*END_WITH_PARENT, "bash", "-c", 'exec -a redis-server "$0" "$@"', PROGRAM, config]
+    command = [*programs.END_WITH_PARENT, "bash", "-c", 'exec -a redis-server "$0" "$@"', PROGRAM, config]
     with servers.run_server(command, user=scratch.user, directory=directory) as server:
         try:
             # The time limit is that of the systemd unit.

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.component import foreign_state
-from ansible_collections.vise.platform.plugins.module_utils.postgresql import host
+from ansible_collections.vise.platform.plugins.module_utils.postgresql import host, session
 from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster import ClusterError
 from ansible_collections.vise.platform.plugins.modules import postgresql_cluster
 
@@ -127,7 +127,10 @@ def test_replicating_standby_is_not_changed(machine: Host) -> None:
     machine.write("var/lib/postgresql/17/main/standby.signal")
     machine.write("etc/postgresql/17/main/postgresql.conf")
     assert machine.converge(state="standby", primary=PRIMARY)["actions"] == []
-    assert machine.environments[machine.calls.index("psql")] == {"PGPASSWORD": "word"}
+    assert machine.environments[machine.calls.index("psql")] == {
+        "PGPASSWORD": "word",
+        **session.build_environment("17"),
+    }
 
 
 def test_error_of_the_primary_connection_is_reported(machine: Host) -> None:

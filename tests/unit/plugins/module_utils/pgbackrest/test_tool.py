@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import getpass
+import multiprocessing
 import time
 from pathlib import Path
 
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.host import programs
 from ansible_collections.vise.platform.plugins.module_utils.pgbackrest import tool
+from ansible_collections.vise.platform.plugins.module_utils.postgresql import session
 
+# A program that is busy; it notes its process id.
+BUSY = "echo $$ >{}; exec sleep 600"
 CONFIG = "repo1-s3-key=AKIA1\nrepo1-s3-key-secret=s3cret\nrepo2-cipher-pass = long pass\nrepo1-path=/x\n"
 
 
@@ -64,9 +68,46 @@ def test_query_ignores_an_operators_settings(monkeypatch: pytest.MonkeyPatch) ->
         return programs.Result(0, "1\n")
 
     monkeypatch.setattr(programs, "run", run)
-    assert tool.psql("select 1", "/run/s", 5433).out == "1\n"
+    assert tool.psql("select 1", "/run/s", 5433, "17").out == "1\n"
     assert given["argv"] == [
         *["psql", "-X", "-A", "-t", "-q", "-F", "\t", "-v", "ON_ERROR_STOP=1"],
         *["-h", "/run/s", "-p", "5433", "-d", "postgres", "-c", "select 1"],
     ]
-    assert given["environment"] == {"PGCONNECT_TIMEOUT": "10", "PGAPPNAME": "vise"}
+    settings = session.build_environment("17")
+    assert given["environment"] == {"PGCONNECT_TIMEOUT": "10", "PGAPPNAME": "vise", **settings}
+
+
+@pytest.mark.parametrize("command", ["backup", "restore"])
+@pytest.mark.parametrize(("version", "expected"), [("17\n", True), ("15\n", False), ("", False)])
+def test_session_of_pgbackrest_has_no_time_limit(
+    config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, version: str, expected: bool
+) -> None:
+    (tmp_path / "data").mkdir()
+    if version:
+        (tmp_path / "data/PG_VERSION").write_text(version)
+    Path(config).write_text(f"{CONFIG}pg1-path={tmp_path}/data\n")
+    program = tmp_path / "pgbackrest"
+    program.write_text('#!/bin/sh\necho "$PGOPTIONS"\n')
+    program.chmod(0o755)
+    monkeypatch.setitem(programs.ENVIRONMENT, "PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("PATH", programs.ENVIRONMENT["PATH"])
+    options = tool.pgbackrest(config, "main", command).out
+    assert "-c idle_session_timeout=0" in options
+    # A server that does not know the setting would reject the session.
+    assert ("transaction_timeout=0" in options.replace("idle_in_transaction", "")) is expected
+
+
+def test_restore_does_not_outlive_a_run_that_is_killed(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    command = ["sh", "-c", BUSY.format(note)]
+    run = multiprocessing.get_context("fork").Process(target=tool.run_to_verdict, args=(command,))
+    run.start()
+    deadline = time.monotonic() + 60
+    while not (note.exists() and note.read_text().strip()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    pid = int(note.read_text())
+    run.kill()
+    run.join()
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{pid}").exists()

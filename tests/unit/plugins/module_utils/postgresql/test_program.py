@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.vise.platform.plugins.action import component
 from ansible_collections.vise.platform.plugins.module_utils.component.programs import Program
 from ansible_collections.vise.platform.plugins.module_utils.host import programs
-from ansible_collections.vise.platform.plugins.module_utils.postgresql import instance, program
+from ansible_collections.vise.platform.plugins.module_utils.postgresql import instance, program, session
 from ansible_collections.vise.platform.plugins.module_utils.postgresql.cluster import ClusterError
 
 PEER, SELF = "192.0.2.1", "2001:db8::1"
@@ -54,7 +54,8 @@ class Host:
         """Stand in for programs.run."""
         name = argv[0].rpartition("/")[2]
         if name == "psql":
-            assert options == {"user": "postgres", "environment": {"HOME": "/nonexistent"}}
+            environment = {"HOME": "/nonexistent", **session.build_environment("")}
+            assert options == {"user": "postgres", "environment": environment}
             return self.query(argv)
         self.calls.append(" ".join([name, *argv[1:]]))
         if name == "pg_controldata":
@@ -280,7 +281,13 @@ def test_files_are_checked_by_a_private_temporary_server(machine: Host, server: 
     program.check(machine.settings)
     assert machine.calls[0].startswith(f"initdb -D {server.place}/data -A peer")
     assert f"config_file={machine.settings.config}/postgresql.conf" in server.command
-    for word in ("listen_addresses=", "archive_mode=off", f"unix_socket_directories={server.place}"):
+    for word in (
+        "listen_addresses=",
+        "archive_mode=off",
+        "huge_pages=off",
+        "shared_buffers=128MB",
+        f"unix_socket_directories={server.place}",
+    ):
         assert word in server.command
     assert server.ended == 1
     assert not Path(server.place).exists()
@@ -366,3 +373,23 @@ def test_installed_program_knows_its_version(tmp_path: Path) -> None:
     link.symlink_to(f"{tmp_path}{directory}/run")
     done = subprocess.run([link], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.splitlines()[0].split()[1]) == (2, "vise-postgresql-17")
+
+
+MEMORY = "MemTotal: 4096000 kB\nHugePages_Total: 500\n"
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "huge_pages", "meminfo", "message"),
+    [
+        (4000, 500, MEMORY, ""),
+        (4001, 0, MEMORY, "needs 4001 MB of shared memory, and this host has 4000 MB: reduce shared_buffers"),
+        (1024, 501, MEMORY, "needs 501 huge pages, and this host has 500: set vm.nr_hugepages to 501"),
+        (1024, 1, "MemTotal: 4096000 kB\n", "needs 1 huge pages, and this host has 0"),
+    ],
+)
+def test_memory_that_the_host_does_not_have_is_reported(
+    megabytes: int, huge_pages: int, meminfo: str, message: str
+) -> None:
+    found = program.describe_missing_memory(megabytes, huge_pages, meminfo)
+    assert message in found
+    assert bool(found) is bool(message)
