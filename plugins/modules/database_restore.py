@@ -115,7 +115,10 @@ live:
   type: bool
   sample: true
 report:
-  description: Set, loss, timeline and archiving of the restored cluster, and the attempts before.
+  description:
+    - Set, loss, timeline and archiving of the restored cluster, and the attempts before.
+    - C(raised) contains the settings that were raised for the recovery, because the server that wrote the WAL had
+      higher ones; after the promotion they are as before.
   returned: unless in check mode
   type: dict
   sample:
@@ -124,6 +127,7 @@ report:
     attempts: [{repository: 1, set: 20260301-013000F, outcome: error restoring a file}]
     lost: No commit was replayed; commits after the target are not restored, as requested.
     old_data: /var/lib/postgresql/17/main.before-20260301T124500Z
+    raised: {}
     timeline: 2
     archiving: proven in each repository
 """

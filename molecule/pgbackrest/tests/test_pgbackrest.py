@@ -66,7 +66,7 @@ def limits(host: Host) -> Iterator[None]:
     """The account of the backups has time limits that end a query at once."""
     query(host, *(f"ALTER ROLE postgres SET {name} = '{value}'" for name, value in LIMITS.items()))
     yield
-    machines.script(host, f"{UNLIMITED}\nrunuser -w PGOPTIONS -u postgres -- psql -Xc 'ALTER ROLE postgres RESET ALL'")
+    machines.script(host, f"{UNLIMITED}\nrunuser -u postgres -- psql -Xc 'ALTER ROLE postgres RESET ALL'")
 
 
 @pytest.mark.usefixtures("limits")

@@ -18,7 +18,7 @@ import signal
 import time
 import typing as t
 
-from ..host import files, locks, programs
+from ..host import controller, files, locks, programs
 from ..host.journal import Journal
 from ..postgresql import instance
 from ..postgresql.cluster import History
@@ -33,11 +33,14 @@ SPOOL = f"--spool-path={SOCKET}/spool"
 ASYNC = "--archive-async"
 NOTES = "/var/lib/vise/restore"
 STALL_SECONDS = 20.0  # without progress, after which a WAL segment counts as damaged
-# Before a set is consistent, recovery does not report what it waits for, and an unreachable repository takes minutes.
-INCONSISTENT_STALL_SECONDS = 600.0
+# An unreachable repository takes minutes, and before a set is consistent, recovery does not report what it waits for.
+NO_PROGRESS_SECONDS = 600.0
+# Before it reads WAL, a server synchronizes each file, which it does not report.
+NO_WAL_SECONDS = 6 * 3600.0
+UNIT_SECONDS = 3600.0  # for a start or stop of the unit
 TITLE = re.compile(r"startup (?:recovering|waiting for) ([0-9A-F]{24})")
 FOUND = re.compile(r"(?:invalid|missing|error|other)[^:]*: [1-9]")
-DAMAGE = re.compile(r"(?:WARN|ERROR|FATAL|PANIC).*", re.IGNORECASE)
+DAMAGE = re.compile(r"(?:WARN|ERROR|FATAL|PANIC|DETAIL).*", re.IGNORECASE)
 
 
 class LiveClusterError(RestoreError):
@@ -96,7 +99,7 @@ class Request:
 
     def psql(self, query: str, socket: str = "") -> programs.Result:
         """Run a query on the cluster."""
-        return tool.psql(query, socket or self.socket, self.port)
+        return tool.psql(query, socket or self.socket, self.port, self.version)
 
     def pgbackrest(self, *arguments: str) -> programs.Result:
         """Run pgBackRest."""
@@ -194,9 +197,17 @@ def get_running_role(data: str) -> str:
 
 
 def _systemctl(*arguments: str) -> None:
-    result = programs.run(["systemctl", *arguments])
+    began = time.time()
+    result = programs.run(["systemctl", *arguments], timeout=UNIT_SECONDS)
     if result.failed:
-        raise UnusableSetError(f"systemctl {' '.join(arguments)}: {result.text}")
+        reason = explain_unit(arguments[-1], began)
+        raise UnusableSetError(f"systemctl {' '.join(arguments)}: {result.text}{f' ({reason})' if reason else ''}")
+
+
+def explain_unit(unit: str, since: float) -> str:
+    """Return the last errors of a unit in the journal since a time; empty when it logs to another place."""
+    log = programs.run(["journalctl", "-u", unit, "-o", "cat", f"--since=@{since:.0f}"], timeout=30)
+    return " | ".join(instance.find_messages(log.out, DAMAGE)[-3:])
 
 
 def _stop_leftover_server(data: str) -> None:
@@ -332,25 +343,42 @@ def build_server_settings(request: Request, first: int) -> dict[str, str]:
         "restore_command": fetch,
         "wal_retrieve_retry_interval": "500ms",
         "hot_standby": "on",
-        "shared_buffers": "128MB",
-        "huge_pages": "off",
+        **instance.SMALL_MEMORY,
         "logging_collector": "off",
         "log_destination": "stderr",
         "lc_messages": "C",
     }
 
 
-class StagingServer:
-    """PostgreSQL on the staging directory: only root and postgres can connect; no port, no archiving, little memory."""
+class Progress:
+    """The progress of a recovery before the set is consistent: PostgreSQL would wait forever."""
 
-    def __init__(self, request: Request, first: int) -> None:
-        self.request = request
-        self.segment, self.since = "", 0.0
+    def __init__(self) -> None:
+        self.segment, self.since = "", time.monotonic()
+
+    def expect(self, pid: int) -> None:
+        """Raise UnusableSetError when recovery has been at the same WAL segment for too long."""
+        segment = get_replayed_segment(pid)
+        if segment != self.segment:
+            self.segment, self.since = segment, time.monotonic()
+        elif time.monotonic() - self.since > (NO_PROGRESS_SECONDS if segment else NO_WAL_SECONDS):
+            place = f"at WAL {segment}" if segment else "before the first WAL"
+            raise UnusableSetError(f"recovery makes no progress {place}, before the set is consistent")
+
+
+class StagingServer:
+    """PostgreSQL on the staging directory: only root and postgres can connect; no port, no archiving, little memory.
+
+    It ends with this process.
+    """
+
+    def __init__(self, request: Request, first: int, minima: t.Mapping[str, int]) -> None:
+        self.request, self.progress = request, Progress()
         files.replace_file(os.path.join(SOCKET, "pg_hba.conf"), "local all postgres peer\n", mode=0o644)
-        settings = build_server_settings(request, first)
+        settings = {**build_server_settings(request, first), **{name: str(value) for name, value in minima.items()}}
         command = instance.build_command(request.binary("postgres"), request.staging, settings)
         self.log_path = os.path.join(SOCKET, "log")
-        self.process = instance.start(command, self.log_path, user=tool.USER)
+        self.process = instance.start([*programs.END_WITH_PARENT, *command], self.log_path, user=tool.USER)
 
     def query(self, query: str) -> list[str]:
         """Return the columns of a query's row, [] without an answer; raise UnusableSetError when it has ended."""
@@ -359,16 +387,8 @@ class StagingServer:
         result = self.request.psql(query, SOCKET)
         if not result.failed:
             return result.out.rstrip("\n").split("\t")
-        self._expect_progress()
+        self.progress.expect(self.process.pid)
         return []
-
-    def _expect_progress(self) -> None:
-        """Raise UnusableSetError when recovery stalls before the set is consistent: PostgreSQL would wait forever."""
-        segment = get_replayed_segment(self.process.pid)
-        if not segment or segment != self.segment:
-            self.segment, self.since = segment, time.monotonic()
-        elif time.monotonic() - self.since > INCONSISTENT_STALL_SECONDS:
-            raise UnusableSetError(f"recovery makes no progress at WAL {segment}, before the set is consistent")
 
     def explain_failure(self) -> str:
         """Return the last errors in the log of the server and its restore_command."""
@@ -398,27 +418,82 @@ class RecoveryEnd:
 
 
 def wait_for_target(request: Request, query: t.Callable[[str], list[str]], newest_wal: str) -> RecoveryEnd:
-    """Wait until recovery has reached the target; return its end. Raise UnusableSetError when a segment is damaged."""
+    """Wait until recovery has reached the target; return its end.
+
+    Raise UnusableSetError when a segment is damaged, a setting is too low for the WAL, or there is no progress.
+    """
     since, last = time.monotonic(), ""
     while True:
         row = query(POSITION)
         if row and row[0]:
             position, paused, waits, commit = row
-            reached = RecoveryEnd(position, float(commit) if commit else None)
-            if request.target.kind != "latest" and paused == "paused":
-                return reached
             if position != last:
                 since, last = time.monotonic(), position
-            elif request.target.kind == "latest" and waits in FETCHING:
-                whole = not newest_wal or repository.parse_lsn(position) > repository.segment_start(newest_wal)
-                # A segment may be in transit, therefore it counts as damaged only after STALL_SECONDS.
-                if time.monotonic() - since > (2 if whole else STALL_SECONDS):
-                    if whole:
-                        return reached
-                    raise UnusableSetError(
-                        f"WAL ends at {position}, but the archive continues to {newest_wal}: a segment is damaged"
-                    )
+            if _is_at_target(request, query, row, newest_wal, time.monotonic() - since):
+                return RecoveryEnd(position, float(commit) if commit else None)
+            if time.monotonic() - since > NO_PROGRESS_SECONDS:
+                raise UnusableSetError(
+                    f"recovery makes no progress at {position} ({paused}; it waits for {waits or 'nothing'})"
+                )
         time.sleep(0.2)
+
+
+def _is_at_target(
+    request: Request, query: t.Callable[[str], list[str]], row: t.Sequence[str], newest_wal: str, seconds: float
+) -> bool:
+    """Return whether recovery has ended; raise UnusableSetError when it cannot. `seconds`: since it last moved."""
+    position, paused, waits, _commit = row
+    if paused == "paused":
+        # Recovery also pauses at WAL of a server with higher settings.
+        low = describe_low_settings(request, query)
+        if low:
+            raise UnusableSetError(f"recovery paused at {position}, before the target: {low}")
+        return request.target.kind != "latest"
+    if request.target.kind != "latest" or waits not in FETCHING:
+        return False
+    whole = not newest_wal or repository.parse_lsn(position) > repository.segment_start(newest_wal)
+    # A segment may be in transit, therefore it counts as damaged only after STALL_SECONDS.
+    if seconds <= (2 if whole else STALL_SECONDS):
+        return False
+    if not whole:
+        raise UnusableSetError(
+            f"WAL ends at {position}, but the archive continues to {newest_wal}: a segment is damaged"
+        )
+    return True
+
+
+SETTINGS = """
+select string_agg(name || '=' || setting, ' ') from pg_settings where name in ('max_connections',
+  'max_worker_processes', 'max_wal_senders', 'max_prepared_transactions', 'max_locks_per_transaction')
+"""
+
+
+def describe_low_settings(request: Request, query: t.Callable[[str], list[str]]) -> str:
+    """Describe the settings of a server that stopped its recovery; empty when all are high enough."""
+    row = query(SETTINGS)
+    pairs = (word.split("=") for word in row[0].split()) if row else ()
+    current = {name: int(value) for name, value in pairs}
+    # Before and after the switch, the server's data are in one of the two directories.
+    data = request.staging if os.path.isdir(request.staging) else request.data
+    return instance.describe_low_settings(read_recovery_minima(request, data), current)
+
+
+def read_recovery_minima(request: Request, data: str) -> dict[str, int]:
+    """Return the lowest settings with which the WAL that was replayed so far can be replayed."""
+    return instance.parse_recovery_minima(tool.run_program([request.binary("pg_controldata"), data]).out)
+
+
+def read_configured(request: Request) -> dict[str, int]:
+    """Return these settings as the unit's server would have them on the restored files."""
+    place = [f"config_file=/etc/postgresql/{request.cluster}/postgresql.conf", f"data_directory={request.staging}"]
+    argv = [request.binary("postgres"), "-D", request.staging, *(word for one in place for word in ("-c", one))]
+    found = {name: tool.run_program([*argv, "-C", name]).out.strip() for name in instance.RECOVERY_MINIMA}
+    return {name: int(value) for name, value in found.items() if value.isdigit()}
+
+
+def raise_settings(configured: t.Mapping[str, int], minima: t.Mapping[str, int]) -> dict[str, int]:
+    """Return the settings that must be higher than configured until the cluster is promoted."""
+    return {name: value for name, value in minima.items() if value > configured.get(name, 0)}
 
 
 def find_newest_wal(request: Request, plan: Plan, backup: repository.Backup) -> str:
@@ -437,7 +512,44 @@ def restore_and_recover(request: Request, plan: Plan, backup: repository.Backup,
     create_work_directory()
     restore_files(request, backup, plan.path_of(backup).argument_for(backup))
     built = time.monotonic()
-    server = StagingServer(request, backup.repository)
+    try:
+        recover(request, backup, newest)
+    finally:
+        shutil.rmtree(SOCKET, ignore_errors=True)
+    return {"restore": built - began, "recover": time.monotonic() - built}
+
+
+def recover(request: Request, backup: repository.Backup, newest: str) -> None:
+    """Recover the staging directory to the target, with settings that are high enough for its WAL."""
+    configured = read_configured(request)
+    while True:
+        raised = raise_settings(configured, read_recovery_minima(request, request.staging))
+        try:
+            _run_staging_server(request, backup, newest, raised)
+        except UnusableSetError:
+            # Each further round has a higher setting than the one before.
+            if raise_settings({**configured, **raised}, read_recovery_minima(request, request.staging)):
+                continue
+            raise
+        break
+    # The unit's server replays the same WAL until it is promoted.
+    request.note.write({**request.note.read(), "raised": keep_settings(request, raised)})
+
+
+def keep_settings(request: Request, raised: t.Mapping[str, int]) -> dict[str, str]:
+    """Write raised settings to the restored files; return the values that ALTER SYSTEM had set, empty for none."""
+    path = os.path.join(request.staging, "postgresql.auto.conf")
+    before = files.read_text(path)
+    found = {name: re.findall(rf"^{name}\s*=\s*'?(\d+)", before, re.MULTILINE) for name in raised}
+    if raised:
+        # postgres owns the directory and could place a link there.
+        with open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW), "a", encoding="utf-8") as handle:
+            handle.writelines(f"{name} = '{value}'\n" for name, value in raised.items())
+    return {name: values[-1] if values else "" for name, values in found.items()}
+
+
+def _run_staging_server(request: Request, backup: repository.Backup, newest: str, raised: t.Mapping[str, int]) -> None:
+    server = StagingServer(request, backup.repository, raised)
     try:
         wait_for_target(request, server.query, newest)
         if not server.query("select count(*) from pg_database where pg_relation_filepath('pg_class') is not null"):
@@ -446,9 +558,7 @@ def restore_and_recover(request: Request, plan: Plan, backup: repository.Backup,
         explanation = server.explain_failure()
         raise UnusableSetError(f"{error}{'' if explanation in str(error) else f' ({explanation})'}") from error
     finally:
-        instance.stop(server.process)
-        shutil.rmtree(SOCKET, ignore_errors=True)
-    return {"restore": built - began, "recover": time.monotonic() - built}
+        instance.end(server.process)
 
 
 # ---- the transaction ----
@@ -541,7 +651,7 @@ def restore(request: Request) -> dict[str, t.Any]:
         if request.delta:
             _systemctl("stop", request.unit)
         request.note.write({"stage": "building", "delta": request.delta})
-        backup, newest, seconds, attempts = _restore_first_valid_set(request, plan)
+        backup, newest, seconds, attempts = _build(request, plan)
         report = {
             "repository": backup.repository,
             "set": backup.label,
@@ -549,10 +659,26 @@ def restore(request: Request) -> dict[str, t.Any]:
             "attempts": attempts,
             "steps": list(plan.steps),
             "seconds": {**seconds, "began": began},
+            "raised": request.note.read().get("raised", {}),
         }
         # After the switch, replay the WAL that was archived meanwhile; not possible if the archive is unreachable then.
         path = RecoveryPath(backup.system, plan.path_of(backup).history(backup))
         return _switch(request, plan.live, lambda: find_newest_wal(request, plan, backup) or newest, path, report)
+
+
+def _build(request: Request, plan: Plan) -> tuple[repository.Backup, str, dict[str, float], list[dict[str, t.Any]]]:
+    """Restore and recover to the staging directory; undo it when the controller is gone."""
+    try:
+        with controller.end_with_controller():
+            return _restore_first_valid_set(request, plan)
+    except controller.ControllerLostError as error:
+        if not request.delta:
+            roll_back(request, {})
+        raise RestoreError(f"{error}; {_describe_state(request)}") from error
+
+
+def _describe_state(request: Request) -> str:
+    return "its files may be partly overwritten" if request.delta else "the existing cluster was not changed"
 
 
 def _restore_first_valid_set(
@@ -571,8 +697,7 @@ def _restore_first_valid_set(
     if not request.delta:
         roll_back(request, {})
     tried = "\n".join(f"set {a['set']} of repository {a['repository']}: {a['outcome']}" for a in attempts)
-    state = "its files may be partly overwritten" if request.delta else "the existing cluster was not changed"
-    raise RestoreError(f"no set leads to the target; {state}.\n{tried}")
+    raise RestoreError(f"no set leads to the target; {_describe_state(request)}.\n{tried}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -622,8 +747,11 @@ def _switch(
 
 
 def _make_query(request: Request) -> t.Callable[[str], list[str]]:
-    """Return a function that queries the unit's server; it raises UnusableSetError when the server is down for 15 s."""
-    answered_at = time.monotonic()
+    """Return a function that queries the unit's server.
+
+    It raises UnusableSetError when the server is down for 15 s, or its recovery makes no progress.
+    """
+    began, answered_at, progress = time.time(), time.monotonic(), Progress()
 
     def query(sql: str) -> list[str]:
         nonlocal answered_at
@@ -631,8 +759,10 @@ def _make_query(request: Request) -> t.Callable[[str], list[str]]:
         if not result.failed:
             answered_at = time.monotonic()
             return result.out.rstrip("\n").split("\t")
-        if not instance.get_pid(request.data) and time.monotonic() - answered_at > 15:
-            raise UnusableSetError(f"{request.unit} does not run: {result.text}")
+        pid = instance.get_pid(request.data)
+        if not pid and time.monotonic() - answered_at > 15:
+            raise UnusableSetError(f"{request.unit} does not run: {explain_unit(request.unit, began) or result.text}")
+        progress.expect(pid)
         return []
 
     return query
@@ -670,7 +800,7 @@ def _finish(request: Request, report: dict[str, t.Any]) -> dict[str, t.Any]:
     request.psql("checkpoint")
     for name in RESET:
         request.psql(f"alter system reset {name}")
-    request.psql("select pg_reload_conf()")
+    _restore_settings(request, report["raised"])
     # A temporary table in a committed transaction, which is explicitly read-write, because the archive guard may have
     # set the cluster to read-only; the guard checks again by itself.
     proof = "begin read write; create table pg_temp.proof as select pg_current_xact_id()::text; commit"
@@ -684,6 +814,21 @@ def _finish(request: Request, report: dict[str, t.Any]) -> dict[str, t.Any]:
     report["seconds"] = {name: round(value, 1) for name, value in seconds.items()}
     request.note.remove()
     return report
+
+
+def _restore_settings(request: Request, raised: t.Mapping[str, str]) -> None:
+    """Restore the settings that recovery needed higher values of; this needs a restart."""
+    prepared = request.psql("select count(*) from pg_prepared_xacts").out.strip()
+    for name, value in raised.items():
+        if name == "max_prepared_transactions" and prepared != "0":
+            # With a lower value the server would not start while these transactions wait for their end.
+            continue
+        request.psql(f"alter system set {name} = {value}" if value else f"alter system reset {name}")
+    request.psql("select pg_reload_conf()")
+    if raised:
+        _systemctl("restart", request.unit)
+        query = _make_query(request)
+        _wait_until(lambda: bool(query("select 1")), 300, "the restored cluster does not answer")
 
 
 def _check_archiving(request: Request) -> str:

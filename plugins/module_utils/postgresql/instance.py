@@ -19,6 +19,15 @@ SEVERE = re.compile(r"\b(?:ERROR|FATAL|PANIC): .*")
 REPLY = "the database system is "
 # A private server runs next to the real one, on a host that may be sized for only one of them.
 SMALL_MEMORY = {"shared_buffers": "128MB", "huge_pages": "off", "min_dynamic_shared_memory": "0"}
+# Recovery needs these settings to be at least as high as on the server that wrote the WAL. The control file contains
+# the values that the replayed WAL has reached, by these labels.
+RECOVERY_MINIMA = {
+    "max_connections": "max_connections setting",
+    "max_worker_processes": "max_worker_processes setting",
+    "max_wal_senders": "max_wal_senders setting",
+    "max_prepared_transactions": "max_prepared_xacts setting",
+    "max_locks_per_transaction": "max_locks_per_xact setting",
+}
 # The lines of postmaster.pid that are used here.
 PID, PORT, STATUS = 0, 3, 7
 
@@ -34,6 +43,18 @@ def parse_controldata(text: str) -> dict[str, str]:
     """Parse the output of pg_controldata, or another text with one "label: value" a line; return value by label."""
     pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
     return {label.strip(): value.strip() for label, value in pairs}
+
+
+def parse_recovery_minima(text: str) -> dict[str, int]:
+    """Return the lowest values of the settings with which the WAL can be replayed, from pg_controldata's output."""
+    values = parse_controldata(text)
+    return {name: int(values[label]) for name, label in RECOVERY_MINIMA.items() if values.get(label, "").isdigit()}
+
+
+def describe_low_settings(minima: t.Mapping[str, int], current: t.Mapping[str, int]) -> str:
+    """Describe the settings that are too low for recovery; empty when there are none."""
+    low = {name: value for name, value in minima.items() if value > current.get(name, value)}
+    return ", ".join(f"{name} is {current[name]}, and the WAL needs {value}" for name, value in low.items())
 
 
 def get_pid(data: str) -> int:
@@ -114,6 +135,13 @@ def stop(
         return process.wait(seconds)
     except subprocess.TimeoutExpired:
         return None
+
+
+def end(process: subprocess.Popen[bytes], seconds: float = 60) -> None:
+    """Stop a server within a limited time, if necessary without its checkpoint."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+        if stop(process, number, seconds) is not None:
+            return
 
 
 def find_messages(log: str, pattern: re.Pattern[str] = SEVERE) -> list[str]:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import dataclasses
 import io
 import itertools
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,11 +49,111 @@ def test_wal_that_ends_before_the_archive_is_damaged() -> None:
         restore.wait_for_target(make_request(), make_answers(["0/9000060", "not paused", WAITS, ""]), WAL)
 
 
-def test_target_is_reached_when_recovery_pauses() -> None:
-    rows = [["0/3000060", "not paused", WAITS, ""], ["0/4000060", "paused", "", ""]]
-    assert restore.wait_for_target(make_request("name", "x"), make_answers(*rows), WAL) == restore.RecoveryEnd(
-        "0/4000060", None
-    )
+LIMITS = {
+    "max_connections": 100,
+    "max_worker_processes": 8,
+    "max_wal_senders": 10,
+    "max_prepared_transactions": 0,
+    "max_locks_per_transaction": 64,
+}
+
+
+def answer_paused(position: str) -> Callable[[str], list[str]]:
+    """Return a query to a server whose recovery has paused, with the settings in LIMITS."""
+    settings = " ".join(f"{name}={value}" for name, value in LIMITS.items())
+    rows = {restore.POSITION: [position, "paused", "RecoveryPause", ""], restore.SETTINGS: [settings]}
+    return lambda query: rows[query]
+
+
+def give_controldata(monkeypatch: pytest.MonkeyPatch, **values: int) -> None:
+    """Let the control file contain LIMITS, with other values for some."""
+    lines = [f"{label}:  {({**LIMITS, **values})[name]}" for name, label in instance.RECOVERY_MINIMA.items()]
+    monkeypatch.setattr(tool, "run_program", lambda *_: programs.Result(0, "\n".join(lines)))
+
+
+def test_target_is_reached_when_recovery_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    give_controldata(monkeypatch)
+    reached = restore.wait_for_target(make_request("name", "x"), answer_paused("0/4000060"), WAL)
+    assert reached == restore.RecoveryEnd("0/4000060", None)
+
+
+@pytest.mark.parametrize("kind", ["latest", "time", "immediate"])
+@pytest.mark.parametrize(("name", "value"), [("max_connections", 300), ("max_prepared_transactions", 5)])
+def test_pause_at_a_setting_that_is_too_low_is_not_the_target(
+    monkeypatch: pytest.MonkeyPatch, kind: str, name: str, value: int
+) -> None:
+    give_controldata(monkeypatch, **{name: value})
+    message = f"paused at 0/4000060, before the target: {name} is {LIMITS[name]}, and the WAL needs {value}"
+    with pytest.raises(restore.UnusableSetError, match=message):
+        restore.wait_for_target(make_request(kind), answer_paused("0/4000060"), WAL)
+
+
+@pytest.mark.parametrize("row", [["0/9000060", "not paused", "WalSync", ""], ["0/9000060", "not paused", "", "7.5"]])
+@pytest.mark.parametrize("kind", ["latest", "time"])
+def test_recovery_without_progress_is_given_up(kind: str, row: list[str]) -> None:
+    with pytest.raises(restore.UnusableSetError, match=r"no progress at 0/9000060 .not paused; it waits for"):
+        restore.wait_for_target(make_request(kind), make_answers(row), WAL)
+
+
+class Recovery:
+    """A recovery whose WAL raises a setting, once for each value; a server with a lower value does not get further."""
+
+    def __init__(self, data: Path, monkeypatch: pytest.MonkeyPatch, *raised: int) -> None:
+        self.request = make_request("time", "x")
+        self.started, self.waiting = list[dict[str, int]](), list(raised)
+        self.minima = {**LIMITS}
+        self.auto = data / "postgresql.auto.conf"
+        self.auto.write_text("restore_command = 'x'\nmax_connections = '90'\n")
+        monkeypatch.setattr(restore, "NOTES", str(data))
+        monkeypatch.setattr(restore.Request, "staging", str(data))
+        monkeypatch.setattr(restore, "read_configured", lambda _request: LIMITS)
+        monkeypatch.setattr(restore, "read_recovery_minima", lambda *_: dict(self.minima))
+        monkeypatch.setattr(restore, "_run_staging_server", self.run)
+
+    def run(self, _request: object, _backup: object, _newest: str, raised: dict[str, int]) -> None:
+        self.started.append(dict(raised))
+        while self.waiting:
+            value = self.waiting[0]
+            self.minima["max_connections"] = value
+            if value > raised.get("max_connections", LIMITS["max_connections"]):
+                raise restore.UnusableSetError("paused")
+            self.waiting.pop(0)
+
+
+def run_recovery(recovery: Recovery) -> dict[str, str]:
+    [repo] = repository.parse_info(info(backup(1, "20260301-013000F", 10), codes=(0,)), "main")
+    restore.recover(recovery.request, repo.backups[0], "")
+    return dict(recovery.request.note.read()["raised"])
+
+
+def test_recovery_is_repeated_with_the_settings_that_its_wal_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recovery = Recovery(tmp_path, monkeypatch, 300, 200, 400, 100)
+    # ALTER SYSTEM had set another value before.
+    assert run_recovery(recovery) == {"max_connections": "90"}
+    assert recovery.started == [{}, {"max_connections": 300}, {"max_connections": 400}]
+    # The unit's server replays the same WAL again.
+    assert recovery.auto.read_text().endswith("max_connections = '400'\n")
+
+
+def test_recovery_with_sufficient_settings_changes_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recovery = Recovery(tmp_path, monkeypatch, 100)
+    before = recovery.auto.read_text()
+    assert run_recovery(recovery) == {}
+    assert recovery.started == [{}]
+    assert recovery.auto.read_text() == before
+
+
+def test_set_that_fails_for_another_reason_is_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recovery = Recovery(tmp_path, monkeypatch)
+
+    def fail(*_: object) -> None:
+        raise restore.UnusableSetError("a segment is damaged")
+
+    monkeypatch.setattr(restore, "_run_staging_server", fail)
+    with pytest.raises(restore.UnusableSetError, match="a segment is damaged"):
+        run_recovery(recovery)
 
 
 @pytest.fixture
@@ -63,7 +165,7 @@ def inconsistent_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> rest
         restore.Request, "psql", lambda *_: programs.Result(2, "", "the database system is starting up")
     )
     monkeypatch.setattr(tool, "read_secrets", lambda _: [])
-    return restore.StagingServer(make_request(), 1)
+    return restore.StagingServer(make_request(), 1, {})
 
 
 def test_set_whose_recovery_stalls_before_consistency_is_unusable(
@@ -303,3 +405,59 @@ def test_switch_that_was_killed_before_its_first_rename_keeps_the_old_cluster(
     request, _calls = switched
     restore.roll_back(request, {"stage": "switching", "old": str(tmp_path / "not-yet"), "live": "", "copy": 0})
     assert list_files(tmp_path) == ["main", "recovery.signal"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "prepared", "statements"),
+    [
+        ({}, "0", []),
+        ({"max_connections": ""}, "0", ["alter system reset max_connections", "restart"]),
+        ({"max_connections": "90"}, "0", ["alter system set max_connections = 90", "restart"]),
+        ({"max_prepared_transactions": ""}, "0", ["alter system reset max_prepared_transactions", "restart"]),
+        # The server would not start.
+        ({"max_prepared_transactions": ""}, "3", ["restart"]),
+    ],
+)
+def test_raised_settings_are_restored_after_the_promotion(
+    monkeypatch: pytest.MonkeyPatch, raised: dict[str, str], prepared: str, statements: list[str]
+) -> None:
+    done: list[str] = []
+
+    def psql(_self: restore.Request, query: str) -> programs.Result:
+        done.extend([query] if query.startswith("alter") else [])
+        return programs.Result(0, f"{prepared}\n")
+
+    monkeypatch.setattr(restore.Request, "psql", psql)
+    monkeypatch.setattr(restore, "_systemctl", lambda verb, _unit: done.append(verb))
+    restore._restore_settings(make_request(), raised)
+    assert done == statements
+
+
+def test_failed_start_of_the_unit_is_explained_from_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = "LOG:  starting\nFATAL:  recovery aborted because of insufficient parameter settings\nDETAIL:  why\n"
+
+    def run(argv: list[str], **_options: object) -> programs.Result:
+        return programs.Result(0, journal) if argv[0] == "journalctl" else programs.Result(1, "", "Job failed.")
+
+    monkeypatch.setattr(programs, "run", run)
+    with pytest.raises(restore.UnusableSetError, match=r"start x: Job failed\. .FATAL: .*parameter settings . DETAIL"):
+        restore._systemctl("start", "x")
+
+
+@pytest.mark.parametrize(("delta", "left"), [(False, "the existing cluster was not changed"), (True, "overwritten")])
+def test_restore_ends_with_its_controller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, delta: bool, left: str
+) -> None:
+    monkeypatch.setattr(restore, "NOTES", str(tmp_path))
+    monkeypatch.setattr(restore.Request, "data", str(tmp_path / "main"))
+    (tmp_path / "main").mkdir()
+    (tmp_path / "main.restoring").mkdir()
+    request = dataclasses.replace(make_request(), delta=delta)
+
+    def wait(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    monkeypatch.setattr(restore, "_restore_first_valid_set", wait)
+    with pytest.raises(targets.RestoreError, match=f"the controller has ended the connection .SIGHUP.; .*{left}"):
+        restore._build(request, restore.Plan((), (), {}, "", ()))
+    assert (tmp_path / "main.restoring").exists() is delta

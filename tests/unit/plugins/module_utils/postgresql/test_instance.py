@@ -90,3 +90,23 @@ def test_server_that_does_not_stop_is_reported(tmp_path: Path) -> None:
 )
 def test_messages_are_found_in_the_log_without_replies(pattern: re.Pattern[str], expected: list[str]) -> None:
     assert instance.find_messages(LOG, pattern) == expected
+
+
+def test_lowest_settings_for_recovery_are_in_the_control_file() -> None:
+    text = "wal_level setting:  replica\nmax_connections setting:  300\nmax_prepared_xacts setting:  5\n"
+    text += "max_locks_per_xact setting: 64\n"
+    minima = instance.parse_recovery_minima(text)
+    assert minima == {"max_connections": 300, "max_prepared_transactions": 5, "max_locks_per_transaction": 64}
+    assert instance.describe_low_settings(minima, {**minima, "max_wal_senders": 0}) == ""
+    assert instance.describe_low_settings(minima, {**minima, "max_connections": 299}) == (
+        "max_connections is 299, and the WAL needs 300"
+    )
+
+
+def test_server_that_ignores_signals_is_killed(tmp_path: Path) -> None:
+    process = instance.start(
+        ["sh", "-c", "trap '' INT QUIT; echo deaf; while :; do sleep 0.1; done"], str(tmp_path / "log")
+    )
+    instance.wait_until_ready(process, lambda: "deaf" in (tmp_path / "log").read_text(), 30, 0.01)
+    instance.end(process, 0.1)
+    assert process.returncode == -signal.SIGKILL
