@@ -26,6 +26,7 @@ def make(top: Path) -> None:
     (top / "hard link").hardlink_to(plain)
     (top / "dangling").symlink_to("nowhere/\udcff")
     (top / "to directory").symlink_to("plain.d")
+    os.mkfifo(top / "pipe")
     # The largest file of all, also next to those that a test adds: tests damage the pack with it
     big.write_bytes(os.urandom(12_000_000))
     with sparse.open("wb") as handle:
@@ -52,6 +53,8 @@ def describe(path: Path) -> list[object]:
     return [
         *(status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns),
         status.st_nlink if path.is_file() else 0,
+        # Holes of large files: small ones may be stored in their directory entry.
+        status.st_size > 1_000_000 and status.st_blocks * 512 < status.st_size // 2,
         hashlib.sha256(content(path)).hexdigest(),
         {name: os.getxattr(path, name, follow_symlinks=False).hex() for name in names},
     ]

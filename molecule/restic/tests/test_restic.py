@@ -65,6 +65,7 @@ def tree(host: Host, first_snapshots: dict[str, list[str]]) -> None:
     assert set(first_snapshots) == {"a", "b"}
     host.check_output("printf %%s %s >/srv/tree.py", TREE)
     host.check_output("python3 /srv/tree.py make /srv/odd && python3 /srv/tree.py show /srv/odd >/root/wanted")
+    host.check_output("ln -sfn odd /srv/link")
     for repository in "ba":
         host.check_output(f"systemctl start restic-backup@odd:{repository}")
 
@@ -98,11 +99,15 @@ def test_only_root_reads_the_credentials(host: Host) -> None:
 
 @pytest.mark.parametrize(
     "restore_by",
-    ["vise-restic restore odd /root/out latest", "vise-restic with b restore latest --quiet --target /root/out"],
+    [
+        "vise-restic restore odd /root/out latest",
+        "vise-restic with b restore latest --quiet --sparse --target /root/out",
+    ],
 )
 def test_restored_tree_is_equal(host: Host, restore_by: str) -> None:
     host.check_output(f"rm -rf /root/out; {restore_by}")
     assert is_equal(host, "/root/out/srv/odd")
+    assert host.check_output("readlink /root/out/srv/link") == "odd"
     assert host.check_output("cat /root/out/var/tmp/dump") == "dumped"
 
 
@@ -297,6 +302,19 @@ def test_restore_to_a_directory_uses_the_repository_that_answers(role: Role, hos
     assert host.check_output("cat /root/restored/var/tmp/dump") == "dumped"
 
 
+BIND_MOUNT = "mkdir -p /srv/odd/empty/volume && mount --bind /srv /srv/odd/empty/volume"
+
+
+@pytest.mark.deep
+def test_restore_over_a_bind_mount_is_refused_and_changes_nothing(role: Role, host: Host) -> None:
+    host.check_output(BIND_MOUNT)
+    run = restore(role, f"restore_replace_live={NAME}")
+    host.check_output("umount /srv/odd/empty/volume && rmdir /srv/odd/empty/volume")
+    assert run.code != 0
+    assert "/srv/odd/empty/volume: a mount point cannot be renamed" in " ".join(run.output.split())
+    assert host.check_output("find /srv -name '*-restore-*'") == ""
+
+
 @pytest.mark.deep
 def test_restore_in_place_keeps_the_files_of_before(role: Role, host: Host) -> None:
     storage.switch("s3_b", "none")
@@ -310,6 +328,36 @@ def test_restore_in_place_keeps_the_files_of_before(role: Role, host: Host) -> N
     assert host.check_output("cat /srv/odd.before-restore-*/since") == "new"
     host.check_output("rm -rf /srv/odd.before-restore-* /root/restored")
     assert host.check_output("find / -xdev -name '.vise-restore-*'") == ""
+
+
+SPARSE = [{"name": "images", "paths": ["/srv/images"]}]
+SMALL_DISK = """
+mkdir -p /srv/images /srv/small
+truncate -s 3G /srv/images/disk
+echo data | dd of=/srv/images/disk bs=1 seek=1G conv=notrunc status=none
+systemctl start restic-backup@images:a
+mount -t tmpfs -o size=32m tmpfs /srv/small
+"""
+
+
+@pytest.mark.deep
+def test_sparse_file_is_restored_to_a_disk_smaller_than_its_size(role: Role, host: Host) -> None:
+    role.apply(restic_repositories="{{ repositories[:1] }}", restic_sets=SPARSE)
+    machines.script(host, SMALL_DISK)
+    try:
+        host.check_output("vise-restic restore images /srv/small/whole")
+        host.check_output("cmp /srv/images/disk /srv/small/whole/srv/images/disk")
+        assert int(host.check_output("du -sk /srv/small | cut -f1")) < 2000
+        host.check_output("rm -r /srv/small/whole; head -c 8000000 /dev/urandom >/srv/images/more")
+        host.check_output("systemctl start restic-backup@images:a && mount -o remount,size=4m /srv/small")
+        refused = host.run("vise-restic restore images /srv/small/whole")
+        assert refused.rc != 0
+        assert "nothing was changed" in refused.stderr
+        assert "in /srv/small, only" in refused.stderr
+        assert host.check_output("ls -A /srv/small") == ""
+    finally:
+        host.run("umount /srv/small; rm -r /srv/images")
+    role.apply()
 
 
 # A snapshot of a path, at another time than now.
@@ -377,14 +425,18 @@ FAILING_SETS = [
     {"name": "refused", "paths": ["/srv/odd"], "before": [{"argv": ["sh", "-c", "echo no socket; exit 4"]}]},
     {"name": "endless", "paths": ["/srv/odd"], "before": [{"argv": ["sleep", "300"], "limit": 1}]},
     {"name": "absent", "paths": ["/srv/odd/empty", "/srv/absent"]},
+    {"name": "dangling", "paths": ["/srv/odd/empty", "/srv/dangling"]},
+    {"name": "socket", "paths": ["/srv/odd/empty", "/run/systemd/notify"]},
+    {"name": "excluded", "paths": ["/srv/odd/empty", "/srv/odd/big"], "excludes": ["/srv/odd/b*"]},
     # Reading its first byte fails, for root as well.
     {"name": "unreadable", "paths": ["/srv/odd/empty", "/proc/self/mem"]},
 ]
 
 
 @pytest.fixture(scope="module")
-def failing_sets(role: Role) -> None:
+def failing_sets(role: Role, host: Host) -> None:
     """Sets whose backups fail in one repository, with a limit below restic's own quarter of an hour."""
+    host.check_output("ln -sfn absent /srv/dangling")
     role.apply(
         restic_repositories="{{ repositories[:1] }}",
         restic_sets=FAILING_SETS,
@@ -400,6 +452,9 @@ def failing_sets(role: Role) -> None:
         ("refused", "before the backup ended with 4", "1", False),
         ("endless", "did not end within 1 s", "1", False),
         ("absent", "incomplete: /srv/absent does not exist", "3", True),
+        ("dangling", "incomplete: /srv/dangling is a symbolic link to /srv/absent, which does not exist", "3", True),
+        ("socket", "incomplete: /run/systemd/notify is a socket", "3", True),
+        ("excluded", "incomplete: /srv/odd/big is not in the snapshot", "3", True),
         ("unreadable", "incomplete: files could not be read", "3", True),
     ],
 )

@@ -14,7 +14,7 @@ import time
 import typing as t
 
 from ..host import files, locks, metrics, programs, units
-from . import plan
+from . import plan, selection
 from .repository import Repository
 
 CONFIG = "/etc/vise/restic"
@@ -108,8 +108,10 @@ def backup(config: plan.Settings, instance: str) -> int:
     try:
         for command in backup_set.before:
             _run_hook("before", command)
-        missing = [path for path in backup_set.paths if not os.path.lexists(path)]
-        result = restic(*plan.backup_arguments(backup_set, config.host))
+        selected = selection.select(backup_set.paths, backup_set.excludes)
+        if not selected.paths:
+            raise JobError(f"{instance}: there is nothing to back up: {'; '.join(selected.problems)}")
+        result = restic(*plan.backup_arguments(name, config.host, selected.paths, selected.excludes))
     finally:
         for command in backup_set.after:
             _run_hook("after", command)
@@ -117,6 +119,7 @@ def backup(config: plan.Settings, instance: str) -> int:
     print(result.err, file=sys.stderr, end="")
     if result.code not in (0, plan.UNREADABLE) or not report.get("snapshot_id"):
         raise JobError(f"{destination}: backup: {plan.describe_failure(result.code, result.err)}")
+    problems = [*selected.problems, *_find_lost_files(report, load_state("backup", instance))]
     save_state(
         "backup",
         instance,
@@ -126,12 +129,25 @@ def backup(config: plan.Settings, instance: str) -> int:
         seconds=round(report["total_duration"], 1),
     )
     print(f"{instance}: snapshot {report['snapshot_id'][:8]}, {report['total_files_processed']} files")
-    for path in missing:
-        # restic only prints a warning and exits with 0.
-        print(f"{instance}: incomplete: {path} does not exist", file=sys.stderr)
-    if result.code:
-        print(f"{instance}: incomplete: files could not be read, see above", file=sys.stderr)
-    return plan.UNREADABLE if missing or result.code else 0
+    problems += _find_unsaved(restic, report["snapshot_id"], selected.paths)
+    problems += ["files could not be read, see above"] if result.code else []
+    for problem in problems:
+        print(f"{instance}: incomplete: {problem}", file=sys.stderr)
+    return plan.UNREADABLE if problems else 0
+
+
+def _find_lost_files(report: dict[str, t.Any], before: dict[str, t.Any]) -> list[str]:
+    """Return a problem when a set that had files has none, as when its file system is not mounted."""
+    if report["total_files_processed"] or not before.get("files"):
+        return []
+    return [f"there is no file any more, the backup before had {before['files']}: is a file system not mounted?"]
+
+
+def _find_unsaved(restic: Restic, snapshot: str, paths: t.Sequence[str]) -> list[str]:
+    """Return one message for each path that the snapshot does not contain; restic exits with 0."""
+    listed = restic.run_or_raise("ls", "--json", "--no-lock", snapshot, "--", *paths)
+    found = {json.loads(line).get("path") for line in listed.splitlines()}
+    return [f"{path} is not in the snapshot: does a pattern exclude it?" for path in paths if path not in found]
 
 
 def _run_hook(when: str, command: plan.Command) -> None:

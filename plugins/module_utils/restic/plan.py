@@ -105,11 +105,11 @@ def describe_failure(code: int, stderr: str) -> str:
     return REASONS.get(code, f"restic ended with exit code {code}: {' | '.join(lines[-5:])}")
 
 
-def backup_arguments(backup_set: BackupSet, host: str) -> list[str]:
-    """Return restic's arguments for a backup."""
-    excludes = [f"--exclude={pattern}" for pattern in backup_set.excludes]
-    fixed = ["backup", "--json", "--quiet", "--retry-lock=2h", f"--host={host}", f"--tag={backup_set.name}"]
-    return [*fixed, "--group-by=host,tags", *excludes, "--", *backup_set.paths]
+def backup_arguments(name: str, host: str, paths: t.Sequence[str], excludes: t.Sequence[str]) -> list[str]:
+    """Return restic's arguments for a backup of a set."""
+    patterns = [f"--exclude={pattern}" for pattern in excludes]
+    fixed = ["backup", "--json", "--quiet", "--retry-lock=2h", f"--host={host}", f"--tag={name}"]
+    return [*fixed, "--group-by=host,tags", *patterns, "--", *paths]
 
 
 def forget_arguments(keep: t.Mapping[str, str]) -> list[str]:
@@ -125,6 +125,26 @@ def parse_summary(output: str) -> dict[str, t.Any]:
         if line.startswith("{") and '"summary"' in line:
             summary = json.loads(line)
     return summary
+
+
+def compute_room(restored: int, unique: int, blobs: int) -> int:
+    """Return the bytes that restored files allocate at most, from three of restic's counts of a snapshot.
+
+    Args:
+        restored: size of the files, with hard links counted once (mode restore-size).
+        unique: size of the files with different content (mode files-by-contents).
+        blobs: the same, with equal parts of a file counted once (mode blobs-per-file). Holes are such parts.
+    """
+    return max(0, restored - max(0, unique - blobs))
+
+
+def format_bytes(count: float) -> str:
+    """Format a number of bytes with a unit."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
 
 
 def parse_removals(output: str) -> set[str]:

@@ -14,6 +14,7 @@ import stat
 import time
 import typing as t
 
+from ..host import files as host_files
 from . import jobs, plan
 from .jobs import JobError
 
@@ -22,6 +23,10 @@ SPECIAL_BITS = {1 << 23: stat.S_ISUID, 1 << 22: stat.S_ISGID, 1 << 20: stat.S_IS
 # Without a cache, because it would hide data that the repository has lost.
 UNCACHED = ("--no-cache", "--retry-lock=10m")
 FILE_TYPES = {"file": stat.S_IFREG, "dir": stat.S_IFDIR, "symlink": stat.S_IFLNK}
+
+
+class RefusedError(JobError):
+    """The place does not permit the restore, whatever the repository is."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,12 +81,14 @@ def restore(config: plan.Settings, request: Request, check_mode: bool = False) -
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     for name, snapshot in candidates:
         places = plan_places(snapshot["paths"], request.target, stamp)
-        _reject_mount_points(places)
+        reject_places(places, host_files.read_text("/proc/self/mountinfo"))
         if check_mode:
             return _build_report(name, snapshot, places, failures, 0, 0)
         try:
             files, size = _restore_to_staging(jobs.Restic.at(config, name), snapshot, places)
             return _build_report(name, snapshot, _move_to_place(places), failures, files, size)
+        except RefusedError as error:
+            raise JobError(f"{request.set}: nothing was changed: {error}") from error
         except JobError as error:
             failures.append(str(error))
         finally:
@@ -97,10 +104,76 @@ def validate_target(target: str) -> None:
         raise JobError(f"{target} is not an empty directory: choose another one")
 
 
-def _reject_mount_points(places: list[Place]) -> None:
-    mounts = [place.final for place in places if os.path.ismount(place.final)]
-    if mounts:
-        raise JobError(f"{', '.join(mounts)}: a mount point cannot be renamed: restore to a target directory on it")
+def reject_places(places: list[Place], mountinfo: str) -> None:
+    """Raise RefusedError for a place that cannot be renamed, or whose parent leads nowhere."""
+    mounted = [
+        re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), line.split()[4]) for line in mountinfo.splitlines()
+    ]
+    for place in places:
+        parent = _find_existing_parent(place.final)
+        if os.path.islink(parent) and not os.path.exists(parent):
+            where = os.path.realpath(parent)
+            raise RefusedError(
+                f"{parent} is a symbolic link to {where}, which does not exist: create or mount it first"
+            )
+        # A rename moves what is mounted below along, and the next boot mounts it over the restored files.
+        real = os.path.join(os.path.realpath(os.path.dirname(place.final)), os.path.basename(place.final))
+        inside = [point for point in mounted if f"{point}/".startswith(f"{real}/")]
+        if inside:
+            raise RefusedError(
+                f"{', '.join(sorted(set(inside)))}: a mount point cannot be renamed: restore to a target directory"
+            )
+
+
+def _find_existing_parent(path: str) -> str:
+    """Return the nearest directory above a path that exists, also as a link that leads nowhere."""
+    parent = os.path.dirname(path)
+    while not os.path.lexists(parent):
+        parent = os.path.dirname(parent)
+    return parent
+
+
+def reject_kinds(nodes: t.Iterable[dict[str, t.Any]], places: list[Place]) -> None:
+    """Raise RefusedError where a link would replace a directory, or a directory a link, whose data would move."""
+    stored = {node.get("path"): node["type"] for node in nodes if "type" in node}
+    for place in places:
+        is_link, was_link = os.path.islink(place.final), stored.get(place.path) == "symlink"
+        if os.path.lexists(place.final) and is_link != was_link:
+            here = f"a symbolic link to {os.readlink(place.final)}" if is_link else "no symbolic link"
+            there = "a symbolic link" if was_link else "no symbolic link"
+            raise RefusedError(
+                f"{place.final} is {here}, but {there} in the snapshot: restore to a target directory, or rename it"
+            )
+
+
+def reject_full_disk(restic: jobs.Restic, snapshot: str, nodes: list[dict[str, t.Any]], places: list[Place]) -> None:
+    """Raise RefusedError when a file system has too little space for what is restored to it."""
+    apparent: dict[int, int] = {}
+    examples: dict[int, str] = {}
+    for place in places:
+        parent = _find_existing_parent(place.final)
+        device = os.stat(parent).st_dev
+        examples[device] = parent
+        apparent[device] = apparent.get(device, 0) + _sum_sizes(_select_nodes(nodes, place))
+    free = {device: shutil.disk_usage(path).free for device, path in examples.items()}
+    if any(apparent[device] > free[device] for device in apparent):
+        # Holes and hard links allocate nothing; to know them takes several reads of the snapshot.
+        room = measure_room(restic, snapshot)
+        for device, size in apparent.items():
+            if min(size, room) > free[device]:
+                raise RefusedError(
+                    f"the restored files need {plan.format_bytes(min(size, room))} in {examples[device]}, only "
+                    f"{plan.format_bytes(free[device])} are free: free space, or restore to a target directory "
+                    "on a larger file system"
+                )
+
+
+def measure_room(restic: jobs.Restic, snapshot: str) -> int:
+    """Return the bytes that the files of a snapshot allocate at most."""
+    modes = ("restore-size", "files-by-contents", "blobs-per-file")
+    outputs = [restic.run_or_raise("stats", f"--mode={mode}", "--json", *UNCACHED, snapshot) for mode in modes]
+    restored, unique, blobs = (int(json.loads(output)["total_size"]) for output in outputs)
+    return plan.compute_room(restored, unique, blobs)
 
 
 def list_snapshots(config: plan.Settings, request: Request) -> tuple[dict[str, list[dict[str, t.Any]]], list[str]]:
@@ -128,19 +201,29 @@ def _describe_snapshots(snapshots: dict[str, list[dict[str, t.Any]]]) -> str:
 def _restore_to_staging(restic: jobs.Restic, snapshot: dict[str, t.Any], places: list[Place]) -> tuple[int, int]:
     files = size = 0
     nodes = [json.loads(line) for line in restic.run_or_raise("ls", "--json", *UNCACHED, snapshot["id"]).splitlines()]
+    reject_kinds(nodes, places)
+    reject_full_disk(restic, snapshot["id"], nodes, places)
     for place in places:
         folder, base = os.path.split(place.path)
         os.makedirs(os.path.dirname(place.final), mode=0o700, exist_ok=True)
         include = "/" + re.sub(r"([\\*?\[])", r"\\\1", base)
         where = [f"{snapshot['id']}:{folder}", f"--target={place.stage}", f"--include={include}"]
-        restic.run_or_raise("restore", *where, "--verify", "--json", "--quiet", *UNCACHED)
-        own = [node for node in nodes if f"{node.get('path', '')}/".startswith(f"{place.path}/")]
+        restic.run_or_raise("restore", *where, "--sparse", "--verify", "--json", "--quiet", *UNCACHED)
+        own = _select_nodes(nodes, place)
         differences = compare_attributes(own, place.path, place.staged)
         if differences:
             raise JobError(f"{restic.repository.name}: the restored files differ: {'; '.join(differences[:5])}")
         files += sum(node["type"] == "file" for node in own)
-        size += sum(node.get("size", 0) for node in own if node["type"] == "file")
+        size += _sum_sizes(own)
     return files, size
+
+
+def _select_nodes(nodes: list[dict[str, t.Any]], place: Place) -> list[dict[str, t.Any]]:
+    return [node for node in nodes if f"{node.get('path', '')}/".startswith(f"{place.path}/")]
+
+
+def _sum_sizes(nodes: list[dict[str, t.Any]]) -> int:
+    return sum(node.get("size", 0) for node in nodes if node["type"] == "file")
 
 
 def compare_attributes(nodes: list[dict[str, t.Any]], path: str, staged: str) -> list[str]:
@@ -190,6 +273,9 @@ def _move_to_place(places: list[Place]) -> list[Place]:
     try:
         for place in places:
             exists = os.path.lexists(place.final)
+            if exists and _is_same_link(place):
+                moved.append(dataclasses.replace(place, aside=""))
+                continue
             for source, destination in ([(place.final, place.aside)] if exists else []) + [(place.staged, place.final)]:
                 os.rename(source, destination)
                 renames.append((destination, source))
@@ -199,6 +285,11 @@ def _move_to_place(places: list[Place]) -> list[Place]:
             os.rename(source, destination)
         raise JobError(f"the restored files cannot be moved to their place: {error}") from error
     return moved
+
+
+def _is_same_link(place: Place) -> bool:
+    both = (place.staged, place.final)
+    return all(os.path.islink(path) for path in both) and os.readlink(both[0]) == os.readlink(both[1])
 
 
 def _remove_staging(places: list[Place], target: str) -> None:

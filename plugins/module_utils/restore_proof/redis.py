@@ -36,20 +36,20 @@ def prove_dump(
     settings: Settings, entry: ResticSet, env: dict[str, str], scratch: ScratchDirectory, outcome: Outcome
 ) -> None:
     """Restore the dump of a set and compare the number of its keys in the checker, in Redis and in the record."""
-    snapshot, moment = restic.find_newest_snapshot(settings, entry, env, scratch)
-    outcome.record_rpo(max(0.0, time.time() - moment))
+    newest = restic.find_newest_snapshot(settings, entry, env, scratch)
+    outcome.record_rpo(max(0.0, time.time() - newest.moment))
     target, directory = (
         scratch.create_directory(f"dump-{entry.name}", root=True),
         scratch.create_directory(f"redis-{entry.name}"),
     )
     dump, recorded = os.path.join(directory, "dump.rdb"), None
     with outcome.stage(f"restore {entry.name}", scratch.log) as stage:
-        shutil.move(restore_file(entry.redis_dump, snapshot, target, env, scratch), dump)
+        shutil.move(restore_file(entry.redis_dump, newest.id, target, env, scratch), dump)
         shutil.chown(dump, scratch.user)
         stage.bytes = os.path.getsize(dump)
         if entry.redis_keys:
             recorded = verdicts.parse_key_count(
-                files.read_text(restore_file(entry.redis_keys, snapshot, target, env, scratch))
+                files.read_text(restore_file(entry.redis_keys, newest.id, target, env, scratch))
             )
     with outcome.stage(f"load {entry.name}", scratch.log) as stage:
         stage.bytes = os.path.getsize(dump)

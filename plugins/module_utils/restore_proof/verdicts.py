@@ -16,12 +16,15 @@ import re
 import typing as t
 
 from ..postgresql import instance
+from ..restic import plan
 from .settings import ProofError
 
 GIB = 1 << 30
 # Share of the disk that stays free for the other programs of the host.
 RESERVE = 0.05
 WEEK = 7 * 86400
+# For so long it counts that a set had files; afterwards it is one that is empty on purpose.
+MEMORY = 30 * 86400
 
 
 def find_disk_problems(need: int, free: int, total: int) -> list[str]:
@@ -31,17 +34,9 @@ def find_disk_problems(need: int, free: int, total: int) -> list[str]:
     if free >= needed:
         return []
     return [
-        f"disk: the restore needs {format_bytes(needed)}, only {format_bytes(free)} are free; enlarge the scratch disk"
+        f"disk: the restore needs {plan.format_bytes(needed)}, only {plan.format_bytes(free)} are free; "
+        "enlarge the scratch disk"
     ]
-
-
-def format_bytes(count: float) -> str:
-    """Format a number of bytes with a unit."""
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"
 
 
 # PostgreSQL
@@ -222,16 +217,34 @@ def extract_restic_errors(messages: t.Iterable[t.Mapping[str, t.Any]]) -> list[s
     return found
 
 
-def parse_newest_snapshot(status: int, out: str, err: str) -> tuple[str, float]:
-    """Return id and time of the newest snapshot; raise ProofError when there is none or the list cannot be read."""
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """The newest snapshot of a set."""
+
+    id: str
+    moment: float  # seconds since 1970
+    had_files: bool = True  # whether one of the days before it has files, as far as the repository records it
+
+
+def parse_newest_snapshot(status: int, out: str, err: str) -> Snapshot:
+    """Return the newest snapshot; raise ProofError when there is none or the list cannot be read."""
     try:
-        found = max(json.loads(out) or [], key=lambda snapshot: parse_time(snapshot["time"]))
-    except ValueError as error:
-        if status or out.strip() not in ("", "[]", "null"):
-            reason = "; ".join(extract_restic_errors(parse_messages(err or out))[:3]) or f"exit {status}"
-            raise ProofError(f"snapshots cannot be read: {reason}") from error
-        raise ProofError("there is no snapshot") from error
-    return found["id"], parse_time(found["time"])
+        found = json.loads(out or "[]") or []
+    except ValueError:
+        status, found = status or 1, []
+    if not found and status:
+        reason = "; ".join(extract_restic_errors(parse_messages(err or out))[:3]) or f"exit {status}"
+        raise ProofError(f"snapshots cannot be read: {reason}")
+    if not found:
+        raise ProofError("there is no snapshot")
+    ordered = sorted(found, key=lambda snapshot: parse_time(snapshot["time"]))
+    moment = parse_time(ordered[-1]["time"])
+    counts = [
+        one.get("summary", {}).get("total_files_processed", 1)
+        for one in ordered[:-1]
+        if moment - parse_time(one["time"]) < MEMORY
+    ]
+    return Snapshot(ordered[-1]["id"], moment, any(counts))
 
 
 def parse_time(text: str) -> float:
@@ -253,8 +266,22 @@ def parse_listing(status: int, out: str, err: str) -> Count:
     return Count(len(files), sum(node.get("size", 0) for node in files))
 
 
-def find_restore_problems(status: int, out: str, err: str, expected: Count, found: Count) -> list[str]:
-    """Return problems of a restore: restic's errors, and differences to the list of the snapshot."""
+def parse_total_size(status: int, out: str, err: str) -> int:
+    """Return the size in the output of `restic stats`; raise ProofError when there is none."""
+    size = next((message["total_size"] for message in parse_messages(out) if "total_size" in message), None)
+    if status or size is None:
+        reason = "; ".join(extract_restic_errors(parse_messages(err))[:3]) or f"exit {status}"
+        raise ProofError(f"the size of the files cannot be read: {reason}")
+    return int(size)
+
+
+def find_restore_problems(
+    status: int, out: str, err: str, expected: Count, found: Count, had_files: bool = True
+) -> list[str]:
+    """Return problems of a restore: restic's errors, and differences to the list of the snapshot.
+
+    A set may consist of an empty directory. When it had files in the days before, these are probably not mounted.
+    """
     messages = parse_messages(out) + parse_messages(err)
     problems = extract_restic_errors(messages)[:4]
     summary = next((message for message in messages if message.get("message_type") == "summary"), {})
@@ -267,8 +294,8 @@ def find_restore_problems(status: int, out: str, err: str, expected: Count, foun
             f"the snapshot lists {expected.files} files with {expected.bytes} bytes, "
             f"but {found.files} with {found.bytes} were restored"
         )
-    if not expected.files:
-        problems.append("the snapshot contains no file")
+    if not expected.files and had_files:
+        problems.append("the snapshot contains no file, earlier ones do: check that the file systems are mounted")
     return problems or ([f"exit {status}"] if status else [])
 
 

@@ -55,9 +55,15 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> plan.Settings:
     return plan.Settings.from_json(data, [entry], [{**entry, "key": "FULL", "key_secret": "T"}])
 
 
+def list_paths(argv: list[str]) -> programs.Result:
+    """List the requested paths, as a snapshot that contains them."""
+    entries = [{"struct_type": "snapshot"}, *({"path": path} for path in argv[argv.index("--") + 1 :])]
+    return programs.Result(0, "\n".join(map(json.dumps, entries)))
+
+
 def use(monkeypatch: pytest.MonkeyPatch, running: Any = None, **answers: Any) -> Script:
     """Let restic answer; the units that are started run, unless other ones are given."""
-    script = Script(**answers)
+    script = Script(**{"ls": list_paths, **answers})
     monkeypatch.setattr(jobs, "run", script)
     monkeypatch.setattr(units, "start", script.started.extend)
     monkeypatch.setattr(
@@ -69,7 +75,7 @@ def use(monkeypatch: pytest.MonkeyPatch, running: Any = None, **answers: Any) ->
 def test_backup_runs_its_commands_around_restic(config: plan.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     script = use(monkeypatch, backup=programs.Result(0, SUMMARY, ""))
     assert jobs.backup(config, "files:a") == 0
-    assert script.calls == ["cat config", "unlock", "dump", "backup --json", "tidy"]
+    assert script.calls == ["cat config", "unlock", "dump", "backup --json", "tidy", "ls --json"]
     assert jobs.load_state("backup", "files:a")["snapshot"] == "0123456789"
 
 
@@ -88,8 +94,58 @@ def test_unreadable_file_or_missing_path_makes_the_backup_incomplete(
     use(monkeypatch, backup=programs.Result(3, SUMMARY, "error: permission denied"))
     assert jobs.backup(config, "files:a") == 3
     use(monkeypatch, backup=programs.Result(0, SUMMARY, ""))
+    more = dataclasses.replace(config.sets["files"], paths=(str(tmp_path / "files"), str(tmp_path / "absent")))
+    assert jobs.backup(dataclasses.replace(config, sets={"files": more}), "files:a") == 3
+
+
+def test_link_is_backed_up_with_its_target_and_its_excludes(
+    config: plan.Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to("files")
+    given: list[list[str]] = []
+
+    def back_up(argv: list[str]) -> programs.Result:
+        given.append(argv)
+        return programs.Result(0, SUMMARY, "")
+
+    use(monkeypatch, backup=back_up)
+    linked = plan.BackupSet("files", (str(tmp_path / "link"),), (f"{tmp_path}/link/cache",))
+    assert jobs.backup(dataclasses.replace(config, sets={"files": linked}), "files:a") == 0
+    assert given[0][-3:] == ["--", f"{tmp_path}/link", f"{tmp_path}/files"]
+    assert f"--exclude={tmp_path}/files/cache" in given[0]
+
+
+def test_backup_of_nothing_fails_and_still_runs_the_command_after_it(
+    config: plan.Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script = use(monkeypatch)
     (tmp_path / "files").rmdir()
+    with pytest.raises(jobs.JobError, match=r"nothing to back up: .*files does not exist"):
+        jobs.backup(config, "files:a")
+    assert script.calls[-1] == "tidy"
+
+
+def test_path_that_the_snapshot_does_not_contain_makes_the_backup_incomplete(
+    config: plan.Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = programs.Result(0, '{"struct_type": "snapshot"}\n{"path": "/elsewhere"}\n')
+    use(monkeypatch, backup=programs.Result(0, SUMMARY, ""), ls=listed)
     assert jobs.backup(config, "files:a") == 3
+    assert f"{tmp_path}/files is not in the snapshot: does a pattern exclude it?" in capsys.readouterr().err
+
+
+def test_set_whose_files_have_all_gone_is_incomplete(
+    config: plan.Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = programs.Result(0, json.dumps({**json.loads(SUMMARY), "total_files_processed": 0}), "")
+    use(monkeypatch, backup=empty)
+    # An empty directory is complete from the first backup on.
+    assert jobs.backup(config, "files:a") == 0
+    use(monkeypatch, backup=programs.Result(0, SUMMARY, ""))
+    jobs.backup(config, "files:a")
+    use(monkeypatch, backup=empty)
+    assert jobs.backup(config, "files:a") == 3
+    assert "the backup before had 2: is a file system not mounted?" in capsys.readouterr().err
 
 
 def test_unknown_set_and_repository_are_reported(config: plan.Settings) -> None:

@@ -39,12 +39,12 @@ def test_secrets_are_passed_only_in_the_environment() -> None:
     given = plan.build_environment(SETTINGS.repositories["a"], "")
     assert (given["AWS_SECRET_ACCESS_KEY"], given["RESTIC_PASSWORD"]) == ("SECRET", "WORD")
     assert "RESTIC_CACERT" not in given
-    arguments = plan.backup_arguments(SETTINGS.sets["files"], "host-1") + plan.forget_arguments(SETTINGS.keep)
+    arguments = plan.backup_arguments("files", "host-1", ["/srv/a b"], ["*.tmp"]) + plan.forget_arguments(SETTINGS.keep)
     assert not [one for one in arguments if "SECRET" in one or "WORD" in one or "AK" in one]
 
 
 def test_backup_arguments_contain_host_and_set_and_end_before_the_paths() -> None:
-    arguments = plan.backup_arguments(SETTINGS.sets["files"], "host-1")
+    arguments = plan.backup_arguments("files", "host-1", ["/srv/a b"], ["*.tmp"])
     assert {"--host=host-1", "--tag=files", "--exclude=*.tmp"} <= set(arguments)
     assert arguments[-2:] == ["--", "/srv/a b"]
 
@@ -141,3 +141,24 @@ def test_invalid_snapshot_name_is_refused() -> None:
 )
 def test_result_of_a_unit_is_added_to_the_state(result: str, status: str, expected: dict[str, int]) -> None:
     assert plan.update_state({"size": 5}, result, status, 9) == {"size": 5, "result": result, **expected}
+
+
+@pytest.mark.parametrize(
+    ("restored", "unique", "blobs", "room"),
+    [
+        pytest.param(100, 100, 100, 100, id="plain files"),
+        pytest.param(3_000_000_005, 3_000_000_005, 524_293, 524_293, id="sparse file"),
+        # The copies could be no sparse files.
+        pytest.param(300, 100, 10, 210, id="copies of a sparse file"),
+        pytest.param(100, 100, 120, 100, id="encryption adds bytes"),
+    ],
+)
+def test_room_leaves_out_the_holes_of_files(restored: int, unique: int, blobs: int, room: int) -> None:
+    assert plan.compute_room(restored, unique, blobs) == room
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1024, "1 KiB"), (5 << 20, "5 MiB"), (3 << 30, "3.0 GiB")]
+)
+def test_bytes_have_the_largest_unit(count: int, text: str) -> None:
+    assert plan.format_bytes(count) == text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -207,3 +208,129 @@ def test_missing_snapshot_is_an_error_with_the_available_ones(monkeypatch: pytes
     config, _asked = stub_repositories(monkeypatch, {"a": A}, set())
     with pytest.raises(jobs.JobError, match=r"no snapshot cccccccc.*a has 1, the newest of 2026-03-01.*b: no usable"):
         restoring.restore(config, restoring.Request("files", "cccccccc", target="/nowhere"))
+
+
+MOUNT = "29 1 0:25 / {point} rw,relatime shared:5 - tmpfs tmpfs rw\n"
+
+
+@pytest.mark.parametrize(
+    ("point", "refused"),
+    [
+        ("/srv/a", True),
+        # The next boot would mount it over the restored files.
+        ("/srv/a/inner", True),
+        ("/srv/ab", False),
+        ("/srv", False),
+        ("/", False),
+    ],
+)
+def test_mount_point_in_or_at_the_place_is_refused(point: str, refused: bool) -> None:
+    places = restoring.plan_places(["/srv/a"], "", "now")
+    if refused:
+        with pytest.raises(restoring.RefusedError, match=f"^{point}: a mount point cannot be renamed"):
+            restoring.reject_places(places, MOUNT.format(point=point))
+    else:
+        restoring.reject_places(places, MOUNT.format(point=point))
+
+
+def test_mount_point_is_found_behind_a_link_and_with_a_space(tmp_path: Path) -> None:
+    (tmp_path / "real dir").mkdir()
+    (tmp_path / "link").symlink_to("real dir")
+    places = restoring.plan_places([f"{tmp_path}/link/a"], "", "now")
+    with pytest.raises(restoring.RefusedError, match="real dir/a: a mount point"):
+        restoring.reject_places(places, MOUNT.format(point=f"{tmp_path}/real\\040dir/a"))
+
+
+def test_parent_that_leads_nowhere_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "volume").symlink_to("absent")
+    places = restoring.plan_places([f"{tmp_path}/volume/files"], "", "now")
+    with pytest.raises(restoring.RefusedError, match=r"volume is a symbolic link to .*absent, which does not exist"):
+        restoring.reject_places(places, "")
+
+
+@pytest.mark.parametrize(
+    ("here", "stored", "message"),
+    [
+        ("link", "dir", r"f is a symbolic link to elsewhere, but no symbolic link in the snapshot"),
+        ("dir", "symlink", r"f is no symbolic link, but a symbolic link in the snapshot"),
+        ("link", "symlink", ""),
+        ("dir", "dir", ""),
+        ("", "symlink", ""),
+        ("", "dir", ""),
+    ],
+)
+def test_link_and_directory_do_not_replace_each_other(tmp_path: Path, here: str, stored: str, message: str) -> None:
+    place = restoring.plan_places(["/f"], str(tmp_path), "now")
+    if here == "link":
+        (tmp_path / "f").symlink_to("elsewhere")
+    elif here == "dir":
+        (tmp_path / "f").mkdir()
+    nodes = [{"struct_type": "snapshot", "path": "/f"}, {"path": "/f", "type": stored}]
+    if message:
+        with pytest.raises(restoring.RefusedError, match=message):
+            restoring.reject_kinds(nodes, place)
+    else:
+        restoring.reject_kinds(nodes, place)
+
+
+class Sizes:
+    """restic, which counts a snapshot."""
+
+    def __init__(self, *sizes: int) -> None:
+        self.sizes = dict(zip(("restore-size", "files-by-contents", "blobs-per-file"), sizes, strict=True))
+        self.calls = 0
+
+    def run_or_raise(self, command: str, mode: str, *_arguments: str) -> str:
+        """Count in one mode."""
+        assert command == "stats"
+        self.calls += 1
+        return f'{{"total_size":{self.sizes[mode.removeprefix("--mode=")]}}}\n'
+
+
+@pytest.mark.parametrize(
+    ("free", "restic", "message", "calls"),
+    [
+        pytest.param(1000, Sizes(0, 0, 0), "", 0, id="enough for the apparent size"),
+        pytest.param(100, Sizes(1000, 1000, 100), "", 3, id="enough for a sparse file"),
+        pytest.param(99, Sizes(1000, 1000, 100), "need 100 B in .*, only 99 B are free", 3, id="too small"),
+        pytest.param(99, Sizes(9000, 9000, 9000), "need 1000 B in .*, only 99 B", 3, id="other paths are larger"),
+    ],
+)
+def test_room_is_computed_from_what_files_allocate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, restic: Any, message: str, calls: int
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: shutil._ntuple_diskusage(0, 0, free))
+    places = restoring.plan_places(["/f", "/g"], str(tmp_path / "new"), "now")
+    nodes = [{"path": path, "type": "file", "size": 500} for path in ("/f", "/g")]
+    nodes += [{"path": "/f2", "type": "file", "size": 500}, {"path": "/f", "type": "dir", "size": 4096}]
+    if message:
+        with pytest.raises(restoring.RefusedError, match=message):
+            restoring.reject_full_disk(restic, "x", nodes, places)
+    else:
+        restoring.reject_full_disk(restic, "x", nodes, places)
+    assert restic.calls == calls
+
+
+def test_refusal_of_the_place_tries_no_other_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, calls = stub_repositories(monkeypatch, {"a": A, "b": B}, set())
+
+    def refuse(_restic: Any, snapshot: dict[str, Any], _places: object) -> tuple[int, int]:
+        calls.append(snapshot["id"])
+        raise restoring.RefusedError("/f: too small")
+
+    monkeypatch.setattr(restoring, "_restore_to_staging", refuse)
+    with pytest.raises(jobs.JobError, match=r"^files: nothing was changed: /f: too small$"):
+        restoring.restore(config, restoring.Request("files", target=str(tmp_path / "t")))
+    assert len(calls) == 1
+
+
+def test_link_that_is_the_same_stays(tmp_path: Path) -> None:
+    places = restoring.plan_places(["/same", "/other"], str(tmp_path), "now")
+    for place, here in zip(places, ("elsewhere", "to"), strict=True):
+        Path(place.stage).mkdir(parents=True)
+        Path(place.staged).symlink_to("to")
+        Path(place.final).symlink_to(here)
+    moved = restoring._move_to_place(places)
+    assert [Path(place.final).readlink() for place in moved] == [Path("to"), Path("to")]
+    assert [bool(place.aside) for place in moved] == [True, False]
+    assert Path(moved[0].aside).readlink() == Path("elsewhere")

@@ -264,9 +264,40 @@ def test_restored_files_are_compared_with_the_list(
     assert all(text in problem for text, problem in zip(expected, problems, strict=True))
 
 
-def test_snapshot_without_files_is_a_problem() -> None:
+def test_snapshot_without_files_is_a_problem_when_earlier_ones_have_some() -> None:
     summary = lines({"message_type": "summary", "total_files": 1, "files_restored": 1})
-    assert verdicts.find_restore_problems(0, summary, "", Count(), Count()) == ["the snapshot contains no file"]
+    (problem,) = verdicts.find_restore_problems(0, summary, "", Count(), Count(), had_files=True)
+    assert "contains no file, earlier ones do: check that the file systems are mounted" in problem
+    assert verdicts.find_restore_problems(0, summary, "", Count(), Count(), had_files=False) == []
+
+
+def snapshot(day: int, files: int | None) -> dict[str, Any]:
+    more = {} if files is None else {"summary": {"total_files_processed": files}}
+    return {"id": f"of {day}", "time": f"2026-0{day // 40 + 1}-{day % 40:02}T00:00:00Z", **more}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "had_files"),
+    [
+        ([], False),
+        ([snapshot(58, 0)], False),
+        ([snapshot(57, 3), snapshot(58, 0)], True),
+        # An old restic records no number.
+        ([snapshot(58, None)], True),
+        # After a month a set counts as one that is empty on purpose.
+        ([snapshot(1, 3), snapshot(58, 0)], False),
+    ],
+)
+def test_files_of_the_last_month_are_remembered(earlier: list[dict[str, Any]], had_files: bool) -> None:
+    found = verdicts.parse_newest_snapshot(0, json.dumps([snapshot(59, 0), *earlier]), "")
+    assert (found.id, found.had_files) == ("of 59", had_files)
+
+
+def test_size_of_a_snapshot_is_read_or_the_reason_reported() -> None:
+    assert verdicts.parse_total_size(0, lines({"total_size": 0, "total_file_count": 1}), "") == 0
+    for status, out in ((0, ""), (1, lines({"total_size": 7}))):
+        with pytest.raises(ProofError, match="no key"):
+            verdicts.parse_total_size(status, out, lines({"message_type": "exit_error", "message": "no key"}))
 
 
 def test_files_of_a_snapshot_are_counted() -> None:
@@ -290,7 +321,8 @@ def test_newest_snapshot_of_several_paths_is_chosen() -> None:
             {"id": "new", "time": "2026-01-02T00:00:00+02:00"},
         ]
     )
-    assert verdicts.parse_newest_snapshot(0, out, "") == ("new", 1767304800.0)
+    found = verdicts.parse_newest_snapshot(0, out, "")
+    assert (found.id, found.moment) == ("new", 1767304800.0)
 
 
 @pytest.mark.parametrize(
@@ -298,6 +330,8 @@ def test_newest_snapshot_of_several_paths_is_chosen() -> None:
     [
         (0, "[]", "", "there is no snapshot"),
         (0, "null", "", "there is no snapshot"),
+        (0, "", "", "there is no snapshot"),
+        (1, "[]", "no route", "cannot be read: no route"),
         (1, "", lines({"message_type": "exit_error", "message": "Fatal: no key"}), "cannot be read: Fatal: no key"),
         (1, "", "plain words", "cannot be read: plain words"),
     ],
