@@ -169,6 +169,12 @@ def test_invalid_input_is_refused_and_changes_nothing(role: Role, host: Host) ->
             {"redis_tls_certificate": "/etc/vise/tls/internal/nowhere.pem"},
             "nothing was changed.*certificate",
         ),
+        (
+            {"redis_settings": {"rdb-key-save-delay": 5}},
+            "nothing was changed.*rdb-key-save-delay.*CONFIG GET does not show",
+        ),
+        ({"redis_settings": {"rename-command": "BGSAVE x"}}, "limit `commands` of redis_users"),
+        ({"redis_settings": {"hz 9\nmaxclients": 5}}, "single words as names"),
         ({"redis_memory": "90000gb"}, "nothing was changed.*more than the host has"),
         ({"redis_port": 22}, "Rolled back to the previous configuration"),
         ({"redis_memory": "lots"}, "redis_memory must be a size"),
@@ -362,6 +368,23 @@ systemctl start redis-server
 test "$(vise-redis cli EXISTS edu:whole)" = 1
 test "$(stat -c '%U %G %a' /run/vise-redis)" = 'root redis 750'
 """
+# As the file system leaves the file after a power cut.
+NUL_TAIL = """
+vise-redis cli SET edu:whole 1
+systemctl stop redis-server
+tail=$(ls -t /var/lib/redis/appendonlydir/*.incr.aof | head -n 1)
+head -c 4096 /dev/zero >>"$tail"
+(! systemctl start redis-server)
+sleep 2
+(! vise-redis verify) 2>&1 | grep 'Bad file format reading the append only file'
+(! vise-redis verify) 2>&1 | grep 'Run `vise-redis repair`'
+vise-redis repair | tee /dev/stderr | grep '^4096 bytes were cut off, 0 of them not NUL'
+test "$(vise-redis cli GET edu:whole)" = 1
+vise-redis verify
+tail -c 4096 /var/lib/redis/before-repair-*/appendonlydir/"$(basename "$tail")" | cmp -n 4096 - /dev/zero
+(! vise-redis repair) 2>&1 | grep 'nothing to repair'
+rm -r /var/lib/redis/before-repair-*
+"""
 # Links that a program with Redis' account can make, where root once wrote and read.
 LINKS = """
 redis() { setpriv --reuid redis --regid redis --clear-groups "$@"; }
@@ -386,6 +409,10 @@ mv whole appendonlydir
 systemctl start redis-server
 test "$(vise-redis cli EXISTS edu:whole)" = 1
 """
+
+
+def test_damaged_end_of_the_data_is_explained_and_repaired(host: Host) -> None:
+    machines.script(host, NUL_TAIL)
 
 
 @pytest.mark.deep

@@ -23,9 +23,12 @@ def read_wanted_state(settings: Settings, certificate: bool = False) -> state.St
     """Return the state that the files describe; with `certificate` Redis also loads the certificate.
 
     Raises:
-        RedisError: Redis rejects the files, or the memory limit is more than the host has.
+        RedisError: Redis rejects the files or does not show what they contain, or the memory limit is more than the
+            host has.
     """
     secret, text = included.read_secret(settings), settings.read_config()
+    # Before Redis reads it: a renamed command could be one that reads the state.
+    reject_unseen(text, state.read_literal_settings(text).keys() - state.UNSEEN.keys(), settings.run)
     with scratch_directory(settings, "/tmp") as directory:
         included.write_included(settings, directory, secret)
         private = text.replace(settings.run, directory)
@@ -35,7 +38,15 @@ def read_wanted_state(settings: Settings, certificate: bool = False) -> state.St
             found = client.read_state()
     if int(found.settings["maxmemory"]) > included.read_host_memory():
         raise RedisError(f"redis_memory is {settings.memory}, more than the host has")
+    reject_unseen(text, found.settings, settings.run)
     return state.describe_live(found, text)
+
+
+def reject_unseen(text: str, shown: t.Container[str], run: str) -> None:
+    """Raise RedisError for settings whose live value Redis does not show."""
+    unseen = state.find_unseen(text, shown, run)
+    if unseen:
+        raise RedisError("\n".join(unseen))
 
 
 @contextlib.contextmanager

@@ -9,14 +9,26 @@ import typing as t
 from ..host import certificates, programs
 from . import included, isolated, state
 from .client import Client
-from .settings import UNIT, RedisError, Settings, UnreachableError
+from .settings import PREPARATION, UNIT, RedisError, Settings, UnreachableError
 
 TLS_FILES = ("tls-cert-file", "tls-key-file", "tls-ca-cert-file")
 
 
 def connect(settings: Settings) -> Client:
-    """Return a connection to the live Redis."""
-    return Client(settings.socket, included.read_secret(settings))
+    """Return a connection to the live Redis; the error contains its last words when it does not run."""
+    try:
+        return Client(settings.socket, included.read_secret(settings))
+    except UnreachableError as error:
+        reason = read_reason() if systemctl("is-active").out.strip() not in ("active", "inactive") else ""
+        raise UnreachableError(f"{error}\n{reason}".strip()) from error
+
+
+def read_reason() -> str:
+    """Return the errors that Redis logged at its last start, and what to do about them."""
+    # Both: Redis, and the program that prepares its start.
+    names = ["--identifier=redis-server", f"--identifier={PREPARATION}"]
+    command = ["journalctl", "--boot", "--unit", UNIT, *names, "--output=cat", "--no-pager", "--lines=20"]
+    return state.explain_failure(programs.run(command, timeout=30).out)
 
 
 def verify(settings: Settings) -> None:
@@ -73,7 +85,9 @@ def start(settings: Settings, verb: str = "start") -> Client:
     systemctl("reset-failed")
     result = systemctl(verb)
     if result.failed:
-        raise RedisError(f"Redis does not start: {result.err.strip()}; see journalctl -u {UNIT}")
+        raise RedisError(
+            f"Redis does not start: {result.err.strip()}; see journalctl -u {UNIT}\n{read_reason()}".strip()
+        )
     return connect(settings)
 
 

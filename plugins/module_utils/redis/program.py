@@ -13,7 +13,7 @@ import sys
 import typing as t
 
 from ..host import programs
-from . import data, dumps, included, isolated, live
+from . import data, dumps, included, isolated, live, repairs
 from .settings import RedisError, Settings
 
 USAGE = """usage: vise-redis verify            check that the live state is the state in the files
@@ -24,6 +24,7 @@ USAGE = """usage: vise-redis verify            check that the live state is the 
        vise-redis dump FILE         write the current data to a file
        vise-redis load FILE         load a dump into an isolated instance, and count its keys
        vise-redis restore FILE      replace the current data with a dump, and keep the previous data
+       vise-redis repair            cut off the damaged end of the append-only file, and keep a copy of the data
        vise-redis prepare           create the files that Redis needs to start"""
 
 
@@ -65,6 +66,12 @@ def restore(settings: Settings, source: str) -> None:
     print(f"{keys} keys are live; the previous data is in {aside}")
 
 
+def repair(settings: Settings) -> None:
+    """Repair the data; print what was cut off, and where the copy is."""
+    done = repairs.repair(settings)
+    print(f"{done.cut} bytes were cut off, {done.content} of them not NUL; a copy of the data is in {done.copy}")
+
+
 def prepare(settings: Settings) -> None:
     """Create the files for a start; print which dump was converted."""
     converted = data.prepare_start(settings)
@@ -80,6 +87,7 @@ COMMANDS: dict[str, t.Callable[..., None]] = {
     "load": load,
     "prepare": prepare,
     "reload": reload,
+    "repair": repair,
     "restore": restore,
     "verify": verify,
 }

@@ -10,6 +10,7 @@ from ..host import files
 
 PATH = "/etc/vise/redis.json"
 UNIT = "redis-server.service"
+PREPARATION = "vise-redis"  # the program that prepares a start
 # Seconds for which Redis may load its data or write a snapshot.
 LONGEST_LOAD = 3600
 

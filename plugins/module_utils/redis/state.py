@@ -14,6 +14,24 @@ import typing as t
 OVERRIDDEN = ("aclfile", "dir", "logfile", "pidfile", "tls-port", "unixsocket", "unixsocketperm")
 # Settings of the unit's command line, and deprecated names of settings that are reported under their new names too.
 IGNORED = re.compile("^(daemonize|supervised|tls-replication|lua-time-limit)$|slave|ziplist|_cpulist")
+# Lines that Redis reads only at its start, without a setting that CONFIG shows: what is live cannot be compared.
+UNSEEN = {
+    "rename-command": "use `commands` of redis_users, such as -@dangerous, which rules each user",
+    "loadmodule": "modules are not supported",
+    "user": "use redis_users",
+    "include": "write the settings themselves",
+}
+HIDDEN = "nothing verifies its effect"
+# What an operator does about damaged data, by a pattern for Redis' last words.
+ADVICE = {
+    "redis-check-aof|reading the append only file|Unexpected end of file reading the append": (
+        "The append-only file is damaged, as after a power cut. Run `vise-redis repair` on the host: it keeps a copy "
+        "of the data, cuts off the damaged end and starts Redis."
+    ),
+    "RDB|DB file|checksum|CRC": (
+        "The data is damaged. Replace it with a dump from a backup: playbooks/restore_redis.yml keeps the damaged data."
+    ),
+}
 NEEDS_RESTART = re.compile("immutable config|protected config")
 
 
@@ -29,6 +47,31 @@ def read_literal_settings(text: str) -> dict[str, str]:
     """Return the settings as the text of a configuration has them; the last line of a setting counts."""
     lines = [shlex.split(line, comments=True) for line in text.splitlines()]
     return {words[0].lower(): " ".join(words[1:]) for words in lines if words}
+
+
+def find_unseen(text: str, shown: t.Container[str], run: str) -> list[str]:
+    """Return one message for each setting in a configuration whose live value Redis does not show.
+
+    Args:
+        text: the configuration.
+        shown: the names of the settings that Redis shows.
+        run: the directory of the files that the role includes.
+    """
+    lines = [shlex.split(line, comments=True) for line in text.splitlines()]
+    own = [words for words in lines if words and not (words[0] == "include" and words[1].startswith(f"{run}/"))]
+    names = dict.fromkeys(words[0].lower() for words in own)
+    return [
+        f"redis_settings: {name}: CONFIG GET does not show whether it is live. Remove it: {UNSEEN.get(name, HIDDEN)}"
+        for name in names
+        if name not in shown
+    ]
+
+
+def explain_failure(log: str) -> str:
+    """Return the last errors in a log of Redis, and what to do about damaged data; empty when there are none."""
+    errors = find_errors(log)
+    advice = next((text for mark, text in ADVICE.items() if re.search(mark, errors)), "")
+    return f"{errors}\n{advice}".strip()
 
 
 def describe_live(isolated: State, text: str) -> State:

@@ -81,7 +81,8 @@ class Isolated:
 
 @pytest.fixture(name="process")
 def fixture_process(monkeypatch: pytest.MonkeyPatch, server: Server) -> Isolated:
-    server.settings = {"maxmemory": "250", "tls-port": "0", "hz": "10"}
+    shown = ("tls-cert-file", "tls-key-file", "tls-ca-cert-file", "aclfile")
+    server.settings = {"maxmemory": "250", "tls-port": "0", "hz": "10", **dict.fromkeys(shown, "")}
     server.users = ["user default off"]
     monkeypatch.setattr(isolated, "PATIENCE", 20)
     return Isolated(monkeypatch)
@@ -134,6 +135,25 @@ def test_reason_of_a_rejection_has_no_hashes(settings: Settings, process: Isolat
     with pytest.raises(RedisError) as raised:
         isolated.read_wanted_state(settings)
     assert str(raised.value) == "Bad user #<hash>"
+
+
+@pytest.mark.parametrize("line", ["rename-command CONFIG hidden", "include /etc/redis/more.conf"])
+def test_setting_that_could_hide_the_state_is_refused_before_redis_reads_it(
+    settings: Settings, process: Isolated, line: str
+) -> None:
+    with Path(settings.config).open("a") as handle:
+        handle.write(f"{line}\n")
+    with pytest.raises(RedisError, match=f"redis_settings: {line.split()[0]}: CONFIG GET does not show"):
+        isolated.read_wanted_state(settings)
+    assert process.seen == {}
+
+
+def test_hidden_setting_is_refused(settings: Settings, process: Isolated) -> None:
+    with Path(settings.config).open("a") as handle:
+        handle.write("rdb-key-save-delay 5\n")
+    with pytest.raises(RedisError, match="redis_settings: rdb-key-save-delay: "):
+        isolated.read_wanted_state(settings)
+    assert process.seen != {}
 
 
 @pytest.mark.usefixtures("process")

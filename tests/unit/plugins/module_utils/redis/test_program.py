@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.host import programs
-from ansible_collections.vise.platform.plugins.module_utils.redis import data, dumps, isolated, live, program
+from ansible_collections.vise.platform.plugins.module_utils.redis import data, dumps, isolated, live, program, repairs
 from ansible_collections.vise.platform.plugins.module_utils.redis.settings import RedisError, Settings
 
 
@@ -61,6 +61,13 @@ def test_check_loads_the_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (["load", "/dump"], dumps, "count_keys", 7, "7 keys\n"),
         (["restore", "/dump"], dumps, "restore", (7, "/aside"), "7 keys are live; the previous data is in /aside\n"),
+        (
+            ["repair"],
+            repairs,
+            "repair",
+            repairs.Repair(12, 2, "/copy"),
+            "12 bytes were cut off, 2 of them not NUL; a copy of the data is in /copy\n",
+        ),
         (["prepare"], data, "prepare_start", "/d", "the append-only file was created from /d\n"),
         (["prepare"], data, "prepare_start", "", ""),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.redis import state
@@ -44,3 +45,41 @@ def test_errors_are_the_last_lines_without_notices_and_hashes() -> None:
     lines = [*(f"line {number}" for number in range(9)), *notices, f"user a on #{SHA256} ~*"]
     found = state.find_errors("\n".join(lines)).splitlines()
     assert found == [*(f"line {number}" for number in range(2, 9)), "user a on #<hash> ~*"]
+
+
+CONFIG = "hz 10\n# rename-command A B\ninclude /run/own/users.acl\ninclude /run/own/limits.conf\nTLS-port 1\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("", ""),
+        ('rename-command BGSAVE ""', "rename-command: .*Remove it: use `commands` of redis_users"),
+        ("Rename-Command KEYS hidden", "rename-command: "),
+        ("include /etc/redis/more.conf", "include: "),
+        ("include /run/owner/more.conf", "include: "),
+        ("rdb-key-save-delay 5", "rdb-key-save-delay: CONFIG GET does not show whether it is live"),
+    ],
+)
+def test_setting_that_redis_does_not_show_is_named(line: str, message: str) -> None:
+    found = state.find_unseen(f"{CONFIG}{line}\n{line}\n", {"hz", "tls-port"}, "/run/own")
+    assert len(found) == bool(message)
+    assert re.search(message, "".join(found))
+
+
+@pytest.mark.parametrize(
+    ("log", "advice"),
+    [
+        ("1:M # Bad file format reading the append only file x: make a backup of your AOF file", "vise-redis repair"),
+        ("1:M # Unexpected end of file reading the append only file x. You can: 1) Make a backup", "vise-redis repair"),
+        ("1:M # Wrong RDB checksum expected: (1) but got (2). Aborting now.", "restore_redis.yml"),
+        ("1:M # Fatal error loading the DB file appendonly.aof.1.base.rdb, check server logs.", "restore_redis.yml"),
+        ("1:M # Could not create server TCP listening socket *:1: bind: Address already in use", ""),
+        ("1:M * DB loaded from base file", ""),
+    ],
+)
+def test_last_words_have_the_way_out_of_damaged_data(log: str, advice: str) -> None:
+    found = state.explain_failure(log)
+    assert advice in found
+    assert ("Run" in found or "Replace" in found) == bool(advice)
+    assert (log in found) == (" # " in log)
