@@ -23,6 +23,11 @@ FIXED = {
 
 def find_problems(config: Settings, wanted: t.Mapping[str, str]) -> list[str]:
     """Return the reasons for which a mailcow cannot be taken over."""
+    if (config.directory / "docker-compose.yml").exists() and not (config.directory / ".git").is_dir():
+        return [
+            f"{config.directory}/.git is not a directory: clone mailcow's repository at the release of this mailcow to "
+            "another directory, and move the directory .git from there to here"
+        ]
     if not repository.head(config):
         return [f"{config.directory} contains no checkout: set mailcow_directory to the directory of this mailcow"]
     if not (config.directory / "mailcow.conf").is_file():

@@ -9,14 +9,13 @@ such as sogo.conf.
 from __future__ import annotations
 
 import re
-import stat
 import tempfile
 import typing as t
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ..host import files
 from .commands import execute
-from .repository import git, head, read_blob, read_local
+from .repository import LINK, File, git, head, list_names, read_blob, read_local
 from .settings import Problem, Settings
 
 # Files of the role and of this program, and the cache of the web interface.
@@ -28,12 +27,11 @@ GENERATED_LINES = {"data/conf/dovecot/conf.d/fts.conf": re.compile(rb"\s*(vsz_li
 
 
 class Change(t.NamedTuple):
-    """A file that differs from the release: the content of the release and the current content; None for no file."""
+    """A file that differs from the release: as the release has it, and as it is now; None for no file."""
 
     path: str
-    base: bytes | None
-    local: bytes | None
-    executable: bool = False
+    base: File | None
+    local: File | None
 
 
 class Conflict(t.NamedTuple):
@@ -43,17 +41,18 @@ class Conflict(t.NamedTuple):
     reason: str
 
 
-def remove_generated(path: str, base: bytes | None, local: bytes | None) -> bytes | None:
-    """Return the current content without the parts that a container writes."""
+def remove_generated(path: str, base: File | None, local: File | None) -> File | None:
+    """Return the current file without the parts that a container writes."""
     if base is None or local is None:
         return local
     if path in GENERATED_AFTER:
-        return cut_after(local, GENERATED_AFTER[path]) + (base.removeprefix(cut_after(base, GENERATED_AFTER[path])))
+        of_release = base.content.removeprefix(cut_after(base.content, GENERATED_AFTER[path]))
+        return local._replace(content=cut_after(local.content, GENERATED_AFTER[path]) + of_release)
     if path in GENERATED_LINES:
         pattern = GENERATED_LINES[path]
-        of_release = iter([line for line in base.splitlines(keepends=True) if pattern.match(line)])
-        lines = local.splitlines(keepends=True)
-        return b"".join(next(of_release, line) if pattern.match(line) else line for line in lines)
+        of_base = iter([line for line in base.content.splitlines(keepends=True) if pattern.match(line)])
+        lines = local.content.splitlines(keepends=True)
+        return local._replace(content=b"".join(next(of_base, line) if pattern.match(line) else line for line in lines))
     return local
 
 
@@ -68,26 +67,47 @@ def find_changes(config: Settings) -> list[Change]:
     """Return the tracked files that differ from the release."""
     if not head(config):
         return []
-    names = git(config, "diff", "--name-only", "--no-renames", "-z", "HEAD", "--").split("\0")
+    names = list_names(config, "diff", "--name-only", "--no-renames", "--ignore-submodules=none", "-z", "HEAD", "--")
     changes = []
-    for name in filter(None, names):
+    for name in sorted({*names, *find_flagged(config)}):
         path, base = config.directory / name, read_blob(config, "HEAD", name)
         local = remove_generated(name, base, read_local(path))
-        executable = path.is_file() and bool(path.stat().st_mode & stat.S_IXUSR)
-        if local != base or (path.exists() and local is None):
-            changes.append(Change(name, base, local, executable))
+        if local != base or path.is_dir():
+            changes.append(Change(name, base, local))
     return changes
+
+
+def find_flagged(config: Settings) -> list[str]:
+    """Return the files whose changes git does not report, because an administrator has set a flag in its index."""
+    marked = [entry.partition(" ") for entry in list_names(config, "ls-files", "-v", "-z")]
+    return [name for flag, _space, name in marked if flag.islower() or flag == "S"]
 
 
 def find_untracked(config: Settings) -> list[str]:
     """Return the files that mailcow's repository does not contain, without those of the role."""
-    names = git(config, "ls-files", "--others", "-z").split("\0")
-    return [name for name in names if name and name not in OWN and not name.startswith(OWN_DIRECTORIES)]
+    tracked = list_tree(config, "HEAD") if head(config) else set()
+    found = [file for name in list_names(config, "ls-files", "--others", "-z") for file in expand(config, name)]
+    return [name for name in found if name not in tracked and name not in OWN and not name.startswith(OWN_DIRECTORIES)]
 
 
-def merge(config: Settings, change: Change, revision: str) -> bytes | Conflict | None:
-    """Return the content of a changed file in another release, or the reason for which it cannot be merged."""
+def expand(config: Settings, name: str) -> list[str]:
+    """Return the files of a repository inside of the checkout; git returns only its directory."""
+    if not name.endswith("/"):
+        return [name]
+    inside = sorted((config.directory / name).rglob("*"))
+    return [str(path.relative_to(config.directory)) for path in inside if path.is_symlink() or path.is_file()]
+
+
+def list_tree(config: Settings, revision: str) -> set[str]:
+    """Return the names of all files of a revision."""
+    return set(list_names(config, "ls-tree", "-r", "--name-only", "-z", revision))
+
+
+def merge(config: Settings, change: Change, revision: str) -> File | Conflict | None:
+    """Return a changed file in another release, or the reason for which it cannot be merged."""
     upstream = read_blob(config, revision, change.path)
+    if change.local is None and (config.directory / change.path).is_dir():
+        return Conflict(change.path, "it is a directory here and a file of the release")
     if change.local in (change.base, upstream):
         return upstream
     if upstream == change.base:
@@ -98,34 +118,53 @@ def merge(config: Settings, change: Change, revision: str) -> bytes | Conflict |
         return Conflict(change.path, "the release does not contain this file any more")
     if change.local is None:
         return Conflict(change.path, "it was removed here, and the release changes it")
-    return merge_texts(change, upstream)
+    if LINK in (change.base.mode, change.local.mode, upstream.mode):
+        return Conflict(change.path, "it is a link here or in a release, and both differ")
+    return merge_files(change.path, change.base, change.local, upstream)
 
 
-def merge_texts(change: Change, upstream: bytes) -> bytes | Conflict:
-    """Merge the changes here with those of a release."""
+def merge_files(path: str, base: File, local: File, upstream: File) -> File | Conflict:
+    """Merge the changes here with those of a release, of the content and of the mode."""
+    mode = upstream.mode if local.mode == base.mode else local.mode
+    if base.content in (local.content, upstream.content):
+        return File(mode, upstream.content if local.content == base.content else local.content)
     with tempfile.TemporaryDirectory() as directory:
         paths = [Path(directory) / name for name in ("local", "base", "upstream")]
-        for path, content in zip(paths, (change.local, change.base, upstream), strict=True):
-            files.replace_file(str(path), content or b"", mode=0o600)
+        for target, file in zip(paths, (local, base, upstream), strict=True):
+            files.replace_file(str(target), file.content, mode=0o600)
         result = execute(["git", "merge-file", "--quiet", *map(str, paths)])
         if result.failed:
-            return Conflict(change.path, "the same lines were changed here and by the release")
-        return paths[0].read_bytes()
+            return Conflict(path, "the same lines were changed here and by the release")
+        return File(mode, paths[0].read_bytes())
 
 
 def find_collisions(config: Settings, revision: str) -> list[Change]:
     """Return the untracked files that another release contains."""
-    if not (config.directory / ".git").is_dir():
+    if not (config.directory / ".git").exists():
         return []
-    tracked = set(git(config, "ls-tree", "-r", "--name-only", "-z", revision).split("\0"))
-    names = sorted(set(find_untracked(config)) & tracked)
+    names = sorted(set(find_untracked(config)) & list_tree(config, revision))
     return [Change(name, None, read_local(config.directory / name)) for name in names]
 
 
-def merge_all(config: Settings, revision: str, changes: t.Sequence[Change]) -> dict[str, tuple[bytes | None, bool]]:
-    """Return the content of each changed file in a release, and whether it is executable; fail with all conflicts."""
-    merged = {change.path: (merge(config, change, revision), change.executable) for change in changes}
-    conflicts = [content for content, _mode in merged.values() if isinstance(content, Conflict)]
+def find_obstacles(config: Settings, revision: str) -> list[Conflict]:
+    """Return the untracked files in whose place another release has a directory, and those below a file of it."""
+    if not (config.directory / ".git").exists():
+        return []
+    of_release = list_tree(config, revision)
+    directories = {str(parent) for name in of_release for parent in PurePath(name).parents}
+    return [
+        Conflict(name, "a file of the release would replace its directory, or a directory of the release this file")
+        for name in sorted(find_untracked(config))
+        if name in directories or any(str(parent) in of_release for parent in PurePath(name).parents)
+    ]
+
+
+def merge_all(
+    config: Settings, revision: str, changes: t.Sequence[Change], obstacles: t.Sequence[Conflict] = ()
+) -> dict[str, File | None]:
+    """Return each changed file in a release; fail with all conflicts, also those that were found before."""
+    merged = {change.path: merge(config, change, revision) for change in changes}
+    conflicts = [*obstacles, *(file for file in merged.values() if isinstance(file, Conflict))]
     if conflicts:
         raise Problem(
             "\n".join(
@@ -133,22 +172,22 @@ def merge_all(config: Settings, revision: str, changes: t.Sequence[Change]) -> d
                 + ["Nothing was changed. Put the content of the release into each file, or move the file away."]
             )
         )
-    return {path: (t.cast("bytes | None", content), mode) for path, (content, mode) in merged.items()}
+    return {path: file for path, file in merged.items() if not isinstance(file, Conflict)}
 
 
 def write_tree(config: Settings, revision: str) -> str:
     """Return the tree of a release with the changes of this host; fail with all conflicts before anything changes."""
-    merged = merge_all(config, revision, find_changes(config) + find_collisions(config, revision))
+    differing = find_changes(config) + find_collisions(config, revision)
+    merged = merge_all(config, revision, differing, find_obstacles(config, revision))
     with tempfile.TemporaryDirectory() as directory:
         index = f"{directory}/index"
         git(config, "read-tree", revision, index=index)
-        for number, (path, (content, executable)) in enumerate(sorted(merged.items())):
+        for number, (path, content) in enumerate(sorted(merged.items())):
             if content is None:
                 git(config, "update-index", "--force-remove", "--", path, index=index)
                 continue
             file = Path(directory) / str(number)
-            files.replace_file(str(file), content, mode=0o600)
+            files.replace_file(str(file), content.content, mode=0o600)
             name = git(config, "hash-object", "-w", "--no-filters", str(file)).strip()
-            mode = "100755" if executable else "100644"
-            git(config, "update-index", "--add", "--cacheinfo", f"{mode},{name},{path}", index=index)
+            git(config, "update-index", "--add", "--cacheinfo", f"{content.mode},{name},{path}", index=index)
         return git(config, "write-tree", index=index).strip()

@@ -10,9 +10,9 @@ import stat
 from pathlib import Path
 
 from ..host import files
-from .changes import find_changes, write_tree
+from .changes import find_changes, find_flagged, write_tree
 from .commands import execute, run
-from .repository import git, head, nearest_release, resolve
+from .repository import git, head, nearest_release, remove_locks, resolve, set_executable
 from .settings import Problem, Settings
 
 # The commit that this program has checked out. Any other HEAD was checked out by somebody else.
@@ -23,6 +23,8 @@ ADVICE = (
     "makes a snapshot first. To start clean, run `docker compose down --volumes` in its directory, which deletes all "
     "mail, and remove the directory"
 )
+# A mailcow can have another name of its project, but not of its services.
+POSTFIX = "label=com.docker.compose.service=postfix-mailcow"
 # The switch to a release that has begun, in the directory .git.
 PENDING = "vise-switch.json"
 
@@ -49,18 +51,26 @@ def describe_foreign(config: Settings, project: str) -> str:
             f"{config.directory} contains a mailcow that this role did not check out: commit {head(config)[:12]} of "
             f"{of}; changed files: {names}"
         )
+    pending = config.directory / ".git" / PENDING
+    if not head(config) and (config.directory / "docker-compose.yml").exists() and not pending.is_file():
+        return f"{config.directory} contains a mailcow without a git repository that git can read"
     # Without Docker there are no volumes. Check mode on a new host comes here before Docker is installed.
     if head(config) or not shutil.which("docker"):
         return ""
     label = f"label=com.docker.compose.project={project}"
     volumes = run(["docker", "volume", "ls", "--quiet", "--filter", label]).split()
-    where = '{{.Label "com.docker.compose.project.working_dir"}}'
-    directories = set(run(["docker", "ps", "--all", "--filter", label, "--format", where]).split())
+    directories = sorted({*find_directories(label), *find_directories(POSTFIX)})
     if not volumes and not directories:
         return ""
     return f"{config.directory} contains no mailcow, but Docker has {len(volumes)} volumes of the project {project}" + (
-        f", which was started in {', '.join(sorted(directories))}" if directories else ""
+        f", and containers of a mailcow that was started in {', '.join(directories)}" if directories else ""
     )
+
+
+def find_directories(label: str) -> set[str]:
+    """Return the directories in which projects of Docker Compose with such containers were started."""
+    where = '{{.Label "com.docker.compose.project.working_dir"}}'
+    return set(run(["docker", "ps", "--all", "--filter", label, "--format", where]).splitlines())
 
 
 def switch(config: Settings, revision: str) -> None:
@@ -70,21 +80,35 @@ def switch(config: Settings, revision: str) -> None:
     if note.get("revision") != revision:
         paths = [config.directory / change.path for change in find_changes(config)]
         access = {
-            str(path): (path.stat().st_uid, path.stat().st_gid, path.stat().st_mode) for path in paths if path.is_file()
+            str(path): (path.stat().st_uid, path.stat().st_gid, path.stat().st_mode)
+            for path in paths
+            if path.is_file() and not path.is_symlink()
         }
         note = {"revision": revision, "tree": write_tree(config, revision), "access": access}
         # Written first: if this run is killed, some files are of the new release, and the next run completes it
         files.write_json(str(pending), note)
     else:
         files.remove_file(str(config.directory / ".git/index.lock"))
+        remove_locks(config)
+    clear_flags(config)
     git(config, "read-tree", "--reset", "-u", note["tree"])
     for name, (uid, gid, mode) in note["access"].items():
-        if Path(name).is_file():
+        path = Path(name)
+        if path.is_file() and not path.is_symlink():
+            executable = bool(path.stat().st_mode & stat.S_IXUSR)
             # A container may be the owner of a file that it writes
-            os.chown(name, uid, gid)
-            Path(name).chmod(stat.S_IMODE(mode))
+            os.chown(path, uid, gid)
+            path.chmod(set_executable(stat.S_IMODE(mode), executable))
     record(config, revision)
     files.remove_file(str(pending))
+
+
+def clear_flags(config: Settings) -> None:
+    """Clear the flags by which git neither reports the change of a file nor writes the file."""
+    names = find_flagged(config)
+    for option in ("--no-assume-unchanged", "--no-skip-worktree"):
+        for name in names:
+            git(config, "update-index", option, "--", name)
 
 
 def record(config: Settings, revision: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..host import files
 from .changes import Change, find_changes, find_untracked, merge_all
-from .repository import nearest_release, read_local, release
+from .repository import EXECUTABLE, LINK, File, nearest_release, read_local, release, set_executable
 from .settings import Problem, Settings
 
 
@@ -33,18 +33,27 @@ def export(config: Settings, target: Path) -> None:
     files.write_json(str(target / "checkout.json"), note)
 
 
-def write_file(path: Path, content: bytes, like: Path | None = None) -> None:
-    """Write a file, with the owner and the mode of another one."""
+def write_file(path: Path, file: File, like: Path | None = None) -> None:
+    """Write a file, with the owner and the permissions of another one."""
     files.make_directories(str(path.parent))
-    files.replace_file(str(path), content, mode=stat.S_IMODE(like.stat().st_mode) if like else 0o600)
+    if file.mode == LINK:
+        path.unlink(missing_ok=True)
+        path.symlink_to(os.fsdecode(file.content))
+    else:
+        default = 0o700 if file.mode == EXECUTABLE else 0o600
+        mode = set_executable(stat.S_IMODE(like.stat().st_mode), file.mode == EXECUTABLE) if like else default
+        if path.is_symlink():
+            path.unlink()
+        files.replace_file(str(path), file.content, mode=mode)
     if like:
-        os.chown(path, like.stat().st_uid, like.stat().st_gid)
+        os.chown(path, like.lstat().st_uid, like.lstat().st_gid, follow_symlinks=False)
 
 
-def plan_import(config: Settings, source: Path) -> dict[str, tuple[bytes | None, bool]]:
-    """Return the content of the exported files, merged with the release of this host; fail with all conflicts."""
+def plan_import(config: Settings, source: Path) -> dict[str, File | None]:
+    """Return the exported files, merged with the release of this host; fail with all conflicts."""
     note = files.read_json(str(source / "checkout.json"), {})
-    added = [str(path.relative_to(source / "added")) for path in sorted(source.glob("added/**/*")) if path.is_file()]
+    found = [path for path in sorted(source.glob("added/**/*")) if path.is_symlink() or path.is_file()]
+    added = [str(path.relative_to(source / "added")) for path in found]
     changes = [
         Change(name, read_local(source / "base" / name), read_local(source / "local" / name))
         for name in note.get("changed", [])
@@ -58,11 +67,13 @@ def plan_import(config: Settings, source: Path) -> dict[str, tuple[bytes | None,
         ) from error
 
 
-def apply_import(config: Settings, source: Path, contents: t.Mapping[str, tuple[bytes | None, bool]]) -> None:
+def apply_import(config: Settings, source: Path, contents: t.Mapping[str, File | None]) -> None:
     """Write the merged files into the checkout."""
-    for name, (content, _mode) in contents.items():
+    for name, content in contents.items():
         path = config.directory / name
-        exported = next((p for p in (source / "local" / name, source / "added" / name) if p.is_file()), None)
+        exported = next(
+            (p for p in (source / "local" / name, source / "added" / name) if p.is_symlink() or p.is_file()), None
+        )
         if content is None:
             path.unlink(missing_ok=True)
         elif read_local(path) != content:

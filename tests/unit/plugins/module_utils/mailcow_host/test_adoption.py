@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.vise.platform.plugins.module_utils.mailcow_host import (
     adoption,
     checkout,
+    commands,
     copies,
     repository,
     settings,
@@ -32,7 +33,7 @@ class Host:
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.directory, self.done = root / "mailcow", list[str]()
-        self.volumes, self.docker = "", "/usr/bin/docker"
+        self.volumes, self.docker, self.started = "", "/usr/bin/docker", dict[str, str]()
         self.directory.mkdir()
         self.config = settings.Settings(self.directory, "", "2026-07a", "", "", 0, 0)
         monkeypatch.setattr(checkout, "run", self.run)
@@ -42,7 +43,8 @@ class Host:
 
     def run(self, argv: list[str], **_options: t.Any) -> str:
         assert self.docker
-        return self.volumes if "volume" in argv else ""
+        label = argv[argv.index("--filter") + 1]
+        return self.volumes if "volume" in argv else self.started.get(label, "")
 
     def install(self) -> None:
         (self.directory / "mailcow.conf").write_text("".join(f"{name}={value}\n" for name, value in CONF.items()))
@@ -92,6 +94,36 @@ def test_volumes_of_a_mailcow_in_another_directory_are_refused(host: Host) -> No
         host.adopt(agreed=False)
     with pytest.raises(settings.Problem, match="set mailcow_directory to the directory of this mailcow"):
         host.adopt()
+
+
+def test_mailcow_of_another_project_in_another_directory_is_refused(host: Host) -> None:
+    host.started = {"label=com.docker.compose.service=postfix-mailcow": "/opt/our mail\n"}
+    with pytest.raises(settings.Problem, match="containers of a mailcow that was started in /opt/our mail"):
+        host.adopt(agreed=False)
+
+
+@pytest.mark.parametrize("kind", ["none", "file", "damaged"])
+def test_mailcow_without_a_directory_of_git_is_refused(host: Host, tmp_path: Path, kind: str) -> None:
+    host.install()
+    (host.directory / "docker-compose.yml").touch()
+    (host.directory / ".git").rename(tmp_path / "moved")
+    if kind == "file":
+        (host.directory / ".git").write_text(f"gitdir: {tmp_path}/moved\n")
+    if kind == "damaged":
+        (host.directory / ".git").mkdir()
+    with pytest.raises(settings.Problem, match="Nothing was changed"):
+        host.adopt(agreed=False)
+    problem = "contains no checkout" if kind == "damaged" else "is not a directory: clone mailcow's repository"
+    with pytest.raises(settings.Problem, match=problem):
+        host.adopt()
+    assert host.done == []
+
+
+def test_mailcow_of_another_owner_is_recognised(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.install()
+    monkeypatch.setitem(commands.OWN_SETTINGS, "GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(settings.Problem, match="did not check out: commit"):
+        host.adopt(agreed=False)
 
 
 def test_host_without_docker_has_no_mailcow(host: Host) -> None:

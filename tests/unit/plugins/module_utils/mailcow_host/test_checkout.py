@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from ansible_collections.vise.platform.plugins.module_utils.mailcow_host import (
     changes,
     checkout,
+    commands,
     exports,
     repository,
     settings,
@@ -59,6 +61,11 @@ class Host:
 
     def go(self, tag: str) -> None:
         checkout.switch(self.config, repository.fetch(self.config, tag))
+
+    def here(self, *arguments: str) -> None:
+        """Run git in the checkout, as an administrator does."""
+        options = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", "-C", self.directory, *options, *arguments], capture_output=True, check=True)
 
     def read(self, name: str) -> str:
         return (self.directory / name).read_text()
@@ -136,6 +143,116 @@ def test_conflict_names_the_file_and_changes_nothing(host: Host, name: str, text
     assert (host.directory / name).exists() == (text is not None)
 
 
+@pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
+def test_changes_that_git_does_not_report_are_kept(host: Host, flag: str) -> None:
+    write(host.directory / MAP, "evil@example.org\n")
+    write(host.directory / SOGO, LINES.replace("line 1", "line 1 of the administrator"))
+    host.here("update-index", flag, MAP, SOGO)
+    assert [change.path for change in changes.find_changes(host.config)] == [MAP, SOGO]
+    host.go("2026-07a")
+    assert host.read(MAP) == "evil@example.org\n"
+    assert "line 1 of the administrator" in host.read(SOGO)
+    assert "line 8 of the release" in host.read(SOGO)
+
+
+@pytest.mark.parametrize("name", ["core.autocrlf", "core.sparseCheckout", "core.fsmonitor"])
+def test_settings_of_the_checkout_have_no_effect(host: Host, name: str) -> None:
+    host.here("config", name, "true")
+    host.go("2026-07a")
+    assert (host.directory / SOGO).read_bytes() == SECOND[SOGO].encode()
+    assert changes.find_changes(host.config) == []
+
+
+@pytest.mark.parametrize("hook", ["post-index-change", "reference-transaction"])
+def test_hooks_of_the_checkout_do_not_run(host: Host, hook: str) -> None:
+    write(host.directory / ".git/hooks" / hook, f"#!/bin/sh\ntouch {host.directory}/ran\nexit 1\n")
+    (host.directory / ".git/hooks" / hook).chmod(0o755)
+    host.go("2026-07a")
+    assert not (host.directory / "ran").exists()
+
+
+def test_checkout_of_another_owner_is_read(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    revision = repository.fetch(host.config, "2026-07a")
+    monkeypatch.setitem(commands.OWN_SETTINGS, "GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    checkout.switch(host.config, revision)
+    assert repository.release(host.config) == "2026-07a"
+
+
+def test_changed_mode_is_kept_and_merged_with_the_content_of_the_release(host: Host) -> None:
+    for name in (MAP, SOGO):
+        (host.directory / name).chmod(0o755)
+    host.go("2026-07a")
+    assert [(host.directory / name).stat().st_mode & 0o777 for name in (MAP, SOGO)] == [0o755, 0o755]
+    assert host.read(SOGO) == SECOND[SOGO]
+
+
+def test_mode_of_the_release_applies_to_a_changed_file(host: Host) -> None:
+    (host.repository / MAP).chmod(0o755)
+    host.git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--all", "--message", "2026-09")
+    host.git("tag", "2026-09")
+    write(host.directory / MAP, "evil@example.org\n")
+    (host.directory / MAP).chmod(0o640)
+    host.go("2026-09")
+    assert (host.read(MAP), (host.directory / MAP).stat().st_mode & 0o777) == ("evil@example.org\n", 0o750)
+
+
+def test_link_instead_of_a_file_is_kept(host: Host, tmp_path: Path) -> None:
+    write(tmp_path / "own.map", "evil@example.org\n")
+    (host.directory / MAP).unlink()
+    (host.directory / MAP).symlink_to(tmp_path / "own.map")
+    host.go("2026-07a")
+    assert ((host.directory / MAP).is_symlink(), host.read(MAP)) == (True, "evil@example.org\n")
+
+
+@pytest.mark.parametrize("name", [SOGO, "data/conf/new.conf"])
+def test_link_in_place_of_a_file_that_the_release_changes_is_a_conflict(host: Host, name: str, tmp_path: Path) -> None:
+    (host.directory / name).unlink(missing_ok=True)
+    (host.directory / name).symlink_to(tmp_path / "own")
+    with pytest.raises(settings.Problem, match=rf"{name} cannot be merged"):
+        host.go("2026-07a")
+    assert (host.directory / name).is_symlink()
+
+
+def test_own_file_below_a_file_of_the_release_is_a_conflict(host: Host) -> None:
+    write(host.directory / "data/conf/new.conf/mine", "mine\n")
+    with pytest.raises(settings.Problem, match=r"new\.conf/mine cannot be merged"):
+        host.go("2026-07a")
+    assert host.read("data/conf/new.conf/mine") == "mine\n"
+
+
+def test_own_file_in_place_of_a_directory_of_the_release_is_a_conflict(host: Host) -> None:
+    write(host.repository / "data/own/new.conf", "new\n")
+    host.git("add", "--all")
+    host.git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message", "2026-09")
+    host.git("tag", "2026-09")
+    write(host.directory / "data/own", "mine\n")
+    with pytest.raises(settings.Problem, match=r"data/own cannot be merged"):
+        host.go("2026-09")
+    assert host.read("data/own") == "mine\n"
+
+
+def test_directory_in_place_of_a_file_of_the_release_is_a_conflict(host: Host) -> None:
+    (host.directory / MAP).unlink()
+    (host.directory / MAP).mkdir()
+    with pytest.raises(settings.Problem, match=rf"{MAP} cannot be merged: it is a directory"):
+        host.go("2026-07a")
+
+
+def test_file_that_was_renamed_here_is_kept_under_its_new_name(host: Host) -> None:
+    host.here("mv", MAP, f"{MAP}.own")
+    host.go("2026-07a")
+    assert (host.read(f"{MAP}.own"), (host.directory / MAP).exists()) == (FIRST[MAP], False)
+
+
+def test_files_that_were_added_to_or_removed_from_the_index_are_no_conflict(host: Host) -> None:
+    write(host.directory / "data/conf/mine.conf", "mine\n")
+    host.here("add", "--all")
+    host.here("rm", "--cached", "--quiet", SOGO)
+    host.go("2026-07a")
+    assert (host.read("data/conf/mine.conf"), host.read(SOGO)) == ("mine\n", SECOND[SOGO])
+    assert changes.find_untracked(host.config) == ["data/conf/mine.conf"]
+
+
 def test_same_file_as_in_the_release_and_a_removed_one_are_no_conflict(host: Host) -> None:
     write(host.directory / "data/conf/new.conf", "new\n")
     (host.directory / "data/conf/gone.conf").unlink()
@@ -155,7 +272,8 @@ def test_killed_switch_can_run_again(host: Host, monkeypatch: pytest.MonkeyPatch
         with pytest.raises(KeyboardInterrupt):
             host.go("2026-07a")
     assert repository.release(host.config) == "2026-03b"
-    (host.directory / ".git/index.lock").touch()
+    for name in ("index.lock", "shallow.lock", "HEAD.lock", "refs/tags/2026-07a.lock", "refs/vise/installed.lock"):
+        (host.directory / ".git" / name).touch()
     host.go("2026-07a")
     assert (repository.release(host.config), host.read(MAP)) == ("2026-07a", "evil@example.org\n")
     assert host.read("data/conf/new.conf") == "new\n"
@@ -193,6 +311,25 @@ def test_backup_brings_changed_and_added_files_to_a_fresh_host(host: Host, tmp_p
     assert "line 8 of the release" in (fresh.directory / SOGO).read_text()
     assert (fresh.directory / "data/hooks/postfix/a.sh").stat().st_mode & 0o777 == 0o755
     assert (fresh.directory / "mailcow.conf").read_text() == "DBPASS=new\n"
+
+
+def test_backup_has_links_modes_own_repositories_and_names_of_any_encoding(host: Host, tmp_path: Path) -> None:
+    odd = os.fsdecode(b"data/hooks/\xe9 *\n.sh")
+    theme = host.directory / "data/web/theme"
+    write(theme / "own.css", "own\n")
+    subprocess.run(["git", "init", "--quiet", theme], check=True)
+    (theme / "link.css").symlink_to("own.css")
+    write(host.directory / odd, "odd\n")
+    (host.directory / MAP).chmod(0o755)
+    exports.export(host.config, tmp_path / "dump")
+    fresh = host.config._replace(directory=tmp_path / "fresh")
+    fresh.directory.mkdir()
+    checkout.switch(fresh, repository.fetch(fresh, "2026-07a"))
+    exports.apply_import(fresh, tmp_path / "dump", exports.plan_import(fresh, tmp_path / "dump"))
+    assert (fresh.directory / odd).read_text() == "odd\n"
+    assert (fresh.directory / "data/web/theme/link.css").readlink() == Path("own.css")
+    assert (fresh.directory / "data/web/theme/.git/HEAD").is_file()
+    assert (fresh.directory / MAP).stat().st_mode & 0o777 == 0o755
 
 
 def test_restore_with_a_conflict_names_the_release_of_the_backup(host: Host, tmp_path: Path) -> None:
