@@ -29,6 +29,8 @@ COMPONENTS = {
     ("docker",): ("edu", "mail"),
     ("mailcow",): ("mail",),
 }
+# The settings of a zone by which Cloudflare presents a client certificate: the shared one, and one of the zone
+ORIGIN_PULLS = ("authenticated_origin_pulls_global", "authenticated_origin_pulls")
 # Why a host cannot run a module, and what to do
 FAILURES = (
     (
@@ -129,6 +131,7 @@ def derive_names(
         *find_missing_people(valid, task_vars),
         *find_shared_entrances(plan, [one["name"] for one in by_http]),
         *find_missing_token([one["name"] for one in certificates if one["challenge"] == "dns-01"], valid),
+        *find_locked_sites(plan, valid),
     ]
     names = {domain: plan.public(sites[one["name"]]) for one in by_http for domain in one["domains"]}
     return names, problems
@@ -157,6 +160,44 @@ def find_missing_token(names: Collection[str], valid: Variables) -> Iterator[Pro
     """Yield a problem if certificates need dns-01 and there is no token for it."""
     if names and not (valid.get("cloudflare_acme_token") or valid.get("cloudflare_token")):
         yield missing_secret("vault_cloudflare_token", f"dns-01 of {', '.join(names)}")
+
+
+def find_locked_sites(plan: topology.Topology, valid: Variables) -> Iterator[Problem]:
+    """Yield the sites that would refuse all visitors, because their requests do not come as the origin lock needs."""
+    locks = {name: (site.get("nginx") or {}).get("origin_lock", "none") for name, site in plan.sites.items()}
+    for name, lock in locks.items():
+        if lock != "none" and not plan.sites[name].get("proxied"):
+            fault = "refuses all visitors, because they do not come through Cloudflare"
+            yield Problem(f"sites.{name}.nginx.origin_lock", fault, f"write `proxied: true` for {name}, or remove it")
+    zones = [name for zone in valid.get("dns_zones") or () for name in list_names({"domain": zone})]
+    settings = valid.get("cloudflare_settings") or {}
+    # Without a token, the settings of the zone are managed elsewhere.
+    if not valid.get("cloudflare_token") or any(is_true(settings.get(name)) for name in ORIGIN_PULLS):
+        return
+    refused = [
+        name
+        for name, lock in locks.items()
+        if lock == "authenticated_origin_pulls"
+        and any(f".{domain}".endswith(f".{zone}") for domain in list_names(plan.sites[name]) for zone in zones)
+    ]
+    if refused:
+        shared, own = ORIGIN_PULLS
+        fault = f"does not let Cloudflare present the client certificate that {', '.join(refused)} needs (origin_lock)"
+        advice = f"write `{shared}: true`, or `{own}: true` for a certificate that you uploaded to the zone"
+        yield Problem("cloudflare_settings", fault, advice)
+
+
+def list_names(site: Mapping[str, t.Any]) -> list[str]:
+    """Return all names of a site as the DNS has them; none of a name that is invalid, which is another problem."""
+    try:
+        return [*topology.names(site), *topology.aliases(site)]
+    except topology.TopologyError:
+        return []
+
+
+def is_true(value: t.Any) -> bool:
+    """Return whether an option of a module has a spelling of true."""
+    return str(value).strip().lower() in ("true", "yes", "y", "on", "1", "t")
 
 
 def find_shared_entrances(plan: topology.Topology, names: Iterable[str]) -> Iterator[Problem]:

@@ -105,6 +105,52 @@ def test_platform_without_administrators_is_refused_unless_allowed(
     assert [problem.variable for problem in problems] == expected
 
 
+def locked(lock: str, proxied: bool | None = True, domain: str = "docs.vln.test", **more: Any) -> dict[str, Any]:
+    site = {"domain": domain, "group": "docs", "nginx": {"origin_lock": lock}}
+    site |= {} if proxied is None else {"proxied": proxied}
+    return values(sites={"docs": site}, dns_zones=["vln.test"], cloudflare_token="abc", **more)
+
+
+PULLS = "authenticated_origin_pulls"
+UNLOCK = (
+    "cloudflare_settings: does not let Cloudflare present the client certificate that docs needs (origin_lock); "
+    f"write `{PULLS}_global: true`, or `{PULLS}: true` for a certificate that you uploaded to the zone"
+)
+
+
+@pytest.mark.parametrize(
+    ("described", "expected"),
+    [
+        (locked(PULLS), [UNLOCK]),
+        (locked(PULLS, cloudflare_settings={"ssl": "strict", PULLS: False}), [UNLOCK]),
+        (locked(PULLS, cloudflare_settings={f"{PULLS}_global": "no"}), [UNLOCK]),
+        (locked(PULLS, domain="DOCS.vln.test"), [UNLOCK]),
+        (locked(PULLS, domain="vln.test"), [UNLOCK]),
+        ({**locked(PULLS, domain="www.xn--mller-kva.test"), "dns_zones": ["müller.test"]}, [UNLOCK]),
+        (locked(PULLS, cloudflare_settings={PULLS: True}), []),
+        (locked(PULLS, cloudflare_settings={f"{PULLS}_global": "yes"}), []),
+        # The settings of this zone are managed elsewhere.
+        (locked(PULLS, domain="docs.othervln.test"), []),
+        ({**locked(PULLS), "cloudflare_token": "", **TOKEN}, []),
+        (locked("cloudflare"), []),
+        (locked("none", proxied=False), []),
+    ],
+)
+def test_site_that_needs_a_client_certificate_gets_one(described: dict[str, Any], expected: list[str]) -> None:
+    _names, problems = derive(described, TASK_VARS)
+    assert [problem.line() for problem in problems] == expected
+
+
+@pytest.mark.parametrize("lock", ["cloudflare", PULLS])
+@pytest.mark.parametrize("proxied", [False, None])
+def test_origin_lock_of_a_site_that_is_not_proxied_is_refused(lock: str, proxied: bool | None) -> None:
+    _names, problems = derive(locked(lock, proxied, cloudflare_settings={PULLS: True}), TASK_VARS)
+    assert [problem.line() for problem in problems] == [
+        "sites.docs.nginx.origin_lock: refuses all visitors, because they do not come through Cloudflare; "
+        "write `proxied: true` for docs, or remove it"
+    ]
+
+
 def test_faulty_site_hides_no_problem_of_another() -> None:
     sites = {name: {"domain": f"{name}.vln.test", "group": group} for name, group in (("a", "edu"), ("b", "mail"))}
     sites["c"] = {"domain": "c.vln.test"}  # its group was wrong
