@@ -123,6 +123,32 @@ def test_batch_is_seen_in_dns_at_once_and_as_a_whole(ask: Ask, zone: str, world:
     assert world(f"dig +short {HOST} MX").stdout.strip() == ""
 
 
+def test_text_is_in_dns_byte_for_byte(ask: Ask, zone: str, world: Any) -> None:
+    posts = [
+        {"type": "TXT", "name": f"raw.{HOST}", "content": 'grün; "x" \\ $'},
+        {"type": "TXT", "name": f"quoted.{HOST}", "content": '"gr\\195\\188n; \\"x\\" \\\\ $" "\\000\\255"'},
+    ]
+    done = ask("POST", f"{zone}/dns_records/batch", {"posts": posts})
+    assert done.status == 200, done
+    text = r'"gr\195\188n; \"x\" \\ $"'
+    assert world(f"dig +short @172.30.0.2 raw.{HOST} TXT").stdout.strip() == text
+    assert world(f"dig +short @172.30.0.2 quoted.{HOST} TXT").stdout.strip() == rf'{text} "\000\255"'
+
+
+@pytest.mark.parametrize(
+    ("refused", "code"),
+    [
+        ({"type": "NS", "name": HOST, "content": "ns.vln.test"}, 81056),
+        ({"type": "A", "name": f"inside.{HOST}", "content": "10.0.0.1", "proxied": True}, 9003),
+    ],
+)
+def test_refused_batch_is_not_in_dns(ask: Ask, zone: str, world: Any, refused: dict[str, Any], code: int) -> None:
+    done = ask("POST", f"{zone}/dns_records/batch", {"posts": [A, refused]})
+    assert (done.status, done.code) == (400, code)
+    assert world(f"dig +short @172.30.0.2 {HOST} A").stdout.strip() == ""
+    assert world(f"dig +short @172.30.0.2 {HOST} NS").stdout.strip() == ""
+
+
 def test_name_that_was_made_otherwise_stays(ask: Ask, zone: str, world: Any, sandbox: Any) -> None:
     sandbox("dns", "e2e-cf", "A", "192.0.2.50")
     done = ask("POST", f"{zone}/dns_records", A)

@@ -106,9 +106,9 @@ def test_platform_without_administrators_is_refused_unless_allowed(
 
 
 def locked(lock: str, proxied: bool | None = True, domain: str = "docs.vln.test", **more: Any) -> dict[str, Any]:
-    site = {"domain": domain, "group": "docs", "nginx": {"origin_lock": lock}}
+    site: dict[str, Any] = {"domain": domain, "group": "docs", "nginx": {"origin_lock": lock}}
     site |= {} if proxied is None else {"proxied": proxied}
-    return values(sites={"docs": site}, dns_zones=["vln.test"], cloudflare_token="abc", **more)
+    return values(sites={"docs": site}, dns_zones=["vln.test"], **{"cloudflare_token": "abc", **more})
 
 
 PULLS = "authenticated_origin_pulls"
