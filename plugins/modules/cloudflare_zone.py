@@ -49,8 +49,8 @@ options:
       value:
         description:
           - Address, target, text, hash or, for CAA, the value of the property.
-          - Do not quote, escape or split a text; the module does this for the API. A text can have 2048 bytes, and all
-            TXT records of a name 8192.
+          - Do not quote, escape or split a text; the module does this for the API. A text can have 4080 bytes, and all
+            records with the same name and type 8192.
         type: str
         required: true
       priority:

@@ -25,7 +25,7 @@ from ansible_collections.vise.platform.plugins.module_utils.cloudflare.client im
     Transient,
     Zone,
 )
-from ansible_collections.vise.platform.plugins.module_utils.cloudflare.records import Record, from_api, text_problems
+from ansible_collections.vise.platform.plugins.module_utils.cloudflare.records import Record, from_api, length_problems
 
 # The records that a zone may have, by its plan; a free zone that was created earlier than this may have more.
 QUOTAS = {"free": 200}
@@ -59,7 +59,7 @@ def read_plan(session: Session, zone: Zone, wanted: Wanted, page: int = PAGE) ->
     if plan.conflicts or plan.locked:
         raise ApiError(record_plan.describe_conflicts(plan))
     changed = {change.record.name for change in plan.changes}
-    texts = text_problems([record for record in plan.final if record.name in changed])
+    texts = length_problems([record for record in plan.final if record.name in changed])
     if texts:
         raise ApiError(
             "\n".join(["nothing was changed: texts are too long together with those of other owners", *texts])

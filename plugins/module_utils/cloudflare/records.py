@@ -47,9 +47,10 @@ NUMBERS: Mapping[str, int] = {
 PROXIABLE = ("A", "AAAA", "CNAME")
 HOSTS = ("CNAME", "NS", "MX", "SRV", "HTTPS")
 AUTOMATIC = 1
-# Bytes of one TXT record, and of all TXT records of a name.
-TEXT_LENGTH = 2048
-TEXTS_LENGTH = 8192
+# Bytes of one text: a record has 4096 at most, and each 255 of a text have one more for their length.
+TEXT_LENGTH = 4080
+# Bytes of all records with the same name and type.
+CONTENT_LENGTH = 8192
 LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 STRING = re.compile(r'"((?:[^"\\]|\\.)*)"\s*')
 # In a string, a character after a backslash stands for itself, and \DDD is the byte with this decimal number.
@@ -421,17 +422,17 @@ def set_problems(records: Sequence[Record], zone: str) -> list[str]:
     delegated = {record.name for record in records if record.type == "NS"} - {zone} - aliases
     others = [record for record in records if record.name in delegated and record.type != "NS"]
     found += [f"{record}: the name also has an NS record, so it can have no other record" for record in others]
-    return found + text_problems(records)
+    return found + length_problems(records)
 
 
-def text_problems(records: Sequence[Record]) -> list[str]:
-    """Return the names whose TXT records are too long together."""
-    lengths: dict[str, int] = {}
+def length_problems(records: Sequence[Record]) -> list[str]:
+    """Return the names whose records of one type are too long together."""
+    lengths: dict[tuple[str, str], int] = {}
     for record in records:
-        if record.type == "TXT":
-            lengths[record.name] = lengths.get(record.name, 0) + len(record.content.encode())
+        key = record.type, record.name
+        lengths[key] = lengths.get(key, 0) + len(record.content.encode())
     return [
-        f"TXT {name}: the texts of this name have {length} bytes together, more than {TEXTS_LENGTH}"
-        for name, length in lengths.items()
-        if length > TEXTS_LENGTH
+        f"{kind} {name}: the {kind} records of this name have {length} bytes together, more than {CONTENT_LENGTH}"
+        for (kind, name), length in lengths.items()
+        if length > CONTENT_LENGTH
     ]

@@ -28,8 +28,8 @@ NAMES = {"SRV": re.compile(r"_[a-z0-9-]+\._[a-z]+(\.|$)"), "TLSA": re.compile(r"
 HASHES = {1: 32, 2: 64}
 STRING = re.compile(r'"((?:[^"\\]|\\.)*)"\s*')
 ESCAPE = re.compile(r"\\([0-9]{3}|.)", re.DOTALL)
-# Bytes of one TXT record, and of all TXT records of a name.
-TEXT_LENGTH, TEXTS_LENGTH = 2048, 8192
+# Bytes of one record in the form of the DNS, and characters of all records with the same name and type.
+RECORD_LENGTH, CONTENT_LENGTH = 4096, 8192
 # Limits by plan: characters of a comment, tags of a record, the shortest TTL.
 COMMENT_LENGTHS, LONG_COMMENT = {"free": 100}, 500
 TAGS, MANY_TAGS = {"free": 0}, 20
@@ -104,8 +104,8 @@ def strings(content: str) -> list[bytes]:
 def text_of(content: str) -> str:
     """Return the content of a TXT record as it is stored: without quotation marks only if the request has none."""
     pieces = strings(content)
-    if sum(map(len, pieces)) > TEXT_LENGTH:
-        raise wrong_content("TXT")
+    if sum(len(piece) + 1 for piece in pieces) > RECORD_LENGTH:
+        raise invalid(9015, f"Record content exceeds the allowed length of {RECORD_LENGTH} wire format bytes.")
     return " ".join(map(escape, pieces)) if content.startswith('"') else content
 
 
@@ -238,8 +238,7 @@ def comment_of(body: Record, plan: str) -> str | None:
     """Return the comment of a record."""
     comment, limit = body.get("comment"), COMMENT_LENGTHS.get(plan, LONG_COMMENT)
     if comment and len(comment) > limit:
-        length = f"DNS record has a comment of {len(comment)} characters, exceeding the quota of {limit}."
-        raise Refused(400, 9313, length)
+        raise Refused(400, 9313, f"DNS record comment exceeds the maximum length of {limit} characters.")
     if comment and any(unicodedata.category(sign) == "Cc" for sign in comment):
         # The code is not Cloudflare's.
         raise Refused(400, 9314, "DNS record has a comment with an invalid character.")
@@ -274,9 +273,16 @@ def check_conflicts(record: Record, others: Iterable[Record], zone: str = "") ->
         # Below the zone's own name, NS records delegate the name, so it can have nothing else; only DS belongs to them.
         if "NS" in kinds and len(kinds - {"DS"}) > 1 and (record["name"] != punycode(zone) or "CNAME" in kinds):
             raise Refused(400, 81056, "NS records with that host already exist.")
-    texts = [strings(other["content"]) for other in [record, *same] if other["type"] == "TXT"]
-    if record["type"] == "TXT" and sum(len(piece) for pieces in texts for piece in pieces) > TEXTS_LENGTH:
-        raise Refused(400, 9005, "The TXT records of this name are too long.")
+    if sum(length_of(other) for other in [record, *same] if other["type"] == record["type"]) > CONTENT_LENGTH:
+        text = (
+            f"Combined content length of records with this name and type must not exceed {CONTENT_LENGTH} characters."
+        )
+        raise Refused(400, 83011, text)
+
+
+def length_of(record: Record) -> int:
+    """Return the length of a record's content, of a text without quotation marks and escapes."""
+    return sum(map(len, strings(record["content"]))) if record["type"] == "TXT" else len(record["content"])
 
 
 def zone_file(record: Record) -> str:

@@ -23,7 +23,7 @@ VALID: list[tuple[str, dict[str, Any], str]] = [
     ("TXT", {"value": LONG}, LONG),
     ("TXT", {"value": "ä" * 200}, "ä" * 200),
     ("TXT", {"value": "Größe \U0001f600 \\195\\164"}, "Größe \U0001f600 \\195\\164"),
-    ("TXT", {"value": "x" * 2048}, "x" * 2048),
+    ("TXT", {"value": "x" * 4080}, "x" * 4080),
     ("CNAME", {"value": "Bücher.Example.test."}, "xn--bcher-kva.example.test"),
     ("SRV", {"value": "mail.example.test", **SRV}, "0 1 587 mail.example.test"),
     ("CAA", {"value": "letsencrypt.org", "flags": 0, "tag": "issue"}, '0 issue "letsencrypt.org"'),
@@ -108,8 +108,8 @@ def test_text_is_sent_in_strings_of_at_most_255_bytes(length: int) -> None:
         ),
         ({"type": "TLSA", "name": "mail", "value": "ab" * 32, **TLSA}, "does not begin with _port._protocol"),
         ({"type": "TXT", "value": "a\nb"}, "control character"),
-        ({"type": "TXT", "value": "x" * 2049}, "longer than 2048"),
-        ({"type": "TXT", "value": "ä" * 1025}, "longer than 2048"),
+        ({"type": "TXT", "value": "x" * 4081}, "longer than 4080"),
+        ({"type": "TXT", "value": "ä" * 2041}, "longer than 4080"),
         ({"type": "TXT", "value": "a\x7fb"}, "control character"),
         ({"type": "TXT", "value": "x", "comment": "a\x07b"}, "the comment contains a control character"),
         ({"type": "TXT", "value": "x", "tags": ["team mail:x"]}, "tag team mail:x: the name must be"),
@@ -197,10 +197,18 @@ def test_name_with_an_ns_record_can_have_no_other_record_below_the_zone(kind: st
     assert ["also has an NS record" in problem for problem in found] == [True] * wrong
 
 
+def test_records_of_a_name_and_type_have_a_limit_together() -> None:
+    hosts = [f"{number:02}.{'x' * 60}.example.org" for number in range(110)]
+    wanted = [{"type": "MX", "name": "www", "value": host, "priority": 10} for host in hosts]
+    (problem,) = records.problems(wanted, ZONE, MARK)
+    assert "MX www.example.test: the MX records of this name have" in problem
+    assert records.problems(wanted[:90], ZONE, MARK) == []
+
+
 def test_texts_of_a_name_have_a_limit_together() -> None:
     wanted = [{"type": "TXT", "name": "www", "value": f"{number}" * 2000} for number in range(5)]
     (problem,) = records.problems(wanted, ZONE, MARK)
-    assert problem == "TXT www.example.test: the texts of this name have 10000 bytes together, more than 8192"
+    assert problem == "TXT www.example.test: the TXT records of this name have 10000 bytes together, more than 8192"
     assert records.problems(wanted[:4], ZONE, MARK) == []
 
 
