@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from plugins.module_utils import description
+from plugins.module_utils.model import names
 from tools import collection
 
 SCHEMA = "roles/preflight/files/description.schema.json"
@@ -37,6 +38,7 @@ def accept_expressions(schema: Mapping[str, Any]) -> dict[str, Any]:
     rules = {key: restrict(key, value) for key, value in schema.items() if key not in ANNOTATIONS}
     # An editor does not know the own groups of the inventory.
     unknown = ("enum",) if schema.get("x-group") else ()
+    rules = {**name_pattern(schema), **rules}
     rules = {key: value for key, value in rules.items() if key not in unknown and not key.startswith(("x-", "$"))}
     if rules == {"type": "string"}:
         return {**annotations, **rules}
@@ -49,9 +51,15 @@ def restrict(keyword: str, value: Any) -> Any:
         return {name: accept_expressions(part) for name, part in value.items()}
     if keyword in ("items", "additionalProperties") and isinstance(value, Mapping):
         return accept_expressions(value)
-    if keyword == "propertyNames" and value.get("x-group"):
-        return {"type": value["type"]}
+    if keyword == "propertyNames":
+        return {"type": value["type"]} if value.get("x-group") else name_pattern(value)
     return value
+
+
+def name_pattern(schema: Mapping[str, Any]) -> dict[str, str]:
+    """Return the pattern of a name."""
+    kind = schema.get("x-name", "text")
+    return {} if kind == "text" else {"pattern": f"^({names.KINDS[kind].pattern})$"}
 
 
 def editor_schema(schema: Mapping[str, Any], role_names: list[str]) -> dict[str, Any]:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 import tarfile
 import tempfile
@@ -14,11 +13,11 @@ import typing as t
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.vise.platform.plugins.module_utils import releases
+from ansible_collections.vise.platform.plugins.module_utils.model import names
 from ansible_collections.vise.platform.plugins.modules.static_release import ARGUMENT_SPEC
 from ansible_collections.vise.platform.plugins.plugin_utils import apt_environment
 
 TASK_OPTIONS = {key: option for key, option in ARGUMENT_SPEC.items() if key not in ("files", "archive")}
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 MODULE = "vise.platform.static_release"
 BROTLI = {"name": "brotli", "update_cache": True, "cache_valid_time": 3600, "install_recommends": False}
 
@@ -36,9 +35,9 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         _result, arguments = self.validate_argument_spec(
             TASK_OPTIONS, mutually_exclusive=[("source", "release")], required_one_of=[("source", "release")]
         )
-        if not NAME.fullmatch(arguments["name"]):
-            msg = f"{arguments['name']!r} is not a valid site name: use lower-case letters, digits, - and _"
-            raise AnsibleActionFail(msg)
+        # The argument itself: a conversion to text would accept true and numbers.
+        if problem := names.find_problem("site", self._task.args["name"]):
+            raise AnsibleActionFail(f"static_site_sites: {problem.line()}")
         if arguments["keep"] < 2:
             msg = f"{arguments['name']}: keep must be at least 2: the live release and the previous one"
             raise AnsibleActionFail(msg)
@@ -119,8 +118,8 @@ def list_source(source: str, left_out: list[str]) -> t.Iterator[tuple[str, int]]
         raise error
 
     # Without `onerror`, a directory that cannot be read would be missing in the release.
-    for place, folders, names in os.walk(source, onerror=fail):
-        for name in [*names, *folders]:
+    for place, folders, file_names in os.walk(source, onerror=fail):
+        for name in [*file_names, *folders]:
             path = os.path.relpath(os.path.join(place, name), source)
             is_folder = name in folders and not os.path.islink(os.path.join(place, name))
             if not releases.is_public(path, is_folder):

@@ -10,6 +10,7 @@ import re
 import typing as t
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.vise.platform.plugins.module_utils.model import names
 
 DOCUMENTATION = r"""
 name: admin_accounts
@@ -61,7 +62,6 @@ _value:
 Account = dict[str, t.Any]
 DEPLOY = "deploy"
 GROUP = "admins"
-NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 # Accounts of Debian and of the platform's packages; those of systemd begin with `systemd-`.
 SYSTEM_NAMES = """
 root daemon bin sys sync games man lp mail news uucp proxy www-data backup list irc gnats nobody messagebus sshd
@@ -115,11 +115,9 @@ def remove_keys(account: Account) -> Account:
 
 def build_account(person: Account) -> Account:
     """Return a person's account."""
-    name = str(person["name"])
-    if not NAME.fullmatch(name):
-        raise AnsibleFilterError(
-            f"{name!r} is not a valid user name: use lower-case letters, digits and hyphens, beginning with a letter"
-        )
+    name = person["name"]
+    if problem := names.find_problem("person", name):
+        raise AnsibleFilterError(f"admin_users_people: {problem.line()}")
     if name in SYSTEM_NAMES.split() or name.startswith("systemd-") or name == DEPLOY:
         raise AnsibleFilterError(f"{name} is an account of the system: use another name for the person")
     comment = str(person.get("comment") or "")
@@ -133,9 +131,9 @@ def build_account(person: Account) -> Account:
 
 def reject_duplicates(accounts: list[Account]) -> None:
     """Raise AnsibleFilterError when two accounts have the same name or share a public key."""
-    names = [entry["name"] for entry in accounts]
-    for name in names:
-        if names.count(name) > 1:
+    found = [entry["name"] for entry in accounts]
+    for name in found:
+        if found.count(name) > 1:
             raise AnsibleFilterError(f"{name} is listed twice")
     owners: dict[str, str] = {}
     for entry in accounts:

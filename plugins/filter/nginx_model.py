@@ -10,6 +10,7 @@ import re
 import typing as t
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.vise.platform.plugins.module_utils.model import names
 from ansible_collections.vise.platform.plugins.module_utils.model.domains import DomainError, to_ascii
 
 DOCUMENTATION = r"""
@@ -137,8 +138,6 @@ OWN_RESPONSE_HEADERS = (
 LONGEST_TEXT = 4000
 
 # The playbooks name their own sites <name>.aliases and <name>.internal; the name of a described site has no dot.
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}(\.(aliases|internal))?")
-LIMIT_NAME = re.compile(r"[A-Za-z0-9_-]{1,99}")
 TOKEN = re.compile(r"[A-Za-z0-9!#%&'*+.^_|~-]+")
 HEADER = re.compile(r"[A-Za-z0-9-]+")
 SIZE = re.compile(r"[0-9]+[kKmMgG]?")
@@ -210,10 +209,10 @@ def _strip_kind(name: str) -> str:
 
 
 def _find_unreachable_problems(unreachable: t.Sequence[str], sites: list[Site]) -> t.Iterator[str]:
-    names = list(dict.fromkeys(_strip_kind(site["name"]) for site in sites))
+    known = list(dict.fromkeys(_strip_kind(site["name"]) for site in sites))
     for name in unreachable:
-        if name not in names:
-            yield f"nginx_unreachable_sites: {name!r} is not the name of a site of this host ({', '.join(names)})"
+        if name not in known:
+            yield f"nginx_unreachable_sites: {name!r} is not the name of a site of this host ({', '.join(known)})"
 
 
 def merge_headers(*parts: t.Mapping[str, str]) -> dict[str, str]:
@@ -283,8 +282,8 @@ def _add_sockets(listen: Site, ipv6: bool) -> Site:
 
 def _find_problems(site: Site, zones: set[str], cloudflare: bool, origin_pull_ca: bool) -> t.Iterator[str]:
     name = site["name"]
-    if not NAME.fullmatch(name):
-        yield f"{name!r} is not a valid site name: use up to 100 lower-case letters, digits, - and _"
+    if problem := names.find_problem("virtual_host", name):
+        yield problem.line()
     if sum(bool(site[kind]) for kind in ("root", "upstream", "redirect_to")) != 1:
         yield f"{name} needs exactly one of root, upstream and redirect_to"
     if not site["domains"]:
@@ -396,12 +395,12 @@ def _count_bytes(size: str) -> int:
 
 
 def _find_limit_problems(limits: list[Site]) -> t.Iterator[str]:
-    names = [str(limit["name"]) for limit in limits]
-    for name in sorted({name for name in names if names.count(name) > 1}):
+    found = [str(limit["name"]) for limit in limits]
+    for name in sorted({name for name in found if found.count(name) > 1}):
         yield f"nginx_rate_limits: {name} is listed more than once"
     for limit in limits:
-        if not LIMIT_NAME.fullmatch(str(limit["name"])):
-            yield f"nginx_rate_limits: {limit['name']!r} is not a valid name: use letters, digits, - and _"
+        if problem := names.find_problem("rate_limit", limit["name"]):
+            yield f"nginx_rate_limits: {problem.line()}"
         if not RATE.fullmatch(str(limit["rate"])):
             yield f"nginx_rate_limits: {limit['name']}: rate {limit['rate']!r} must be such as 10r/s or 30r/m"
         if not BUFFER.fullmatch(str(limit.get("size", "10m"))):
@@ -457,8 +456,8 @@ def _remove_line_breaks_of_texts(site: Site) -> Site:
 
 
 def _find_duplicates(sites: list[Site]) -> t.Iterator[str]:
-    names = [site["name"] for site in sites]
-    yield from (f"{name} is listed more than once" for name in sorted({n for n in names if names.count(n) > 1}))
+    found = [site["name"] for site in sites]
+    yield from (f"{name} is listed more than once" for name in sorted({n for n in found if found.count(n) > 1}))
     owners: dict[tuple[str, str], str] = {}
     for site in sites:
         for domain in site["domains"]:

@@ -55,11 +55,9 @@ import re
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.vise.platform.plugins.module_utils.model import systemd
+from ansible_collections.vise.platform.plugins.module_utils.model import names, systemd
 
-NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 URL = re.compile(r"s3:https://[^/@\s]+/[^/\s]+(/[^/\s]+)*")
-RESERVED = ("check", "prune")
 Entries = list[dict[str, t.Any]]
 
 
@@ -105,16 +103,15 @@ def job(kind: str, instance: str, schedule: str) -> dict[str, t.Any]:
 
 def problems(entries: Entries, variable: str) -> list[str]:
     """Return one message for each invalid or duplicate name."""
-    names = [str(entry["name"]) for entry in entries]
-    invalid = [name for name in names if not NAME.fullmatch(name)]
-    wrong = [f"{variable}: {name!r}: use lower-case letters, digits and hyphens" for name in invalid]
-    return wrong + [f"{variable}: {name!r} is listed twice" for name in sorted(set(names)) if names.count(name) > 1]
+    found = [str(entry["name"]) for entry in entries]
+    twice = [f"{variable}: {name!r} is listed twice" for name in sorted(set(found)) if found.count(name) > 1]
+    return names.list_option_problems(variable, entries) + twice
 
 
 def set_problems(entry: dict[str, t.Any]) -> list[str]:
     """Return one message for each problem of a set."""
     name = entry["name"]
-    wrong = [f"restic_sets: {name}: the name is reserved for a job"] if name in RESERVED else []
+    wrong = []
     if not entry["paths"]:
         wrong.append(f"restic_sets: {name}: paths are missing")
     bad = [path for path in entry["paths"] if not re.fullmatch(r"(/[^/\0]+)+", path) or "/../" in f"{path}/"]

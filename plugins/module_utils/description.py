@@ -12,6 +12,7 @@ import re
 import typing as t
 from collections.abc import Collection, Iterator, Mapping
 
+from .model import names
 from .model.domains import DomainError, to_ascii
 
 try:
@@ -26,6 +27,7 @@ else:
 Schema = Mapping[str, t.Any]
 # Keys and indices
 Path = tuple[t.Any, ...]
+join_path = names.join_path
 
 TYPES: Mapping[str, tuple[type, str]] = {
     "string": (str, "a string"),
@@ -36,7 +38,7 @@ TYPES: Mapping[str, tuple[type, str]] = {
     "null": (type(None), "empty"),
 }
 # Of several faults of one value, the first of these explains the others.
-PRECEDENCE = ("type", "x-secret")
+PRECEDENCE = ("x-name", "type", "x-secret")
 # An error of these is that a key is unknown.
 UNKNOWN = ("propertyNames", "additionalProperties")
 PLACEHOLDER = re.compile(
@@ -174,18 +176,45 @@ def find_errors(value: t.Any, schema: Schema) -> list[Error]:
         keyword = "propertyNames" if of_names else str(one.validator)
         path = name_keys(value, tuple(one.absolute_path))
         found.append(Error(keyword, path, one.instance, t.cast(Schema, one.schema)))
+    found = [*find_name_errors(value, schema), *found]
     explained = {(error.path, error.keyword) for error in found if error.keyword in PRECEDENCE}
     return sorted(
         (error for error in found if not is_explained(error, explained)),
-        key=lambda error: ([sortable(part) for part in error.path], error.keyword not in UNKNOWN),
+        key=lambda error: ([sortable(part) for part in error.path], error.keyword not in ("x-key", *UNKNOWN)),
     )
+
+
+def find_name_errors(value: t.Any, schema: Schema, path: Path = ()) -> Iterator[Error]:
+    """Yield the names that are not valid, and the keys of mappings that are not text."""
+    if isinstance(value, Mapping) and has_type(value, schema.get("type", "object")):
+        for key, one in value.items():
+            place = (*path, names.write_key(key))
+            if not is_valid_key(key, schema):
+                yield Error("x-key", place, key, {"x-name": kind_of_keys(schema)})
+            yield from find_name_errors(one, entry_schema(schema, str(key)), place)
+    elif isinstance(value, list):
+        for index, one in enumerate(value):
+            yield from find_name_errors(one, entry_schema(schema, index), (*path, index))
+    elif "x-name" in schema and names.find_problem(schema["x-name"], value):
+        yield Error("x-name", path, value, schema)
+
+
+def kind_of_keys(schema: Schema) -> str:
+    """Return the kind of names that the keys of a mapping are."""
+    return str(schema.get("propertyNames", {}).get("x-name", "text"))
+
+
+def is_valid_key(key: t.Any, schema: Schema) -> bool:
+    """Return whether a key of a mapping is a name of its kind; a mapping that lists its keys reports the others."""
+    listed = "enum" in schema.get("propertyNames", {}) or schema.get("additionalProperties") is False
+    return listed or names.find_problem(kind_of_keys(schema), key) is None
 
 
 def name_keys(value: t.Any, path: Path) -> Path:
     """Return a path whose numbers are positions in a list: a key of a mapping may be a number too."""
     named: list[str | int] = []
     for part in path:
-        named.append(str(part) if isinstance(value, Mapping) else part)
+        named.append(names.write_key(part) if isinstance(value, Mapping) else part)
         value = value[part]
     return tuple(named)
 
@@ -216,11 +245,6 @@ def find_schema(schema: Schema, path: Path) -> Schema:
     for key in path:
         schema = entry_schema(schema, key)
     return schema
-
-
-def join_path(path: Path) -> str:
-    """Return a path as users read it: sites.docs.aliases[1]."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
 def write_yaml(value: t.Any) -> str:
@@ -280,7 +304,7 @@ def describe_error(error: Error, schema: Schema) -> list[Problem]:
     """Return the problems that an error stands for."""
     if error.keyword in UNKNOWN:
         keys, known = unknown_keys(error)
-        return [describe_unknown((*error.path, str(key)), known) for key in keys]
+        return [describe_unknown((*error.path, names.write_key(key)), known) for key in keys]
     if error.keyword == "required":
         missing = [(*error.path, key) for key in error.schema["required"] if key not in error.value]
         return [Problem(join_path(path), "is missing", advise(schema, path)) for path in missing]
@@ -290,6 +314,9 @@ def describe_error(error: Error, schema: Schema) -> list[Problem]:
 
 def describe_value(error: Error) -> tuple[str, str]:
     """Return the fault of one value, and advice where it is more than what the schema has. Secrets are not shown."""
+    if error.keyword in ("x-key", "x-name"):
+        problem = names.find_problem(error.schema["x-name"], error.value)
+        return problem or ("", "")
     if error.keyword == "type":
         return f"is {describe_type(error.value)}, not {TYPES[error.schema['type']][1]}", ""
     if error.keyword == "x-secret":
@@ -331,6 +358,7 @@ def valid_part(value: t.Any, schema: Schema) -> t.Any:
         return value
     if isinstance(value, Mapping) and has_type(value, schema.get("type", "object")):
         unknown = [key for error in errors if not error.path for key in unknown_keys(error)[0]]
+        unknown += [key for key in value if not is_valid_key(key, schema)]
         parts = {
             key: valid_part(one, entry_schema(schema, str(key))) for key, one in value.items() if key not in unknown
         }

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.vise.platform.plugins.module_utils.description import Problem, describe_unknown, join_path
+from ansible_collections.vise.platform.plugins.module_utils.model import names
 
 Spec = Mapping[str, t.Any]
 
@@ -24,6 +25,10 @@ def find_option_problems(path: tuple[t.Any, ...], value: t.Any, spec: Spec) -> I
     unknown = list(find_unknown_keys(path, value, spec))
     if unknown:
         yield from unknown
+        return
+    wrong = list(names.find_option_problems(str(path[0]), value)) if len(path) == 1 else []
+    if wrong:
+        yield from (Problem(join_path((*path, *place)), *problem) for place, problem in wrong)
         return
     name = str(path[-1])
     result = ArgumentSpecValidator({name: {**spec, "required": False}}).validate({name: value})

@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "mailcow_host": HOST,
     "nginx": HOST,
     "pgbouncer": HOST,
-    "postgresql": HOST,
+    "postgresql": {"host", "model"},
     "redis": HOST,
     "releases": HOST,
     "restic": HOST,
@@ -40,7 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "pgbackrest": {"host", "postgresql"},
     "restore_proof": {"host", "postgresql", "redis", "restic"},
     "login_checks": {"description"},
-    "role_options": {"description"},
+    "role_options": {"description", "model"},
     "inventory_checks": {"description", "model"},
     "preflight_checks": {"description", "model", "role_options"},
 }

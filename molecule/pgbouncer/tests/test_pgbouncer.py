@@ -148,8 +148,9 @@ def test_invalid_input_is_refused_and_changes_nothing(role: Role, host: Host) ->
         ({"pgbouncer_auth_user": "nobody_knows"}, "nothing was changed.*nobody_knows"),
         ({"pgbouncer_auth_user": "postgres"}, "nothing was changed.*no user postgres"),
         ({"pgbouncer_tls_certificate": "/etc/vise/tls/internal/nowhere.pem"}, "nothing was changed.*nowhere"),
-        ({"pgbouncer_databases": [{"name": "edu"}, {"name": "pgbouncer"}]}, "postgres and pgbouncer are not allowed"),
-        ({"pgbouncer_databases": [{"name": "edu = host=elsewhere"}]}, "names must consist of letters"),
+        ({"pgbouncer_databases": [{"name": "edu"}, {"name": "pgbouncer"}]}, "is a database of the pool itself"),
+        ({"pgbouncer_databases": [{"name": "edu = host=elsewhere"}]}, "is not a valid name.*use letters"),
+        ({"pgbouncer_users": [{"name": False}]}, r"pgbouncer_users\[0\].name: the name is not text.*quote it"),
         ({"pgbouncer_settings": {"client_tls_sslmode": "disable"}}, "must not contain settings that the role controls"),
         ({"pgbouncer_auth_password": "canary"}, "password must have 16"),
         ({"pgbouncer_port": "several"}, "pgbouncer_port.*int"),
@@ -209,16 +210,21 @@ def test_drift_is_reported_and_corrected(role: Role, host: Host, fault: str, pro
 
 def test_change_is_live_and_keeps_open_connections(role: Role, host: Host, second: Host) -> None:
     before = serial(second)
+    # Keywords of access rules
+    keywords = [{"name": name, "dbname": "edu"} for name in ("replication", "all", "sameuser", "samerole")]
     jobs = {"name": "edu_jobs", "dbname": "edu", "pool_mode": "session", "pool_size": 2}
     with open_connection(second):
         role.tasks("renew_certificate.yml", hosts="pool")
         role.apply(
             hosts="pool",
             pgbouncer_pool_size=5,
-            pgbouncer_databases=[{"name": "edu"}, jobs],
+            pgbouncer_databases=[{"name": "edu"}, jobs, *keywords],
             pgbouncer_users=[{"name": "edu", "max_user_connections": 9}],
         )
         assert serial(second) != before
+    for database in keywords:
+        assert log_in(second, f"dbname={database['name']}", statement="SELECT current_database()").stdout == "edu\n"
+    assert "FATAL" in log_in(second, "dbname=other").stderr
     assert any("edu_jobs" in line and "session" in line for line in console(host, "SHOW DATABASES").splitlines())
     assert "default_pool_size,5" in console(host, "SHOW CONFIG")
 

@@ -8,34 +8,30 @@ import ipaddress
 import re
 import typing as t
 
+from ..model import names
+
 Entry = t.Mapping[str, t.Any]
-NAME = re.compile(r"[a-z_][a-z0-9_]{0,50}")  # with a group's suffix it fits PostgreSQL's limit of 63
 WORD = re.compile(r"[+/]?[A-Za-z0-9_.-]+")  # a field of a pg_hba.conf rule
-RESERVED = ("postgres", "public", "none", "template0", "template1", "current_user", "session_user")
 READ_ONLY, READ_WRITE = "_read_only", "_read_write"
 
 
 def find_problems(databases: t.Sequence[Entry], users: t.Sequence[Entry], rules: t.Sequence[Entry] = ()) -> list[str]:
     """Return one message for each error in the description."""
-    return [
-        *_names([database["name"] for database in databases]),
-        *_names([user["name"] for user in users]),
+    invalid = [
+        *names.list_option_problems("postgresql_databases", databases),
+        *names.list_option_problems("postgresql_users", users),
+    ]
+    return invalid or [
+        *_duplicates([database["name"] for database in databases]),
+        *_duplicates([user["name"] for user in users]),
         *(line for database in databases for line in _database(database, {user["name"] for user in users})),
         *(line for user in users for line in _user(user)),
         *(line for rule in rules for line in _rule(rule)),
     ]
 
 
-def _names(names: t.Sequence[str]) -> t.Iterator[str]:
-    for name in dict.fromkeys(names):
-        if names.count(name) > 1:
-            yield f"{name} is listed twice"
-        if name in RESERVED or name.startswith("pg_"):
-            yield f"{name} is reserved by PostgreSQL: choose another name"
-        elif not NAME.fullmatch(name):
-            yield f"{name}: use lower-case letters, digits and underscores, at most 51, and no digit first"
-        if name.endswith((READ_ONLY, READ_WRITE)):
-            yield f"{name} is the name of a group that the role creates: choose another name"
+def _duplicates(found: t.Sequence[str]) -> t.Iterator[str]:
+    yield from (f"{name} is listed twice" for name in dict.fromkeys(found) if found.count(name) > 1)
 
 
 def _database(database: Entry, users: set[str]) -> t.Iterator[str]:

@@ -209,6 +209,45 @@ def test_invalid_description_is_refused_with_what_to_write(
     assert "-internal" not in output
 
 
+NAMES = """
+databases:
+  off: {clients: shop, password: "a-long-password-of-shop"}
+  2024: {clients: shop, password: "a-long-password-of-shop"}
+  my-app: {clients: shop, password: "a-long-password-of-shop"}
+  postgres: {clients: shop, password: "a-long-password-of-shop"}
+caches:
+  no: {clients: shop, password: "a-long-password-of-shop"}
+mail_domains: [{name: on}]
+database_settings: {yes: 1}
+nginx_rate_limits: [{name: 12.5, rate: 1r/s}]
+"""
+FILE = "(group_vars/all/names.yml): "
+NOT_TEXT = f"{FILE}the name is not text: YAML reads it as "
+REFUSED = [
+    f'databases.false {NOT_TEXT}true or false; quote it, as in `"off"`',
+    f"databases.2024 {NOT_TEXT}a number; quote it, and use lower-case letters",
+    f"databases.my-app {FILE}`my-app` is not a valid name; use lower-case letters, digits and underscores",
+    f"databases.postgres {FILE}`postgres` is reserved by PostgreSQL; choose another name",
+    f'caches.false {NOT_TEXT}true or false; quote it, as in `"off"`',
+    f'mail_domains[0].name {NOT_TEXT}true or false; quote it, as in `"on"`',
+    f'database_settings.true {NOT_TEXT}true or false; quote it, as in `"on"`',
+    f"nginx_rate_limits[0].name {NOT_TEXT}a number; quote it, and use letters, digits, - and _",
+]
+
+
+def test_names_that_are_not_text_are_refused_by_name_together(tmp_path: Path) -> None:
+    hosts = f"[database]\na {A}\n[cache]\na\n[mail]\na\n[shop]\na\n"
+    (tmp_path / "hosts").write_text(hosts)
+    (tmp_path / "group_vars/all").mkdir(parents=True)
+    (tmp_path / "group_vars/all/common.json").write_text(json.dumps(COMMON))
+    (tmp_path / "group_vars/all/names.yml").write_text(NAMES)
+    (tmp_path / "play.json").write_text(json.dumps(PLAY))
+    output = run_command(tmp_path, f"--inventory={tmp_path}/hosts", str(tmp_path / "play.json"))
+    output = output.replace(f"{tmp_path}/", "")
+    assert [line for line in REFUSED if f"- {line}" not in output] == [], output
+    assert "Traceback" not in output
+
+
 def run_command(folder: Path, *arguments: str) -> str:
     """Run a play in a folder that is no clone; return its output."""
     done = subprocess.run(

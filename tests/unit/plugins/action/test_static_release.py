@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleActionFail
-from ansible_collections.vise.platform.plugins.action.static_release import NAME, describe_left_out, hash_source, pack
+from ansible_collections.vise.platform.plugins.action.static_release import describe_left_out, hash_source, pack
 
 
 def test_every_file_of_the_source_is_hashed(tmp_path: Path) -> None:
@@ -93,8 +93,3 @@ def test_archive_contains_only_the_given_files(tmp_path: Path) -> None:
     pack(str(tmp_path), ["index.html"], str(tmp_path / "site.tar.gz"))
     with tarfile.open(tmp_path / "site.tar.gz") as packed:
         assert packed.getnames() == ["index.html"]
-
-
-@pytest.mark.parametrize(("name", "valid"), [("docs", True), ("a-1", True), ("../x", False), ("", False), ("A", False)])
-def test_name_must_be_a_single_directory_name(name: str, valid: bool) -> None:
-    assert bool(NAME.fullmatch(name)) is valid

@@ -112,7 +112,7 @@ def test_header_that_nginx_uses_for_another_purpose_is_refused(name: str) -> Non
     ("limits", "problem"),
     [
         ([{"name": "a", "rate": "1r/s"}] * 2, "a is listed more than once"),
-        ([{"name": "a b", "rate": "1r/s"}], "'a b' is not a valid name"),
+        ([{"name": "a b", "rate": "1r/s"}], "`a b` is not a valid name"),
         ([{"name": "a", "rate": "fast"}], "a: rate 'fast' must be such as"),
         ([{"name": "a", "rate": "1r/s", "size": "1"}], "a: size '1' is not"),
         ([{"name": "a", "rate": "1r/s", "paths": ["*"]}], "a: '[*]' is not a possible pattern"),
@@ -163,8 +163,8 @@ def test_buffers_have_the_size_of_the_largest_header() -> None:
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        (site(name="Docs"), "'Docs' is not a valid site name"),
-        (site(name="../x"), "'../x' is not a valid site name"),
+        (site(name="Docs"), "`Docs` is not a valid name"),
+        (site(name="../x"), "`../x` is not a valid name"),
         (site(root=""), "docs needs exactly one of root, upstream and redirect_to"),
         (site(redirect_to="https://a"), "docs needs exactly one of root, upstream and redirect_to"),
         (site(root="", redirect_to="a/b"), "docs: redirect_to must be a URL without a path"),
@@ -192,7 +192,7 @@ def test_buffers_have_the_size_of_the_largest_header() -> None:
         (site(static={"immutable": ["^/a\\"]}), "must not end with a backslash"),
         (site(static={"immutable": ["*.js"]}), "must not be empty or begin with *"),
         (site(static={"fallback": "index.html"}), "static.fallback 'index.html' must begin with /"),
-        (site(name="x" * 101), "is not a valid site name"),
+        (site(name="x" * 101), "is not a valid name"),
         (site(domains=["a." * 127 + "a"]), "is not a valid domain name"),
         (site(domains=["a" * 64 + ".org"]), "is not a valid domain name"),
         (site(headers={"Content-Length": "1"}), "nginx sets the header Content-Length by itself"),

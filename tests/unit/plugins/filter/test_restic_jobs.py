@@ -45,9 +45,9 @@ def test_prune_job_exists_for_each_pruned_repository() -> None:
 @pytest.mark.parametrize(
     ("sets", "repositories", "pruned", "message"),
     [
-        ([{**FILES, "name": "a:b"}], [], [], "'a:b': use lower-case letters"),
+        ([{**FILES, "name": "a:b"}], [], [], "`a:b` is not a valid name; use lower-case letters"),
         ([FILES, FILES], [], [], "'files' is listed twice"),
-        ([{**FILES, "name": "check"}], [], [], "reserved for a job"),
+        ([{**FILES, "name": "check"}], [], [], "`check` is the name of a job"),
         ([{**FILES, "paths": []}], [], [], "paths are missing"),
         ([{**FILES, "paths": ["/"]}], [], [], "'/' must be an absolute path"),
         ([{**FILES, "paths": ["srv"]}], [], [], "'srv' must be an absolute path"),

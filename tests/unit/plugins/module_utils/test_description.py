@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.vise.platform.plugins.module_utils import description
+from ansible_collections.vise.platform.plugins.module_utils.model import names
 
+FORM = names.KINDS["database"].form
+PERSON = names.KINDS["person"].form
 SCHEMA: dict[str, Any] = description.inline_references(
     yaml.safe_load("""
 required: [domain]
@@ -29,7 +32,14 @@ properties:
   key: {type: string, x-secret: true, pattern: "^[a-z]{4,}$", examples: ["{{ vault_key }}"]}
   token: {type: string, x-secret: true}
   version: {type: string, examples: ["17"]}
-  people: {type: array, items: {type: object}, examples: [[{name: alice, keys: [ssh-ed25519 ...]}]]}
+  stores:
+    type: object
+    propertyNames: {x-name: database}
+    additionalProperties: {type: object, properties: {clients: {type: string}}}
+  people:
+    type: array
+    items: {type: object, properties: {name: {type: string, x-name: person}}}
+    examples: [[{name: alice, keys: [ssh-ed25519 ...]}]]
   ports:
     type: object
     propertyNames: {type: string, enum: [all, edge]}
@@ -73,7 +83,47 @@ def find_lines(text: str) -> list[str]:
         ),
         (
             "{domain: a.b, sites: {1: {group: docs, 2: 3}}}",
-            ["sites.1.2: unknown key; write one of aliases, group, nginx, source"],
+            [
+                'sites.1: the name is not text: YAML reads it as a number; quote it, as in `"1"`',
+                "sites.1.2: unknown key; write one of aliases, group, nginx, source",
+            ],
+        ),
+        (
+            "{domain: a.b, stores: {off: {clients: 1}}}",
+            [
+                'stores.false: the name is not text: YAML reads it as true or false; quote it, as in `"off"`',
+                "stores.false.clients: is a number, not a string; write a string",
+            ],
+        ),
+        (
+            "{domain: a.b, stores: {2024: {}, my-app: {}, postgres: {}, replication: {}, ok: {}}}",
+            [
+                f"stores.2024: the name is not text: YAML reads it as a number; quote it, and {FORM}",
+                f"stores.my-app: `my-app` is not a valid name; {FORM}",
+                "stores.postgres: `postgres` is reserved by PostgreSQL; choose another name",
+                "stores.replication: `replication` is a user of the platform; choose another name",
+            ],
+        ),
+        (
+            '{domain: a.b, stores: {2024-01-01: {}, null: {}, 1.5: {}, "a\\nb": {}}}',
+            [
+                f"stores.1.5: the name is not text: YAML reads it as a number; quote it, and {FORM}",
+                f"stores.2024-01-01: the name is not text: YAML reads it as a date; quote it, and {FORM}",
+                f"stores.a\nb: `a\\nb` is not a valid name; {FORM}",
+                'stores.null: the name is not text: YAML reads it as empty; quote it, as in `"null"`',
+            ],
+        ),
+        (
+            "{domain: a.b, people: [{name: no}, {name: 7}, {name: alice}, {name: [a]}]}",
+            [
+                'people[0].name: the name is not text: YAML reads it as true or false; quote it, as in `"off"`',
+                f"people[1].name: the name is not text: YAML reads it as a number; quote it, and {PERSON}",
+                "people[3].name: is a list, not a string; write a string",
+            ],
+        ),
+        (
+            "{domain: a.b, ports: {off: [443/tcp]}}",
+            ["ports.false: unknown key; write one of all, edge"],
         ),
         (
             "{domain: a.b, sites: {docs: {group: dosc}}}",

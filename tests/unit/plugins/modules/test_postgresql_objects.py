@@ -79,7 +79,7 @@ def test_empty_description_changes_nothing(server: Server, capsys: pytest.Captur
     [
         ({"extensions": ["postgis"]}, "extension postgis is not available"),
         ({"users": []}, "the owner own is not in the list of users"),
-        ({"users": [{"name": "postgres"}]}, "postgres is reserved by PostgreSQL"),
+        ({"users": [{"name": "postgres"}]}, "`postgres` is reserved by PostgreSQL"),
     ],
 )
 def test_invalid_options_are_refused_before_any_change(

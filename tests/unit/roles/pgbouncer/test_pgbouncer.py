@@ -16,9 +16,9 @@ def rendered(case: str) -> dict[str, str]:
 
 def test_databases_have_the_common_server_or_their_own() -> None:
     assert read_section(rendered("every_setting")["pgbouncer.ini.j2"], "databases") == {
-        "postgres": "host=db-1.internal port=5432",
-        "edu": "host=db-1.internal port=5432",
-        "edu_ro": "host=db-2.internal port=5433 dbname=edu pool_mode=session pool_size=2 max_db_connections=4",
+        "postgres": "host='db-1.internal' port=5432",
+        "edu": "host='db-1.internal' port=5432",
+        "edu_ro": "host='db-2.internal' port=5433 dbname='edu' pool_mode='session' pool_size=2 max_db_connections=4",
     }
 
 
@@ -44,7 +44,7 @@ def test_clients_can_reach_only_their_databases() -> None:
     assert lines == [
         "local pgbouncer postgres peer map=console",
         "host all postgres all reject",
-        "hostssl edu,edu_ro all 10.0.0.0/8 scram-sha-256",
+        'hostssl "edu","edu_ro" all 10.0.0.0/8 scram-sha-256',
         "local all all reject",
         "host all all all reject",
     ]
