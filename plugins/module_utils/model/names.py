@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 # The part of a variable that is wrong: keys and indices
 Path = tuple[t.Any, ...]
 # The kind of a name, or the kinds of the keys of a mapping; each entry of a list has the same one.
-Option = str | Mapping[str, str]
+Option: t.TypeAlias = "str | Mapping[str, str]"
 
 
 class Kind(t.NamedTuple):
