@@ -127,6 +127,7 @@ report:
     attempts: [{repository: 1, set: 20260301-013000F, outcome: error restoring a file}]
     lost: No commit was replayed; commits after the target are not restored, as requested.
     old_data: /var/lib/postgresql/17/main.before-20260301T124500Z
+    old_tablespaces: [/srv/ts/before-20260301T124500Z]
     raised: {}
     timeline: 2
     archiving: proven in each repository

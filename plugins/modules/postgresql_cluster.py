@@ -70,7 +70,8 @@ options:
         default: /etc/vise/tls/internal/ca.pem
       restore:
         description:
-          - Command that restores a backup as a standby to an empty directory, C({data}). If there is no command, if it
+          - Command that restores a backup as a standby to an empty directory, C({data}). The word C({tablespaces}) is
+            replaced by one C(--tablespace-map) for each tablespace of the primary. If there is no command, if it
             fails, or if the backup contains WAL that a restore of the primary discarded, C(pg_basebackup) copies the
             primary.
         type: list

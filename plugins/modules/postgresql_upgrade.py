@@ -271,7 +271,7 @@ def remove(new: host.Cluster, _options: Options, journal: Journal, check_mode: b
             f"the upgrade is {note['stage']}: complete it or roll it back before you remove a cluster"
         )
     if not check_mode:
-        upgrade_host.remove_cluster(unwanted)
+        upgrade_host.remove_cluster(unwanted, new if unwanted is old else old)
         journal.remove()
     return True, {**note, "stage": "", "from": unwanted.version}
 

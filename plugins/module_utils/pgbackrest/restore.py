@@ -20,9 +20,9 @@ import typing as t
 
 from ..host import controller, files, locks, programs
 from ..host.journal import Journal
-from ..postgresql import instance
+from ..postgresql import instance, tablespaces
 from ..postgresql.cluster import History
-from . import repository, targets, timelines, tool
+from . import placement, repository, targets, timelines, tool
 from .targets import RestoreError
 
 SOCKET = "/run/vise-restore"
@@ -115,6 +115,7 @@ class Plan:
     paths: targets.TimelinePaths
     live: str  # role of the running cluster: primary | standby; empty when none runs
     steps: tuple[str, ...]
+    locations: t.Mapping[repository.Backup, placement.Locations] = dataclasses.field(default_factory=dict)
 
     def path_of(self, backup: repository.Backup) -> timelines.TimelinePath:
         """Return the timelines that recovery from a set follows."""
@@ -136,24 +137,39 @@ def plan_restore(request: Request) -> Plan:
     if not candidates:
         reason = targets.explain_no_candidate(repositories, *choice)
         raise RestoreError(f"no set can be restored: {reason}")
+    locations = {backup: placement.read_locations(request.pgbackrest, backup) for backup in candidates}
     if request.delta:
         _check_delta(request)
     else:
-        _check_copy(request, max(backup.size for backup in candidates))
-    return Plan(tuple(candidates), tuple(repositories), paths, live, tuple(_steps(request, candidates, paths, live)))
+        _check_copy(request, max(backup.size for backup in candidates), locations)
+    steps = tuple(_steps(request, candidates, paths, live, locations[candidates[0]]))
+    return Plan(tuple(candidates), tuple(repositories), paths, live, steps, locations)
 
 
-def _check_copy(request: Request, size: int) -> None:
+def find_conflict(request: Request, locations: placement.Locations) -> str:
+    """Describe why a set cannot be restored next to the existing cluster; empty when it can."""
+    return "" if request.delta else placement.describe_conflict(tablespaces.read_locations(request.data), locations)
+
+
+def _check_copy(request: Request, size: int, locations: t.Mapping[repository.Backup, placement.Locations]) -> None:
+    conflicts = [find_conflict(request, places) for places in locations.values()]
+    if all(conflicts):
+        raise RestoreError(conflicts[0])
     if os.path.ismount(request.data):
         raise RestoreError(f"{request.data} is a mount point, which cannot be renamed: use mode delta")
     parent = os.path.dirname(request.data)
     if not os.path.isdir(parent):
         raise RestoreError(f"{parent} does not exist: install PostgreSQL first (role postgresql)")
-    status = os.statvfs(parent)
-    free = status.f_bavail * status.f_frsize + _size(request.staging)
-    problem = targets.describe_missing_space(size, free, parent)
-    if problem:
-        raise RestoreError(problem)
+    # The sizes of tablespaces in a set are unknown; those on this host are close.
+    places = {location for entry in locations.values() for location in entry.values()}
+    sizes = {place: sum(map(_size, tablespaces.list_content(place, request.version))) for place in places}
+    elsewhere = tablespaces.group_by_file_system(parent, sizes)
+    for place, needed in {parent: max(size - sum(elsewhere.values()), 0), **elsewhere}.items():
+        status = os.statvfs(place)
+        free = status.f_bavail * status.f_frsize + (_size(request.staging) if place == parent else 0)
+        problem = targets.describe_missing_space(needed, free, place)
+        if problem:
+            raise RestoreError(problem)
 
 
 def _check_delta(request: Request) -> None:
@@ -168,10 +184,16 @@ def _size(path: str) -> int:
 
 
 def _steps(
-    request: Request, candidates: t.Sequence[repository.Backup], paths: targets.TimelinePaths, live: str
+    request: Request,
+    candidates: t.Sequence[repository.Backup],
+    paths: targets.TimelinePaths,
+    live: str,
+    locations: placement.Locations,
 ) -> t.Iterator[str]:
     first = candidates[0]
     yield f"restore set {first.label} of repository {first.repository} to {request.staging}"
+    for location in locations.values():
+        yield f"restore the tablespace in {location}{'' if request.delta else ', next to its files until the switch'}"
     for backup in candidates[1:]:
         yield f"if it is damaged, restore set {backup.label} of repository {backup.repository}"
     for backup in candidates:
@@ -263,12 +285,16 @@ def archive_current_segment(request: Request, patience: float = 60) -> bool:
 # ---- the staging directory ----
 
 
-def restore_files(request: Request, backup: repository.Backup, timeline: str) -> None:
+def restore_files(request: Request, backup: repository.Backup, timeline: str, locations: placement.Locations) -> None:
     """Restore the files of a set; pgBackRest verifies their checksums. Raise UnusableSetError when this fails."""
+    mapping: list[str] = []
     if request.delta:
         _verify_backup(request, backup)
+        placement.prepare_original(request.data, request.version, locations)
     else:
-        shutil.rmtree(request.staging, ignore_errors=True)
+        remove_copy(request, request.note.read())
+        request.note.write({**request.note.read(), "folders": placement.list_folders(locations)})
+        mapping = placement.prepare(locations)
         os.makedirs(request.staging, 0o700)
         shutil.chown(request.staging, tool.USER, tool.USER)
     arguments = [
@@ -279,6 +305,7 @@ def restore_files(request: Request, backup: repository.Backup, timeline: str) ->
         # The final restore_command of the cluster; the staging server gets another one.
         f"--recovery-option=restore_command={build_restore_command(request, backup.repository)}",
         *(["--delta"] if request.delta else []),
+        *mapping,
         *([] if request.archive else ["--archive-mode=off"]),
         SPOOL,
     ]
@@ -510,7 +537,10 @@ def restore_and_recover(request: Request, plan: Plan, backup: repository.Backup,
         raise UnusableSetError("the end of the archive cannot be read")
     began = time.monotonic()
     create_work_directory()
-    restore_files(request, backup, plan.path_of(backup).argument_for(backup))
+    conflict = find_conflict(request, plan.locations[backup])
+    if conflict:
+        raise UnusableSetError(conflict)
+    restore_files(request, backup, plan.path_of(backup).argument_for(backup), plan.locations[backup])
     built = time.monotonic()
     try:
         recover(request, backup, newest)
@@ -593,14 +623,23 @@ def roll_back(request: Request, note: t.Mapping[str, t.Any]) -> None:
             if not any(os.path.exists(os.path.join(request.data, name)) for name in SIGNALS):
                 raise RestoreError(describe_promotion(request, note))
             _systemctl("stop", request.unit)
+            tablespaces.set_aside(request.data, (), request.version, placement.FOLDER)
             shutil.rmtree(restoring, ignore_errors=True)
             os.rename(request.data, restoring)
         if os.path.isdir(note["old"]) and not os.path.exists(request.data):
             os.rename(note["old"], request.data)
+        tablespaces.put_back(request.data, request.version, note.get("aside", ""))
         if note["live"]:
             _systemctl("start", request.unit)
-    shutil.rmtree(restoring, ignore_errors=True)
+    remove_copy(request, note)
     request.note.remove()
+
+
+def remove_copy(request: Request, note: t.Mapping[str, t.Any]) -> None:
+    """Remove the staging directory and the restored tablespaces."""
+    for folder in note.get("folders", ()):
+        tablespaces.remove(folder)
+    shutil.rmtree(f"{request.data}.restoring", ignore_errors=True)
 
 
 def describe_promotion(request: Request, note: t.Mapping[str, t.Any]) -> str:
@@ -673,7 +712,7 @@ def _build(request: Request, plan: Plan) -> tuple[repository.Backup, str, dict[s
             return _restore_first_valid_set(request, plan)
     except controller.ControllerLostError as error:
         if not request.delta:
-            roll_back(request, {})
+            roll_back(request, request.note.read())
         raise RestoreError(f"{error}; {_describe_state(request)}") from error
 
 
@@ -695,7 +734,7 @@ def _restore_first_valid_set(
             continue
         return backup, newest, seconds, [*attempts, {**attempt, "outcome": "used"}]
     if not request.delta:
-        roll_back(request, {})
+        roll_back(request, request.note.read())
     tried = "\n".join(f"set {a['set']} of repository {a['repository']}: {a['outcome']}" for a in attempts)
     raise RestoreError(f"no set leads to the target; {_describe_state(request)}.\n{tried}")
 
@@ -720,15 +759,23 @@ def _switch(
     old = "" if request.delta or not os.path.isdir(request.data) else f"{request.data}.before-{moment}"
     copy = os.stat(request.staging).st_ino
     common: dict[str, t.Any] = {"delta": request.delta, "copy": copy, "target": describe_target(request)}
-    note = request.note.write({"stage": "switching", "old": old, "live": live, **common})
+    aside = f"before-{moment}"
+    folders = request.note.read().get("folders", [])
+    note = request.note.write(
+        {"stage": "switching", "old": old, "live": live, "aside": aside, "folders": folders, **common}
+    )
+    kept: list[str] = []
     began = time.monotonic()
     try:
         _systemctl("stop", request.unit)
         end = read_controldata(request) if old else {}
         if not request.delta:
+            places = [os.path.dirname(folder) for folder in folders]
+            kept = tablespaces.set_aside(request.data, places, request.version, aside)
             if old:
                 os.rename(request.data, old)
             os.rename(request.staging, request.data)
+            tablespaces.put_back(request.data, request.version, placement.FOLDER)
         _systemctl("start", request.unit)
         reached = wait_for_target(request, _make_query(request), newest_now())
     except (UnusableSetError, OSError, ValueError) as error:
@@ -741,6 +788,7 @@ def _switch(
     report["lsn"] = reached.lsn
     report["last_commit"] = targets.format_time(reached.last_commit) if reached.last_commit else ""
     report["old_data"] = old
+    report["old_tablespaces"] = kept
     report["seconds"]["switch"] = time.monotonic() - began
     request.note.write({"stage": "promoting", "report": report, **common})
     return _finish(request, report)

@@ -12,7 +12,7 @@ import shutil
 import typing as t
 
 from ..host import files, locks, programs
-from . import session
+from . import session, tablespaces
 from .cluster import (
     CREATECLUSTER,
     ClusterError,
@@ -245,9 +245,21 @@ def stop(cluster: Cluster) -> None:
         cluster.call_as_postgres([*control_program, "stop", "-m", "fast"])
 
 
+TABLESPACES = "SELECT oid, pg_tablespace_location(oid) FROM pg_tablespace WHERE pg_tablespace_location(oid) <> ''"
+
+
+def list_tablespaces(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> dict[str, str]:
+    """Return the location of each tablespace of the primary, by its number (OID); a standby uses the same locations."""
+    argv = [cluster.program("psql"), "-XAtw", "-d", f"{build_conninfo(primary)} dbname=postgres", "-c", TABLESPACES]
+    rows = cluster.call_as_postgres(argv, **_replication_environment(cluster, primary)).splitlines()
+    return dict(row.split("|", 1) for row in rows)
+
+
 def rewind(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> None:
     """Run pg_rewind: discard the former primary's own transactions and fetch the changes of the current primary."""
     files.replace_file(cluster.rewind_marker, "", mode=0o644)
+    for location in list_tablespaces(cluster, primary).values():
+        tablespaces.prepare(location)
     argv = [cluster.program("pg_rewind"), f"--target-pgdata={cluster.data}"]
     # pg_rewind first runs crash recovery if the cluster crashed, which needs the configuration.
     argv += [f"--config-file={os.path.join(cluster.config, 'postgresql.conf')}"]
@@ -257,11 +269,26 @@ def rewind(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> None:
     files.remove_file(cluster.rewind_marker)
 
 
-def restore_backup(cluster: Cluster, primary: t.Mapping[str, t.Any], system: str, past: History, fresh: str) -> str:
+# Folders in the location of a tablespace: the new copy, and the old files until they are removed.
+FRESH, OLD = "vise-new", "vise-old"
+
+
+def restore_backup(
+    cluster: Cluster,
+    primary: t.Mapping[str, t.Any],
+    system: str,
+    past: History,
+    fresh: str,
+    locations: t.Mapping[str, str],
+) -> str:
     """Restore a backup to the directory `fresh` by the primary's restore command; return why that failed, or ''."""
+    if locations and "{tablespaces}" not in primary["restore"]:
+        return "the restore command has no place for tablespaces"
+    mapping = [f"--tablespace-map={number}={location}/{FRESH}" for number, location in locations.items()]
+    command = [part for word in primary["restore"] for part in (mapping if word == "{tablespaces}" else [word])]
     cluster.call(["install", "-d", "-o", "postgres", "-g", "postgres", "-m", "0700", fresh])
     try:
-        cluster.call_as_postgres([word.replace("{data}", fresh) for word in primary["restore"]])
+        cluster.call_as_postgres([word.replace("{data}", fresh) for word in command])
         controldata = read_controldata(cluster, fresh)
         began = parse_controldata(files.read_text(os.path.join(fresh, "backup_label"))).get("START WAL LOCATION", "")
         timeline, end = find_backup_end(cluster.call_as_postgres(primary["backups"]), began)
@@ -286,25 +313,41 @@ def copy_primary(cluster: Cluster, primary: t.Mapping[str, t.Any], system: str, 
     os.chown(parent, user.pw_uid, user.pw_gid)
     for left_over in (fresh, old):
         shutil.rmtree(left_over, ignore_errors=True)
-    why = restore_backup(cluster, primary, system, past, fresh) if primary["restore"] else ""
+    locations = list_tablespaces(cluster, primary)
+    folders = _prepare_tablespaces(locations)
+    why = restore_backup(cluster, primary, system, past, fresh, locations) if primary["restore"] else ""
     if why or not primary["restore"]:
         shutil.rmtree(fresh, ignore_errors=True)
+        _prepare_tablespaces(locations)
         # A standby that still replicates occupies the slot.
         stop(cluster)
-        _base_backup(cluster, primary, fresh)
+        _base_backup(cluster, primary, fresh, folders)
     cluster.call_as_postgres(["touch", os.path.join(fresh, "standby.signal")])
     stop(cluster)
+    kept = tablespaces.set_aside(cluster.data, locations.values(), cluster.version, OLD)
+    tablespaces.put_back(fresh, cluster.version, FRESH)
     if os.path.isdir(cluster.data):
         os.rename(cluster.data, old)
     os.rename(fresh, cluster.data)
-    shutil.rmtree(old, ignore_errors=True)
+    for left_over in (old, *kept):
+        shutil.rmtree(left_over, ignore_errors=True)
     files.remove_file(cluster.rewind_marker)
     return why
 
 
-def _base_backup(cluster: Cluster, primary: t.Mapping[str, t.Any], fresh: str) -> None:
+def _prepare_tablespaces(locations: t.Mapping[str, str]) -> dict[str, str]:
+    """Create an empty folder in each location; return the folders by their location."""
+    try:
+        return {location: tablespaces.prepare(location, FRESH) for location in locations.values()}
+    except tablespaces.TablespaceError as error:
+        raise ClusterError(str(error)) from error
+
+
+def _base_backup(cluster: Cluster, primary: t.Mapping[str, t.Any], fresh: str, folders: t.Mapping[str, str]) -> None:
     argv = [cluster.program("pg_basebackup"), "-d", build_conninfo(primary), "-D", fresh, "--no-password"]
     argv += ["--wal-method=stream", f"--slot={primary['slot']}", "--checkpoint=fast"]
+    pairs = ((location.replace("=", "\\="), folder.replace("=", "\\=")) for location, folder in folders.items())
+    argv += [f"--tablespace-mapping={location}={folder}" for location, folder in pairs]
     try:
         cluster.call_as_postgres(argv, **_replication_environment(cluster, primary))
     except ClusterError:

@@ -37,6 +37,8 @@ class Facts:
     archiver_fails: bool = False
     lags: t.Mapping[str, int] = dataclasses.field(default_factory=dict)  # bytes, by the standby's name
     absent: tuple[str, ...] = ()  # replication slots that are not in use
+    # Other file systems that have tablespaces: path, and needed and free bytes.
+    elsewhere: t.Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
     collations: tuple[str, ...] = ()  # databases whose collation version differs from the library's
 
 
@@ -54,6 +56,14 @@ def find_refusals(facts: Facts, old: str, new: str) -> list[str]:
         (
             facts.needed + SPARE > facts.free,
             f"{to_mebibytes(facts.free)} MiB of disk are free, the copy needs {to_mebibytes(facts.needed + SPARE)} MiB",
+        ),
+        *(
+            (
+                needed + SPARE > free,
+                f"{to_mebibytes(free)} MiB are free on the disk of {place}, the copy of its tablespaces needs "
+                f"{to_mebibytes(needed + SPARE)} MiB",
+            )
+            for place, (needed, free) in facts.elsewhere.items()
         ),
         (facts.prepared > 0, f"{facts.prepared} prepared transactions wait for COMMIT PREPARED or ROLLBACK PREPARED"),
         (facts.backups > 0, "a base backup is running: wait until it has ended"),

@@ -17,7 +17,7 @@ import typing as t
 
 from ..host import files
 from ..host.journal import Journal
-from . import host, instance, session, upgrade
+from . import host, instance, session, tablespaces, upgrade
 from .cluster import ClusterError, initdb_options
 from .host import Cluster
 
@@ -159,23 +159,50 @@ def collect_facts(cluster: Cluster, port: int, to: str) -> upgrade.Facts:
         checksums=found.checksums,
         running=not status,
         installable="Candidate:" in policy and "Candidate: (none)" not in policy,
-        needed=0 if can_share_blocks(cluster) else measure_size(cluster),
+        needed=0 if can_share_blocks(cluster) else measure_size(cluster.data, cluster),
         free=disk.f_frsize * disk.f_bavail,
+        elsewhere=measure_tablespaces(cluster),
         **queried,
     )
 
 
-def measure_size(cluster: Cluster) -> int:
-    """Return the size of a copy of the data, in bytes."""
-    return int(cluster.call(["du", "-sLB1", "--exclude=pg_wal", cluster.data]).split()[0])
+def measure_size(path: str, cluster: Cluster) -> int:
+    """Return the size of a copy of a directory, in bytes; tablespaces on other file systems are not included."""
+    return int(cluster.call(["du", "-sxLB1", "--exclude=pg_wal", path]).split()[0])
+
+
+def measure_tablespaces(cluster: Cluster) -> dict[str, tuple[int, int]]:
+    """Return the needed and the free bytes of each other file system with tablespaces, by one of its paths."""
+    if can_share_blocks(cluster):
+        return {}
+    sizes = {
+        location: sum(measure_size(path, cluster) for path in tablespaces.list_content(location, cluster.version))
+        for location in tablespaces.read_locations(cluster.data).values()
+    }
+    found = {}
+    for place, needed in tablespaces.group_by_file_system(cluster.data, sizes).items():
+        disk = os.statvfs(place)
+        found[place] = (needed, disk.f_frsize * disk.f_bavail)
+    return found
 
 
 def can_share_blocks(cluster: Cluster) -> bool:
-    """Return whether the file system can copy by sharing blocks (reflink), as XFS and Btrfs do."""
-    probe = cluster.data + ".vise-reflink"
-    status, _out, _err = cluster.run(["cp", "--reflink=always", os.path.join(cluster.data, "PG_VERSION"), probe], {})
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(probe)
+    """Return whether each file system can copy by sharing blocks (reflink), as XFS and Btrfs do."""
+    source = os.path.join(cluster.data, "PG_VERSION")
+    return _can_share(cluster, source, cluster.data + ".vise-reflink") and all(
+        _can_share(cluster, os.path.join(path, ".vise-reflink"), os.path.join(path, ".vise-reflink-copy"))
+        for path in tablespaces.read_locations(cluster.data).values()
+    )
+
+
+def _can_share(cluster: Cluster, source: str, copy: str) -> bool:
+    created = not os.path.exists(source)
+    if created:
+        files.replace_file(source, "reflink\n", mode=0o600)
+    status, _out, _err = cluster.run(["cp", "--reflink=always", source, copy], {})
+    for path in (copy, source) if created else (copy,):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
     return not status
 
 
@@ -263,10 +290,14 @@ def remove_directory(path: str) -> None:
         shutil.rmtree(path)
 
 
-def remove_cluster(cluster: Cluster) -> None:
-    """Remove a cluster: data, configuration, fence file, and the mask and the links of its unit."""
+def remove_cluster(cluster: Cluster, other: Cluster) -> None:
+    """Remove a cluster: data, tablespaces, configuration, fence file, and the mask and the links of its unit.
+
+    The other version uses the same locations, also of tablespaces whose link does not exist yet in this one.
+    """
     cluster.call(["systemctl", "unmask", cluster.unit])
     cluster.call(["systemctl", "disable", "--now", cluster.unit])
+    tablespaces.remove_content(cluster.data, cluster.version, tablespaces.read_locations(other.data).values())
     for place in (cluster.data, cluster.config):
         remove_directory(place)
         # Remove the version's directory, too, unless it contains another cluster.
@@ -293,7 +324,7 @@ def start_cluster(cluster: Cluster) -> None:
 def abort_upgrade(old: Cluster, new: Cluster, journal: Journal) -> None:
     """Roll back an upgrade before the switch: remove the new cluster and start the old one."""
     stop_leftover_units(old)
-    remove_cluster(new)
+    remove_cluster(new, old)
     start_cluster(old)
     journal.remove()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,7 @@ class Host:
             "pg_controldata": (0, CONTROL, ""),
             "dpkg-query": (0, "installed", ""),
             "psql": (0, "7|2|0/3000060|\noff\n", ""),
+            "psql SELECT": (0, "", ""),
             "psql TIMELINE_HISTORY": (0, "00000002.history|1\t0/3000000\tno recovery target specified\n\n", ""),
             "psql READ_REPLICATION_SLOT": (0, "physical|0/3000000|1\n", ""),
             "pg_ctl": (3, "no server running", ""),
@@ -201,6 +203,7 @@ class Standby(Host):
     def __init__(self, root: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__(root)
         self.add_backups("0/2FFFFF0")
+        monkeypatch.setattr("shutil.chown", lambda *_: None)
         monkeypatch.setattr("pwd.getpwnam", lambda _: type("User", (), {"pw_uid": -1, "pw_gid": -1}))
         self.install()
         self.write("var/lib/postgresql/17/main/PG_VERSION")
@@ -354,3 +357,57 @@ def test_replicating_standby_releases_its_slot_before_the_copy(former: Standby) 
     former.write("var/lib/postgresql/17/main/standby.signal")
     former.rebuild()
     assert former.calls.index("systemctl") < former.calls.index("pg_basebackup")
+
+
+@pytest.mark.parametrize("restore", [[], ["pgbackrest", "--pg1-path={data}", "{tablespaces}", "restore"]])
+def test_tablespaces_of_a_standby_are_replaced_with_its_data(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, restore: list[str]
+) -> None:
+    standby = Standby(tmp_path, monkeypatch)
+    # A space and an equals sign are valid in a path.
+    location = tmp_path / "srv/the ts=1"
+    old = location / "PG_17_202406281/5/old"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    (location / "PG_16_202307071").mkdir()
+    links = pathlib.Path(standby.cluster.data) / "pg_tblspc"
+    links.mkdir()
+    (links / "16384").symlink_to(location)
+    commands: list[list[str]] = []
+    run = standby.run
+
+    def copy(argv: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
+        answer = run(argv, environment)
+        commands.append(list(argv))
+        if "pg_basebackup" in " ".join(argv) or argv[-1:] == ["restore"]:
+            fresh = pathlib.Path(standby.cluster.data + ".vise-new/pg_tblspc")
+            fresh.mkdir(parents=True, exist_ok=True)
+            (fresh / "16384").symlink_to(location / "vise-new")
+            (location / "vise-new/PG_17_202406281").mkdir()
+            (location / "vise-new/PG_17_202406281/new").touch()
+        return answer
+
+    standby.cluster = dataclasses.replace(standby.cluster, run=copy)
+    standby.answers["psql SELECT"] = (0, f"16384|{location}\n", "")
+    primary = {**PRIMARY, "restore": restore, "backups": ["pgbackrest", "info"]}
+    host.copy_primary(standby.cluster, primary, "7", host.read_history(standby.cluster, primary))
+    assert sorted(path.name for path in location.iterdir()) == ["PG_16_202307071", "PG_17_202406281"]
+    assert [path.name for path in (location / "PG_17_202406281").iterdir()] == ["new"]
+    assert (links / "16384").readlink() == location
+    mapping = (
+        f"--tablespace-map=16384={location}/vise-new"
+        if restore
+        else f"--tablespace-mapping={location}={location}/vise-new".replace("ts=1", "ts\\=1")
+    )
+    assert any(mapping in command for command in commands)
+
+
+def test_backup_is_not_used_when_its_command_cannot_place_tablespaces(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standby = Standby(tmp_path, monkeypatch)
+    standby.answers["psql SELECT"] = (0, f"16384|{tmp_path}/ts\n", "")
+    primary = {**PRIMARY, "restore": ["restore", "{data}"], "backups": ["pgbackrest", "info"]}
+    reason = host.copy_primary(standby.cluster, primary, "7", host.read_history(standby.cluster, primary))
+    assert reason == "the restore command has no place for tablespaces"
+    assert "pg_basebackup" in standby.calls

@@ -249,8 +249,12 @@ def test_restore_uses_its_own_spool(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(restore.Request, "pgbackrest", pgbackrest)
     [repo] = repository.parse_info(info(backup(1, "20260301-013000F", 10), codes=(0,)), "main")
-    restore.restore_files(make_request(), repo.backups[0], "2")
+    monkeypatch.setattr(restore, "NOTES", str(tmp_path))
+    restore.restore_files(make_request(), repo.backups[0], "2", {"16384": str(tmp_path / "ts")})
     assert restore.SPOOL in given
+    assert f"--tablespace-map=16384={tmp_path}/ts/vise-restoring" in given
+    # A killed run is undone with this note.
+    assert make_request().note.read()["folders"] == [f"{tmp_path}/ts/vise-restoring"]
     assert "--target-timeline=2" in given
 
 
@@ -461,3 +465,37 @@ def test_restore_ends_with_its_controller(
     with pytest.raises(targets.RestoreError, match=f"the controller has ended the connection .SIGHUP.; .*{left}"):
         restore._build(request, restore.Plan((), (), {}, "", ()))
     assert (tmp_path / "main.restoring").exists() is delta
+
+
+def test_killed_switch_is_rolled_back_with_its_tablespaces(
+    tmp_path: Path, switched: tuple[restore.Request, list[str]]
+) -> None:
+    request, _calls = switched
+    location, content = tmp_path / "ts", "PG_17_202406281"
+    for place, name in ((location, "new"), (location / "before-1", "old")):
+        (place / content).mkdir(parents=True)
+        (place / content / name).touch()
+    for data, place in (("main", location), ("main.before", location / "before-1")):
+        (tmp_path / data / "pg_tblspc").mkdir()
+        (tmp_path / data / "pg_tblspc/1").symlink_to(place)
+    folders = [str(location / "vise-restoring")]
+    request.note.write({**request.note.read(), "aside": "before-1", "folders": folders})
+    restore.roll_back(request, request.note.read())
+    assert [path.name for path in location.iterdir()] == [content]
+    assert [path.name for path in (tmp_path / "main/pg_tblspc/1" / content).iterdir()] == ["old"]
+
+
+def test_set_that_is_older_than_a_tablespace_is_refused_before_anything_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restore.Request, "data", str(tmp_path / "main"))
+    (tmp_path / "main/pg_tblspc").mkdir(parents=True)
+    (tmp_path / "main/pg_tblspc/7").symlink_to(tmp_path)
+    old, new = (backup(1, label, 10) for label in ("20260301-013000F", "20260302-013000F"))
+    [repo] = repository.parse_info(info(old, new, codes=(0,)), "main")
+    locations: dict[repository.Backup, dict[str, str]] = {repo.backups[0]: {}, repo.backups[1]: {"7": str(tmp_path)}}
+    # One of the sets has it.
+    restore._check_copy(make_request(), 1, locations)
+    with pytest.raises(targets.RestoreError, match="newer than the set"):
+        restore._check_copy(make_request(), 1, {repo.backups[0]: {}})
+    assert restore.find_conflict(dataclasses.replace(make_request(), delta=True), {}) == ""

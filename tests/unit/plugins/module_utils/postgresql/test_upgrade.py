@@ -26,6 +26,10 @@ def test_healthy_cluster_is_not_refused() -> None:
         ({"installable": False}, "apt has no package postgresql-17"),
         ({"checksums": False}, "pg_checksums --enable"),
         ({"free": GIB + upgrade.SPARE - 1}, "1536 MiB of disk are free, the copy needs 1536 MiB"),
+        (
+            {"elsewhere": {"/srv/ts": (GIB, GIB + upgrade.SPARE - 1)}},
+            "1536 MiB are free on the disk of /srv/ts, the copy of its tablespaces needs 1536 MiB",
+        ),
         ({"prepared": 2}, "2 prepared transactions"),
         ({"backups": 1}, "a base backup is running"),
         ({"archiver_fails": True}, "archiving fails"),

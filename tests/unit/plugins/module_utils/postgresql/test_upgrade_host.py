@@ -92,10 +92,10 @@ def test_reports_of_pg_upgrade_are_in_the_error(tmp_path: pathlib.Path) -> None:
 
 
 def test_removal_keeps_only_directories_of_other_clusters(tmp_path: pathlib.Path) -> None:
-    cluster = Cluster("15", "main", Programs(), str(tmp_path))
+    cluster, other = (Cluster(version, "main", Programs(), str(tmp_path)) for version in ("15", "17"))
     for place in (cluster.data, cluster.config, f"{tmp_path}/var/lib/postgresql/15/other"):
         pathlib.Path(place).mkdir(parents=True)
-    upgrade_host.remove_cluster(cluster)
+    upgrade_host.remove_cluster(cluster, other)
     assert not (tmp_path / "etc/postgresql/15").exists()
     assert (tmp_path / "var/lib/postgresql/15/other").is_dir()
 
@@ -141,3 +141,29 @@ def test_new_cluster_stays_in_service_when_an_unaccepted_write_arrived(tmp_path:
 
 def test_rollback_without_writes_needs_no_consent(tmp_path: pathlib.Path) -> None:
     assert Switched(tmp_path, running=100, stopped=100).go_back(accepted=False)["lost"] == ""
+
+
+@pytest.mark.parametrize("linked", ["15", "17"])
+def test_removal_of_one_version_keeps_the_tablespaces_of_the_other(tmp_path: pathlib.Path, linked: str) -> None:
+    clusters = {version: Cluster(version, "main", Programs(), str(tmp_path)) for version in ("15", "17")}
+    location = tmp_path / "srv/ts"
+    for name in ("PG_15_202209061", "PG_17_202406281"):
+        (location / name / "5").mkdir(parents=True)
+    # A new cluster whose creation was interrupted has no link yet.
+    links = pathlib.Path(clusters[linked].data) / "pg_tblspc"
+    links.mkdir(parents=True)
+    (links / "16384").symlink_to(location)
+    upgrade_host.remove_cluster(clusters["17"], clusters["15"])
+    assert [path.name for path in location.iterdir()] == ["PG_15_202209061"]
+
+
+def test_removal_includes_wal_behind_a_link(tmp_path: pathlib.Path) -> None:
+    old, new = (Cluster(version, "main", Programs(), str(tmp_path)) for version in ("15", "17"))
+    wal = tmp_path / "srv/wal"
+    (wal / "archive_status").mkdir(parents=True)
+    (wal / "000000010000000000000001").touch()
+    pathlib.Path(old.data).mkdir(parents=True)
+    (pathlib.Path(old.data) / "pg_wal").symlink_to(wal)
+    upgrade_host.remove_cluster(old, new)
+    # It may be a mount point.
+    assert list(wal.iterdir()) == []
