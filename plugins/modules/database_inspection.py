@@ -71,7 +71,7 @@ from ansible_collections.vise.platform.plugins.module_utils.restore_proof.postgr
     parse_rows,
 )
 
-DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1"
+DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate AND datconnlimit <> -2 ORDER BY 1"
 PROGRAMS = "/usr/lib/postgresql/{version}/bin"
 
 Result = tuple[int, str, str]

@@ -23,6 +23,8 @@ options:
       - V(checked) finds the old cluster and reports everything that would make the upgrade fail. It changes nothing,
         but it rolls back a killed run. V(compatible) also runs C(pg_upgrade --check) on the running old cluster; it
         needs the packages of the new version.
+      - A database that an interrupted C(DROP DATABASE) has left is not upgraded. V(checked) names it in a warning, and
+        V(compatible) completes the C(DROP DATABASE).
       - V(upgraded) stops the old cluster, creates the new one from it, compares their content, and starts the new one.
         It needs the empty cluster that the role postgresql creates with C(postgresql_upgrade_from).
       - V(proven) checks the running new cluster and reports the duration of the upgrade.
@@ -55,7 +57,9 @@ options:
     default: false
 attributes:
   check_mode:
-    description: Reports the refusals of the checks; later steps do nothing.
+    description:
+      - Reports the refusals of the checks, and runs C(pg_upgrade --check) when the new version is installed. Later
+        steps do nothing.
     support: full
   diff_mode:
     description: Shows no difference.
@@ -88,8 +92,10 @@ from_version:
   type: str
   sample: "15"
 report:
-  description: Duration in seconds by step, number of rows, updated extensions, and pg_upgrade's method.
-  returned: when O(state=upgraded) or O(state=proven)
+  description:
+    - Duration in seconds by step, number of rows, updated extensions, and pg_upgrade's method; in check mode, C(check)
+      with the result of C(pg_upgrade --check).
+  returned: when O(state=compatible), O(state=upgraded) or O(state=proven)
   type: dict
   sample:
     method: --copy
@@ -182,16 +188,43 @@ def check(new: host.Cluster, options: Options, journal: Journal, check_mode: boo
             break
     if reasons:
         raise model.ClusterError(f"nothing was changed, {old.version} still runs: {'; '.join(reasons)}")
-    if check_mode:
-        return True, note
+    invalid = upgrade_host.list_invalid_databases(old, options["port"])
     if options["state"] == "checked":
-        host.disable_default_cluster(new.root)
-        return False, note
+        if not check_mode:
+            host.disable_default_cluster(new.root)
+        return check_mode, {**note, "warnings": [describe_invalid(name, check_mode) for name in invalid]}
+    if check_mode:
+        return True, {**note, "check": check_plan(old, new, options["port"], invalid)}
+    # pg_upgrade refuses them; nothing else can be done with such a database.
+    upgrade_host.drop_databases(old, options["port"], invalid)
+    run_check(old, new, options["port"])
+    return False, journal.write({**note, "stage": upgrade.PREPARED})
+
+
+def describe_invalid(name: str, check_mode: bool) -> str:
+    """Describe a database that is not upgraded."""
+    return (
+        f"database {name} was left by an interrupted DROP DATABASE, and no session can connect to it: it is not "
+        f"upgraded, and its DROP DATABASE {'would be' if check_mode else 'is'} completed"
+    )
+
+
+def check_plan(old: host.Cluster, new: host.Cluster, port: int, invalid: t.Sequence[str]) -> str:
+    """Run pg_upgrade's own check in check mode, where it is possible; return its result. Raise ClusterError."""
+    if not host.is_installed(new):
+        return f"not run, because PostgreSQL {new.version} is not installed yet"
+    if invalid:
+        return f"not run, because it refuses the database {invalid[0]} until that is dropped"
+    run_check(old, new, port)
+    return "passed"
+
+
+def run_check(old: host.Cluster, new: host.Cluster, port: int) -> None:
+    """Run pg_upgrade --check on the running old cluster."""
     try:
-        upgrade_host.check_compatibility(old, new, options["port"])
+        upgrade_host.check_compatibility(old, new, port)
     except model.ClusterError as error:
         raise model.ClusterError(f"nothing was changed, {old.version} still runs: {error}") from error
-    return False, journal.write({**note, "stage": upgrade.PREPARED})
 
 
 def upgrade_cluster(new: host.Cluster, options: Options, journal: Journal, check_mode: bool) -> tuple[bool, Note]:
@@ -216,8 +249,11 @@ def upgrade_cluster(new: host.Cluster, options: Options, journal: Journal, check
 
 def prove(new: host.Cluster, options: Options, journal: Journal, check_mode: bool) -> tuple[bool, Note]:
     """Check the running new cluster."""
+    if check_mode:
+        note = read_or_start_note(new, journal, check_mode)
+        return bool(note) and note.get("stage") != upgrade.PROVEN, note
     note = journal.read()
-    if check_mode or note.get("stage") not in (upgrade.SERVING, upgrade.PROVEN):
+    if note.get("stage") not in (upgrade.SERVING, upgrade.PROVEN):
         return False, note
     problems = upgrade_host.find_health_problems(new, options["port"])
     if problems:
@@ -309,7 +345,7 @@ FUNCTIONS = {
 
 def report(note: Note) -> dict[str, t.Any]:
     """Return the part of a note that is reported to the operator."""
-    content: dict[str, t.Any] = {key: note[key] for key in ("method", "extensions", "seconds") if key in note}
+    content: dict[str, t.Any] = {key: note[key] for key in ("method", "extensions", "seconds", "check") if key in note}
     return {**content, "rows": upgrade.count_rows(note["before"])} if note.get("before") else content
 
 
@@ -326,6 +362,8 @@ def main() -> None:
             changed, note = FUNCTIONS[options["state"]](new, options, journal, module.check_mode)
     except model.ClusterError as error:
         module.fail_json(msg=f"upgrade to {options['version']}/{options['name']}: {error}")
+    for warning in note.get("warnings", ()):
+        module.warn(warning)
     module.exit_json(
         changed=changed,
         stage=note.get("stage", ""),

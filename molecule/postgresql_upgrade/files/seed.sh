@@ -26,6 +26,11 @@ END $$;
 CREATE TABLE "of two
 lines" (id int);
 RESET ROLE;
+CREATE TABLESPACE ts LOCATION '/srv/ts';
+CREATE TABLE outside TABLESPACE ts AS SELECT n FROM generate_series(1, 1000) AS n;
 CREATE TABLE refused (rights aclitem);
 SELECT pg_create_physical_replication_slot('forgotten');
+CREATE DATABASE half;
+-- As an interrupted DROP DATABASE leaves it
+UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'half';
 SQL

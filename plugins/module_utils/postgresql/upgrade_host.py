@@ -42,7 +42,9 @@ UNION ALL SELECT 'indexes', count(*) FROM pg_index AS i JOIN pg_class AS c ON c.
   JOIN pg_namespace AS n ON n.oid = c.relnamespace AND n.nspname NOT IN ('pg_catalog', 'pg_toast') WHERE i.indisvalid
 UNION ALL SELECT 'roles', count(*) FROM pg_roles WHERE rolname !~ '^pg_'
 """
-DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1"
+# An interrupted DROP DATABASE leaves a database with this limit, to which no session can connect.
+INVALID = "SELECT quote_ident(datname) FROM pg_database WHERE datconnlimit = -2 ORDER BY 1"
+DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate AND datconnlimit <> -2 ORDER BY 1"
 FACTS = """
 SELECT json_build_object(
   'prepared', (SELECT count(*) FROM pg_prepared_xacts),
@@ -55,7 +57,8 @@ SELECT json_build_object(
     FROM pg_stat_replication WHERE replay_lsn IS NOT NULL),
   'absent', (SELECT coalesce(json_agg(slot_name), '[]') FROM pg_replication_slots WHERE NOT active),
   'collations', (SELECT coalesce(json_agg(datname), '[]') FROM pg_database
-    WHERE datallowconn AND datcollversion IS DISTINCT FROM pg_database_collation_actual_version(oid)))
+    WHERE datallowconn AND datconnlimit <> -2
+      AND datcollversion IS DISTINCT FROM pg_database_collation_actual_version(oid)))
 """
 UPDATABLE = (
     "SELECT quote_ident(name) FROM pg_available_extensions WHERE installed_version <> default_version ORDER BY 1"
@@ -115,6 +118,17 @@ def query_records(cluster: Cluster, socket: str, port: int, query: str, database
 def list_databases(cluster: Cluster, socket: str, port: int) -> list[str]:
     """Return the names of all databases that are not templates and allow connections."""
     return query_server(cluster, socket, port, DATABASES).splitlines()
+
+
+def list_invalid_databases(cluster: Cluster, port: int) -> list[str]:
+    """Return the quoted names of the databases that an interrupted DROP DATABASE has left."""
+    return query_server(cluster, PUBLIC_SOCKET, port, INVALID).splitlines()
+
+
+def drop_databases(cluster: Cluster, port: int, names: t.Iterable[str]) -> None:
+    """Complete an interrupted DROP DATABASE, because pg_upgrade refuses such a database."""
+    for name in names:
+        query_server(cluster, PUBLIC_SOCKET, port, f"DROP DATABASE {name}")
 
 
 def count_inventory(cluster: Cluster, socket: str, port: int) -> dict[str, dict[str, int]]:
@@ -272,9 +286,11 @@ def _read_reports(new: Cluster) -> str:
 
 def check_compatibility(old: Cluster, new: Cluster, port: int) -> None:
     """Run pg_upgrade --check on the running old cluster and a temporary empty cluster of the new version."""
-    place = os.path.join(os.path.dirname(new.data), ".vise-check")
+    parent = os.path.dirname(new.data)
+    place = os.path.join(parent, ".vise-check")
+    created = not os.path.isdir(parent)
     remove_directory(place)
-    old.call(["install", "-d", "-o", "postgres", "-g", "postgres", os.path.dirname(new.data)])
+    old.call(["install", "-d", "-o", "postgres", "-g", "postgres", parent])
     try:
         new.call_as_postgres(
             [new.program("initdb"), "-D", place, "--no-sync", "--no-instructions", *initdb_options(new.version)]
@@ -282,6 +298,9 @@ def check_compatibility(old: Cluster, new: Cluster, port: int) -> None:
         run_pg_upgrade(old, new, place, "--check", "-p", str(port))
     finally:
         remove_directory(place)
+        if created:
+            with contextlib.suppress(OSError):
+                os.rmdir(parent)
 
 
 def remove_directory(path: str) -> None:

@@ -74,6 +74,8 @@ COUNT = """
 SELECT count(*) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'm') AND c.relispopulated AND n.nspname NOT IN ('pg_catalog', 'information_schema')
 """
+# An interrupted DROP DATABASE leaves a database with this limit, to which no session can connect.
+DATABASES = "SELECT datname, datconnlimit = -2 FROM pg_database WHERE datallowconn ORDER BY 1"
 PATIENCE = 300
 
 
@@ -250,11 +252,16 @@ def read_all(settings: Settings, scratch: ScratchDirectory, outcome: Outcome, mo
     """Read the markers, if there is a limit for the RPO, then every row of every table."""
     if settings.rpo_seconds:
         read_markers(settings, scratch, outcome, moment)
-    databases = psql(scratch, "postgres", "SELECT datname FROM pg_database WHERE datallowconn ORDER BY 1")
+    databases = psql(scratch, "postgres", DATABASES)
     if databases.code or not databases.out.strip():
         raise ProofError(f"databases cannot be listed: {databases.err.strip()}")
-    for (database,) in parse_rows(databases.out):
-        read_tables(scratch, outcome, database)
+    for database, invalid in parse_rows(databases.out):
+        if invalid == "t":
+            outcome.warnings.append(
+                f"database {database} was left by an interrupted DROP DATABASE and was not read: drop it again"
+            )
+        else:
+            read_tables(scratch, outcome, database)
     outcome.facts["tables"] = len(outcome.tables)
     outcome.facts["rows"] = sum(table["rows"] for table in outcome.tables)
 

@@ -72,6 +72,7 @@ class Outcome:
     stages: list[Stage] = dataclasses.field(default_factory=list)
     facts: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     tables: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
+    warnings: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -160,6 +161,7 @@ def format_markdown(host: str, started: float, outcomes: t.Sequence[Outcome]) ->
         lines.append(f"| {outcome.name} | {result} | {format_number(outcome.rpo_seconds)} | {outcome.seconds:.1f} |")
     for outcome in outcomes:
         lines += ["", f"## {outcome.name}", "", *(f"- **{escape_cell(problem)}**" for problem in outcome.problems)]
+        lines += [f"- warning: {escape_cell(warning)}" for warning in outcome.warnings]
         lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in outcome.facts.items()]
         lines += ["", "| step | seconds | MB/s |", "| --- | --- | --- |"]
         lines += [f"| {stage.name} | {stage.seconds} | {format_number(stage.rate())} |" for stage in outcome.stages]

@@ -141,7 +141,7 @@ def prove(settings: Settings, outcome: Outcome, log: t.Callable[[str], None]) ->
             str(problem) if isinstance(problem, ProofError) else f"{type(problem).__name__}: {problem}"
         )
     outcome.seconds = time.monotonic() - started_at
-    for text in outcome.problems:
+    for text in [*outcome.problems, *(f"warning: {warning}" for warning in outcome.warnings)]:
         log(f"{outcome.name}: {text}")
     log(f"{outcome.name}: {'FAILED' if outcome.problems else 'proven'} after {outcome.seconds:.1f} s")
     return continuing

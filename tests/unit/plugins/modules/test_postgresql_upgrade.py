@@ -23,6 +23,7 @@ class Host:
         self.cluster = host.Cluster("17", "main", self.run, f"{root}/")
         self.journal = Journal(str(root / "note.json"))
         self.facts, self.loss = HEALTHY, ""
+        self.installed, self.invalid = True, list[str]()
         self.write("var/lib/postgresql/15/main/PG_VERSION")
         for name in (
             "check_compatibility",
@@ -35,6 +36,10 @@ class Host:
         ):
             monkeypatch.setattr(upgrade_host, name, self.step(name))
         monkeypatch.setattr(upgrade_host, "collect_facts", lambda *_: self.facts)
+        monkeypatch.setattr(upgrade_host, "list_invalid_databases", lambda *_: self.invalid)
+        drop = self.done.extend
+        monkeypatch.setattr(upgrade_host, "drop_databases", lambda *given: drop(f"drop {name}" for name in given[2]))
+        monkeypatch.setattr(host, "is_installed", lambda _cluster: self.installed)
         monkeypatch.setattr(upgrade_host, "find_health_problems", lambda *_: [])
         monkeypatch.setattr(upgrade_host, "count_new_writes", lambda *_: {})
         monkeypatch.setattr(upgrade_host, "describe_loss", lambda *_: self.loss)
@@ -107,6 +112,7 @@ def test_refusal_changes_nothing(machine: Host) -> None:
 
 
 def test_check_mode_refuses_too_and_does_nothing(machine: Host) -> None:
+    machine.installed = False
     assert machine.call("compatible", check_mode=True)[0] is True
     machine.facts = upgrade.Facts(**{**vars(HEALTHY), "prepared": 1})
     with pytest.raises(ClusterError, match="1 prepared"):
@@ -122,7 +128,7 @@ def test_data_of_both_versions_without_a_note_are_refused(machine: Host) -> None
 
 def test_run_that_was_killed_before_the_switch_is_rolled_back(machine: Host) -> None:
     machine.at("upgrading")
-    assert machine.call("checked")[1] == {"from": "15", "to": "17"}
+    assert machine.call("checked")[1] == {"from": "15", "to": "17", "warnings": []}
     assert machine.done == ["abort_upgrade"]
 
 
@@ -222,3 +228,45 @@ def test_standbys_are_awaited_after_the_rollback_of_a_killed_run(
     machine.at("upgrading")
     machine.call("checked")
     assert answers == []
+
+
+@pytest.mark.parametrize(
+    ("installed", "invalid", "result", "done"),
+    [
+        (True, [], "passed", ["check_compatibility"]),
+        (False, [], "not run, because PostgreSQL 17 is not installed yet", []),
+        (True, ['"Half"'], 'not run, because it refuses the database "Half" until that is dropped', []),
+    ],
+)
+def test_check_mode_runs_the_check_of_pg_upgrade_where_it_can(
+    machine: Host, installed: bool, invalid: list[str], result: str, done: list[str]
+) -> None:
+    machine.installed, machine.invalid = installed, invalid
+    changed, note = machine.call("compatible", check_mode=True)
+    assert (changed, postgresql_upgrade.report(note)) == (True, {"check": result})
+    assert (machine.done, machine.stage()) == (done, "")
+
+
+def test_check_mode_fails_with_the_check_of_pg_upgrade(machine: Host) -> None:
+    machine.failing = "check_compatibility"
+    with pytest.raises(ClusterError, match="nothing was changed, 15 still runs: check_compatibility failed"):
+        machine.call("compatible", check_mode=True)
+
+
+def test_check_mode_reports_the_planned_upgrade_at_its_end(machine: Host) -> None:
+    assert machine.call("proven", check_mode=True) == (True, {"from": "15", "to": "17"})
+    machine.at("proven")
+    assert machine.call("proven", check_mode=True)[0] is False
+    (machine.root / "note.json").unlink()
+    (machine.root / "var/lib/postgresql/15/main/PG_VERSION").unlink()
+    assert machine.call("proven", check_mode=True) == (False, {})
+
+
+def test_database_of_an_interrupted_drop_is_named_and_then_dropped(machine: Host) -> None:
+    machine.invalid = ['"Half"']
+    [warning] = machine.call("checked")[1]["warnings"]
+    assert 'database "Half" was left by an interrupted DROP DATABASE' in warning
+    assert machine.done == []
+    machine.call("compatible")
+    # pg_upgrade refuses it.
+    assert machine.done == ['drop "Half"', "check_compatibility"]

@@ -167,3 +167,26 @@ def test_removal_includes_wal_behind_a_link(tmp_path: pathlib.Path) -> None:
     upgrade_host.remove_cluster(old, new)
     # It may be a mount point.
     assert list(wal.iterdir()) == []
+
+
+@pytest.mark.parametrize("existed", [True, False])
+def test_check_of_compatibility_leaves_no_directory(tmp_path: pathlib.Path, existed: bool) -> None:
+    programs = Programs()
+    old, new = (Cluster(version, "main", programs, str(tmp_path)) for version in ("15", "17"))
+    parent = tmp_path / "var/lib/postgresql/17"
+    if existed:
+        parent.mkdir(parents=True)
+
+    def run(argv: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
+        if argv[0] == "install":
+            parent.mkdir(parents=True, exist_ok=True)
+        if "initdb" in " ".join(argv):
+            (parent / ".vise-check").mkdir()
+        return programs(argv, environment)
+
+    old, new = (Cluster(cluster.version, "main", run, str(tmp_path)) for cluster in (old, new))
+    upgrade_host.check_compatibility(old, new, 5432)
+    assert parent.is_dir() is existed
+    assert not (parent / ".vise-check").exists()
+    # Both servers run on a host that is sized for one.
+    assert any("shared_buffers=128MB -c huge_pages=off" in call for call in programs.calls)

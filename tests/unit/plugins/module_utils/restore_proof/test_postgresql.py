@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.host import programs
-from ansible_collections.vise.platform.plugins.module_utils.restore_proof import host, postgresql
+from ansible_collections.vise.platform.plugins.module_utils.restore_proof import host, postgresql, report
 from ansible_collections.vise.platform.plugins.module_utils.restore_proof.report import Outcome
+from ansible_collections.vise.platform.plugins.module_utils.restore_proof.settings import Settings
 
 
 class StubDirectory:
@@ -38,3 +40,17 @@ def test_row_is_not_converted_by_a_cast_of_its_owner() -> None:
         "::numeric", ""
     )  # the cast of a bigint is safe, because owners cannot create casts between PostgreSQL's own types
     assert "::" not in statements
+
+
+def test_database_of_an_interrupted_drop_is_named_and_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    rows = "app,f\nhalf,t\npostgres,f\n"
+    monkeypatch.setattr(postgresql, "psql", lambda *_: programs.Result(0, rows))
+    monkeypatch.setattr(postgresql, "read_tables", lambda _scratch, _outcome, database: read.append(database))
+    outcome = Outcome("yearly", "1")
+    settings = SimpleNamespace(rpo_seconds=0)
+    postgresql.read_all(cast("Settings", settings), cast("host.ScratchDirectory", StubDirectory()), outcome, 0.0)
+    assert read == ["app", "postgres"]
+    assert outcome.problems == []
+    assert ["database half was left by an interrupted DROP DATABASE" in text for text in outcome.warnings] == [True]
+    assert "- warning: database half" in report.format_markdown("db", 0.0, [outcome])
