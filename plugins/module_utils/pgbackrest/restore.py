@@ -38,6 +38,8 @@ NO_PROGRESS_SECONDS = 600.0
 # Before it reads WAL, a server synchronizes each file, which it does not report.
 NO_WAL_SECONDS = 6 * 3600.0
 UNIT_SECONDS = 3600.0  # for a start or stop of the unit
+QUERY_SECONDS = 60.0
+CHECKPOINT_SECONDS = 3600.0
 TITLE = re.compile(r"startup (?:recovering|waiting for) ([0-9A-F]{24})")
 FOUND = re.compile(r"(?:invalid|missing|error|other)[^:]*: [1-9]")
 DAMAGE = re.compile(r"(?:WARN|ERROR|FATAL|PANIC|DETAIL).*", re.IGNORECASE)
@@ -97,9 +99,9 @@ class Request:
         """Return the path of one of PostgreSQL's programs."""
         return f"/usr/lib/postgresql/{self.version}/bin/{name}"
 
-    def psql(self, query: str, socket: str = "") -> programs.Result:
+    def psql(self, query: str, socket: str = "", seconds: float = QUERY_SECONDS) -> programs.Result:
         """Run a query on the cluster."""
-        return tool.psql(query, socket or self.socket, self.port, self.version)
+        return tool.psql(query, socket or self.socket, self.port, self.version, seconds)
 
     def pgbackrest(self, *arguments: str) -> programs.Result:
         """Run pgBackRest."""
@@ -842,10 +844,10 @@ def _finish(request: Request, report: dict[str, t.Any]) -> dict[str, t.Any]:
     query = _make_query(request)
     _wait_until(lambda: bool(query("select 1")), 300, "the restored cluster does not answer")
     if query("select pg_is_in_recovery()") == ["t"]:
-        request.psql("select pg_promote(true, 600)")
+        request.psql("select pg_promote(true, 600)", seconds=CHECKPOINT_SECONDS)
     _wait_until(lambda: query("select pg_is_in_recovery()") == ["f"], 600, "the restored cluster was not promoted")
     # Until a checkpoint, the control file names the old timeline, and a backup would refuse to start.
-    request.psql("checkpoint")
+    request.psql("checkpoint", seconds=CHECKPOINT_SECONDS)
     for name in RESET:
         request.psql(f"alter system reset {name}")
     _restore_settings(request, report["raised"])
