@@ -38,6 +38,7 @@ _value:
   type: dict
 """
 
+import ipaddress
 import re
 import typing as t
 
@@ -81,6 +82,8 @@ SPELLINGS: dict[str, tuple[str, str]] = {
     "IP_BY_DOCKER_API": ("1", "0"),
     "ACL_ANYONE": ("allow", "disallow"),
 }
+# Variables with the address from which mail is sent; n is the default of mailcow.
+ADDRESSES = {"SNAT_TO_SOURCE": ipaddress.IPv4Address, "SNAT6_TO_SOURCE": ipaddress.IPv6Address}
 TRUE = ("y", "yes", "true", "on", "1", "allow")
 FALSE = ("n", "no", "false", "off", "0", "disallow")
 NAME = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -95,12 +98,27 @@ def to_text(name: str, value: t.Any) -> str:
         raise AnsibleFilterError(f"mailcow_settings: {name!r} is not the name of a variable: use A-Z, digits and _")
     if any(ord(character) < 32 for character in text):
         raise AnsibleFilterError(f"mailcow_settings: {name} must not contain a line break or another control character")
+    if name in ADDRESSES:
+        return to_address(name, text.strip())
     if name not in SPELLINGS:
         return ("y" if value else "n") if isinstance(value, bool) else text
     spelling = text.strip().lower()
     if spelling not in TRUE + FALSE:
         raise AnsibleFilterError(f"mailcow_settings: {name}: {text!r} is not a boolean: set it to yes or no")
     return SPELLINGS[name][0 if spelling in TRUE else 1]
+
+
+def to_address(name: str, text: str) -> str:
+    """Return an address, or how mailcow reads that there is none; it reads any other text as an address."""
+    if text.lower() in ("", *FALSE):
+        return "n"
+    try:
+        return str(ADDRESSES[name](text))
+    except ValueError as error:
+        kind = ADDRESSES[name].__name__
+        raise AnsibleFilterError(
+            f"mailcow_settings: {name}: {text!r} is not an {kind}: set it to one, or to no"
+        ) from error
 
 
 def quote(name: str, text: str) -> str:

@@ -24,7 +24,8 @@ def test_each_spelling_of_a_boolean_is_the_one_that_mailcow_reads(name: str) -> 
     ("name", "value", "expected"),
     [
         ("SNAT_TO_SOURCE", "192.0.2.1", "192.0.2.1"),
-        ("SNAT_TO_SOURCE", False, "n"),
+        *(("SNAT_TO_SOURCE", value, "n") for value in (*OFF, None, "")),
+        ("SNAT6_TO_SOURCE", " 2001:DB8::1", "2001:db8::1"),
         ("OF_A_LATER_RELEASE", True, "y"),
         ("HTTP_PORT", 8080, "8080"),
         ("ADDITIONAL_SAN", None, ""),
@@ -39,6 +40,8 @@ def test_other_values_are_texts(name: str, value: Any, expected: str) -> None:
     ("name", "value", "problem"),
     [
         ("SKIP_SOGO", "perhaps", "SKIP_SOGO: 'perhaps' is not a boolean: set it to yes or no"),
+        ("SNAT_TO_SOURCE", True, "SNAT_TO_SOURCE: 'True' is not an IPv4Address: set it to one, or to no"),
+        ("SNAT6_TO_SOURCE", "192.0.2.1", "SNAT6_TO_SOURCE: '192.0.2.1' is not an IPv6Address"),
         ("USE_WATCHDOG", "", "USE_WATCHDOG: '' is not a boolean"),
         ("WATCHDOG_SUBJECT", "a\nHTTP_BIND=0.0.0.0", "WATCHDOG_SUBJECT must not contain a line break"),
         ("skip sogo", "y", "'skip sogo' is not the name of a variable"),
