@@ -15,7 +15,12 @@ description:
     password never reaches the server, its log or its statistics.
   - Each database has two groups, C(<name>_read_only) and C(<name>_read_write), with privileges on all existing tables
     and sequences and on those that the owner will create. Other privileges of these groups are revoked.
-  - A user that is removed from the options is locked (C(NOLOGIN)) and its sessions are ended; its objects stay.
+  - Everything that decides the login of a user is compared and corrected, C(VALID UNTIL) and privileges of the owner
+    included; settings of C(ALTER ROLE) and C(ALTER DATABASE) with which a session could not begin or write are reset.
+    Other such settings, and objects of others in a database, are reported by a warning.
+  - When a database gets another owner, the objects of the former one go with it. So do those of a locked user.
+  - A user that is removed from the options is locked (C(NOLOGIN)) and its sessions are ended; its objects stay where
+    it is not a former owner.
     Databases, extensions and slots are never dropped, except a slot whose WAL is lost.
 extends_documentation_fragment: [vise.platform.attributes.actions]
 author:
@@ -46,7 +51,7 @@ options:
         elements: str
         default: []
       extensions:
-        description: Extensions to create.
+        description: Extensions to create, each after those that it requires, which must be listed or exist.
         type: list
         elements: str
         default: []
@@ -177,14 +182,25 @@ def converge(
 ) -> dict[str, t.Any]:
     """Read the current state, plan and apply; return the module's result with its warnings."""
     current = catalog.read_state(connect, desired) if running or not check_mode else objects.CurrentState()
-    problems = objects.find_problems(desired, current)
-    if problems:
-        raise catalog.CatalogError("\n".join(problems))
+    refuse_problems(desired, current)
+    entry = [] if check_mode else objects.plan_entry(desired, current)
+    if entry:
+        catalog.execute_steps(connect, entry)
+        current = catalog.read_state(connect, desired)
+        refuse_problems(desired, current)
     steps = objects.plan(desired, current)
     if not check_mode:
         catalog.execute_steps(connect, steps)
+    steps = [*entry, *steps]
     actions = [step.text for step in steps]
     return {"changed": bool(steps), "actions": actions, "warnings": objects.list_warnings(desired, current)}
+
+
+def refuse_problems(desired: objects.DesiredState, current: objects.CurrentState) -> None:
+    """Raise CatalogError when the server does not support the description."""
+    problems = objects.find_problems(desired, current)
+    if problems:
+        raise catalog.CatalogError("\n".join(problems))
 
 
 def main() -> None:

@@ -146,12 +146,17 @@ DRIFT = f"""
 cd /
 runuser -u postgres -- psql -Xq -v ON_ERROR_STOP=1 edu <<'SQL'
 ALTER ROLE edu_app PASSWORD 'another-word' SUPERUSER;
-ALTER ROLE edu_report CONNECTION LIMIT 0;
+ALTER ROLE edu_report CONNECTION LIMIT 0 VALID UNTIL '2020-01-01';
+ALTER ROLE edu_app NOINHERIT;
+ALTER ROLE edu_app SET default_transaction_read_only = on;
+ALTER ROLE edu IN DATABASE edu SET role = edu_read_only;
+REVOKE CONNECT ON DATABASE edu FROM edu;
 GRANT DELETE ON written TO edu_read_only;
 REVOKE INSERT ON written FROM edu_read_write;
 GRANT edu_read_write TO edu_report;
 ALTER SYSTEM SET random_page_cost = 9;
 SQL
+runuser -u postgres -- psql -Xqc 'ALTER DATABASE edu ALLOW_CONNECTIONS false'
 sed -i 's/^random_page_cost.*/max_files_per_process = 700/' /etc/postgresql/17/main/conf.d/vise.conf
 echo 'host all all all trust' >>/etc/postgresql/17/main/pg_hba.conf
 systemctl restart {UNIT}
@@ -174,7 +179,33 @@ def test_drift_is_reported_and_corrected(role: Role, host: Host, second: Host) -
     role.correct(hosts="database")
     assert query(host, *EXPECTED, database="edu").split() == list(EXPECTED.values())
     assert not host.file("/etc/postgresql/17/main/pg_hba.conf").contains("trust")
-    assert app(second, ADDRESS, "SELECT 1").rc == 0
+    assert app(second, ADDRESS, "INSERT INTO written VALUES (-4, 1)").rc == 0
+    report = f"host={ADDRESS} user=edu_report dbname=edu"
+    assert login(second, report, "report-word", "SELECT count(*) FROM written").rc == 0
+    owner = f"host={ADDRESS} user=edu dbname=edu"
+    assert login(second, owner, "the owner's word", "SELECT current_user").stdout == "edu\n"
+
+
+def test_new_owner_reads_the_tables_and_the_former_one_logs_in_no_more(role: Role, host: Host, second: Host) -> None:
+    former, password = f"host={ADDRESS} user=edu dbname=edu", "the owner's word"
+    new = {"name": "edu2", "password": "word-of-edu2", "addresses": ["172.30.0.0/24"]}
+    users = "{{ users | rejectattr('name', 'eq', 'edu') | list + [" + str(new) + "] }}"
+    database = {"name": "edu", "owner": "edu2", "read_write": ["edu_app"], "read_only": ["edu_report"]}
+    query(host, "CREATE DATABASE other OWNER edu")
+    missing = {"postgresql_databases": [{**database, "extensions": ["pg_trgm", "earthdistance"]}]}
+    role.assert_refused([({"postgresql_users": users, **missing}, "earthdistance requires cube")], hosts="database")
+    # The first of the extensions requires the second one.
+    described = [{**database, "extensions": ["earthdistance", "cube"]}]
+    role.apply(hosts="database", postgresql_users=users, postgresql_databases=described)
+    change = "INSERT INTO written VALUES (-5, 1); ALTER TABLE written ADD note text; SELECT count(*) > 0 FROM written"
+    done = login(second, f"host={ADDRESS} user=edu2 dbname=edu", "word-of-edu2", change)
+    assert done.stdout.split()[-1:] == ["t"], done.stderr
+    assert app(second, ADDRESS, "SELECT count(*) FROM written").rc == 0
+    assert "rejects connection" in login(second, former, password, "SELECT 1").stderr
+    assert query(host, "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'other'") == "edu"
+    role.apply(hosts="database")
+    assert login(second, former, password, "DELETE FROM written WHERE writer = -5").rc == 0
+    query(host, "DROP DATABASE other")
 
 
 def test_reload_keeps_the_process_and_a_restart_happens_only_where_it_is_needed(role: Role, host: Host) -> None:

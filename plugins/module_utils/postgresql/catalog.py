@@ -14,6 +14,7 @@ import typing as t
 from ansible_collections.vise.platform.plugins.module_utils.host import clients
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import session
 from ansible_collections.vise.platform.plugins.module_utils.postgresql.objects import (
+    INVALID_LIMIT,
     MAINTENANCE,
     PRIVILEGES,
     REWIND,
@@ -22,6 +23,7 @@ from ansible_collections.vise.platform.plugins.module_utils.postgresql.objects i
     DatabaseContent,
     DesiredState,
     Role,
+    Setting,
     Slot,
     Step,
 )
@@ -45,18 +47,37 @@ OPTIONS = (
 UNLIMITED = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'"
 ROLES = """
     SELECT rolname, rolcanlogin, rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls, rolconnlimit,
-      coalesce(rolpassword, ''), coalesce(shobj_description(oid, 'pg_authid'), '')
+      coalesce(rolpassword, ''), coalesce(shobj_description(oid, 'pg_authid'), ''), rolinherit,
+      coalesce(nullif(rolvaliduntil, 'infinity')::text, '')
     FROM pg_authid
 """
+# The option per membership exists since PostgreSQL 16.
 MEMBERS = """
-    SELECT role.rolname, member.rolname FROM pg_auth_members AS m
+    SELECT role.rolname, member.rolname, coalesce((to_jsonb(m) ->> 'inherit_option')::boolean, true)
+    FROM pg_auth_members AS m
     JOIN pg_roles AS role ON role.oid = m.roleid JOIN pg_roles AS member ON member.oid = m.member
 """
 DATABASES = """
-    SELECT d.datname, d.datdba::regrole::text, d.datconnlimit, coalesce(grantee.rolname, ''), acl.privilege_type
+    SELECT d.datname, owner.rolname, d.datconnlimit, coalesce(grantee.rolname, ''), acl.privilege_type, d.datallowconn
     FROM pg_database AS d
-    LEFT JOIN aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) AS acl ON acl.grantee <> d.datdba
+    JOIN pg_roles AS owner ON owner.oid = d.datdba
+    LEFT JOIN aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) AS acl ON true
     LEFT JOIN pg_roles AS grantee ON grantee.oid = acl.grantee
+"""
+SETTINGS = """
+    SELECT coalesce(r.rolname, ''), coalesce(d.datname, ''), split_part(setting, '=', 1)
+    FROM pg_db_role_setting AS s CROSS JOIN unnest(s.setconfig) AS setting
+    LEFT JOIN pg_roles AS r ON r.oid = s.setrole LEFT JOIN pg_database AS d ON d.oid = s.setdatabase
+"""
+HOLDINGS = """
+    SELECT 'DATABASE', datname, pg_get_userbyid(datdba) FROM pg_database
+    UNION ALL SELECT 'TABLESPACE', spcname, pg_get_userbyid(spcowner) FROM pg_tablespace
+"""
+# Only the names that the default version requires, from the control file of the extension
+AVAILABLE = """
+    SELECT name, coalesce(v.requires::text[], '{}') FROM pg_available_extensions AS a
+    LEFT JOIN pg_available_extension_versions AS v USING (name)
+    WHERE v.version IS NULL OR v.version = a.default_version
 """
 SLOTS = """
     SELECT slot_name, wal_status IS NOT DISTINCT FROM 'lost' FROM pg_replication_slots
@@ -82,6 +103,20 @@ OBJECTS = f"""
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname IN ({SCHEMAS})
       AND NOT EXISTS (SELECT FROM pg_depend AS d
         WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+"""  # noqa: S608  # a constant of this file
+# pg_shdepend does not record what belongs to the superuser of the cluster; of this, the tables are listed.
+OWNERS = f"""
+    SELECT pg_get_userbyid(refobjid), count(*)::int FROM pg_shdepend
+    WHERE deptype = 'o' AND classid <> 'pg_default_acl'::regclass
+      AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+    GROUP BY 1
+    UNION ALL
+    SELECT pg_get_userbyid(c.relowner), count(*)::int
+    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relowner = 10 AND n.nspname IN ({SCHEMAS})
+      AND NOT EXISTS (SELECT FROM pg_depend AS d
+        WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('e', 'a', 'i'))
+    GROUP BY 1
 """  # noqa: S608  # a constant of this file
 SCHEMA_GRANTS = """
     SELECT nspname, g.rolname, acl.privilege_type
@@ -138,25 +173,40 @@ def read_state(connect: Connect, desired: DesiredState) -> CurrentState:
     rows = _fetch_rows(connect(MAINTENANCE), ROLES)
     databases = _fetch_rows(connect(MAINTENANCE), DATABASES)
     present = {row[0] for row in databases}
+    closed = {row[0] for row in databases if not row[5] or row[2] == INVALID_LIMIT}
+    members = _fetch_rows(connect(MAINTENANCE), MEMBERS)
     owners = {MAINTENANCE: "postgres", **{d["name"]: d["owner"] for d in desired.databases if d["name"] in present}}
     roles = {row[0]: Role(*row[1:]) for row in rows}
     return CurrentState(
         roles,
-        frozenset((role, member) for role, member in _fetch_rows(connect(MAINTENANCE), MEMBERS)),
+        frozenset((role, member) for role, member, _inherits in members),
         {
-            name: _read_database(name, databases, _read_content(connect(name), name, owner if owner in roles else ""))
+            name: _read_database(
+                name,
+                databases,
+                DatabaseContent()
+                if name in closed
+                else _read_content(connect(name), name, owner if owner in roles else ""),
+            )
             for name, owner in owners.items()
         },
         {name: Slot(lost) for name, lost in _fetch_rows(connect(MAINTENANCE), SLOTS)},
-        frozenset(name for (name,) in _fetch_rows(connect(MAINTENANCE), "SELECT name FROM pg_available_extensions")),
+        {name: frozenset(requires) for name, requires in _fetch_rows(connect(MAINTENANCE), AVAILABLE)},
         frozenset(name for (name,) in _fetch_rows(connect(MAINTENANCE), REWINDERS, ";".join(REWIND))),
+        frozenset(Setting(*row) for row in _fetch_rows(connect(MAINTENANCE), SETTINGS)),
+        # Two roles can have granted the same membership; one that is inherited is enough.
+        frozenset((r, m) for r, m, inherits in members if not inherits)
+        - {(r, m) for r, m, inherits in members if inherits},
+        frozenset(tuple(row) for row in _fetch_rows(connect(MAINTENANCE), HOLDINGS)),
     )
 
 
 def _read_database(name: str, rows: t.Iterable[t.Sequence[t.Any]], content: DatabaseContent) -> Database:
     own = [row for row in rows if row[0] == name]
-    grants = _group_values((row[3], row[4]) for row in own if row[4])
-    return Database(own[0][1].strip('"'), own[0][2], grants, content)
+    owner = own[0][1]
+    grants = _group_values((row[3], row[4]) for row in own if row[4] and row[3] != owner)
+    of_owner = frozenset(row[4] for row in own if row[3] == owner)
+    return Database(owner, own[0][2], grants, content, of_owner, own[0][5])
 
 
 def _read_content(connection: t.Any, name: str, owner: str) -> DatabaseContent:
@@ -174,6 +224,7 @@ def _read_content(connection: t.Any, name: str, owner: str) -> DatabaseContent:
         tuple(sorted({tuple(row[:3]) for row in objects})),
         _group_values(grants),
         _group_values(((group, kind), privilege) for kind, group, privilege in defaults if group in groups),
+        dict(_fetch_rows(connection, OWNERS)),
     )
 
 

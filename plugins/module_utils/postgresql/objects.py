@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from . import scram
+from . import extensions, scram
 from .description import READ_ONLY, READ_WRITE
 
 MARK = "managed by vise.platform"
@@ -28,6 +28,18 @@ PRIVILEGES: dict[str, dict[str, frozenset[str]]] = {
     },
 }
 NOTHING: frozenset[str] = frozenset()
+OWNER_PRIVILEGES = frozenset({"CONNECT", "CREATE", "TEMPORARY"})
+# Settings of a user or database with which its sessions cannot begin or write, or have other privileges.
+HARMFUL_SETTINGS = (
+    "default_transaction_read_only",
+    "local_preload_libraries",
+    "role",
+    "session_authorization",
+    "session_preload_libraries",
+    "transaction_read_only",
+)
+# The connection limit of a database whose DROP DATABASE was interrupted
+INVALID_LIMIT = -2
 # Functions that pg_rewind calls on the primary; each reads only files in the data directory, as a base backup does.
 REWIND = (
     "pg_ls_dir(text, boolean, boolean)",
@@ -60,6 +72,8 @@ class Role:
     limit: int = -1
     verifier: str = ""
     comment: str = ""
+    inherit: bool = True
+    valid_until: str = ""  # empty: without a limit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +88,8 @@ class DatabaseContent:
     grants: t.Mapping[tuple[str, str, str, str], frozenset[str]] = dataclasses.field(default_factory=dict)
     # (group, kind) -> default privileges on the owner's future objects
     defaults: t.Mapping[tuple[str, str], frozenset[str]] = dataclasses.field(default_factory=dict)
+    # owner -> number of its objects
+    owners: t.Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +103,24 @@ class Database:
         default_factory=lambda: {"": frozenset({"CONNECT", "TEMPORARY"})}
     )
     content: DatabaseContent = dataclasses.field(default_factory=DatabaseContent)
+    owner_grants: frozenset[str] = OWNER_PRIVILEGES
+    open: bool = True  # whether it permits connections
+
+
+class Setting(t.NamedTuple):
+    """A setting that ALTER ROLE or ALTER DATABASE stored; an empty role or database stands for all."""
+
+    role: str
+    database: str
+    name: str
+
+    @property
+    def place(self) -> str:
+        """The subject of the statement that changes it."""
+        if not self.role and self.database:
+            return f"DATABASE {quote_ident(self.database)}"
+        inside = f" IN DATABASE {quote_ident(self.database)}" if self.database else ""
+        return f"ROLE {quote_ident(self.role) if self.role else 'ALL'}{inside}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,8 +138,13 @@ class CurrentState:
     members: frozenset[tuple[str, str]] = frozenset()  # (role, member)
     databases: t.Mapping[str, Database] = dataclasses.field(default_factory=lambda: {MAINTENANCE: Database("postgres")})
     slots: t.Mapping[str, Slot] = dataclasses.field(default_factory=dict)
-    available: frozenset[str] | None = None  # extensions that can be created; None when no server runs yet
+    # Extensions that can be created, with those that they require; None when no server runs yet
+    available: t.Mapping[str, frozenset[str]] | None = None
     rewinders: frozenset[str] = NOTHING  # users who may execute the functions in REWIND
+    settings: frozenset[Setting] = frozenset()
+    uninherited: frozenset[tuple[str, str]] = frozenset()  # of `members`, those whose members do not inherit
+    # (kind, name, owner) of each database and tablespace
+    holdings: frozenset[tuple[str, str, str]] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,10 +171,22 @@ def find_problems(desired: DesiredState, current: CurrentState) -> list[str]:
     """Return one message for each described object that the server does not support."""
     if current.available is None:
         return []
-    extensions = {*desired.extensions, *(name for database in desired.databases for name in database["extensions"])}
+    wanted = {MAINTENANCE: desired.extensions, **{one["name"]: one["extensions"] for one in desired.databases}}
     roles = {"pg_monitor", *(name for name in current.roles if name.startswith("pg_"))}
     return [
-        *(f"extension {name} is not available: install its package" for name in sorted(extensions - current.available)),
+        *(
+            problem
+            for name, listed in wanted.items()
+            for problem in extensions.find_problems(
+                name, listed, current.databases.get(name, Database()).content.extensions, current.available
+            )
+        ),
+        *(
+            f"{one['name']}: a DROP DATABASE was interrupted, and nobody can connect: complete it as postgres by "
+            f'DROP DATABASE "{one["name"]}", then run again and restore its data from a backup'
+            for one in desired.databases
+            if current.databases.get(one["name"], Database()).limit == INVALID_LIMIT
+        ),
         *(
             f"{user['name']}: PostgreSQL has no role {role}"
             for user in desired.users
@@ -145,12 +196,39 @@ def find_problems(desired: DesiredState, current: CurrentState) -> list[str]:
     ]
 
 
+def plan_entry(desired: DesiredState, current: CurrentState) -> list[Step]:
+    """Return the steps after which the content of each described database can be read."""
+    closed = [one["name"] for one in desired.databases if not current.databases.get(one["name"], Database()).open]
+    return [_open_database(name) for name in closed]
+
+
 def list_warnings(desired: DesiredState, current: CurrentState) -> list[str]:
     """Return one message for each undescribed object that a person has to decide about."""
     return [
-        f"slot {name} retains WAL, but no described standby uses it: remove it by pg_drop_replication_slot('{name}')"
-        for name in sorted(current.slots.keys() - set(desired.slots))
+        *(_describe_slot(name) for name in sorted(current.slots.keys() - set(desired.slots))),
+        *(_describe_setting(one) for one in _settings(desired, current) if one.name not in HARMFUL_SETTINGS),
+        *(line for database in desired.databases for line in _foreign_objects(database, desired, current)),
     ]
+
+
+def _describe_slot(name: str) -> str:
+    advice = f"remove it by pg_drop_replication_slot('{name}')"
+    return f"slot {name} retains WAL, but no described standby uses it: {advice}"
+
+
+def _describe_setting(one: Setting) -> str:
+    place = f"ALTER {one.place}"
+    return f"{place} has set {one.name}, which is not described: keep it, or run {place} RESET {one.name}"
+
+
+def _foreign_objects(database: t.Mapping[str, t.Any], desired: DesiredState, current: CurrentState) -> t.Iterator[str]:
+    name, owner = database["name"], database["owner"]
+    for holder, number in sorted(_content(database, current).owners.items()):
+        if holder not in (owner, *_former_owners(database, desired, current)):
+            yield (
+                f"{name}: {number} objects belong to {holder}, and the owner {owner} may not be able to read them: "
+                f"change their owner by ALTER ... OWNER TO {owner}"
+            )
 
 
 def plan(desired: DesiredState, current: CurrentState) -> list[Step]:
@@ -161,13 +239,16 @@ def plan(desired: DesiredState, current: CurrentState) -> list[Step]:
         *_lock_users(desired, current),
         *_memberships(desired, current),
         *_rewind_privileges(desired, current),
+        *_reset_settings(desired, current),
         *(step for name in desired.slots for step in _slot(name, current)),
         *(step for database in desired.databases for step in _database(database, current)),
     ]
-    steps += _extensions(MAINTENANCE, desired.extensions, current.databases[MAINTENANCE].content)
+    known = current.available or {}
+    steps += _extensions(MAINTENANCE, desired.extensions, current.databases[MAINTENANCE].content, known)
     for database in desired.databases:
-        content = current.databases.get(database["name"], Database()).content
-        steps += _extensions(database["name"], database["extensions"], content)
+        content = _content(database, current)
+        steps += _transfer_objects(database, desired, current)
+        steps += _extensions(database["name"], database["extensions"], content, known)
         steps += _content_grants(database, content)
     return steps
 
@@ -195,10 +276,12 @@ def format_attributes(role: Role) -> str:
         "CREATEROLE": role.createrole,
         "REPLICATION": role.replication,
         "BYPASSRLS": role.bypassrls,
+        "INHERIT": role.inherit,
     }
     words = [name if on else f"NO{name}" for name, on in switches.items()]
     password = quote_literal(role.verifier) if role.verifier else "NULL"
-    return " ".join([*words, f"CONNECTION LIMIT {role.limit}", f"PASSWORD {password}"])
+    until = quote_literal(role.valid_until or "infinity")
+    return " ".join([*words, f"CONNECTION LIMIT {role.limit}", f"VALID UNTIL {until}", f"PASSWORD {password}"])
 
 
 def _user(user: t.Mapping[str, t.Any], current: CurrentState) -> t.Iterator[Step]:
@@ -216,7 +299,7 @@ def _role(kind: str, name: str, desired: Role, current: CurrentState) -> t.Itera
         yield Step(f"create {kind} {name}", f"CREATE ROLE {quote_ident(name)} {format_attributes(desired)}")
         existing = dataclasses.replace(desired, comment="")
     differs = [
-        "password" if field.name == "verifier" else field.name
+        {"verifier": "password", "valid_until": "valid until"}.get(field.name, field.name)
         for field in dataclasses.fields(Role)
         if field.name != "comment" and getattr(existing, field.name) != getattr(desired, field.name)
     ]
@@ -249,6 +332,9 @@ def _memberships(desired: DesiredState, current: CurrentState) -> t.Iterator[Ste
     managed = {(role, member) for role, member in current.members if role in groups or member in described}
     for role, member in sorted(managed - memberships):
         yield Step(f"remove {member} from {role}", f"REVOKE {quote_ident(role)} FROM {quote_ident(member)}")
+    for role, member in sorted(memberships & current.uninherited):
+        grant = f"GRANT {quote_ident(role)} TO {quote_ident(member)} WITH INHERIT TRUE"
+        yield Step(f"{member} inherits the privileges of {role}", grant)
     for role, member in sorted(memberships - managed):
         yield Step(f"add {member} to {role}", f"GRANT {quote_ident(role)} TO {quote_ident(member)}")
 
@@ -263,12 +349,68 @@ def _rewind_privileges(desired: DesiredState, current: CurrentState) -> t.Iterat
         yield Step(f"forbid pg_rewind for {name}", f"REVOKE EXECUTE ON FUNCTION {functions} FROM {quote_ident(name)}")
 
 
+def _settings(desired: DesiredState, current: CurrentState) -> list[Setting]:
+    """Return the stored settings that described users and databases get."""
+    users = {"", *(user["name"] for user in desired.users)}
+    databases = {"", MAINTENANCE, *(database["name"] for database in desired.databases)}
+    return [one for one in sorted(current.settings) if one.role in users and one.database in databases]
+
+
+def _reset_settings(desired: DesiredState, current: CurrentState) -> t.Iterator[Step]:
+    for one in _settings(desired, current):
+        if one.name in HARMFUL_SETTINGS:
+            text = f"reset {one.name} of {one.place}".replace('"', "")
+            yield Step(text, f"ALTER {one.place} RESET {one.name}")
+
+
+def _content(database: t.Mapping[str, t.Any], current: CurrentState) -> DatabaseContent:
+    return current.databases.get(database["name"], Database()).content
+
+
+def _former_owners(database: t.Mapping[str, t.Any], desired: DesiredState, current: CurrentState) -> list[str]:
+    """Return the owners of objects in a database whose objects its described owner gets: those that owned it before."""
+    described = {user["name"] for user in desired.users}
+    existing = current.databases.get(database["name"], Database())
+
+    def was_owner(name: str) -> bool:
+        role = current.roles.get(name, Role())
+        if role.superuser or name == database["owner"]:
+            return False
+        return name == existing.owner or (role.comment == MARK and name not in described)
+
+    return [name for name in sorted(existing.content.owners) if was_owner(name)]
+
+
+def _transfer_objects(
+    database: t.Mapping[str, t.Any], desired: DesiredState, current: CurrentState
+) -> t.Iterator[Step]:
+    """Yield the steps that give the objects of former owners to the owner; one transaction for each database."""
+    name, owner = database["name"], database["owner"]
+    wanted = {one["name"]: one["owner"] for one in desired.databases}
+    for former in _former_owners(database, desired, current):
+        yield Step(
+            f"{name}: the objects of {former} belong to {owner}",
+            f"REASSIGN OWNED BY {quote_ident(former)} TO {quote_ident(owner)}",
+            name,
+        )
+        # The statement also changes databases and tablespaces of the former owner.
+        for kind, thing, holder in sorted(current.holdings):
+            kept = holder == former and (kind != "DATABASE" or wanted.get(thing, former) == former)
+            if kept:
+                sql = f"ALTER {kind} {quote_ident(thing)} OWNER TO {quote_ident(former)}"
+                yield Step(f"{former} keeps {kind.lower()} {thing}", sql, name)
+
+
 def _slot(name: str, current: CurrentState) -> t.Iterator[Step]:
     slot = current.slots.get(name)
     if slot and slot.lost:
         yield Step(f"drop slot {name}, whose WAL is lost", f"SELECT pg_drop_replication_slot({quote_literal(name)})")
     if not slot or slot.lost:
         yield Step(f"create slot {name}", f"SELECT pg_create_physical_replication_slot({quote_literal(name)}, true)")
+
+
+def _open_database(name: str) -> Step:
+    return Step(f"{name}: permit connections", f"ALTER DATABASE {quote_ident(name)} ALLOW_CONNECTIONS true")
 
 
 def _database(database: t.Mapping[str, t.Any], current: CurrentState) -> t.Iterator[Step]:
@@ -281,10 +423,15 @@ def _database(database: t.Mapping[str, t.Any], current: CurrentState) -> t.Itera
             autocommit=True,
         )
         existing = Database(owner)
+    if not existing.open:
+        yield _open_database(name)
     if existing.owner != owner:
         yield Step(f"{name}: owner {owner}", f"ALTER DATABASE {quote_ident(name)} OWNER TO {quote_ident(owner)}")
     if existing.limit != limit:
         yield Step(f"{name}: connection limit {limit}", f"ALTER DATABASE {quote_ident(name)} CONNECTION LIMIT {limit}")
+    if existing.owner == owner and OWNER_PRIVILEGES - existing.owner_grants:
+        grant = f"GRANT ALL ON DATABASE {quote_ident(name)} TO {quote_ident(owner)}"
+        yield Step(f"{name}: grant the privileges of the owner {owner}", grant)
     if existing.grants.get("", NOTHING):
         yield Step(
             f"{name}: revoke the privileges of PUBLIC", f"REVOKE ALL ON DATABASE {quote_ident(name)} FROM PUBLIC"
@@ -294,14 +441,16 @@ def _database(database: t.Mapping[str, t.Any], current: CurrentState) -> t.Itera
         yield from _grant(MAINTENANCE, name + suffix, f"DATABASE {quote_ident(name)}", held, privileges["DATABASE"])
 
 
-def _extensions(database: str, names: t.Sequence[str], content: DatabaseContent) -> list[Step]:
+def _extensions(
+    database: str, names: t.Sequence[str], content: DatabaseContent, known: extensions.Requirements
+) -> list[Step]:
     return [
         Step(
             f"{database}: create extension {name}",
             f"SET LOCAL search_path = public; CREATE EXTENSION {quote_ident(name)}",
             database,
         )
-        for name in names
+        for name in extensions.order_extensions(names, known)
         if name not in content.extensions
     ]
 

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 import pytest
-from ansible_collections.vise.platform.plugins.module_utils.postgresql import objects, scram
+from ansible_collections.vise.platform.plugins.module_utils.postgresql import extensions, objects, scram
 from ansible_collections.vise.platform.plugins.module_utils.postgresql.description import READ_ONLY, READ_WRITE
 from ansible_collections.vise.platform.plugins.module_utils.postgresql.objects import (
     MARK,
@@ -16,6 +16,7 @@ from ansible_collections.vise.platform.plugins.module_utils.postgresql.objects i
     DatabaseContent,
     DesiredState,
     Role,
+    Setting,
     Slot,
 )
 
@@ -63,7 +64,7 @@ def settled() -> CurrentState:
             ),
         },
         {"b": Slot()},
-        frozenset({"pg_trgm", "pg_stat_statements"}),
+        {"pg_trgm": frozenset(), "pg_stat_statements": frozenset()},
     )
 
 
@@ -237,7 +238,10 @@ def test_undescribed_slot_causes_a_warning() -> None:
 @pytest.mark.parametrize(
     ("desired", "message"),
     [
-        (dataclasses.replace(DESIRED, extensions=["postgis"]), "extension postgis is not available"),
+        (
+            dataclasses.replace(DESIRED, extensions=["postgis"]),
+            "extension postgis is not available on this",
+        ),
         (DesiredState(users=[user("a", roles=["pg_no_such"])]), "PostgreSQL has no role pg_no_such"),
     ],
 )
@@ -256,3 +260,161 @@ def test_only_replication_users_may_rewind() -> None:
     steps = objects.plan(DesiredState(users=[user("kept", replication=True)]), current)
     texts_of_rewind = [step.text for step in steps if "rewind" in step.text]
     assert texts_of_rewind == ["allow pg_rewind for kept", "forbid pg_rewind for gone"]
+
+
+REQUIRED = {
+    "cube": frozenset[str](),
+    "earthdistance": frozenset({"cube"}),
+    "postgis": frozenset[str](),
+    "fuzzystrmatch": frozenset[str](),
+    "postgis_tiger_geocoder": frozenset({"postgis", "fuzzystrmatch"}),
+    "plpython3u": frozenset({"absent"}),
+}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (["earthdistance", "cube"], ["cube", "earthdistance"]),
+        (["cube", "earthdistance"], ["cube", "earthdistance"]),
+        (
+            ["postgis_tiger_geocoder", "cube", "fuzzystrmatch", "postgis"],
+            ["cube", "fuzzystrmatch", "postgis", "postgis_tiger_geocoder"],
+        ),
+        (["unknown", "cube"], ["unknown", "cube"]),
+    ],
+)
+def test_extensions_follow_those_that_they_require(wanted: list[str], expected: list[str]) -> None:
+    assert extensions.order_extensions(wanted, REQUIRED) == expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "created", "expected"),
+    [
+        (["earthdistance", "cube"], [], []),
+        (["earthdistance"], ["cube"], []),
+        (["earthdistance"], ["cube", "earthdistance"], []),
+        (["earthdistance"], [], ["edu: extension earthdistance requires cube: add cube to the extensions"]),
+        (["plpython3u"], [], ["edu: extension plpython3u requires absent: add absent to the extensions"]),
+        (
+            ["nowhere"],
+            [],
+            ["edu: extension nowhere is not available on this host: install its package by"],
+        ),
+    ],
+)
+def test_missing_extensions_are_reported_with_those_that_need_them(
+    wanted: list[str], created: list[str], expected: list[str]
+) -> None:
+    found = extensions.find_problems("edu", wanted, created, REQUIRED)
+    assert [line[: len(start)] for line, start in zip(found, expected, strict=True)] == expected
+
+
+def test_plan_creates_extensions_in_their_order() -> None:
+    desired = dataclasses.replace(DESIRED, databases=[{**DATABASE, "extensions": ["earthdistance", "pg_trgm", "cube"]}])
+    current = dataclasses.replace(settled(), available={**(settled().available or {}), **REQUIRED})
+    assert objects.find_problems(desired, current) == []
+    assert texts(desired, current) == ["edu: create extension cube", "edu: create extension earthdistance"]
+
+
+@pytest.mark.parametrize(
+    ("change", "attribute"),
+    [
+        ({"valid_until": "2020-01-01 00:00:00+00"}, "VALID UNTIL 'infinity'"),
+        ({"inherit": False}, " INHERIT "),
+        ({"limit": 0}, "CONNECTION LIMIT -1"),
+        ({"login": False}, 'ROLE "app" LOGIN'),
+    ],
+)
+def test_attribute_that_prevents_a_login_is_corrected(change: dict[str, Any], attribute: str) -> None:
+    current = settled()
+    current = dataclasses.replace(
+        current, roles={**current.roles, "app": dataclasses.replace(current.roles["app"], **change)}
+    )
+    [step] = objects.plan(DESIRED, current)
+    assert attribute in step.sql
+
+
+@pytest.mark.parametrize(
+    ("setting", "statement"),
+    [
+        (Setting("app", "", "default_transaction_read_only"), 'ALTER ROLE "app" RESET default_transaction_read_only'),
+        (Setting("app", "edu", "role"), 'ALTER ROLE "app" IN DATABASE "edu" RESET role'),
+        (Setting("", "edu", "session_preload_libraries"), 'ALTER DATABASE "edu" RESET session_preload_libraries'),
+        (Setting("", "", "transaction_read_only"), "ALTER ROLE ALL RESET transaction_read_only"),
+    ],
+)
+def test_setting_that_prevents_work_is_reset(setting: Setting, statement: str) -> None:
+    assert [
+        one.sql for one in objects.plan(DESIRED, dataclasses.replace(settled(), settings=frozenset({setting})))
+    ] == [statement]
+
+
+def test_other_settings_of_described_users_are_reported() -> None:
+    found = {Setting("app", "", "search_path"), Setting("stranger", "", "role"), Setting("", "other", "role")}
+    current = dataclasses.replace(settled(), settings=frozenset(found))
+    assert texts(DESIRED, current) == []
+    [warning] = objects.list_warnings(DESIRED, current)
+    assert 'ALTER ROLE "app" RESET search_path' in warning
+
+
+def test_membership_without_inheritance_is_corrected() -> None:
+    pair = ("edu" + READ_WRITE, "app")
+    [step] = objects.plan(DESIRED, dataclasses.replace(settled(), uninherited=frozenset({pair, ("x", "y")})))
+    assert step.sql == 'GRANT "edu_read_write" TO "app" WITH INHERIT TRUE'
+
+
+def with_owners(owners: dict[str, int], **change: Any) -> CurrentState:
+    current = settled()
+    content = dataclasses.replace(current.databases["edu"].content, owners=owners)
+    edu = dataclasses.replace(current.databases["edu"], **{"content": content, **change})
+    return dataclasses.replace(current, databases={**current.databases, "edu": edu})
+
+
+def test_new_owner_gets_the_objects_and_the_former_one_keeps_its_other_databases() -> None:
+    current = with_owners({"shop": 3, "own": 1}, owner="shop")
+    holdings = {("DATABASE", "edu", "shop"), ("DATABASE", "blog", "shop"), ("DATABASE", "x", "own")}
+    current = dataclasses.replace(
+        current,
+        roles={**current.roles, "shop": Role(login=True, comment=MARK)},
+        holdings=frozenset({*holdings, ("TABLESPACE", "fast", "shop")}),
+    )
+    steps = objects.plan(DESIRED, current)
+    assert [step.sql for step in steps if step.database == "edu"] == [
+        'REASSIGN OWNED BY "shop" TO "own"',
+        'ALTER DATABASE "blog" OWNER TO "shop"',
+        'ALTER TABLESPACE "fast" OWNER TO "shop"',
+    ]
+    assert "edu: owner own" in [step.text for step in steps]
+
+
+def test_objects_of_a_locked_owner_follow_in_a_later_run() -> None:
+    current = with_owners({"shop": 3})
+    current = dataclasses.replace(current, roles={**current.roles, "shop": Role(comment=MARK)})
+    assert texts(DESIRED, current) == ["edu: the objects of shop belong to own"]
+
+
+@pytest.mark.parametrize("holder", ["postgres", "stranger", "app"])
+def test_objects_of_others_are_reported_and_not_changed(holder: str) -> None:
+    current = with_owners({holder: 2})
+    assert texts(DESIRED, current) == []
+    [warning] = objects.list_warnings(DESIRED, current)
+    assert f"2 objects belong to {holder}" in warning
+
+
+def test_closed_database_is_opened_before_its_content_is_read() -> None:
+    current = with_owners({}, open=False)
+    [step] = objects.plan_entry(DESIRED, current)
+    assert step.sql == 'ALTER DATABASE "edu" ALLOW_CONNECTIONS true'
+    assert texts(DESIRED, current) == ["edu: permit connections"]
+    assert objects.plan_entry(DESIRED, settled()) == []
+
+
+def test_owner_without_its_privileges_gets_them_again() -> None:
+    [step] = objects.plan(DESIRED, with_owners({}, owner_grants=frozenset({"CREATE"})))
+    assert step.sql == 'GRANT ALL ON DATABASE "edu" TO "own"'
+
+
+def test_database_of_an_interrupted_drop_is_refused() -> None:
+    [problem] = objects.find_problems(DESIRED, with_owners({}, limit=-2))
+    assert "a DROP DATABASE was interrupted" in problem
