@@ -115,7 +115,7 @@ def to_address(name: str, text: str) -> str:
     try:
         return str(ADDRESSES[name](text))
     except ValueError as error:
-        kind = ADDRESSES[name].__name__
+        kind = ADDRESSES[name].__name__.replace("Address", " address")
         raise AnsibleFilterError(
             f"mailcow_settings: {name}: {text!r} is not an {kind}: set it to one, or to no"
         ) from error

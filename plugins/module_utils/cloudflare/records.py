@@ -296,14 +296,14 @@ def value_problem(options: Options) -> str:
         return hash_problem(value, options.get("matching_type"))
     if kind == "CAA" and '"' in value:
         return "the value contains a quotation mark"
-    if kind == "TXT" and (len(value.encode()) > TEXT_LENGTH or has_control_character(value)):
+    if kind == "TXT" and (has_control_character(value) or len(value.encode()) > TEXT_LENGTH):
         return f"the text is longer than {TEXT_LENGTH} bytes or contains a control character"
     return ""
 
 
 def has_control_character(text: str) -> bool:
-    """Return whether a text contains a control character, such as a line feed."""
-    return any(unicodedata.category(sign) == "Cc" for sign in text)
+    """Return whether a text contains a control character, such as a line feed, or half of a character."""
+    return any(unicodedata.category(sign) in ("Cc", "Cs") for sign in text)
 
 
 def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -40,8 +40,8 @@ def test_other_values_are_texts(name: str, value: Any, expected: str) -> None:
     ("name", "value", "problem"),
     [
         ("SKIP_SOGO", "perhaps", "SKIP_SOGO: 'perhaps' is not a boolean: set it to yes or no"),
-        ("SNAT_TO_SOURCE", True, "SNAT_TO_SOURCE: 'True' is not an IPv4Address: set it to one, or to no"),
-        ("SNAT6_TO_SOURCE", "192.0.2.1", "SNAT6_TO_SOURCE: '192.0.2.1' is not an IPv6Address"),
+        ("SNAT_TO_SOURCE", True, "SNAT_TO_SOURCE: 'True' is not an IPv4 address: set it to one, or to no"),
+        ("SNAT6_TO_SOURCE", "192.0.2.1", "SNAT6_TO_SOURCE: '192.0.2.1' is not an IPv6 address"),
         ("USE_WATCHDOG", "", "USE_WATCHDOG: '' is not a boolean"),
         ("WATCHDOG_SUBJECT", "a\nHTTP_BIND=0.0.0.0", "WATCHDOG_SUBJECT must not contain a line break"),
         ("skip sogo", "y", "'skip sogo' is not the name of a variable"),

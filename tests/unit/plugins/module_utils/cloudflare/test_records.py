@@ -110,6 +110,7 @@ def test_text_is_sent_in_strings_of_at_most_255_bytes(length: int) -> None:
         ({"type": "TXT", "value": "a\nb"}, "control character"),
         ({"type": "TXT", "value": "x" * 4081}, "longer than 4080"),
         ({"type": "TXT", "value": "ä" * 2041}, "longer than 4080"),
+        ({"type": "TXT", "value": "half \ud800"}, "contains a control character"),
         ({"type": "TXT", "value": "a\x7fb"}, "control character"),
         ({"type": "TXT", "value": "x", "comment": "a\x07b"}, "the comment contains a control character"),
         ({"type": "TXT", "value": "x", "tags": ["team mail:x"]}, "tag team mail:x: the name must be"),
