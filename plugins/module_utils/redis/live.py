@@ -9,18 +9,27 @@ import typing as t
 from ..host import certificates, programs
 from . import included, isolated, state
 from .client import Client
-from .settings import PREPARATION, UNIT, RedisError, Settings, UnreachableError
+from .settings import PREPARATION, UNIT, LoadingError, RedisError, Settings, UnreachableError
 
 TLS_FILES = ("tls-cert-file", "tls-key-file", "tls-ca-cert-file")
 
 
 def connect(settings: Settings) -> Client:
-    """Return a connection to the live Redis; the error contains its last words when it does not run."""
-    try:
-        return Client(settings.socket, included.read_secret(settings))
-    except UnreachableError as error:
-        reason = read_reason() if systemctl("is-active").out.strip() not in ("active", "inactive") else ""
-        raise UnreachableError(f"{error}\n{reason}".strip()) from error
+    """Return a connection to the live Redis."""
+    return Client(settings.socket, included.read_secret(settings))
+
+
+def explain(error: RedisError) -> str:
+    """Return an error, with Redis' last words when it does not run although it should."""
+    stopped = isinstance(error, (LoadingError, UnreachableError)) and is_failing()
+    return f"{error}\n{read_reason()}".strip() if stopped else str(error)
+
+
+def is_failing() -> bool:
+    """Return whether Redis failed, or is started again after a failure."""
+    restarts = programs.run(["systemctl", "show", "--property=NRestarts", "--value", UNIT]).out.strip()
+    status = systemctl("is-active").out.strip()
+    return status == "failed" or (status == "activating" and restarts not in ("", "0"))
 
 
 def read_reason() -> str:

@@ -101,7 +101,10 @@ def main(arguments: t.Sequence[str]) -> int:
         return 2
     try:
         COMMANDS[name](Settings.load(), *operands)
-    except (OSError, ValueError, RedisError, programs.ProgramError) as error:
+    except RedisError as error:
+        print(live.explain(error), file=sys.stderr)
+        return 1
+    except (OSError, ValueError, programs.ProgramError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -47,7 +47,9 @@ def reject_running(settings: Settings) -> None:
     try:
         live.connect(settings)
     except LoadingError:
-        pass
+        # It loads its data again and again until it comes to the damaged end.
+        if live.is_failing():
+            return
     except UnreachableError:
         return
     raise RedisError("Redis answers or loads its data: there is nothing to repair")

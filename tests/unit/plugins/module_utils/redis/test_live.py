@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.host import certificates, programs
 from ansible_collections.vise.platform.plugins.module_utils.redis import isolated, live
-from ansible_collections.vise.platform.plugins.module_utils.redis.settings import RedisError, Settings
+from ansible_collections.vise.platform.plugins.module_utils.redis.settings import (
+    LoadingError,
+    RedisError,
+    Settings,
+    UnreachableError,
+)
 from ansible_collections.vise.platform.plugins.module_utils.redis.state import State
 
 from .stand_ins import ConnectionFailed, LibraryError, Loading, Server
@@ -24,11 +29,14 @@ class Unit:
         self.active = "active"
         self.failing: list[str] = []
         self.log = ""
+        self.restarts = 0
 
     def run(self, argv: list[str], **_options: object) -> programs.Result:
         """Stand in for programs.run."""
         if argv[0] == "journalctl":
             return programs.Result(0, self.log)
+        if argv[1] == "show":
+            return programs.Result(0, f"{self.restarts}\n")
         assert (argv[0], argv[2]) == ("systemctl", "redis-server.service")
         self.verbs.append(argv[1])
         failed = argv[1] in self.failing
@@ -159,14 +167,26 @@ def test_failed_start_contains_the_last_words_and_the_way_out(settings: Settings
     assert "Reading RDB base" not in str(error.value)
 
 
-@pytest.mark.parametrize(("active", "explained"), [("activating", True), ("failed", True), ("inactive", False)])
-def test_verification_of_a_redis_that_does_not_start_contains_its_last_words(
-    settings: Settings, server: Server, unit: Unit, active: str, explained: bool
+@pytest.mark.parametrize(
+    ("error", "active", "restarts", "explained"),
+    [
+        (UnreachableError("no answer"), "activating", 3, True),
+        (LoadingError("no answer"), "activating", 3, True),
+        (UnreachableError("no answer"), "failed", 0, True),
+        # Its first start, which may take long.
+        (LoadingError("no answer"), "activating", 0, False),
+        (UnreachableError("no answer"), "inactive", 0, False),
+        (UnreachableError("no answer"), "active", 3, False),
+        (RedisError("no answer"), "activating", 3, False),
+    ],
+)
+def test_error_of_a_redis_that_does_not_start_contains_its_last_words(
+    unit: Unit, error: RedisError, active: str, restarts: int, explained: bool
 ) -> None:
-    server.errors["connect"], unit.active, unit.log = [ConnectionFailed("no socket")], active, NUL_TAIL
-    with pytest.raises(RedisError, match="no socket") as error:
-        live.verify(settings)
-    assert ("Bad file format" in str(error.value)) == explained
+    unit.active, unit.restarts, unit.log = active, restarts, NUL_TAIL
+    text = live.explain(error)
+    assert text.startswith("no answer")
+    assert ("Bad file format" in text) == explained
 
 
 def test_failed_start_names_the_journal(settings: Settings, unit: Unit) -> None:

@@ -23,6 +23,7 @@ class Host:
     def __init__(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[str] = []
         self.code = 0
+        self.failing = False
         self.append = Path(settings.data) / "appendonlydir"
         self.append.mkdir()
         (self.append / "base.rdb").write_bytes(b"base")
@@ -33,6 +34,7 @@ class Host:
         monkeypatch.setattr(live, "stop", lambda: self.calls.append("stop"))
         monkeypatch.setattr(live, "start", lambda _settings: self.calls.append("start"))
         monkeypatch.setattr(live, "connect", self.connect)
+        monkeypatch.setattr(live, "is_failing", lambda: self.failing)
 
     def connect(self, _settings: Settings) -> None:
         """Connect to Redis."""
@@ -76,3 +78,8 @@ def test_redis_that_answers_is_not_stopped(host: Host, settings: Settings, answe
     with pytest.raises(RedisError, match="there is nothing to repair"):
         repairs.repair(settings)
     assert host.calls == []
+
+
+def test_redis_that_loads_its_data_again_and_again_is_repaired(host: Host, settings: Settings) -> None:
+    host.connection, host.failing = LoadingError("loading"), True
+    assert repairs.repair(settings).cut == 12
