@@ -73,6 +73,18 @@ def write_markers(host: Host) -> None:
     machines.script(host, (FOLDER / "marker.sh").read_text())
 
 
+@pytest.fixture(scope="module", autouse=True)
+def metrics_before_the_first_proof(host: Host) -> str:
+    """The metrics that the first converge left."""
+    return str(host.file(METRICS).content_string)
+
+
+def test_backup_that_was_never_proven_has_metrics(metrics_before_the_first_proof: str) -> None:
+    lines = metrics_before_the_first_proof.splitlines()
+    never = [line for line in lines if line.startswith("vise_restore_proof_timestamp_seconds{") and line.endswith(" 0")]
+    assert {tuple(line.split('"')[1::2]) for line in never} == ALL
+
+
 @pytest.fixture(scope="module")
 def report(host: Host) -> dict[str, Any]:
     """The proofs of a run of the schedule's unit, by tool and repository."""

@@ -43,6 +43,8 @@ def main(arguments: t.Sequence[str]) -> int:
         problems = find_problems(settings)
         if options.check or problems:
             return report_error("\n".join(problems)) if problems else 0
+        if options.record:
+            return record_targets(settings)
         for name in SIGNALS:
             # Under nohup, SIGHUP is ignored and must stay ignored.
             if signal.getsignal(name) != signal.SIG_IGN:
@@ -71,6 +73,7 @@ def parse_arguments(arguments: t.Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--only", choices=sorted(TOOLS), default="", help="prove only these backups")
     parser.add_argument("--check", action="store_true", help="only validate the settings")
+    parser.add_argument("--record", action="store_true", help="only write the metrics, also of what was never proven")
     return parser.parse_args(arguments)
 
 
@@ -147,14 +150,30 @@ def prove(settings: Settings, outcome: Outcome, log: t.Callable[[str], None]) ->
     return continuing
 
 
+def record_targets(settings: Settings) -> int:
+    """Write the metrics of all configured backups before their first proof; return the exit code."""
+    try:
+        with locks.lock(os.path.join(settings.scratch, "lock"), wait=False, directory_mode=0o711):
+            config = files.read_text(settings.pgbackrest_config) if settings.pgbackrest_config else ""
+            save_state(settings, [], list_targets(settings, config))
+    except locks.LockedError:
+        log("a run is in progress, which writes the metrics at its end")
+    return 0
+
+
+def save_state(settings: Settings, outcomes: t.Sequence[Outcome], configured: t.Sequence[tuple[str, str]]) -> None:
+    """Write the state of each configured backup, and its metrics."""
+    path = os.path.join(settings.scratch, "state.json")
+    state = report.merge_results(files.read_json(path, {}), outcomes, configured)
+    files.write_json(path, state)
+    metrics.write("vise_restore_proof.prom", report.format_metrics(state), settings.metrics)
+
+
 def record(
     settings: Settings, outcomes: t.Sequence[Outcome], configured: t.Sequence[tuple[str, str]], started: float
 ) -> None:
     """Write the state, the metrics and the reports, and remove old reports."""
-    state_path = os.path.join(settings.scratch, "state.json")
-    state = report.merge_results(files.read_json(state_path, {}), outcomes, configured)
-    files.write_json(state_path, state)
-    metrics.write("vise_restore_proof.prom", report.format_metrics(state), settings.metrics)
+    save_state(settings, outcomes, configured)
     name = os.path.join(settings.reports, report.format_timestamp(started))
     files.replace_file(f"{name}.json", report.format_json(socket.gethostname(), started, outcomes), mode=0o640)
     files.replace_file(f"{name}.md", report.format_markdown(socket.gethostname(), started, outcomes), mode=0o640)

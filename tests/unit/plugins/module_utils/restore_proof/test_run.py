@@ -120,6 +120,29 @@ def test_run_of_one_kind_keeps_the_metrics_of_the_others(settings: Settings, mon
     assert metric(settings, 'success{tool="restic",repository="a"} 1')
 
 
+def test_backups_have_metrics_before_their_first_proof_and_keep_those_of_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run.record_targets(settings) == 0
+    assert metric(settings, 'timestamp_seconds{tool="redis",repository="a"} 0')
+    assert list(Path(settings.reports).iterdir()) == []
+    use_stub_proofs(monkeypatch, restic=fine, redis=raising(ProofError("truncated")))
+    run.run(settings, "")
+    run.record_targets(settings)
+    assert not metric(settings, 'timestamp_seconds{tool="restic",repository="a"} 0')
+    assert metric(settings, 'success{tool="restic",repository="a"} 1')
+    # A repository that is no longer configured has none.
+    run.record_targets(dataclasses.replace(settings, restic_sets=()))
+    assert not metric(settings, 'tool="redis"')
+
+
+def test_running_proof_is_not_disturbed(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    with locks.lock(f"{settings.scratch}/lock", directory_mode=0o711):
+        assert run.record_targets(settings) == 0
+    assert "a run is in progress" in capsys.readouterr().out
+    assert list(Path(settings.metrics).iterdir()) == []
+
+
 def test_no_secret_is_shown(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
