@@ -55,6 +55,24 @@ options:
         type: list
         elements: str
         default: []
+      locale:
+        description:
+          - Locale of a new database; an existing one with another locale is refused. Default is that of the cluster.
+        type: str
+        default: ""
+      locale_provider:
+        description: Provider of the locale. C(builtin) needs PostgreSQL 17. Default is C(libc).
+        type: str
+        choices: ["", libc, icu, builtin]
+        default: ""
+      encoding:
+        description: Encoding of a new database; an existing one with another encoding is refused.
+        type: str
+        default: ""
+      template:
+        description: Database that a new database copies. With a locale or an encoding it is C(template0).
+        type: str
+        default: ""
       connection_limit:
         description: Maximum number of sessions; C(-1) for no limit.
         type: int
@@ -127,6 +145,7 @@ EXAMPLES = r"""
         owner: edu
         read_write: [edu_app]
         extensions: [pg_trgm]
+      - {name: synapse, owner: edu, locale: C, encoding: UTF8}
     users:
       - {name: edu, password: "{{ vault_edu_owner_password }}"}
       - {name: edu_app, password: "{{ vault_edu_password }}", connection_limit: 40}
@@ -146,9 +165,10 @@ import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.vise.platform.plugins.module_utils.postgresql import catalog, description, objects
+from ansible_collections.vise.platform.plugins.module_utils.postgresql import catalog, description, locales, objects
 
 NAME: dict[str, t.Any] = {"type": "str", "required": True}
+TEXT: dict[str, t.Any] = {"type": "str", "default": ""}
 LIMIT: dict[str, t.Any] = {"type": "int", "default": -1}
 STRINGS: dict[str, t.Any] = {"type": "list", "elements": "str", "default": []}
 DATABASE = {
@@ -157,6 +177,10 @@ DATABASE = {
     "read_write": STRINGS,
     "read_only": STRINGS,
     "extensions": STRINGS,
+    "locale": TEXT,
+    "locale_provider": {**TEXT, "choices": ["", *locales.PROVIDERS]},
+    "encoding": TEXT,
+    "template": TEXT,
     "connection_limit": LIMIT,
 }
 USER = {

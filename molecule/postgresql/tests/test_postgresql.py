@@ -195,7 +195,8 @@ def test_new_owner_reads_the_tables_and_the_former_one_logs_in_no_more(role: Rol
     missing = {"postgresql_databases": [{**database, "extensions": ["pg_trgm", "earthdistance"]}]}
     role.assert_refused([({"postgresql_users": users, **missing}, "earthdistance requires cube")], hosts="database")
     # The first of the extensions requires the second one.
-    described = [{**database, "extensions": ["earthdistance", "cube"]}]
+    synapse = {"name": "synapse", "owner": "edu2", "locale": "C", "encoding": "UTF8"}
+    described = [{**database, "extensions": ["earthdistance", "cube"]}, synapse]
     role.apply(hosts="database", postgresql_users=users, postgresql_databases=described)
     change = "INSERT INTO written VALUES (-5, 1); ALTER TABLE written ADD note text; SELECT count(*) > 0 FROM written"
     done = login(second, f"host={ADDRESS} user=edu2 dbname=edu", "word-of-edu2", change)
@@ -206,6 +207,21 @@ def test_new_owner_reads_the_tables_and_the_former_one_logs_in_no_more(role: Rol
     role.apply(hosts="database")
     assert login(second, former, password, "DELETE FROM written WHERE writer = -5").rc == 0
     query(host, "DROP DATABASE other")
+
+
+def test_locale_of_a_database_is_what_its_description_says(role: Role, host: Host) -> None:
+    """The test before has created the database."""
+    assert query(host, "SELECT datcollate || datctype FROM pg_database WHERE datname = 'synapse'") == "CC"
+    other = {"name": "synapse", "owner": "edu", "locale": "C.UTF-8", "locale_provider": "builtin"}
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"postgresql_databases": [other]}, "synapse: its locale is C of libc, not C.UTF-8 of builtin"),
+        (
+            {"postgresql_databases": [{"name": "new", "owner": "edu", "locale": "xx_XX"}]},
+            "the host has no locale",
+        ),
+    ]
+    role.assert_refused(cases, hosts="database")
+    query(host, "DROP DATABASE synapse")
 
 
 def test_reload_keeps_the_process_and_a_restart_happens_only_where_it_is_needed(role: Role, host: Host) -> None:

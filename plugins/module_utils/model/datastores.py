@@ -16,6 +16,8 @@ from .topology import Entry, Topology, TopologyError, refuse_misspelt_groups
 PRIMARY, STANDBY, CACHE = "database", "database_standby", "cache"
 DATABASE_PORT, POOL_PORT, CACHE_PORT = 5432, 6432, 6379
 REPLICATION_USER, POOL_USER = "replication", "pgbouncer"
+# The keys of a database that decide how it is created
+LOCALES = ("locale", "locale_provider", "encoding", "template")
 
 Stores = Mapping[str, Mapping[str, t.Any]]
 
@@ -138,7 +140,12 @@ def data_services(plan: Topology, host: str, wanted: Description) -> Entry:
     return {
         "database": role,
         "databases": [
-            {"name": name, "owner": name, "extensions": list(database.get("extensions") or ())}
+            {
+                "name": name,
+                "owner": name,
+                "extensions": list(database.get("extensions") or ()),
+                **{key: database[key] for key in LOCALES if database.get(key)},
+            }
             for name, database in wanted.databases.items()
         ],
         "users": users(plan, wanted) if role else [],

@@ -73,6 +73,8 @@ KINDS: Mapping[str, Kind] = {
         )
     ),
     "extension": Kind("[A-Za-z0-9_-]{1,63}", "use letters, digits, _ and -"),
+    "encoding": Kind("[A-Za-z0-9_-]{1,30}", "write an encoding such as UTF8"),
+    "locale": Kind("[A-Za-z0-9_.@-]{1,63}", "write a locale such as C or de_DE.UTF-8"),
     # A label of metrics, and a part of paths
     "label": Kind("[A-Za-z0-9][A-Za-z0-9._-]*", "use letters, digits, dots, hyphens and underscores"),
     "person": Kind("[a-z][a-z0-9-]{0,30}", "use lower-case letters, digits and hyphens, at most 31, a letter first"),
@@ -103,7 +105,7 @@ OPTIONS: Mapping[str, Option] = {
     "pgbouncer_databases": {"name": "pool"},
     "pgbouncer_users": {"name": "pool_user"},
     "postgresql_databases": dict.fromkeys(("name", "owner", "read_write", "read_only"), "postgresql")
-    | {"extensions": "extension"},
+    | {"extensions": "extension", "locale": "locale", "encoding": "encoding", "template": "pool_user"},
     "postgresql_extensions": "extension",
     "postgresql_slots": "slot",
     "postgresql_standby": {"user": "postgresql", "slot": "slot"},
@@ -165,7 +167,8 @@ def find_option_problems(variable: str, value: t.Any) -> Iterator[tuple[Path, Pr
             yield from find_part_problems(option, entry, place)
         elif isinstance(entry, Mapping):
             for key, kind in option.items():
-                if key in entry and not (entry[key] is None and key != "name"):
+                # Only a name must have a value: the others are optional.
+                if (key == "name" and key in entry) or (entry.get(key) is not None and entry[key] != ""):
                     yield from find_part_problems(kind, entry[key], (*place, key))
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import locale
 import os
 import pwd
 import traceback
@@ -13,6 +14,7 @@ import typing as t
 
 from ansible_collections.vise.platform.plugins.module_utils.host import clients
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import session
+from ansible_collections.vise.platform.plugins.module_utils.postgresql.locales import Locale
 from ansible_collections.vise.platform.plugins.module_utils.postgresql.objects import (
     INVALID_LIMIT,
     MAINTENANCE,
@@ -58,7 +60,9 @@ MEMBERS = """
     JOIN pg_roles AS role ON role.oid = m.roleid JOIN pg_roles AS member ON member.oid = m.member
 """
 DATABASES = """
-    SELECT d.datname, owner.rolname, d.datconnlimit, coalesce(grantee.rolname, ''), acl.privilege_type, d.datallowconn
+    SELECT d.datname, owner.rolname, d.datconnlimit, coalesce(grantee.rolname, ''), acl.privilege_type, d.datallowconn,
+      d.datlocprovider::text, d.datcollate, d.datctype,
+      coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale', ''), pg_encoding_to_char(d.encoding)
     FROM pg_database AS d
     JOIN pg_roles AS owner ON owner.oid = d.datdba
     LEFT JOIN aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) AS acl ON true
@@ -198,7 +202,20 @@ def read_state(connect: Connect, desired: DesiredState) -> CurrentState:
         frozenset((r, m) for r, m, inherits in members if not inherits)
         - {(r, m) for r, m, inherits in members if inherits},
         frozenset(tuple(row) for row in _fetch_rows(connect(MAINTENANCE), HOLDINGS)),
+        frozenset(name for one in desired.databases if (name := one.get("locale")) and not is_locale(name)),
     )
+
+
+def is_locale(name: str) -> bool:
+    """Return whether the C library of this host has a locale; PostgreSQL uses the same library."""
+    previous = locale.setlocale(locale.LC_COLLATE)
+    try:
+        locale.setlocale(locale.LC_COLLATE, name)
+    except locale.Error:
+        return False
+    finally:
+        locale.setlocale(locale.LC_COLLATE, previous)
+    return True
 
 
 def _read_database(name: str, rows: t.Iterable[t.Sequence[t.Any]], content: DatabaseContent) -> Database:
@@ -206,7 +223,7 @@ def _read_database(name: str, rows: t.Iterable[t.Sequence[t.Any]], content: Data
     owner = own[0][1]
     grants = _group_values((row[3], row[4]) for row in own if row[4] and row[3] != owner)
     of_owner = frozenset(row[4] for row in own if row[3] == owner)
-    return Database(owner, own[0][2], grants, content, of_owner, own[0][5])
+    return Database(owner, own[0][2], grants, content, of_owner, Locale(*own[0][6:]), own[0][5])
 
 
 def _read_content(connection: t.Any, name: str, owner: str) -> DatabaseContent:

@@ -9,6 +9,7 @@ import re
 import typing as t
 
 from ..model import names
+from . import locales
 
 Entry = t.Mapping[str, t.Any]
 WORD = re.compile(r"[+/]?[A-Za-z0-9_.-]+")  # a field of a pg_hba.conf rule
@@ -36,6 +37,7 @@ def _duplicates(found: t.Sequence[str]) -> t.Iterator[str]:
 
 def _database(database: Entry, users: set[str]) -> t.Iterator[str]:
     name = database["name"]
+    yield from locales.find_contradictions(database)
     if database["owner"] not in users:
         yield f"{name}: the owner {database['owner']} is not in the list of users"
     for member in [*(database.get("read_only") or []), *(database.get("read_write") or [])]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from . import extensions, scram
+from . import extensions, locales, scram
 from .description import READ_ONLY, READ_WRITE
 
 MARK = "managed by vise.platform"
@@ -104,6 +104,7 @@ class Database:
     )
     content: DatabaseContent = dataclasses.field(default_factory=DatabaseContent)
     owner_grants: frozenset[str] = OWNER_PRIVILEGES
+    locale: locales.Locale = dataclasses.field(default_factory=locales.Locale)
     open: bool = True  # whether it permits connections
 
 
@@ -145,6 +146,7 @@ class CurrentState:
     uninherited: frozenset[tuple[str, str]] = frozenset()  # of `members`, those whose members do not inherit
     # (kind, name, owner) of each database and tablespace
     holdings: frozenset[tuple[str, str, str]] = frozenset()
+    missing_locales: frozenset[str] = NOTHING  # described locales of libc that the host does not have
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,6 +174,7 @@ def find_problems(desired: DesiredState, current: CurrentState) -> list[str]:
     if current.available is None:
         return []
     wanted = {MAINTENANCE: desired.extensions, **{one["name"]: one["extensions"] for one in desired.databases}}
+    present = {name for kind, name, _owner in current.holdings if kind == "DATABASE"}
     roles = {"pg_monitor", *(name for name in current.roles if name.startswith("pg_"))}
     return [
         *(
@@ -186,6 +189,18 @@ def find_problems(desired: DesiredState, current: CurrentState) -> list[str]:
             f'DROP DATABASE "{one["name"]}", then run again and restore its data from a backup'
             for one in desired.databases
             if current.databases.get(one["name"], Database()).limit == INVALID_LIMIT
+        ),
+        *(
+            problem
+            for one in desired.databases
+            if one["name"] in current.databases
+            for problem in locales.find_differences(one, current.databases[one["name"]].locale)
+        ),
+        *locales.find_missing(desired.databases, current.databases, current.missing_locales),
+        *(
+            f"{one['name']}: its template {one['template']} does not exist: create that database first"
+            for one in desired.databases
+            if one.get("template") and one["name"] not in current.databases and one["template"] not in present
         ),
         *(
             f"{user['name']}: PostgreSQL has no role {role}"
@@ -419,7 +434,8 @@ def _database(database: t.Mapping[str, t.Any], current: CurrentState) -> t.Itera
     if existing is None:
         yield Step(
             f"create database {name}",
-            f"CREATE DATABASE {quote_ident(name)} OWNER {quote_ident(owner)}",
+            f"CREATE DATABASE {quote_ident(name)} OWNER {quote_ident(owner)}"
+            + locales.write_clauses(database, quote_ident, quote_literal),
             autocommit=True,
         )
         existing = Database(owner)

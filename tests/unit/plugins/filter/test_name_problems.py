@@ -34,6 +34,9 @@ name_problems = FilterModule().filters()["name_problems"]
         ),
         ("postgresql_standby", {"host": "a", "user": "x y", "slot": "db_2"}, ["postgresql_standby.user: `x y` is not"]),
         ("postgresql_standby", {}, []),
+        ("postgresql_databases", [{"name": "a", "owner": "a", "locale": "", "encoding": None}], []),
+        # The language code of Norwegian
+        ("postgresql_databases", [{"name": "a", "locale": False}], ["postgresql_databases[0].locale: the name is not"]),
         ("restic_sets", [{"name": "a", "paths": ["/b"]}], []),
         ("nginx_sites", [{"name": "docs", "root": None}], []),
         ("ssh_port", 22, []),
