@@ -153,6 +153,7 @@ def test_invalid_input_is_refused_and_changes_nothing(role: Role, host: Host) ->
         ({"pgbouncer_users": [{"name": False}]}, r"pgbouncer_users\[0\].name: the name is not text.*quote it"),
         ({"pgbouncer_settings": {"client_tls_sslmode": "disable"}}, "must not contain settings that the role controls"),
         ({"pgbouncer_auth_password": "canary"}, "password must have 16"),
+        ({"pgbouncer_max_clients": 2000000000}, "nothing was changed.*pgbouncer_max_clients needs.*or fewer"),
         ({"pgbouncer_port": "several"}, "pgbouncer_port.*int"),
     ]
     role.assert_refused(cases, hosts="pool", secret="canary")  # noqa: S106
@@ -218,10 +219,12 @@ def test_change_is_live_and_keeps_open_connections(role: Role, host: Host, secon
         role.apply(
             hosts="pool",
             pgbouncer_pool_size=5,
+            pgbouncer_max_clients=100000,
             pgbouncer_databases=[{"name": "edu"}, jobs, *keywords],
             pgbouncer_users=[{"name": "edu", "max_user_connections": 9}],
         )
         assert serial(second) != before
+    assert host.check_output(f"awk '/Max open files/ {{print $4}}' /proc/$({PID})/limits") == "201024"
     for database in keywords:
         assert log_in(second, f"dbname={database['name']}", statement="SELECT current_database()").stdout == "edu\n"
     assert "FATAL" in log_in(second, "dbname=other").stderr

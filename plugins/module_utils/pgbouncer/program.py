@@ -15,7 +15,7 @@ import sys
 import typing as t
 
 from ..host import certificates, programs
-from . import isolated, lookup, queries, state
+from . import isolated, limits, lookup, queries, state
 from .settings import PgbouncerError, Settings
 
 USAGE = """usage: vise-pgbouncer verify          check that the live state is the state in the files
@@ -28,7 +28,8 @@ SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 
 def check(settings: Settings) -> None:
-    """Raise when PgBouncer rejects the files, or when PostgreSQL has no user for PgBouncer."""
+    """Raise when PgBouncer rejects the files, or when the host does not permit what they need."""
+    limits.check_limit(settings)
     isolated.read_wanted_state(settings)
     lookup.check_user(settings)
 
@@ -39,6 +40,7 @@ def verify(settings: Settings) -> None:
     differences = state.find_differences(wanted, live)
     if differences:
         raise PgbouncerError(f"the live state differs from the files in {', '.join(differences)}")
+    limits.verify_limit(settings)
     lookup.verify_grant(settings)
     address = live.settings["listen_addr"].split(",")[0]
     served = certificates.read_served(address, settings.port, request_tls)

@@ -23,6 +23,7 @@ class Settings:
     auth_user: str  # PostgreSQL's user that queries the verifiers
     server_host: str
     server_port: int
+    open_files: int
     config: str = "/etc/pgbouncer/pgbouncer.ini"
     socket_directory: str = "/run/pgbouncer"
 
@@ -32,7 +33,8 @@ class Settings:
         data = files.read_json(path)
         if data is None:
             raise PgbouncerError(f"{path} does not exist: run the role pgbouncer on this host")
-        return cls(int(data["port"]), data["auth_user"], data["server_host"], int(data["server_port"]))
+        server = data["server_host"], int(data["server_port"])
+        return cls(int(data["port"]), data["auth_user"], *server, int(data["open_files"]))
 
     def read_config(self) -> str:
         """Return the configuration."""

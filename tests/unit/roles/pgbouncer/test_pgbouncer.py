@@ -56,3 +56,8 @@ def test_clients_cannot_connect_without_databases() -> None:
 
 def test_quotes_in_the_password_are_doubled() -> None:
     assert rendered("defaults")["userlist.txt.j2"].splitlines().count('"pgbouncer" "a ""password"" of sixteen"') == 1
+
+
+def test_limit_of_files_grows_with_the_clients() -> None:
+    assert "LimitNOFILE=65536\n" in rendered("defaults")["pgbouncer.service.j2"]
+    assert "LimitNOFILE=201024\n" in rendered("many_clients")["pgbouncer.service.j2"]

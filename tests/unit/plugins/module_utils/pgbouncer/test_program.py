@@ -13,7 +13,14 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.host import certificates, programs, servers
-from ansible_collections.vise.platform.plugins.module_utils.pgbouncer import isolated, lookup, program, queries, state
+from ansible_collections.vise.platform.plugins.module_utils.pgbouncer import (
+    isolated,
+    limits,
+    lookup,
+    program,
+    queries,
+    state,
+)
 from ansible_collections.vise.platform.plugins.module_utils.pgbouncer.settings import PgbouncerError, Settings
 
 CONFIG = "[pgbouncer]\nlisten_addr = localhost,192.0.2.1\nunix_socket_dir = /run/pgbouncer\n[users]\njobs = a=b\n"
@@ -35,6 +42,8 @@ class Host:
 
     def run(self, argv: list[str], *, stdin: str = "", user: str = "", **_options: object) -> programs.Result:
         """Stand in for programs.run."""
+        if argv[:2] == ["systemctl", "show"]:
+            return programs.Result(0, f"{os.getpid()}\n")
         if argv[0] == "systemctl":
             self.calls.append(argv[1])
             answer = self.systemctl[argv[1]]
@@ -60,7 +69,9 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     config.write_text(CONFIG)
     path = tmp_path / "settings.json"
     path.write_text(
-        json.dumps({"port": 6432, "auth_user": "pool", "server_host": "/run/postgresql", "server_port": 5432})
+        json.dumps(
+            {"port": 6432, "auth_user": "pool", "server_host": "/run/postgresql", "server_port": 5432, "open_files": 9}
+        )
     )
     settings = dataclasses.replace(Settings.load(str(path)), config=str(config))
     found = Host(config)
@@ -236,7 +247,7 @@ class TestIsolated:
     def run(self, script: str) -> tuple[str, str]:
         """Return the directory of the socket and the configuration that the instance got."""
         self.script = script
-        settings = Settings(6432, "pool", "/run/postgresql", 5432)
+        settings = Settings(6432, "pool", "/run/postgresql", 5432, 9)
         with isolated.run_isolated(settings, "[pgbouncer]\nlisten_addr = *") as directory:
             return directory, (Path(directory) / "seen").read_text()
 
@@ -262,3 +273,17 @@ class TestIsolated:
         monkeypatch.setattr(isolated, "PATIENCE", 0)
         with pytest.raises(PgbouncerError, match="does not start"):
             self.run("exec sleep 60")
+
+
+@pytest.mark.usefixtures("host")
+def test_more_clients_than_the_kernel_permits_are_refused_with_the_maximum() -> None:
+    maximum = int(Path(limits.MAXIMUM).read_text())
+    settings = dataclasses.replace(Settings.load(), open_files=maximum + 1)
+    with pytest.raises(PgbouncerError, match=r"pgbouncer_max_clients needs .* open files.*write [0-9]+ or fewer"):
+        limits.check_limit(settings)
+
+
+@pytest.mark.usefixtures("host")
+def test_process_with_a_lower_limit_of_files_is_reported() -> None:
+    with pytest.raises(PgbouncerError, match="pgbouncer_max_clients needs 1000000000: remove LimitNOFILE"):
+        limits.verify_limit(dataclasses.replace(Settings.load(), open_files=10**9))
