@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Mapping, Sequence
 
+from . import names
 from .topology import Entry, Topology, TopologyError, refuse_misspelt_groups
 
 PRIMARY, STANDBY, CACHE = "database", "database_standby", "cache"
@@ -53,6 +54,20 @@ def networks(plan: Topology, hosts: Sequence[str]) -> list[str]:
 def slot(host: str) -> str:
     """Return the name of a standby's replication slot: lowercase letters, digits and underscores."""
     return "".join(sign if sign.isalnum() else "_" for sign in host.lower())
+
+
+def slots(plan: Topology) -> list[str]:
+    """Return the slots of all standbys; two standbys cannot share one."""
+    hosts = plan.members(STANDBY)
+    found = [slot(host) for host in hosts]
+    for host, name in zip(hosts, found, strict=True):
+        others = [other for other in hosts if other != host and slot(other) == name]
+        if others:
+            fault = f"{host} and {others[0]} would share the replication slot {name}"
+            raise TopologyError(f"group {STANDBY}: {fault}; rename one of the hosts in the inventory")
+        if problem := names.find_problem("slot", name):
+            raise TopologyError(f"group {STANDBY}: {host}: replication slot {problem.line()}")
+    return found
 
 
 def users(plan: Topology, wanted: Description) -> list[Entry]:
@@ -150,7 +165,7 @@ def data_services(plan: Topology, host: str, wanted: Description) -> Entry:
         ],
         "users": users(plan, wanted) if role else [],
         "pools": [{"name": name} for name in wanted.databases],
-        "slots": [slot(standby) for standby in plan.members(STANDBY)] if role == "primary" else [],
+        "slots": slots(plan) if role == "primary" else [],
         "follows": replication_source(plan, host, wanted) if role == "standby" else {},
         "cache": cache,
         "cache_users": cache_users(wanted.caches) if cache else [],

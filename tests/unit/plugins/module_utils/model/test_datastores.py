@@ -117,3 +117,22 @@ def test_contradictory_inventory_is_refused(groups: dict[str, list[str]], reason
 def test_platform_without_databases_has_no_data_services() -> None:
     found = FilterModule().filters()["data_services"]({}, "e", {"edu": ["e"]}, HOSTVARS)
     assert (found["database"], found["cache"], found["firewall_allow"]) == ("", False, [])
+
+
+@pytest.mark.parametrize(
+    ("standbys", "expected"),
+    [
+        (["s-1", "s.1"], "s-1 and s.1 would share the replication slot s_1; rename one of the hosts"),
+        (["s" * 64], "is not a valid name; use lower-case letters, digits and underscores, at most 63"),
+    ],
+)
+def test_standbys_without_a_slot_of_their_own_are_refused(standbys: list[str], expected: str) -> None:
+    hostvars = {**HOSTVARS, **{name: {"ansible_host": f"10.0.1.{n}"} for n, name in enumerate(standbys)}}
+    with pytest.raises(AnsibleFilterError, match=expected):
+        data_services(DATABASES, "d", {**EACH, "database_standby": standbys}, hostvars)
+
+
+def test_locale_of_a_database_reaches_the_role() -> None:
+    databases = {"synapse": {"clients": "edu", "password": "of synapse", "locale": "C", "encoding": "UTF8"}}
+    [found] = data_services(databases, "a", ONE, HOSTVARS)["databases"]
+    assert found == {"name": "synapse", "owner": "synapse", "extensions": [], "locale": "C", "encoding": "UTF8"}
