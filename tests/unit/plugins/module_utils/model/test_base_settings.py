@@ -24,6 +24,7 @@ DEFAULTS: dict[str, Any] = load_yaml(ROOT / "roles/base/defaults/main.yml")
         pytest.param({"base_journal_max_use": "\u0665M"}, "is not a size", id="other digits"),
         pytest.param({"base_journal_max_use": ""}, "'' is not a size", id="no size"),
         pytest.param({"base_journal_max_use": "64K"}, "needs 16M or more", id="too small"),
+        pytest.param({"base_journal_max_use": "16383K"}, "needs 16M or more", id="slightly too small"),
         pytest.param({"base_journal_max_age": "a month"}, "'a month' is not a time span", id="time span"),
         pytest.param({"base_journal_max_age": "30 dayz"}, "'30 dayz' is not a time span", id="unit of a time span"),
         pytest.param({"base_upgrade_start": "26:00"}, "base_upgrade_start: '26:00' is not a time of day", id="hour"),
@@ -39,6 +40,12 @@ DEFAULTS: dict[str, Any] = load_yaml(ROOT / "roles/base/defaults/main.yml")
 def test_value_that_a_program_would_ignore_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(AnsibleFilterError, match=message):
         base_settings({**DEFAULTS, **options})
+
+
+@pytest.mark.parametrize("options", [{"base_journal_max_use": "16M"}, {"base_reboot_minutes": 16}])
+def test_smallest_value_is_accepted(options: dict[str, Any]) -> None:
+    settings = base_settings({**DEFAULTS, **options})
+    assert settings["reboot_spread_minutes"] == int(options.get("base_reboot_minutes", 240)) - 15
 
 
 def test_all_problems_are_reported_at_once() -> None:

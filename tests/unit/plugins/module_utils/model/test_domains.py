@@ -21,6 +21,7 @@ def test_international_name_is_converted_as_by_the_standard(name: str) -> None:
         ("Bücher.example", "xn--bcher-kva.example"),
         ("bu\u0308cher.example", "xn--bcher-kva.example"),
         ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+        ("a--ü.example", "xn--a---joa.example"),
     ],
 )
 def test_one_name_has_one_form(name: str, expected: str) -> None:
@@ -35,6 +36,8 @@ def test_one_name_has_one_form(name: str, expected: str) -> None:
         ("ü b.example", "is not a letter or a digit"),
         ("ﬁü.example", "is not a letter or a digit"),
         ("ü-.example", "begins or ends with a wrong character"),
+        ("-ü.example", "begins or ends with a wrong character"),
+        ("ab--ü.example", "begins or ends with a wrong character"),
         ("\u0308u.example", "begins or ends with a wrong character"),
         ("ü" * 60 + ".example", "is too long"),
     ],

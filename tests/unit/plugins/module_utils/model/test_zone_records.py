@@ -8,6 +8,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.vise.platform.plugins.filter.dns_records import FilterModule, dns_records
 from ansible_collections.vise.platform.plugins.module_utils.cloudflare import records
+from ansible_collections.vise.platform.plugins.module_utils.model import topology, zone_records
 
 DOMAIN = "example.test"
 SITES: dict[str, dict[str, Any]] = {
@@ -215,3 +216,32 @@ def test_contradiction_is_an_error_that_names_the_remedy(options: dict[str, Any]
 
 def test_filter_has_its_name() -> None:
     assert FilterModule().filters() == {"dns_records": dns_records}
+
+
+def test_each_address_of_the_mail_host_has_one_reverse_name() -> None:
+    mail = zone_records.Mail(**MAIL)
+    hostvars = {"m": {"public_addresses": ["192.0.2.4", "192.0.2.4", "by-name"]}}
+    found = zone_records.reverse_names(topology.Topology({}, {}, {"mail": ["m"]}, hostvars), mail)
+    assert found == [{"address": "192.0.2.4", "name": "mail.example.test", "reverse": "4.2.0.192.in-addr.arpa"}]
+
+
+@pytest.mark.parametrize(
+    ("reports", "accepted"),
+    [
+        ("a@example.test", False),
+        ("a@below.example.test", False),
+        ("a@test", False),
+        ("a@example.org", True),
+        ("a@myexample.test", True),
+    ],
+)
+def test_reports_to_another_domain_are_accepted_there(reports: str, accepted: bool) -> None:
+    found = zone_records.mail_domain_records(DOMAIN, zone_records.Mail(**{**MAIL, "reports": reports}))
+    assert any(one["name"].startswith(f"{DOMAIN}._report._dmarc.") for one in found) == accepted
+
+
+def test_policies_are_published_and_served_with_safe_defaults() -> None:
+    mail = zone_records.Mail(**MAIL)
+    assert zone_records.policy(mail) == "version: STSv1\nmode: testing\nmx: mail.example.test\nmax_age: 604800\n"
+    other = zone_records.Mail(**MAIL, mta_sts="enforce")
+    assert zone_records.policy_id(mail) != zone_records.policy_id(other)
