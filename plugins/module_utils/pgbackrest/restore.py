@@ -117,7 +117,8 @@ class Plan:
     paths: targets.TimelinePaths
     live: str  # role of the running cluster: primary | standby; empty when none runs
     steps: tuple[str, ...]
-    locations: t.Mapping[repository.Backup, placement.Locations] = dataclasses.field(default_factory=dict)
+    # The tablespaces of each set, or why the set cannot be read.
+    locations: t.Mapping[repository.Backup, placement.Locations | str] = dataclasses.field(default_factory=dict)
 
     def path_of(self, backup: repository.Backup) -> timelines.TimelinePath:
         """Return the timelines that recovery from a set follows."""
@@ -139,21 +140,34 @@ def plan_restore(request: Request) -> Plan:
     if not candidates:
         reason = targets.explain_no_candidate(repositories, *choice)
         raise RestoreError(f"no set can be restored: {reason}")
-    locations = {backup: placement.read_locations(request.pgbackrest, backup) for backup in candidates}
+    locations = {backup: _read_locations(request, backup) for backup in candidates}
     if request.delta:
         _check_delta(request)
     else:
         _check_copy(request, max(backup.size for backup in candidates), locations)
-    steps = tuple(_steps(request, candidates, paths, live, locations[candidates[0]]))
+    known = next((places for places in locations.values() if not isinstance(places, str)), {})
+    steps = tuple(_steps(request, candidates, paths, live, known))
     return Plan(tuple(candidates), tuple(repositories), paths, live, steps, locations)
 
 
-def find_conflict(request: Request, locations: placement.Locations) -> str:
-    """Describe why a set cannot be restored next to the existing cluster; empty when it can."""
+def _read_locations(request: Request, backup: repository.Backup) -> placement.Locations | str:
+    try:
+        return placement.read_locations(request.pgbackrest, backup)
+    except RestoreError as error:
+        # Another set may be readable.
+        return str(error)
+
+
+def find_conflict(request: Request, locations: placement.Locations | str) -> str:
+    """Describe why a set cannot be read, or not be restored next to the existing cluster; empty when it can."""
+    if isinstance(locations, str):
+        return locations
     return "" if request.delta else placement.describe_conflict(tablespaces.read_locations(request.data), locations)
 
 
-def _check_copy(request: Request, size: int, locations: t.Mapping[repository.Backup, placement.Locations]) -> None:
+def _check_copy(
+    request: Request, size: int, locations: t.Mapping[repository.Backup, placement.Locations | str]
+) -> None:
     conflicts = [find_conflict(request, places) for places in locations.values()]
     if all(conflicts):
         raise RestoreError(conflicts[0])
@@ -163,7 +177,8 @@ def _check_copy(request: Request, size: int, locations: t.Mapping[repository.Bac
     if not os.path.isdir(parent):
         raise RestoreError(f"{parent} does not exist: install PostgreSQL first (role postgresql)")
     # The sizes of tablespaces in a set are unknown; those on this host are close.
-    places = {location for entry in locations.values() for location in entry.values()}
+    known = [entry for entry in locations.values() if not isinstance(entry, str)]
+    places = {location for entry in known for location in entry.values()}
     sizes = {place: sum(map(_size, tablespaces.list_content(place, request.version))) for place in places}
     elsewhere = tablespaces.group_by_file_system(parent, sizes)
     for place, needed in {parent: max(size - sum(elsewhere.values()), 0), **elsewhere}.items():
@@ -539,10 +554,11 @@ def restore_and_recover(request: Request, plan: Plan, backup: repository.Backup,
         raise UnusableSetError("the end of the archive cannot be read")
     began = time.monotonic()
     create_work_directory()
-    conflict = find_conflict(request, plan.locations[backup])
-    if conflict:
+    locations = plan.locations[backup]
+    conflict = find_conflict(request, locations)
+    if isinstance(locations, str) or conflict:
         raise UnusableSetError(conflict)
-    restore_files(request, backup, plan.path_of(backup).argument_for(backup), plan.locations[backup])
+    restore_files(request, backup, plan.path_of(backup).argument_for(backup), locations)
     built = time.monotonic()
     try:
         recover(request, backup, newest)

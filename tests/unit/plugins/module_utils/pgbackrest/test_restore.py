@@ -11,7 +11,13 @@ from types import SimpleNamespace
 
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.host import programs
-from ansible_collections.vise.platform.plugins.module_utils.pgbackrest import repository, restore, targets, tool
+from ansible_collections.vise.platform.plugins.module_utils.pgbackrest import (
+    placement,
+    repository,
+    restore,
+    targets,
+    tool,
+)
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import instance
 
 from .samples import backup, info
@@ -493,9 +499,30 @@ def test_set_that_is_older_than_a_tablespace_is_refused_before_anything_changes(
     (tmp_path / "main/pg_tblspc/7").symlink_to(tmp_path)
     old, new = (backup(1, label, 10) for label in ("20260301-013000F", "20260302-013000F"))
     [repo] = repository.parse_info(info(old, new, codes=(0,)), "main")
-    locations: dict[repository.Backup, dict[str, str]] = {repo.backups[0]: {}, repo.backups[1]: {"7": str(tmp_path)}}
+    locations: dict[repository.Backup, placement.Locations | str] = {
+        repo.backups[0]: {},
+        repo.backups[1]: {"7": str(tmp_path)},
+    }
     # One of the sets has it.
     restore._check_copy(make_request(), 1, locations)
     with pytest.raises(targets.RestoreError, match="newer than the set"):
         restore._check_copy(make_request(), 1, {repo.backups[0]: {}})
     assert restore.find_conflict(dataclasses.replace(make_request(), delta=True), {}) == ""
+
+
+def test_set_whose_list_of_files_is_damaged_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restore.Request, "data", str(tmp_path / "main"))
+    broken = programs.Result(29, "", "ERROR: [029]: invalid checksum")
+    monkeypatch.setattr(restore.Request, "pgbackrest", lambda *_: broken)
+    old, new = (backup(1, label, 10) for label in ("20260301-013000F", "20260302-013000F"))
+    [repo] = repository.parse_info(info(old, new, codes=(0,)), "main")
+    unreadable = restore._read_locations(make_request(), repo.backups[0])
+    assert unreadable == "set 20260301-013000F cannot be read: ERROR: [029]: invalid checksum"
+    # The other one is.
+    restore._check_copy(make_request(), 1, {repo.backups[0]: unreadable, repo.backups[1]: {}})
+    with pytest.raises(targets.RestoreError, match="cannot be read"):
+        restore._check_copy(make_request(), 1, {repo.backups[0]: unreadable})
+    plan = restore.Plan(repo.backups, (repo,), {}, "", (), {repo.backups[0]: unreadable})
+    monkeypatch.setattr(restore, "create_work_directory", lambda: None)
+    with pytest.raises(restore.UnusableSetError, match="cannot be read"):
+        restore.restore_and_recover(make_request("immediate"), plan, repo.backups[0], "")
