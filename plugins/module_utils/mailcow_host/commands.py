@@ -12,8 +12,6 @@ from pathlib import Path
 from ..host import programs
 from .settings import Problem
 
-# git and Docker would also use the settings of the whole host, and Docker those of a context.
-OWN_SETTINGS = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_ATTR_NOSYSTEM": "1", "DOCKER_HOST": "unix:///var/run/docker.sock"}
 # A checkout can have settings of its own. These must not change which files git sees, or what it writes to them.
 GIT_SETTINGS = {
     # Another user can be the owner of the checkout of an administrator
@@ -25,6 +23,15 @@ GIT_SETTINGS = {
     "core.fsmonitor": "false",
     "core.untrackedCache": "false",
     "core.hooksPath": "/dev/null",
+}
+# git and Docker would also use the settings of the whole host, and Docker those of a context.
+OWN_SETTINGS = {
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_CONFIG_COUNT": str(len(GIT_SETTINGS)),
+    **{f"GIT_CONFIG_KEY_{number}": name for number, name in enumerate(GIT_SETTINGS)},
+    **{f"GIT_CONFIG_VALUE_{number}": value for number, value in enumerate(GIT_SETTINGS.values())},
+    "DOCKER_HOST": "unix:///var/run/docker.sock",
 }
 # The users in the containers must be able to read the files of a checkout.
 UMASK = 0o022
@@ -65,13 +72,7 @@ def load_input(argv: t.Sequence[str], source: Path, **environment: str) -> None:
 
 
 def _variables(environment: t.Mapping[str, str]) -> dict[str, str]:
-    return programs.build_environment({**OWN_SETTINGS, **_git_variables(), **environment})
-
-
-def _git_variables() -> dict[str, str]:
-    pairs = {f"GIT_CONFIG_KEY_{number}": name for number, name in enumerate(GIT_SETTINGS)}
-    pairs |= {f"GIT_CONFIG_VALUE_{number}": value for number, value in enumerate(GIT_SETTINGS.values())}
-    return {"GIT_CONFIG_COUNT": str(len(GIT_SETTINGS)), **pairs}
+    return programs.build_environment({**OWN_SETTINGS, **environment})
 
 
 def _require_success(argv: t.Sequence[str], code: int, output: bytes) -> None:

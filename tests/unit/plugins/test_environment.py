@@ -179,7 +179,8 @@ def test_files_that_are_streamed_to_docker_change_nothing(tmp_path: Path) -> Non
 def test_git_uses_the_given_repository_and_address(tmp_path: Path) -> None:
     commands.run(["git", "init", "--quiet", str(tmp_path / "checkout")])
     listed = commands.run(["git", "config", "--list", "--show-origin"], directory=tmp_path / "checkout")
-    assert [line for line in listed.splitlines() if ".git/config" not in line] == []
+    given = {f"command line:\t{name.lower()}={value}" for name, value in commands.GIT_SETTINGS.items()}
+    assert {line for line in listed.splitlines() if ".git/config" not in line} == given
     commands.run(["git", "remote", "add", "origin", "https://given.example/"], directory=tmp_path / "checkout")
     address = commands.run(["git", "remote", "get-url", "origin"], directory=tmp_path / "checkout")
     assert address.strip() == "https://given.example/"
