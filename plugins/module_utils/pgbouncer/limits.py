@@ -34,9 +34,16 @@ def check_limit(settings: Settings) -> None:
 def verify_limit(settings: Settings) -> None:
     """Raise when the live process may open fewer files than the clients need."""
     process = int(programs.run(["systemctl", "show", "-P", "MainPID", UNIT]).out.strip() or 0)
-    soft = resource.prlimit(process, resource.RLIMIT_NOFILE)[0]
-    if soft != resource.RLIM_INFINITY and soft < settings.open_files:
+    soft = read_limit(process)
+    if soft < settings.open_files:
         raise PgbouncerError(
             f"{UNIT} may open {soft} files, and pgbouncer_max_clients needs {settings.open_files}: remove LimitNOFILE "
             f"from other files of the unit, which `systemctl cat {UNIT}` shows"
         )
+
+
+def read_limit(process: int) -> float:
+    """Return how many files a process may open; prlimit() needs a capability that a container lacks."""
+    with open(f"/proc/{process or 'self'}/limits", encoding="ascii") as handle:
+        soft = next(line for line in handle if line.startswith("Max open files")).split()[3]
+    return float("inf") if soft == "unlimited" else int(soft)

@@ -8,6 +8,7 @@ import getpass
 import json
 import os
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -287,3 +288,12 @@ def test_more_clients_than_the_kernel_permits_are_refused_with_the_maximum() -> 
 def test_process_with_a_lower_limit_of_files_is_reported() -> None:
     with pytest.raises(PgbouncerError, match="pgbouncer_max_clients needs 1000000000: remove LimitNOFILE"):
         limits.verify_limit(dataclasses.replace(Settings.load(), open_files=10**9))
+
+
+def test_limit_of_another_process_is_read() -> None:
+    argv = ["sh", "-c", "ulimit -Sn 77; echo set; read _"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout and process.stdout.readline() == b"set\n"
+        found = limits.read_limit(process.pid)
+        process.kill()
+    assert found == 77
