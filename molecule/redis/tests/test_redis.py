@@ -184,7 +184,7 @@ def test_invalid_input_is_refused_and_changes_nothing(role: Role, host: Host) ->
             for rule in ("+@admin", "+@slow", "~*", "+config|set")
         ],
         ({"redis_users": [{"name": "edu", "passwords": ["canary"]}]}, "password of 16"),
-        ({"redis_users": [{"name": "admin", "passwords": [EDU[1]]}]}, "default and admin are not allowed"),
+        ({"redis_users": [{"name": "admin", "passwords": [EDU[1]]}]}, "`admin` is a user of the role"),
         ({"redis_port": "tls"}, "redis_port.*int"),
     ]
     role.assert_refused(cases, secret="canary")  # noqa: S106

@@ -12,6 +12,9 @@ from ..host import programs, users
 from . import data, live
 from .settings import LoadingError, RedisError, Settings, UnreachableError
 
+# How long Redis may load its data until it answers or fails, in seconds
+PATIENCE = 60
+
 
 @dataclasses.dataclass(frozen=True)
 class Repair:
@@ -44,15 +47,20 @@ def repair(settings: Settings) -> Repair:
 
 def reject_running(settings: Settings) -> None:
     """Raise RedisError when Redis answers: nothing is damaged."""
-    try:
-        live.connect(settings)
-    except LoadingError:
-        # It loads its data again and again until it comes to the damaged end.
-        if live.is_failing():
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            live.connect(settings)
+        except LoadingError:
+            # It loads its data again and again, each time until it comes to the damaged end.
+            if live.is_failing():
+                return
+            time.sleep(0.2)
+        except UnreachableError:
             return
-    except UnreachableError:
-        return
-    raise RedisError("Redis answers or loads its data: there is nothing to repair")
+        else:
+            raise RedisError("Redis answers: there is nothing to repair")
+    raise RedisError("Redis still loads its data: run the repair only if it fails")
 
 
 def copy_data(settings: Settings, append: str) -> str:

@@ -72,14 +72,31 @@ def test_data_that_cannot_be_repaired_is_named_with_its_copy(host: Host, setting
     assert "start" not in host.calls
 
 
-@pytest.mark.parametrize("answer", [None, LoadingError("loading")])
-def test_redis_that_answers_is_not_stopped(host: Host, settings: Settings, answer: Exception | None) -> None:
+@pytest.mark.parametrize(
+    ("answer", "message"), [(None, "there is nothing to repair"), (LoadingError("loading"), "still loads its data")]
+)
+def test_redis_that_answers_is_not_stopped(
+    host: Host, settings: Settings, monkeypatch: pytest.MonkeyPatch, answer: Exception | None, message: str
+) -> None:
+    monkeypatch.setattr(repairs, "PATIENCE", 0.1)
     host.connection = answer
-    with pytest.raises(RedisError, match="there is nothing to repair"):
+    with pytest.raises(RedisError, match=message):
         repairs.repair(settings)
     assert host.calls == []
 
 
 def test_redis_that_loads_its_data_again_and_again_is_repaired(host: Host, settings: Settings) -> None:
     host.connection, host.failing = LoadingError("loading"), True
+    assert repairs.repair(settings).cut == 12
+
+
+@pytest.mark.usefixtures("host")
+def test_redis_that_fails_a_moment_later_is_repaired(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([LoadingError("loading"), UnreachableError("gone")])
+
+    def connect(_settings: Settings) -> None:
+        if answer := next(answers, None):
+            raise answer
+
+    monkeypatch.setattr(live, "connect", connect)
     assert repairs.repair(settings).cut == 12
