@@ -17,7 +17,6 @@ import typing as t
 
 from ..host import files
 
-OWNER = "postgres"
 CONTENT = re.compile(r"PG_(\d+)_\d+")
 
 
@@ -142,8 +141,8 @@ def _find_device(path: str) -> int:
 
 def _create(path: str) -> None:
     os.mkdir(path, 0o700)
-    with contextlib.suppress(PermissionError):
-        shutil.chown(path, OWNER, OWNER)
+    owner = os.stat(os.path.dirname(path))
+    os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def _link(data: str, number: str, location: str) -> None:
@@ -154,8 +153,9 @@ def _link(data: str, number: str, location: str) -> None:
     if os.readlink(path) == location:
         return
     os.symlink(location, fresh)
-    with contextlib.suppress(PermissionError):
-        shutil.chown(fresh, OWNER, OWNER)
+    # pgBackRest runs as the owner of the data, and sets the owner of links too.
+    owner = os.stat(data)
+    os.chown(fresh, owner.st_uid, owner.st_gid, follow_symlinks=False)
     os.rename(fresh, path)
 
 

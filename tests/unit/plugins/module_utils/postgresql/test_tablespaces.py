@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import tablespaces
@@ -46,6 +47,24 @@ def test_old_and_new_cluster_exchange_their_places(tmp_path: Path) -> None:
     tablespaces.put_back(old, "17", "before-1")
     assert (owners(place), reachable(old, "1"), reachable(new, "1")) == (["old"], ["old"], ["new"])
     assert not (place / "before-1").exists()
+
+
+def test_new_links_and_directories_have_the_owner_of_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "ts"
+    old = make_cluster(tmp_path / "old", t1=place)
+    status, owned = os.stat, dict[str, tuple[int, int, bool]]()
+
+    def stat_as_postgres(path: str, **options: Any) -> os.stat_result:
+        found = status(path, **options)
+        return os.stat_result((*found[:4], 105, 110, *found[6:10])) if path in (old, str(place)) else found
+
+    def chown(path: str, uid: int, gid: int, follow_symlinks: bool = True) -> None:
+        owned[os.path.relpath(path, tmp_path)] = (uid, gid, follow_symlinks)
+
+    monkeypatch.setattr(os, "stat", stat_as_postgres)
+    monkeypatch.setattr(os, "chown", chown)
+    tablespaces.set_aside(old, [str(place)], "17", "before-1")
+    assert owned == {"ts/before-1": (105, 110, True), "old/pg_tblspc/1.vise-new": (105, 110, False)}
 
 
 @pytest.mark.parametrize("killed_at", range(7))
