@@ -17,6 +17,7 @@ import traceback
 import typing as t
 
 from ..host import files, programs
+from ..host import units as systemd
 from .model import ABSENT, Change, Node, Probe, UnitState
 
 COMMAND_TIMEOUT = 300  # seconds; a unit that needs longer to start counts as broken
@@ -189,7 +190,7 @@ def systemctl(verb: str, *units: str) -> None:
     """Run a systemctl verb for units; raises HostError with the last 10 journal lines of the units."""
     status, text = run(["systemctl", verb, *units])
     if status:
-        _status, journal = run(["journalctl", "--no-pager", "-q", "-o", "cat", "-n", "10", *(f"-u{u}" for u in units)])
+        journal = systemd.read_journal("--lines=10", *(f"--unit={unit}" for unit in units))
         raise HostError(f"`systemctl {verb} {' '.join(units)}` failed: {text}\n{journal}".strip())
 
 

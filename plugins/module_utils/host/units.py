@@ -12,6 +12,7 @@ from . import programs
 INTERVAL = 1.0  # seconds between two queries
 RUNNING = ("active", "activating", "deactivating", "reloading")
 LINES = 5  # of the journal, in a message
+JOURNAL_SECONDS = 60.0
 
 
 def start(names: t.Iterable[str]) -> None:
@@ -52,5 +53,13 @@ def find_failed(names: t.Sequence[str]) -> list[str]:
 
 def read_last_messages(name: str) -> str:
     """Return the last lines that a unit wrote to the journal, in one line."""
-    out = programs.run(["journalctl", "--no-pager", "-q", "-o", "cat", "-n", str(LINES), f"--unit={name}"]).out
-    return " | ".join(line for line in out.splitlines() if line.strip())
+    return " | ".join(line for line in read_journal(f"--unit={name}", f"--lines={LINES}").splitlines() if line.strip())
+
+
+def read_journal(*options: str) -> str:
+    """Return the messages in the journal that options of journalctl select; empty when they cannot be read.
+
+    A busy journald stores a message long after the program has ended that wrote it; so it must first store all of them.
+    """
+    programs.run(["journalctl", "--sync"], timeout=JOURNAL_SECONDS)
+    return programs.run(["journalctl", "--no-pager", "--quiet", "--output=cat", *options], timeout=JOURNAL_SECONDS).out

@@ -18,7 +18,7 @@ import signal
 import time
 import typing as t
 
-from ..host import controller, files, locks, programs
+from ..host import controller, files, locks, programs, units
 from ..host.journal import Journal
 from ..postgresql import instance, tablespaces
 from ..postgresql.cluster import History
@@ -245,8 +245,8 @@ def _systemctl(*arguments: str) -> None:
 
 def explain_unit(unit: str, since: float) -> str:
     """Return the last errors of a unit in the journal since a time; empty when it logs to another place."""
-    log = programs.run(["journalctl", "-u", unit, "-o", "cat", f"--since=@{since:.0f}"], timeout=30)
-    return " | ".join(instance.find_messages(log.out, DAMAGE)[-3:])
+    log = units.read_journal(f"--unit={unit}", f"--since=@{since:.0f}")
+    return " | ".join(instance.find_messages(log, DAMAGE)[-3:])
 
 
 def _stop_leftover_server(data: str) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ..host import certificates, programs
+from ..host import certificates, programs, units
 from . import included, isolated, state
 from .client import Client
 from .settings import PREPARATION, UNIT, LoadingError, RedisError, Settings, UnreachableError
@@ -36,8 +36,7 @@ def read_reason() -> str:
     """Return the errors that Redis logged at its last start, and what to do about them."""
     # Both: Redis, and the program that prepares its start.
     names = ["--identifier=redis-server", f"--identifier={PREPARATION}"]
-    command = ["journalctl", "--boot", "--unit", UNIT, *names, "--output=cat", "--no-pager", "--lines=20"]
-    return state.explain_failure(programs.run(command, timeout=30).out)
+    return state.explain_failure(units.read_journal("--boot", f"--unit={UNIT}", *names, "--lines=20"))
 
 
 def verify(settings: Settings) -> None:

@@ -131,6 +131,19 @@ def test_systemctl_that_fails_is_an_error_with_its_reason(monkeypatch: pytest.Mo
         host.read_unit_states(["a.service"])
 
 
+def test_unit_that_fails_is_explained_by_all_its_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored: list[str] = []
+
+    def run(argv: list[str], **_options: object) -> programs.Result:
+        if "--sync" in argv:
+            stored.append("bind() to 0.0.0.0:3000 failed")
+        return programs.Result(0, "\n".join(stored)) if argv[0] == "journalctl" else programs.Result(1, "Job failed.")
+
+    monkeypatch.setattr(programs, "run", run)
+    with pytest.raises(host.HostError, match=r"`systemctl reload a\.service` failed: Job failed\.\nbind\(\) to 0"):
+        host.systemctl("reload", "a.service")
+
+
 @pytest.mark.parametrize(
     ("argv", "expect", "passes"),
     [

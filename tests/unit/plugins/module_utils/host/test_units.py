@@ -71,3 +71,16 @@ def test_wait_ends_after_its_limit_with_the_units_that_still_run(monkeypatch: py
 def test_last_messages_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, lambda _argv: programs.Result(0, "first\n\nsecond\n"))
     assert units.read_last_messages("a.service") == "first | second"
+
+
+def test_journal_is_read_after_journald_stored_all_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored: list[str] = []
+
+    def answer(argv: Sequence[str]) -> programs.Result:
+        if "--sync" in argv:
+            stored.append("why it failed")
+        return programs.Result(0, "\n".join(stored))
+
+    calls = use(monkeypatch, answer)
+    assert units.read_journal("--unit=a.service") == "why it failed"
+    assert calls[-1].endswith(" --unit=a.service")
