@@ -107,7 +107,11 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
             {"text": preflight_checks.locate_problem(problem, defined, vault).line(), "of_host": problem in of_login}
             for problem in dict.fromkeys([*problems, *of_login])
         ]
-        return {**result, "problems": [*lines, *result.get("problems", ())]}
+        found = [*lines, *result.get("problems", ())]
+        # A description with problems does not show which functions a host has.
+        left = {} if found else result.get("left", {})
+        warnings = [preflight_checks.describe_left(task_vars["inventory_hostname"], *one) for one in left.items()]
+        return {**result, "problems": found, "warnings": [*result.get("warnings", ()), *warnings]}
 
     def _find_inventory_problems(
         self, filled: set[str], valid: Variables, schema: Schema, options: Variables, task_vars: Variables

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from ansible_collections.vise.platform.plugins.module_utils import description
 from ansible_collections.vise.platform.plugins.module_utils.description import Problem, Schema
-from ansible_collections.vise.platform.plugins.module_utils.model import datastores, topology
+from ansible_collections.vise.platform.plugins.module_utils.model import datastores, functions, topology
 
 Variables = Mapping[str, t.Any]
 # The message of a filter about its input
@@ -22,13 +22,6 @@ SECRET = re.compile(r"\bvault_\w+")
 # A secret that has no default
 READ_SECRET = re.compile(r"\b(vault_\w+)\b(?!\s*\|\s*default\b)(?!\s+is\s)")
 NAME = re.compile(r"\b[a-z]\w*")
-# The components of functions, except those of sites
-COMPONENTS = {
-    ("postgresql", "pgbouncer", "pgbackrest"): ("database", "database_standby"),
-    ("redis",): ("cache",),
-    ("docker",): ("edu", "mail"),
-    ("mailcow",): ("mail",),
-}
 # The settings of a zone by which Cloudflare presents a client certificate: the shared one, and one of the zone
 ORIGIN_PULLS = ("authenticated_origin_pulls_global", "authenticated_origin_pulls")
 # Why a host cannot run a module, and what to do
@@ -139,15 +132,16 @@ def derive_names(
 
 def list_components(valid: Variables, task_vars: Variables) -> list[str]:
     """Return the components that the run applies to the host and that may find a service of others."""
-    host, groups = task_vars["inventory_hostname"], task_vars["groups"]
-    plan = topology.Topology(valid.get("sites") or {}, {}, groups, task_vars["hostvars"])
-    sites = [site for site in plan.sites.values() if "group" in site]
-    serves = any(host in plan.entrance(site) or (host in plan.serving(site) and plan.proxying(site)) for site in sites)
-    found = ["admin_users", "ssh", *(["nginx"] if serves else [])]
-    for components, functions in COMPONENTS.items():
-        if any(host in (groups.get(function) or ()) for function in functions):
-            found += components
-    return found
+    plan = topology.Topology(valid.get("sites") or {}, {}, task_vars["groups"], task_vars["hostvars"])
+    return ["admin_users", "ssh", *functions.needed_components(plan, task_vars["inventory_hostname"])]
+
+
+def describe_left(host: str, function: str, components: Collection[str]) -> str:
+    """Return that a host keeps the components of a function that it left, and the command that removes them."""
+    return (
+        f"{host} has left the function {function}, but keeps {', '.join(components)}, which no run updates; to "
+        f"remove it, run the playbook retire_function.yml with `-e retire_host={host} -e retire_function={function}`"
+    )
 
 
 def find_missing_people(valid: Variables, task_vars: Variables) -> Iterator[Problem]:

@@ -141,6 +141,13 @@ surveyed:
   returned: always
   type: dict
   sample: {nginx: {generation: 3f2a9c81d0b7, differences: []}}
+left:
+  description:
+    - The components that no function of the host needs any more, by the function that they belonged to. Each function
+      is a warning, too, if the description has no problem.
+  returned: always
+  type: dict
+  sample: {cache: [redis]}
 """
 
 import os
@@ -149,7 +156,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vise.platform.plugins.module_utils.base import clock
-from ansible_collections.vise.platform.plugins.module_utils.component import foreign_state, survey
+from ansible_collections.vise.platform.plugins.module_utils.component import foreign_state, retirement, survey
 from ansible_collections.vise.platform.plugins.module_utils.host import programs
 from ansible_collections.vise.platform.plugins.module_utils.model import base_settings
 
@@ -336,6 +343,7 @@ def main() -> None:
     # The action plugin replaces V(true) by the digest of its code.
     surveyed = survey.survey(params["survey"]) if isinstance(params["survey"], str) else {}
     result = {"problems": problems, "login": read_login(), "surveyed": surveyed}
+    result["left"] = retirement.find_left(params["components"])
     module.exit_json(changed=False, **result)
 
 

@@ -502,3 +502,30 @@ def test_restored_dump_is_live_and_the_old_data_is_kept(role: Role, host: Host) 
 
 def test_variables_of_a_login_have_no_effect(role: Role, host: Host) -> None:
     role.assert_login_environment_has_no_effect(host, "vise-redis verify", "vise-redis cli PING | grep -x PONG")
+
+
+# The last test: it removes Redis.
+def test_host_that_left_the_function_keeps_only_its_data(role: Role, host: Host) -> None:
+    options = ["--extra-vars", f"retire_host={NAME} retire_function=cache"]
+    for more, message in (([], "Nothing was changed"), (["--check", "--diff"], "> stop and disable redis-server")):
+        run = role.runbook("retire_function", *options, *more)
+        assert (run.code == 0) == bool(more), run.tail
+        assert message in run.output
+        assert cli(host, "GET", "edu:whole") == "1"
+    confirmed = [options[0], f"{options[1]} retire_confirm=cache"]
+    run = role.runbook("retire_function", *confirmed)
+    assert run.code == 0, run.tail
+    assert "Its data stays: /var/lib/vise/retired/cache-" in run.output
+    machines.script(
+        host,
+        """
+        ! ss -Hltn | grep -q :6379
+        ! pgrep -x redis-server
+        for path in /etc/vise/redis.json /etc/redis/users.acl /usr/local/sbin/vise-redis /usr/local/lib/vise/redis \\
+          /etc/systemd/system/redis-server.service.d /var/lib/vise/components/redis; do test ! -e $path; done
+        test "$(stat -c %a /var/lib/vise/retired)" = 700
+        grep -raq edu:whole /var/lib/vise/retired/cache-*/var/lib/redis
+        """,
+    )
+    run = role.runbook("retire_function", *confirmed)
+    assert run.code == 0 and "Nothing of cache is left" in run.output, run.tail

@@ -275,3 +275,9 @@ def test_derived_virtual_host_has_the_name_of_its_site() -> None:
 )
 def test_file_with_secrets_in_plain_text_is_one_problem(names: list[str], expected: str) -> None:
     assert preflight_checks.describe_plaintext("v.yml", names).line().startswith(expected)
+
+
+def test_function_that_a_host_left_is_described_with_the_command_that_removes_it() -> None:
+    text = preflight_checks.describe_left("web-1", "database", ["pgbouncer", "postgresql-17"])
+    assert "web-1 has left the function database, but keeps pgbouncer, postgresql-17" in text
+    assert text.endswith("retire_function.yml with `-e retire_host=web-1 -e retire_function=database`")
