@@ -10,7 +10,7 @@ VENV_2_19 := .cache/venv-2.19
 VENV_BENCH := .cache/venv-bench
 LINK := .cache/collections/ansible_collections/vise/platform
 UV := .cache/uv/bin/uv
-SITE := docs/.vitepress/dist/index.html
+MANUAL := docs/.vitepress/dist/index.html
 INVENTORY := inventories/development
 # The gates of `make test`, in two lanes that run in parallel; each gate is also a separate target. world-tests inject faults
 # into services of the whole sandbox, so that all other targets that use the sandbox run after them.
@@ -53,7 +53,39 @@ status: setup ## List the containers and services of the sandbox
 
 .PHONY: converge
 converge: docs $(if $(filter inventories/development,$(INVENTORY)),secrets) ## Run site.yml on the hosts of INVENTORY (ARGS='--check --diff', ...)
+	@$(if $(filter file,$(origin INVENTORY)),echo 'No INVENTORY is given: this run is for the sandbox ($(INVENTORY)).')
 	ansible-playbook -i $(INVENTORY) playbooks/site.yml $(ARGS)
+
+##### Daily work on the hosts of INVENTORY
+
+# One line for a missing argument, before anything runs
+needs = $(or $($(1)),$(error $(1) is missing: make $(2) $(1)=$(3)))
+SSH_CONFIG = .cache/ssh/config-$(notdir $(patsubst %/,%,$(INVENTORY)))
+SSH = ansible-playbook -i $(INVENTORY) playbooks/ssh_config.yml -e ssh_config_file=$(SSH_CONFIG) >/dev/null && ssh -F $(SSH_CONFIG)
+
+.PHONY: ssh
+ssh: setup ## Log in to a host (HOST=web-1, or a group for its first host)
+	$(SSH) $(call needs,HOST,ssh,web-1) $(ARGS)
+
+.PHONY: logs
+logs: setup ## Follow the journal of a host (HOST=web-1 UNIT=nginx; without UNIT all of it)
+	$(SSH) -t $(call needs,HOST,logs,web-1) sudo journalctl --lines=100 --follow $(if $(UNIT),--unit=$(UNIT))
+
+.PHONY: psql
+psql: setup ## Open psql on the primary as PostgreSQL's administrator (DB=edu)
+	$(SSH) -t $(or $(HOST),database) sudo -u postgres psql $(call needs,DB,psql,edu)
+
+.PHONY: redis
+redis: setup ## Open redis-cli on a cache host as Redis' administrator (CACHE=cache-1, default: the first one)
+	$(SSH) -t $(or $(CACHE),cache) sudo vise-redis cli
+
+.PHONY: release
+release: docs ## Publish the build of a site (SITE=docs)
+	ansible-playbook -i $(INVENTORY) playbooks/release_site.yml -e release_site=$(call needs,SITE,release,docs) $(ARGS)
+
+.PHONY: rollback
+rollback: setup ## Roll a site back to its previous release (SITE=docs)
+	ansible-playbook -i $(INVENTORY) playbooks/rollback_site.yml -e rollback_site=$(call needs,SITE,rollback,docs) $(ARGS)
 
 ##### Prerequisites
 
@@ -106,7 +138,7 @@ secrets: $(if $(filter inventories/development,$(INVENTORY)),world,setup) ## Gen
 	python -m tools.make_secrets $(INVENTORY)
 
 .PHONY: docs
-docs: $(SITE) ## Build the manual (docs/.vitepress/dist)
+docs: $(MANUAL) ## Build the manual (docs/.vitepress/dist)
 
 .PHONY: docs-tables
 docs-tables: setup ## Update the generated parts of README.md, docs, the role READMEs and the editors' schema
@@ -121,7 +153,7 @@ docs/node_modules/.package-lock.json: docs/package.json docs/package-lock.json
 	touch $@
 
 # inventories/drill/group_vars is excluded: a link to generated secrets, which may not exist yet.
-$(SITE): $(VENV)/ready docs/node_modules/.package-lock.json $(filter-out %/group_vars,$(shell git ls-files -- docs 'roles/*/README.md' \
+$(MANUAL): $(VENV)/ready docs/node_modules/.package-lock.json $(filter-out %/group_vars,$(shell git ls-files -- docs 'roles/*/README.md' \
     'roles/*/meta/*' group_vars inventories plugins roles/description roles/preflight/files tools/docs_pages.py tools/description_page.py 2>/dev/null)) | $(LINK)
 	python -m tools.docs_pages
 	cd docs && npm run docs:build

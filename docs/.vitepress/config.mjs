@@ -69,6 +69,7 @@ export default defineConfig({
           { text: 'Getting started', link: '/getting-started' },
           { text: 'Architecture', link: '/architecture' },
           { text: 'How a component works', link: '/how-component-works' },
+          { text: 'Daily work', link: '/daily-work' },
           { text: 'Data and its backups', link: '/backups' },
           { text: 'Mail', link: '/mail' },
           { text: 'DNS', link: '/dns' },

@@ -64,6 +64,24 @@ def test_drift_before_a_run_and_within_it_is_found_by_a_surveyed_run(converged: 
     on_host(ADDRESS, "test -s /etc/vise/cloudflare-ranges.json")
 
 
+@pytest.mark.parametrize(
+    ("target", "typed", "answer"),
+    [
+        (["ssh", "HOST=edge", "ARGS=hostname"], "", HOST),
+        (["psql", "DB=edu"], "SELECT current_database() || '-' || 'reached';", "edu-reached"),
+        (["redis"], "PING", "PONG"),
+        (["release", "SITE=docs"], "", "changed=0"),
+    ],
+)
+def test_daily_command_reaches_its_program_and_is_printed(
+    converged: str, target: list[str], typed: str, answer: str
+) -> None:
+    assert converged
+    done = subprocess.run(["make", *target], cwd=ROOT, input=f"{typed}\n", capture_output=True, text=True, check=True)
+    assert answer in done.stdout
+    assert "ssh -F " in done.stdout or "playbooks/release_site.yml" in done.stdout
+
+
 # After the boots, so that whatever they have lost is seen here.
 def test_run_by_name_from_a_directory_of_ones_own_changes_nothing(converged: str, tmp_path: Path) -> None:
     assert converged

@@ -31,10 +31,13 @@ INVALID = {"int": "many", "bool": "perhaps", "list": {"a": 1}}
 REQUIRED = {
     "drill_lost": {"drill_found"},
     "rebuild_standby": {"standby_host"},
+    "release_site": {"release_site"},
     "restore_files": {"restore_set", "restore_host", "restore_replace_live"},
     "restore_mail": {"restore_replace_live"},
     "restore_redis": {"restore_replace_live", "restore_dump"},
+    "retire_function": {"retire_host", "retire_function"},
     "rollback_site": {"rollback_site"},
+    "ssh_config": {"ssh_config_file"},
 }
 OPTIONAL = {
     "drill",
