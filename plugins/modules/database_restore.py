@@ -11,8 +11,10 @@ version_added: 0.1.0
 description:
   - Restores a set to a staging directory next to the existing cluster and recovers it there to the target. Only a copy
     that has reached the target and answers replaces the old cluster, whose directory is renamed and kept.
-  - If a set or its WAL is damaged, the module tries the next set, from the other repository first. If no set leads to
-    the target, the existing cluster is not changed.
+  - If a set or its WAL is damaged, the module tries the next set, from the other repository first, then the full backup
+    of the same chain and the chain before it. If none of them leads to the target, the existing cluster is not changed,
+    and the message names the sets that remain.
+  - When the disk becomes full, the module removes what it has restored and does not change the existing cluster.
   - The next run rolls back a killed run, or completes it if the promotion had started.
 extends_documentation_fragment: [vise.platform.attributes]
 author:
@@ -70,6 +72,13 @@ options:
     default: copy
   replace_live:
     description: Whether a running cluster may be replaced.
+    type: bool
+    default: false
+  older:
+    description:
+      - Whether an older set may be restored when the newest one is damaged and O(target=immediate). Commits between the
+        ends of the two sets are then lost. With the other targets an older set leads to the same state by more WAL and
+        needs no permission.
     type: bool
     default: false
   archive:
@@ -131,6 +140,7 @@ report:
     raised: {}
     timeline: 2
     archiving: proven in each repository
+    skipped: ["Set 20260308-013000F of repository 1 was not used: error restoring a file"]
 """
 
 import time
@@ -151,6 +161,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "timeline": {"type": "str", "default": ""},
     "mode": {"type": "str", "choices": ["copy", "delta"], "default": "copy"},
     "replace_live": {"type": "bool", "default": False},
+    "older": {"type": "bool", "default": False},
     "archive": {"type": "bool", "default": True},
 }
 
@@ -168,6 +179,7 @@ def build_request(options: t.Mapping[str, t.Any], now: float) -> restore.Request
         timeline=targets.parse_timeline(options["timeline"], options["target"]),
         delta=options["mode"] == "delta",
         replace_live=options["replace_live"],
+        older=options["older"],
         archive=options["archive"],
     )
 

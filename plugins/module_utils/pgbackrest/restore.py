@@ -43,6 +43,9 @@ CHECKPOINT_SECONDS = 3600.0
 TITLE = re.compile(r"startup (?:recovering|waiting for) ([0-9A-F]{24})")
 FOUND = re.compile(r"(?:invalid|missing|error|other)[^:]*: [1-9]")
 DAMAGE = re.compile(r"(?:WARN|ERROR|FATAL|PANIC|DETAIL).*", re.IGNORECASE)
+# The texts of ENOSPC and EDQUOT.
+FULL = re.compile(r"No space left on device|Disk quota exceeded")
+RESERVE = 128 << 20  # bytes that recovery leaves to the other programs of the host, such as the running cluster
 
 
 class LiveClusterError(RestoreError):
@@ -51,6 +54,10 @@ class LiveClusterError(RestoreError):
 
 class UnusableSetError(Exception):
     """A set or its WAL is damaged or does not lead to the target."""
+
+
+class FullDiskError(RestoreError):
+    """A file system has no space for the restored cluster, whichever set is restored."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +75,7 @@ class Request:
     timeline: int | None = timelines.LATEST
     delta: bool = False
     replace_live: bool = False
+    older: bool = False  # with the target immediate: restore an older set when the newest one is damaged
     archive: bool = True
 
     @property
@@ -119,6 +127,8 @@ class Plan:
     steps: tuple[str, ...]
     # The tablespaces of each set, or why the set cannot be read.
     locations: t.Mapping[repository.Backup, placement.Locations | str] = dataclasses.field(default_factory=dict)
+    # Sets that lead to the target, also those that are not tried.
+    suitable: tuple[repository.Backup, ...] = ()
 
     def path_of(self, backup: repository.Backup) -> timelines.TimelinePath:
         """Return the timelines that recovery from a set follows."""
@@ -137,6 +147,8 @@ def plan_restore(request: Request) -> Plan:
     paths = timelines.find_paths(request.pgbackrest, request.stanza, repositories, request.timeline)
     choice = (request.target, paths, request.version, request.label, request.repository)
     candidates = targets.list_candidates(repositories, *choice)
+    if not request.older and not request.label:
+        candidates, _older = targets.split_older(candidates, request.target)
     if not candidates:
         reason = targets.explain_no_candidate(repositories, *choice)
         raise RestoreError(f"no set can be restored: {reason}")
@@ -147,7 +159,12 @@ def plan_restore(request: Request) -> Plan:
         _check_copy(request, max(backup.size for backup in candidates), locations)
     known = next((places for places in locations.values() if not isinstance(places, str)), {})
     steps = tuple(_steps(request, candidates, paths, live, known))
-    return Plan(tuple(candidates), tuple(repositories), paths, live, steps, locations)
+    suitable = [
+        backup
+        for repo in repositories
+        for backup in targets.list_suitable(repo, request.target, paths, request.version)
+    ]
+    return Plan(tuple(candidates), tuple(repositories), paths, live, steps, locations, tuple(suitable))
 
 
 def _read_locations(request: Request, backup: repository.Backup) -> placement.Locations | str:
@@ -190,7 +207,9 @@ def _check_copy(
 
 
 def _check_delta(request: Request) -> None:
-    if not os.path.isfile(os.path.join(request.data, "PG_VERSION")):
+    # pgBackRest writes the manifest first, so that a restore that was interrupted can be repeated.
+    names = ("PG_VERSION", "backup.manifest")
+    if not any(os.path.isfile(os.path.join(request.data, name)) for name in names):
         raise RestoreError(f"{request.data} has no cluster that mode delta could overwrite: use mode copy")
 
 
@@ -394,6 +413,13 @@ def build_server_settings(request: Request, first: int) -> dict[str, str]:
     }
 
 
+def keep_reserve(request: Request) -> None:
+    """Raise FullDiskError when recovery has used the disk up to the reserve: data grow by the WAL that is replayed."""
+    status = os.statvfs(request.staging)
+    if status.f_bavail * status.f_frsize < RESERVE:
+        raise FullDiskError(f"recovery stopped, because it left less than {RESERVE >> 20} MB free in {request.staging}")
+
+
 class Progress:
     """The progress of a recovery before the set is consistent: PostgreSQL would wait forever."""
 
@@ -425,7 +451,12 @@ class StagingServer:
         self.process = instance.start([*programs.END_WITH_PARENT, *command], self.log_path, user=tool.USER)
 
     def query(self, query: str) -> list[str]:
-        """Return the columns of a query's row, [] without an answer; raise UnusableSetError when it has ended."""
+        """Return the columns of a query's row, [] without an answer.
+
+        Raise UnusableSetError when it has ended, and FullDiskError before it takes the last space of a running cluster.
+        """
+        if not self.request.delta:
+            keep_reserve(self.request)
         if self.process.poll() is not None:
             raise UnusableSetError(self.explain_failure())
         result = self.request.psql(query, SOCKET)
@@ -438,7 +469,8 @@ class StagingServer:
         """Return the last errors in the log of the server and its restore_command."""
         lines = instance.find_messages(files.read_text(self.log_path), DAMAGE)
         relevant = [line for line in lines if "recovery ended before" in line or "ERROR" in line or "PANIC" in line]
-        text = " | ".join((relevant or lines)[-3:]) or "the server's log contains no error"
+        full = [line for line in lines if FULL.search(line)]
+        text = " | ".join((full or relevant or lines)[-3:]) or "the server's log contains no error"
         return programs.hide_secrets(text, tool.read_secrets(self.request.config))
 
 
@@ -714,6 +746,7 @@ def restore(request: Request) -> dict[str, t.Any]:
             "set": backup.label,
             "size": backup.size,
             "attempts": attempts,
+            "skipped": describe_skipped(attempts, backup),
             "steps": list(plan.steps),
             "seconds": {**seconds, "began": began},
             "raised": request.note.read().get("raised", {}),
@@ -723,19 +756,55 @@ def restore(request: Request) -> dict[str, t.Any]:
         return _switch(request, plan.live, lambda: find_newest_wal(request, plan, backup) or newest, path, report)
 
 
+def describe_skipped(attempts: t.Sequence[t.Mapping[str, t.Any]], used: repository.Backup) -> list[str]:
+    """Describe each damaged set that was passed over, and the set that was used instead of it."""
+    end = targets.format_time(used.end_time)
+    instead = f"Set {used.label} of repository {used.repository}, which ended at {end}, was restored instead."
+    skipped = [
+        f"Set {one['set']} of repository {one['repository']} was not used: {one['outcome']}" for one in attempts[:-1]
+    ]
+    return [*skipped, instead] if skipped else []
+
+
 def _build(request: Request, plan: Plan) -> tuple[repository.Backup, str, dict[str, float], list[dict[str, t.Any]]]:
-    """Restore and recover to the staging directory; undo it when the controller is gone."""
+    """Restore and recover to the staging directory; undo it when this fails or the controller is gone."""
     try:
         with controller.end_with_controller():
             return _restore_first_valid_set(request, plan)
     except controller.ControllerLostError as error:
-        if not request.delta:
-            roll_back(request, request.note.read())
+        _undo_build(request, plan)
         raise RestoreError(f"{error}; {_describe_state(request)}") from error
+    except (RestoreError, OSError) as error:
+        _undo_build(request, plan)
+        if isinstance(error, FullDiskError) or FULL.search(str(error)):
+            raise FullDiskError(_describe_full_disk(request, error)) from error
+        raise
+
+
+def _undo_build(request: Request, plan: Plan) -> None:
+    """Remove what was restored, and start the running cluster again if the full disk has stopped it."""
+    if request.delta:
+        return
+    roll_back(request, request.note.read())
+    if plan.live and not instance.get_pid(request.data):
+        _systemctl("start", request.unit)
 
 
 def _describe_state(request: Request) -> str:
     return "its files may be partly overwritten" if request.delta else "the existing cluster was not changed"
+
+
+def _describe_full_disk(request: Request, error: Exception) -> str:
+    parent = os.path.dirname(request.data)
+    state = (
+        f"The files of {request.data} are partly overwritten"
+        if request.delta
+        else "The existing cluster was not changed"
+    )
+    return (
+        f"{parent} or the place of a tablespace has no space left for the restored cluster: {error}. {state}. Free "
+        f"space ({shutil.disk_usage(parent).free >> 20} MB are free now), then run the same restore again"
+    )
 
 
 def _restore_first_valid_set(
@@ -748,13 +817,17 @@ def _restore_first_valid_set(
             newest = find_newest_wal(request, plan, backup)
             seconds = restore_and_recover(request, plan, backup, newest)
         except UnusableSetError as error:
+            if FULL.search(str(error)):
+                # The set may be intact, and no other set needs less.
+                raise FullDiskError(str(error)) from error
             attempts.append({**attempt, "outcome": str(error)})
             continue
         return backup, newest, seconds, [*attempts, {**attempt, "outcome": "used"}]
-    if not request.delta:
-        roll_back(request, request.note.read())
-    tried = "\n".join(f"set {a['set']} of repository {a['repository']}: {a['outcome']}" for a in attempts)
-    raise RestoreError(f"no set leads to the target; {_describe_state(request)}.\n{tried}")
+    tried = [f"set {a['set']} of repository {a['repository']}: {a['outcome']}" for a in attempts]
+    others = targets.describe_others(plan.suitable, plan.candidates, request.target.kind)
+    raise RestoreError(
+        "\n".join(filter(None, [f"no set leads to the target; {_describe_state(request)}.", *tried, others]))
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -102,6 +102,8 @@ def can_reach(backup: repository.Backup, target: Target) -> bool:
 
 
 TimelinePaths = t.Mapping[int, timelines.TimelinePath]
+# A job backs up to one repository after the other; its sets end at most this many seconds apart (pgbackrest_job_hours).
+SAME_JOB = 12 * 3600
 
 
 def list_candidates(
@@ -112,21 +114,54 @@ def list_candidates(
     label: str = "",
     number: int = 0,
 ) -> list[repository.Backup]:
-    """Return the sets to try, best first: the newest suitable set of each repository, then one of the chain before.
+    """Return the sets to try, best first: of each repository the newest suitable set, then those that do not need it.
 
-    Sets of another major version are excluded, because PostgreSQL cannot read their data. An older chain reaches the
-    same target through more WAL; it is used when the newest full backup is damaged.
+    Sets of another major version are excluded, because PostgreSQL cannot read their data. The full backup of the same
+    chain is used when an incremental or differential one is damaged, and the chain before it when the full backup is.
+    Both reach the same target through more WAL, except the target immediate.
     """
     chosen: list[tuple[int, repository.Backup]] = []
     for repo in repositories:
         if number in (0, repo.number):
-            fitting = _fitting(repo, target, label)
-            suitable = [b for b in fitting if b.version == version and paths[b.system].may_lead_from(b)]
-            suitable.sort(key=lambda b: (not b.damaged, paths[b.system].is_known_for(b), b.end_time), reverse=True)
+            suitable = list_suitable(repo, target, paths, version, label)
             newest_of_chain = {b.chain: b for b in reversed(suitable)}
             best = sorted(newest_of_chain.values(), key=suitable.index)[:2]
-            chosen += list(enumerate(best))
+            full = [b for newest in best[:1] for b in suitable if b.label == newest.chain != newest.label]
+            chosen += list(enumerate([*best[:1], *full, *best[1:]]))
     return [backup for _rank, backup in sorted(chosen, key=lambda c: (c[0], c[1].damaged, c[1].repository))]
+
+
+def list_suitable(
+    repo: repository.Repository, target: Target, paths: TimelinePaths, version: str, label: str = ""
+) -> list[repository.Backup]:
+    """Return all sets of a repository that lead to the target, best first."""
+    fitting = _fitting(repo, target, label)
+    suitable = [b for b in fitting if b.version == version and paths[b.system].may_lead_from(b)]
+    return sorted(suitable, key=lambda b: (not b.damaged, paths[b.system].is_known_for(b), b.end_time), reverse=True)
+
+
+def split_older(
+    candidates: t.Sequence[repository.Backup], target: Target
+) -> tuple[list[repository.Backup], list[repository.Backup]]:
+    """Return the candidates that restore the requested state, and those that restore an older one.
+
+    Every set leads to the same state, except with the target immediate: then a set is its own target.
+    """
+    newest = max((b.end_time for b in candidates), default=0)
+    older = [b for b in candidates if target.kind == "immediate" and b.end_time < newest - SAME_JOB]
+    return [b for b in candidates if b not in older], older
+
+
+def describe_others(backups: t.Iterable[repository.Backup], tried: t.Container[repository.Backup], kind: str) -> str:
+    """Describe sets that were not tried, newest first, and how to restore one; empty when there is none."""
+    others = sorted((b for b in backups if b not in tried), key=lambda b: b.end_time, reverse=True)[:5]
+    if not others:
+        return ""
+    lines = [f"set {b.label} of repository {b.repository}, which ended at {format_time(b.end_time)}" for b in others]
+    first = others[0]
+    how = f"-e restore_backup_label={first.label} -e restore_repository={first.repository}"
+    loss = ". Commits after the end of the set are then lost" if kind == "immediate" else ""
+    return f"Not tried: {'; '.join(lines)}. To restore the first of them, add {how}{loss}"
 
 
 def _fitting(repo: repository.Repository, target: Target, label: str) -> list[repository.Backup]:

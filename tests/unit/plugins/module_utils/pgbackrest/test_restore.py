@@ -166,6 +166,7 @@ def test_set_that_fails_for_another_reason_is_not_repeated(tmp_path: Path, monke
 def inconsistent_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> restore.StagingServer:
     """A staging server whose cluster is not consistent yet."""
     monkeypatch.setattr(restore, "SOCKET", str(tmp_path))
+    monkeypatch.setattr(restore.Request, "staging", str(tmp_path))
     monkeypatch.setattr(instance, "start", lambda *_, **__: SimpleNamespace(pid=7, poll=lambda: None))
     monkeypatch.setattr(
         restore.Request, "psql", lambda *_: programs.Result(2, "", "the database system is starting up")
@@ -197,6 +198,7 @@ def test_slow_recovery_before_consistency_is_awaited(
         (["FATAL:  the database system is starting up", "FATAL:  not a child of this"], "FATAL:  not a child of this"),
         (["FATAL:  the database system is starting up"], "the server's log contains no error"),
         (["FATAL:  x", "ERROR: [039]: cannot unpack"], "ERROR: [039]: cannot unpack"),
+        (["FATAL:  extend: No space left on device", "ERROR:  x"], "FATAL:  extend: No space left on device"),
     ],
 )
 def test_failure_of_the_server_is_explained_from_its_log(
@@ -526,3 +528,104 @@ def test_set_whose_list_of_files_is_damaged_is_not_tried(tmp_path: Path, monkeyp
     monkeypatch.setattr(restore, "create_work_directory", lambda: None)
     with pytest.raises(restore.UnusableSetError, match="cannot be read"):
         restore.restore_and_recover(make_request("immediate"), plan, repo.backups[0], "")
+
+
+@pytest.fixture
+def two_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[restore.Plan, list[str]]:
+    """A plan with two sets of one chain next to a running cluster, and the calls of systemctl."""
+    calls: list[str] = []
+    monkeypatch.setattr(restore, "NOTES", str(tmp_path / "notes"))
+    monkeypatch.setattr(restore.Request, "data", str(tmp_path / "main"))
+    monkeypatch.setattr(restore, "_systemctl", lambda verb, _unit: calls.append(verb))
+    monkeypatch.setattr(restore, "find_newest_wal", lambda *_: WAL)
+    (tmp_path / "main").mkdir()
+    [repo] = repository.parse_info(
+        info(backup(1, "20260301-013000F", 10), backup(1, "20260301-013000F_20260302-013000I", 20), codes=(0,)), "main"
+    )
+    full, incremental = repo.backups
+    return restore.Plan((incremental, full), (repo,), {}, "primary", (), {}, (full, incremental)), calls
+
+
+def fail_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception, *kinds: str) -> list[str]:
+    """Let the restore of some kinds of sets fail with an error after it wrote files; return the tried kinds."""
+    tried: list[str] = []
+
+    def build(_request: object, _plan: object, one: repository.Backup, _newest: str) -> dict[str, float]:
+        tried.append(one.kind)
+        (tmp_path / "main.restoring").mkdir(exist_ok=True)
+        if one.kind in kinds:
+            raise error
+        return {}
+
+    monkeypatch.setattr(restore, "restore_and_recover", build)
+    return tried
+
+
+def test_set_before_a_damaged_one_is_used_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two_sets: tuple[restore.Plan, list[str]]
+) -> None:
+    tried = fail_with(monkeypatch, tmp_path, restore.UnusableSetError("checksum"), "incr")
+    used, _newest, _seconds, attempts = restore._build(make_request(), two_sets[0])
+    assert (used.kind, tried) == ("full", ["incr", "full"])
+    assert restore.describe_skipped(attempts, used) == [
+        "Set 20260301-013000F_20260302-013000I of repository 1 was not used: checksum",
+        "Set 20260301-013000F of repository 1, which ended at 1970-01-01 00:00:10+00:00, was restored instead.",
+    ]
+
+
+def test_sets_that_remain_are_named_when_the_requested_one_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two_sets: tuple[restore.Plan, list[str]]
+) -> None:
+    fail_with(monkeypatch, tmp_path, restore.UnusableSetError("checksum"), "incr")
+    plan = dataclasses.replace(two_sets[0], candidates=two_sets[0].candidates[:1])
+    with pytest.raises(targets.RestoreError, match=r"not changed.*(?s:.*)restore_backup_label=20260301-013000F -e"):
+        restore._build(make_request(), plan)
+    assert not (tmp_path / "main.restoring").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        restore.UnusableSetError("ERROR: [041]: unable to write '/x': [28] No space left on device"),
+        restore.UnusableSetError("FATAL:  could not extend file: Disk quota exceeded"),
+        restore.FullDiskError("recovery stopped"),
+        OSError(28, "No space left on device", "/x"),
+    ],
+    ids=["restore", "quota", "reserve", "note"],
+)
+@pytest.mark.parametrize("pid", [7, 0], ids=["the cluster runs", "the full disk has stopped the cluster"])
+def test_full_disk_is_no_damage_of_a_set_and_leaves_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    two_sets: tuple[restore.Plan, list[str]],
+    error: Exception,
+    pid: int,
+) -> None:
+    plan, calls = two_sets
+    monkeypatch.setattr(instance, "get_pid", lambda data: pid if data == str(tmp_path / "main") else 0)
+    tried = fail_with(monkeypatch, tmp_path, error, "incr", "full")
+    with pytest.raises(restore.FullDiskError, match=r"no space left.*was not changed.*Free space.*same restore again"):
+        restore._build(make_request(), plan)
+    assert tried == ["incr"]
+    assert not (tmp_path / "main.restoring").exists()
+    assert calls == ([] if pid else ["start"])
+
+
+def test_full_disk_during_an_overwriting_restore_names_the_state_of_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two_sets: tuple[restore.Plan, list[str]]
+) -> None:
+    fail_with(monkeypatch, tmp_path, restore.UnusableSetError("No space left on device"), "incr")
+    with pytest.raises(restore.FullDiskError, match="partly overwritten"):
+        restore._build(dataclasses.replace(make_request(), delta=True), two_sets[0])
+    # PostgreSQL's files may be missing, but pgBackRest's list of them is there.
+    (tmp_path / "main/backup.manifest").touch()
+    restore._check_delta(make_request())
+
+
+def test_recovery_stops_before_the_disk_is_full(
+    inconsistent_server: restore.StagingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = SimpleNamespace(f_bavail=restore.RESERVE // 4096 - 1, f_frsize=4096)
+    monkeypatch.setattr("os.statvfs", lambda _path: free)
+    with pytest.raises(restore.FullDiskError, match="less than 128 MB free"):
+        inconsistent_server.query("")

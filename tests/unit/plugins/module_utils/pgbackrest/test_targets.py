@@ -94,8 +94,10 @@ def at(seconds: int) -> Target:
     [
         (Target(), {}, ["3F", "4F", "1F_2D"]),
         (at(305), {}, ["3F", "1F_2D"]),
-        (at(200), {}, ["1F_2D"]),
+        (at(200), {}, ["1F_2D", "1F"]),
         (at(199), {}, ["1F"]),
+        # The damage may be in what the newest set added to the full backup of its chain.
+        (at(250), {}, ["1F_2D", "1F"]),
         (at(99), {}, []),
         (Target("lsn", "0/7000000"), {}, ["3F", "1F_2D"]),
         (Target(), {"label": "1F"}, ["1F"]),
@@ -105,6 +107,39 @@ def at(seconds: int) -> Target:
 def test_candidates_lead_to_the_target(target: Target, given: dict[str, Any], expected: list[str]) -> None:
     repositories = repository.parse_info(info(*BACKUPS), "main")
     assert [b.label for b in targets.list_candidates(repositories, target, FREE, "17", **given)] == expected
+
+
+HOUR = 3600
+
+
+@pytest.mark.parametrize(
+    ("target", "ends", "same", "older"),
+    [
+        # WAL leads each set to the same state.
+        (Target(), (0, 200 * HOUR), ["1F", "2F"], []),
+        (Target("immediate"), (0, 200 * HOUR), ["2F"], ["1F"]),
+        # A job that backs up to both repositories.
+        (Target("immediate"), (200 * HOUR, 195 * HOUR), ["1F", "2F"], []),
+        (Target("immediate"), (200 * HOUR, 180 * HOUR), ["1F"], ["2F"]),
+    ],
+)
+def test_only_an_immediate_target_distinguishes_older_sets(
+    target: Target, ends: tuple[int, int], same: list[str], older: list[str]
+) -> None:
+    sets = [backup(number, f"{number}F", end) for number, end in enumerate(ends, start=1)]
+    repositories = repository.parse_info(info(*sets), "main")
+    found = targets.split_older(targets.list_candidates(repositories, target, FREE, "17"), target)
+    assert [[b.label for b in group] for group in found] == [same, older]
+
+
+@pytest.mark.parametrize(("kind", "loses"), [("latest", False), ("immediate", True)])
+def test_sets_that_were_not_tried_are_named_with_their_command(kind: str, loses: bool) -> None:
+    sets = [b for repo in repository.parse_info(info(*BACKUPS), "main") for b in repo.backups]
+    text = targets.describe_others(sets, sets[2:], kind)
+    assert "Not tried: set 1F_2D of repository 1, which ended at 1970-01-01 00:03:20+00:00; set 1F of" in text
+    assert "-e restore_backup_label=1F_2D -e restore_repository=1" in text
+    assert ("are then lost" in text) is loses
+    assert targets.describe_others(sets, sets, kind) == ""
 
 
 def test_set_with_damaged_pages_comes_last() -> None:
@@ -126,7 +161,7 @@ FORKED = (
 @pytest.mark.parametrize(
     ("path", "more", "given", "expected"),
     [
-        (ONCE, (), {}, ["1F_2I"]),
+        (ONCE, (), {}, ["1F_2I", "1F"]),
         (ONCE, (), {"label": "3F"}, []),
         (ONCE, (backup(1, "5F", 500, "0/8000000", 2),), {}, ["5F", "1F_2I"]),
         (TWICE, (backup(1, "5F", 500, "0/8000000", 2),), {}, ["1F"]),
