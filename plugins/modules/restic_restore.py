@@ -12,7 +12,8 @@ description:
   - Restores a snapshot of a set to a staging directory next to its place. Restic verifies the content, the module
     compares the attributes with the snapshot, and then it moves the files to their place by renames. Before that,
     nothing is changed.
-  - If a repository does not answer or its data are damaged, the module tries the next one.
+  - If a repository does not answer or its data are damaged, the module tries the next one. A snapshot of another night
+    than the requested one is only restored with O(older=true); otherwise the message names it.
   - The role M(vise.platform.restic) writes the repositories and credentials on the host.
 extends_documentation_fragment: [vise.platform.attributes]
 author:
@@ -26,7 +27,8 @@ options:
     description:
       - V(latest), the start of an id (8 hexadecimal digits or more), or a time such as V(2026-03-01T02:00), which is in
         UTC if it has no time zone. A time selects the last snapshot before it.
-      - An id exists in only one repository; from another one, the snapshot nearest in time is restored.
+      - An id exists in only one repository; from another one, the snapshot nearest in time is restored, if it is of the
+        same night.
     type: str
     default: latest
   host:
@@ -37,6 +39,12 @@ options:
     description: Repository to try first; by default the one with the newest snapshot.
     type: str
     default: ""
+  older:
+    description:
+      - Whether a snapshot of an earlier night may be restored when the requested one is damaged in each repository. The
+        newest intact one is used; changes since then are lost.
+    type: bool
+    default: false
   target:
     description: An empty or missing directory in which the paths are restored.
     type: path
@@ -112,6 +120,11 @@ passed_over:
   type: list
   elements: str
   sample: ["a: no usable answer in time"]
+lost:
+  description: What is lost, when a snapshot of another night than the requested one was restored; otherwise empty.
+  returned: success
+  type: str
+  sample: ""
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -126,6 +139,7 @@ def main() -> None:
             "snapshot": {"type": "str", "default": "latest"},
             "host": {"type": "str", "default": ""},
             "repository": {"type": "str", "default": ""},
+            "older": {"type": "bool", "default": False},
             "target": {"type": "path"},
             "in_place": {"type": "bool", "default": False},
         },
@@ -136,7 +150,8 @@ def main() -> None:
     # Without a target the files are restored in place, which requires explicit consent.
     if bool(target) == given["in_place"]:
         module.fail_json(msg="give either target, a directory below /, or in_place=true")
-    request = restoring.Request(given["set"], given["snapshot"], given["host"], given["repository"], target)
+    names = ("set", "snapshot", "host", "repository")
+    request = restoring.Request(*(given[name] for name in names), target, given["older"])
     try:
         report = restoring.restore(jobs.load_settings(), request, module.check_mode)
     except (jobs.JobError, ValueError, OSError) as error:

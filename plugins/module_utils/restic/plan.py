@@ -22,6 +22,8 @@ REASONS = {
     WRONG_PASSWORD: "the password does not belong to the repository",
 }
 FULL_ID = re.compile(r"[0-9a-f]{8,64}")
+# Backups of the same night in several repositories differ by less than this.
+SAME_NIGHT = datetime.timedelta(hours=12)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,6 +216,26 @@ def list_candidates(found: t.Mapping[str, list[dict[str, t.Any]]], text: str) ->
             if snapshots and name not in dict(candidates):
                 candidates.append((name, min(snapshots, key=lambda one: abs(parse_time(one["time"]) - target_time))))
     return candidates
+
+
+def list_older(
+    found: t.Mapping[str, list[dict[str, t.Any]]], candidates: t.Sequence[tuple[str, dict[str, t.Any]]]
+) -> list[tuple[str, dict[str, t.Any]]]:
+    """Return pairs of repository and snapshot from before the candidates, newest first."""
+    tried = {snapshot["id"] for _name, snapshot in candidates}
+    until = max((parse_time(snapshot["time"]) for _name, snapshot in candidates), default=None)
+    older = [
+        (name, snapshot)
+        for name, snapshots in found.items()
+        for snapshot in snapshots
+        if until and snapshot["id"] not in tried and parse_time(snapshot["time"]) < until
+    ]
+    return sorted(older, key=lambda pair: parse_time(pair[1]["time"]), reverse=True)
+
+
+def is_same_night(one: dict[str, t.Any], other: dict[str, t.Any]) -> bool:
+    """Return whether two snapshots are of the same night, so that each can stand for the other."""
+    return abs(parse_time(one["time"]) - parse_time(other["time"])) < SAME_NIGHT
 
 
 def update_state(before: dict[str, t.Any], result: str, status: str, now: int) -> dict[str, t.Any]:

@@ -22,6 +22,8 @@ from .jobs import JobError
 SPECIAL_BITS = {1 << 23: stat.S_ISUID, 1 << 22: stat.S_ISGID, 1 << 20: stat.S_ISVTX}
 # Without a cache, because it would hide data that the repository has lost.
 UNCACHED = ("--no-cache", "--retry-lock=10m")
+# The texts of ENOSPC and EDQUOT, of Python and of restic.
+FULL = re.compile(r"No space left on device|Disk quota exceeded", re.IGNORECASE)
 FILE_TYPES = {"file": stat.S_IFREG, "dir": stat.S_IFDIR, "symlink": stat.S_IFLNK}
 
 
@@ -38,6 +40,7 @@ class Request:
     host: str = ""  # host that made the backup; this host when empty
     repository: str = ""  # the repository to try first
     target: str = ""  # an empty or missing directory; empty string: restore in place
+    older: bool = False  # restore an older snapshot when the requested one is damaged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,22 +81,75 @@ def restore(config: plan.Settings, request: Request, check_mode: bool = False) -
     if not candidates:
         details = f"{_describe_snapshots(snapshots)} {'; '.join(failures)}"
         raise JobError(f"{request.set}: there is no snapshot {request.snapshot}. {details}".strip())
+    requested = candidates[0][1]
+    first, older = split_candidates(candidates, plan.list_older(snapshots, candidates))
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    for name, snapshot in candidates:
+    for name, snapshot in [*first, *(older if request.older else [])]:
         places = plan_places(snapshot["paths"], request.target, stamp)
         reject_places(places, host_files.read_text("/proc/self/mountinfo"))
         if check_mode:
             return _build_report(name, snapshot, places, failures, 0, 0)
         try:
             files, size = _restore_to_staging(jobs.Restic.at(config, name), snapshot, places)
-            return _build_report(name, snapshot, _move_to_place(places), failures, files, size)
+            moved = _move_to_place(places)
         except RefusedError as error:
             raise JobError(f"{request.set}: nothing was changed: {error}") from error
-        except JobError as error:
-            failures.append(str(error))
+        except (JobError, OSError) as error:
+            if FULL.search(str(error)):
+                raise JobError(f"{request.set}: nothing was changed: {describe_full_disk(places, error)}") from error
+            if isinstance(error, OSError):
+                raise
+            failures.append(f"{error} (snapshot {snapshot['id'][:8]} of {snapshot['time'][:19]})")
+            continue
         finally:
             _remove_staging(places, request.target)
-    raise JobError(f"{request.set}: nothing was changed, no repository has intact data: " + "; ".join(failures))
+        lost = "" if (name, snapshot) in first else describe_loss(requested, snapshot)
+        return _build_report(name, snapshot, moved, failures, files, size, lost)
+    lines = [*failures, *([] if request.older else [describe_older(older)])]
+    reasons = "; ".join(filter(None, lines))
+    raise JobError(f"{request.set}: nothing was changed, no repository has intact data: {reasons}")
+
+
+Candidates = list[tuple[str, dict[str, t.Any]]]
+
+
+def split_candidates(candidates: Candidates, older: Candidates) -> tuple[Candidates, Candidates]:
+    """Return each repository's snapshot of the requested night, and all others, which need consent, in their order."""
+    requested = candidates[0][1]
+    first = [pair for pair in candidates if plan.is_same_night(requested, pair[1])]
+    others = [pair for pair in [*candidates, *older] if pair not in first]
+    return first, sorted(others, key=lambda pair: plan.parse_time(pair[1]["time"]), reverse=True)
+
+
+def describe_older(older: Candidates) -> str:
+    """Describe the snapshots that were not tried, and how to restore one; empty when there is none."""
+    if not older:
+        return ""
+    lines = [f"{snapshot['id'][:8]} of {name}, {snapshot['time'][:19]}" for name, snapshot in older[:5]]
+    snapshot = older[0][1]
+    return (
+        f"older snapshots, not tried: {', '.join(lines)}. To restore the first of them, add "
+        f"-e restore_snapshot={snapshot['id'][:8]}; to restore the first intact one, -e restore_older_backup=true. "
+        "Changes since then are lost"
+    )
+
+
+def describe_loss(requested: dict[str, t.Any], used: dict[str, t.Any]) -> str:
+    """Describe what is lost when an older snapshot than the requested one was restored."""
+    return (
+        f"The files are those of {used['time'][:19]}, not of {requested['time'][:19]}. Changes between these times are "
+        "lost."
+    )
+
+
+def describe_full_disk(places: list[Place], error: Exception) -> str:
+    """Describe a file system that became full during the restore."""
+    parent = _find_existing_parent(places[0].final)
+    free = plan.format_bytes(shutil.disk_usage(parent).free)
+    return (
+        f"the disk became full during the restore to {', '.join(place.final for place in places)} ({free} are free "
+        f"now): free space, then run the same restore again: {error}"
+    )
 
 
 def validate_target(target: str) -> None:
@@ -305,7 +361,13 @@ def _remove_staging(places: list[Place], target: str) -> None:
 
 
 def _build_report(
-    name: str, snapshot: dict[str, t.Any], places: list[Place], failures: list[str], files: int, size: int
+    name: str,
+    snapshot: dict[str, t.Any],
+    places: list[Place],
+    failures: list[str],
+    files: int,
+    size: int,
+    lost: str = "",
 ) -> dict[str, t.Any]:
     return {
         "repository": name,
@@ -316,4 +378,5 @@ def _build_report(
         "restored": [place.final for place in places],
         "aside": [place.aside for place in places if place.aside and os.path.lexists(place.aside)],
         "passed_over": failures,
+        "lost": lost,
     }

@@ -171,7 +171,7 @@ B = [{"id": "b" * 64, "time": "2026-03-01T02:05:00Z", "paths": ["/f"]}]
     ("snapshots", "damaged", "source", "passed"),
     [
         ({"a": A, "b": B}, set(), "b", []),
-        ({"a": A, "b": B}, {"b"}, "a", ["b: restic ended with 1"]),
+        ({"a": A, "b": B}, {"b"}, "a", ["b: restic ended with 1 (snapshot bbbbbbbb of 2026-03-01T02:05:00)"]),
         ({"a": A}, set(), "a", ["b: no usable answer"]),
     ],
 )
@@ -194,6 +194,73 @@ def test_nothing_is_changed_without_an_intact_repository(tmp_path: Path, monkeyp
     with pytest.raises(jobs.JobError, match=r"nothing was changed.*b: restic ended.*a: restic ended"):
         restoring.restore(config, restoring.Request("files", target=str(tmp_path / "t")))
     assert len(calls) == 2
+    assert names(tmp_path) == []
+
+
+def make_snapshot(letter: str, day: int) -> dict[str, Any]:
+    return {"id": letter * 64, "time": f"2026-03-{day:02}T02:00:00Z", "paths": ["/f"]}
+
+
+EARLIER = {"a": [make_snapshot("1", 1), make_snapshot("3", 3)], "b": [make_snapshot("2", 2)]}
+
+
+@pytest.mark.parametrize("name", ["latest", "33333333", "2026-03-04T00:00"])
+def test_snapshot_of_another_night_is_named_and_not_restored_without_consent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    config, calls = stub_repositories(monkeypatch, EARLIER, {"a"})
+    with pytest.raises(jobs.JobError, match="nothing was changed") as refused:
+        restoring.restore(config, restoring.Request("files", name, target=str(tmp_path / "t")))
+    assert calls == ["3" * 64]
+    assert "older snapshots, not tried: 22222222 of b, 2026-03-02T02:00:00, 11111111 of a" in str(refused.value)
+    assert "-e restore_snapshot=22222222; to restore" in str(refused.value)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(("damaged", "used"), [({"a"}, "2"), ({"b"}, "3")])
+def test_consent_restores_the_newest_intact_snapshot_and_names_the_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: set[str], used: str
+) -> None:
+    config, calls = stub_repositories(monkeypatch, EARLIER, damaged)
+    report = restoring.restore(config, restoring.Request("files", target=str(tmp_path / "t"), older=True))
+    assert (report["snapshot"], calls[-1]) == (used * 64, used * 64)
+    lost = (
+        "The files are those of 2026-03-02T02:00:00, not of 2026-03-03T02:00:00. Changes between these times are lost."
+    )
+    assert report["lost"] == (lost if used == "2" else "")
+
+
+def test_consent_does_not_restore_a_newer_snapshot_than_the_requested_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, calls = stub_repositories(monkeypatch, EARLIER, {"a", "b"})
+    with pytest.raises(jobs.JobError, match="no repository has intact data"):
+        restoring.restore(
+            config, restoring.Request("files", "2026-03-02T12:00", target=str(tmp_path / "t"), older=True)
+        )
+    assert calls == ["2" * 64, "1" * 64]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [jobs.JobError("a: write /t/f: no space left on device"), OSError(28, "No space left on device", "/t")],
+    ids=["restic", "directory"],
+)
+def test_full_disk_is_no_damage_and_tries_no_other_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    config, _calls = stub_repositories(monkeypatch, EARLIER, set())
+    tried: list[str] = []
+
+    def fill(_restic: Any, snapshot: dict[str, Any], places: list[restoring.Place]) -> tuple[int, int]:
+        tried.append(snapshot["id"])
+        Path(places[0].stage).mkdir(parents=True)
+        raise error
+
+    monkeypatch.setattr(restoring, "_restore_to_staging", fill)
+    with pytest.raises(jobs.JobError, match=r"nothing was changed: the disk became full.*run the same restore again"):
+        restoring.restore(config, restoring.Request("files", target=str(tmp_path / "t"), older=True))
+    assert len(tried) == 1
     assert names(tmp_path) == []
 
 
