@@ -248,5 +248,5 @@ campaign: world ## Inject one kind of fault many times and write a table of the 
 	python -m tools.campaigns $(ARGS)
 
 .PHONY: bench
-bench: hosts docs secrets $(VENV_BENCH)/ready ## Compare no-change runs of one and seven hosts with plain tasks and pyinfra
+bench: hosts docs secrets $(VENV_BENCH)/ready ## Compare no-change runs with plain tasks and pyinfra, and backups with the bare tools
 	python -m tools.bench

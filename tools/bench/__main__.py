@@ -1,6 +1,10 @@
 """Compare runs of site.yml without change with the same end state as builtin tasks and as a pyinfra deploy.
 
-Usage: python -m tools.bench [one] [seven]      creates missing hosts; only the ratios compare between machines
+Usage: python -m tools.bench [one] [seven] [backups]
+
+It creates missing hosts. Only the ratios compare between machines.
+
+`backups` compares backups and restores with pgBackRest and restic, called by hand (backups.py).
 
 The other versions are generated from the arguments of the components (counterparts.py). They must not change
 anything either, otherwise their end state would differ. The versions run in turns, so that other load on the machine
@@ -24,6 +28,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tools.bench import backups
 from tools.bench.counterparts import build_plain_play, build_pyinfra_host, list_components, list_plain_tasks
 from tools.collection import ROOT
 
@@ -241,7 +246,12 @@ def measure_topology(topology: Topology) -> str:
 def main(arguments: list[str]) -> int:
     """Measure the given topologies, by default all."""
     CACHE.mkdir(parents=True, mode=0o700, exist_ok=True)
-    for name in arguments or TOPOLOGIES:
+    for name in arguments or [*TOPOLOGIES, "backups"]:
+        if name == "backups":
+            print(f"backups and restores: median of {backups.RUNS}", flush=True)
+            for row in backups.measure_all():
+                print(row, flush=True)
+            continue
         print(f"runs without change on {name}: median of {RUNS} (minimum to maximum)", flush=True)
         print(measure_topology(TOPOLOGIES[name]), flush=True)
     if not PYINFRA.exists():

@@ -46,6 +46,19 @@ def ansible_arguments() -> list[str]:
     return [HOST, "-i", f"{HOST},", "-e", json.dumps(connection)]
 
 
+def restore_database(**options: object) -> str:
+    """Restore the database of the host over the running cluster; return the error, empty for success."""
+    arguments = json.dumps({**options, "replace_live": True})
+    process = subprocess.run(
+        ["ansible", *ansible_arguments(), "-m", "vise.platform.database_restore", "-a", arguments],
+        cwd=collection.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return f"{process.stdout[-1000:]}{process.stderr[-1000:]}" if process.returncode else ""
+
+
 def molecule(step: str, scenario: str) -> None:
     """Run a step of molecule for a scenario; raise CampaignError when it fails."""
     process = subprocess.run(

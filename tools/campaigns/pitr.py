@@ -6,12 +6,9 @@ of the scenario restore_database; the module database_restore replaces the runni
 
 from __future__ import annotations
 
-import json
 import random
-import subprocess
 import time
 
-from tools import collection
 from tools.campaigns import lab
 
 SCENARIO = "restore_database"
@@ -28,17 +25,11 @@ def run_queries(*queries: str) -> str:
 
 def restore(**target: str) -> tuple[str, float]:
     """Restore over the running cluster; return the error (empty for success) and the duration in seconds."""
-    arguments = {**target, "replace_live": True}
     began = time.monotonic()
-    process = subprocess.run(
-        ["ansible", *lab.ansible_arguments(), "-m", "vise.platform.database_restore", "-a", json.dumps(arguments)],
-        cwd=collection.ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    problem = lab.restore_database(**target)
+    seconds = time.monotonic() - began
     lab.run_or_raise(lab.HOST, "rm -rf /var/lib/postgresql/17/main.before-*")
-    return f"{process.stdout[-1000:]}{process.stderr[-1000:]}" if process.returncode else "", time.monotonic() - began
+    return problem, seconds
 
 
 def prepare_table(rows: int) -> tuple[str, str, str]:
