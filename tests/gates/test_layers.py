@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "mailcow": HOST,
     "mailcow_host": HOST,
     "nginx": HOST,
-    "pgbouncer": HOST,
+    "pgbouncer": {"host", "postgresql"},
     "postgresql": {"host", "model"},
     "redis": HOST,
     "releases": HOST,

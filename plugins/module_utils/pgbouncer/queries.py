@@ -5,25 +5,32 @@
 from __future__ import annotations
 
 from ..host import programs
+from ..postgresql import session
 from . import state
 from .settings import PgbouncerError, Settings
 
 ENVIRONMENT = {"HOME": "/", "PGCONNECT_TIMEOUT": "10"}
 
 
-def run_query(text: str, directory: str, port: int, database: str, *options: str) -> str:
+# psql reads the text line by line.
+UNLIMITED = f"{session.REMOVE_NEWER_LIMITS} \\g /dev/null\n"
+
+
+def run_query(text: str, directory: str, port: int, database: str, *options: str, **environment: str) -> str:
     """Return the output of a query to the server whose socket is in a directory, as its superuser."""
     address = ["-h", directory, "-p", str(port), "-U", "postgres", "-d", database]
     argv = ["psql", "-X", "-q", "-w", "-v", "ON_ERROR_STOP=1", *address, *options]
-    result = programs.run(argv, user="postgres", stdin=text, environment=ENVIRONMENT)
+    result = programs.run(argv, user="postgres", stdin=text, environment={**ENVIRONMENT, **environment})
     if result.failed:
         raise PgbouncerError(result.err.strip())
     return result.out
 
 
 def query_postgresql(settings: Settings, text: str) -> str:
-    """Return one value from PostgreSQL on this host; empty without a row."""
-    out = run_query(text, settings.server_host, settings.server_port, "postgres", "-A", "-t")
+    """Return one value from PostgreSQL on this host, whatever the limits of its sessions are; empty without a row."""
+    environment = session.build_environment("")
+    address = (settings.server_host, settings.server_port, "postgres")
+    out = run_query(UNLIMITED + text, *address, "-A", "-t", **environment)
     return out.removesuffix("\n")
 
 

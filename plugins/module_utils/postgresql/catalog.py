@@ -45,8 +45,6 @@ OPTIONS = (
     "-c log_statement=none -c log_min_duration_statement=-1 -c log_min_error_statement=panic "
     "-c pg_stat_statements.track_utility=off -c default_transaction_read_only=off "
 )
-# The options are for each supported version; this setting is new in 17.
-UNLIMITED = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'"
 ROLES = """
     SELECT rolname, rolcanlogin, rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls, rolconnlimit,
       coalesce(rolpassword, ''), coalesce(shobj_description(oid, 'pg_authid'), ''), rolinherit,
@@ -153,7 +151,7 @@ def make_connector(socket: str, port: int, stack: contextlib.ExitStack) -> Conne
             except (psycopg2.Error, KeyError) as error:
                 raise CatalogError(f"database {database}: {error}".strip()) from error
             stack.callback(connection.close)
-            _fetch_rows(connection, UNLIMITED)
+            _fetch_rows(connection, session.REMOVE_NEWER_LIMITS)
             connection.commit()
             connections[database] = connection
         return connections[database]

@@ -22,6 +22,11 @@ SETTINGS = (
 )
 # The first version that knows the setting: a server rejects the connection for a name that it does not know.
 NEWER = {"transaction_timeout=0": 17}
+# The same as a query, for clients that do not know the version before they connect. It reads no table, so that a limit
+# of milliseconds does not end it.
+REMOVE_NEWER_LIMITS = (
+    "SELECT set_config('transaction_timeout', '0', false) WHERE current_setting('server_version_num')::int >= 170000"
+)
 
 
 def build_options(version: str, *more: str) -> str:

@@ -53,6 +53,7 @@ class Host:
         self.psql.append(argv)
         if stdin == self.rejected:
             return programs.Result(1, "", "rejected\n")
+        stdin = stdin.removeprefix(queries.UNLIMITED)
         if stdin != state.QUERY:
             self.calls.append(stdin)
             return programs.Result(0, self.answers.get(stdin, "") + "\n" * ("-t" in argv))
@@ -206,6 +207,25 @@ def test_console_prints_the_answer(host: Host, capsys: pytest.CaptureFixture[str
     assert host.psql[-1][host.psql[-1].index("-h") :] == [
         *("-h", "/run/pgbouncer", "-p", "6432", "-U", "postgres", "-d", "pgbouncer", "--csv")
     ]
+
+
+@pytest.mark.usefixtures("host")
+def test_limits_of_the_server_do_not_end_a_query_to_postgresql(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[str, str]] = []
+
+    def run(_argv: list[str], *, stdin: str, environment: dict[str, str], **_options: object) -> programs.Result:
+        given.append((stdin, environment.get("PGOPTIONS", "")))
+        return programs.Result(0, "")
+
+    monkeypatch.setattr(programs, "run", run)
+    queries.run_query("SHOW POOLS", "/run/pgbouncer", 6432, "pgbouncer")
+    settings = Settings.load()
+    queries.query_postgresql(settings, "SELECT 1")
+    console, server = given
+    # PgBouncer itself does not know these settings.
+    assert console == ("SHOW POOLS", "")
+    assert server[0].splitlines()[0].startswith("SELECT set_config('transaction_timeout', '0', false) WHERE")
+    assert "-c statement_timeout=0 " in server[1]
 
 
 def test_value_of_postgresql_keeps_its_lines(host: Host) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import session
+
+from tools.collection import ROOT
 
 
 @pytest.mark.parametrize(("version", "known"), [("", False), ("15", False), ("16", False), ("17", True), ("18", True)])
@@ -18,6 +21,13 @@ def test_session_has_no_limit_that_its_server_knows(version: str, known: bool) -
 
 def test_session_waits_for_no_standby_and_trusts_no_owner() -> None:
     assert "-c synchronous_commit=local -c search_path=pg_catalog,pg_temp" in session.build_options("17")
+
+
+def test_session_of_the_marker_has_the_same_settings() -> None:
+    role = ROOT / "roles/backup_verify"
+    variables = yaml.safe_load((role / "vars/main.yml").read_text())
+    assert variables["__backup_verify_session"] == session.build_options("")
+    assert session.REMOVE_NEWER_LIMITS in (role / "templates/backup-marker.sql.j2").read_text()
 
 
 def test_further_settings_are_added() -> None:
