@@ -150,8 +150,9 @@ def main() -> None:
     # Without a target the files are restored in place, which requires explicit consent.
     if bool(target) == given["in_place"]:
         module.fail_json(msg="give either target, a directory below /, or in_place=true")
-    names = ("set", "snapshot", "host", "repository")
-    request = restoring.Request(*(given[name] for name in names), target, given["older"])
+    request = restoring.Request(
+        given["set"], given["snapshot"], given["host"], given["repository"], target, given["older"]
+    )
     try:
         report = restoring.restore(jobs.load_settings(), request, module.check_mode)
     except (jobs.JobError, ValueError, OSError) as error:

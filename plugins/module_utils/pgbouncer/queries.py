@@ -16,11 +16,11 @@ ENVIRONMENT = {"HOME": "/", "PGCONNECT_TIMEOUT": "10"}
 UNLIMITED = f"{session.REMOVE_NEWER_LIMITS} \\g /dev/null\n"
 
 
-def run_query(text: str, directory: str, port: int, database: str, *options: str, **environment: str) -> str:
+def run_query(text: str, directory: str, port: int, database: str, *options: str, session_options: str = "") -> str:
     """Return the output of a query to the server whose socket is in a directory, as its superuser."""
     address = ["-h", directory, "-p", str(port), "-U", "postgres", "-d", database]
     argv = ["psql", "-X", "-q", "-w", "-v", "ON_ERROR_STOP=1", *address, *options]
-    result = programs.run(argv, user="postgres", stdin=text, environment={**ENVIRONMENT, **environment})
+    result = programs.run(argv, user="postgres", stdin=text, environment={**ENVIRONMENT, "PGOPTIONS": session_options})
     if result.failed:
         raise PgbouncerError(result.err.strip())
     return result.out
@@ -28,9 +28,8 @@ def run_query(text: str, directory: str, port: int, database: str, *options: str
 
 def query_postgresql(settings: Settings, text: str) -> str:
     """Return one value from PostgreSQL on this host, whatever the limits of its sessions are; empty without a row."""
-    environment = session.build_environment("")
     address = (settings.server_host, settings.server_port, "postgres")
-    out = run_query(UNLIMITED + text, *address, "-A", "-t", **environment)
+    out = run_query(UNLIMITED + text, *address, "-A", "-t", session_options=session.build_options(""))
     return out.removesuffix("\n")
 
 
