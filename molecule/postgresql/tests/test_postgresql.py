@@ -153,6 +153,11 @@ ALTER ROLE edu IN DATABASE edu SET role = edu_read_only;
 REVOKE CONNECT ON DATABASE edu FROM edu;
 GRANT DELETE ON written TO edu_read_only;
 REVOKE INSERT ON written FROM edu_read_write;
+CREATE SCHEMA own AUTHORIZATION edu;
+CREATE TABLE own.notes (id int);
+ALTER TABLE own.notes OWNER TO edu;
+REVOKE ALL ON own.notes FROM edu;
+REVOKE ALL ON SCHEMA own FROM edu;
 GRANT edu_read_write TO edu_report;
 ALTER SYSTEM SET random_page_cost = 9;
 SQL
@@ -167,6 +172,8 @@ EXPECTED = {
     "SELECT pg_has_role('edu_report', 'edu_read_write', 'member')": "f",
     "SELECT has_table_privilege('edu_report', 'written', 'DELETE')": "f",
     "SELECT has_table_privilege('edu_app', 'written', 'INSERT')": "t",
+    "SELECT has_table_privilege('edu', 'own.notes', 'SELECT')": "t",
+    "SELECT has_schema_privilege('edu', 'own', 'USAGE')": "t",
     "SELECT current_setting('random_page_cost')": "1.1",
     "SELECT current_setting('max_files_per_process')": "1000",
     "SELECT current_setting('data_checksums')": "on",

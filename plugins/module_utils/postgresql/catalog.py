@@ -120,6 +120,21 @@ OWNERS = f"""
         WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('e', 'a', 'i'))
     GROUP BY 1
 """  # noqa: S608  # a constant of this file
+# What PostgreSQL gives to an owner by default, and this one does not have.
+WITHHELD = f"""
+    SELECT kind, schema, name, d.privilege_type
+    FROM (
+      SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, nspname, relname, relowner, relacl,
+        CASE relkind WHEN 'S' THEN 's'::"char" ELSE 'r'::"char" END
+      FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+      UNION ALL SELECT 'SCHEMA', nspname, nspname, nspowner, nspacl, 'n'::"char" FROM pg_namespace
+    ) AS object (kind, schema, name, owner, acl, type)
+    CROSS JOIN aclexplode(acldefault(type, owner)) AS d
+    WHERE acl IS NOT NULL AND owner = %s::regrole AND d.grantee = owner AND schema IN ({SCHEMAS})
+      AND NOT EXISTS (SELECT FROM aclexplode(acl) AS a
+        WHERE a.grantee = owner AND a.privilege_type = d.privilege_type)
+"""  # noqa: S608  # a constant of this file
 SCHEMA_GRANTS = """
     SELECT nspname, g.rolname, acl.privilege_type
     FROM pg_namespace AS n CROSS JOIN aclexplode(n.nspacl) AS acl JOIN pg_roles AS g ON g.oid = acl.grantee
@@ -233,6 +248,7 @@ def _read_content(connection: t.Any, name: str, owner: str) -> DatabaseContent:
     grants = [((row[3], *row[:3]), row[4]) for row in objects if row[3] in groups]
     grants += [((g, "SCHEMA", n, n), p) for n, g, p in _fetch_rows(connection, SCHEMA_GRANTS) if g in groups]
     defaults = _fetch_rows(connection, DEFAULTS, f'"{owner}"') if owner else []
+    withheld = _fetch_rows(connection, WITHHELD, f'"{owner}"') if owner else []
     return DatabaseContent(
         extensions,
         tuple(sorted(row[0] for row in _fetch_rows(connection, SCHEMAS))),
@@ -240,6 +256,7 @@ def _read_content(connection: t.Any, name: str, owner: str) -> DatabaseContent:
         _group_values(grants),
         _group_values(((group, kind), privilege) for kind, group, privilege in defaults if group in groups),
         dict(_fetch_rows(connection, OWNERS)),
+        _group_values((tuple(row[:3]), row[3]) for row in withheld),
     )
 
 

@@ -29,7 +29,7 @@ from .cluster import (
     parse_lsn,
     parse_primary_conninfo,
 )
-from .instance import parse_controldata
+from .instance import RECOVERY_MINIMA, describe_low_settings, parse_controldata, select_recovery_minima
 
 CREATECLUSTER_FILE = "/etc/postgresql-common/createcluster.d/vise.conf"
 # (argv, environment) -> (status, stdout, stderr)
@@ -182,6 +182,12 @@ def read_history(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> History:
     return History(timeline, parse_history(text))
 
 
+def read_recovery_settings(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> dict[str, int]:
+    """Return the settings of the primary that a standby needs at least as high."""
+    answer = run_replication_commands(cluster, primary, *(f"SHOW {name}" for name in RECOVERY_MINIMA))
+    return {name: int(value) for name, value in zip(RECOVERY_MINIMA, answer.splitlines(), strict=True)}
+
+
 def ensure_slot(cluster: Cluster, primary: t.Mapping[str, t.Any]) -> None:
     """Create the slot that retains WAL for this host if it is missing: a restored primary has lost its slots."""
     slot = run_replication_commands(cluster, primary, f"READ_REPLICATION_SLOT {primary['slot']}")
@@ -296,6 +302,11 @@ def restore_backup(
         return str(error)
     if controldata.get("Database system identifier") != system:
         return "the backup belongs to another cluster"
+    # A primary that was restarted with lower settings since the backup has WAL of both; a standby from the backup would
+    # not start with the lower ones.
+    low = describe_low_settings(select_recovery_minima(controldata), read_recovery_settings(cluster, primary))
+    if low:
+        return f"the backup was made with higher settings than the primary has now: {low}"
     # A restore to a point before or during the newest backup discards part of this backup. pgBackRest checks only where
     # the backup started, and takes the LSNs of the history as they are.
     return "" if past.includes(timeline, end) else "the newest backup contains WAL that a restore discarded"

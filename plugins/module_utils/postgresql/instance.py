@@ -47,7 +47,11 @@ def parse_controldata(text: str) -> dict[str, str]:
 
 def parse_recovery_minima(text: str) -> dict[str, int]:
     """Return the lowest values of the settings with which the WAL can be replayed, from pg_controldata's output."""
-    values = parse_controldata(text)
+    return select_recovery_minima(parse_controldata(text))
+
+
+def select_recovery_minima(values: t.Mapping[str, str]) -> dict[str, int]:
+    """Return the same from the values of the control file."""
     return {name: int(values[label]) for name, label in RECOVERY_MINIMA.items() if values.get(label, "").isdigit()}
 
 

@@ -29,6 +29,9 @@ PRIVILEGES: dict[str, dict[str, frozenset[str]]] = {
 }
 NOTHING: frozenset[str] = frozenset()
 OWNER_PRIVILEGES = frozenset({"CONNECT", "CREATE", "TEMPORARY"})
+# Without one of these an owner cannot read its own data. Without another one it cannot change them, which an
+# application may intend, for example for a table that only grows.
+OWNER_READS = {"SCHEMA": frozenset({"USAGE"}), "TABLE": frozenset({"SELECT"}), "SEQUENCE": frozenset({"SELECT"})}
 # Settings of a user or database with which its sessions cannot begin or write, or have other privileges.
 HARMFUL_SETTINGS = (
     "default_transaction_read_only",
@@ -90,6 +93,8 @@ class DatabaseContent:
     defaults: t.Mapping[tuple[str, str], frozenset[str]] = dataclasses.field(default_factory=dict)
     # owner -> number of its objects
     owners: t.Mapping[str, int] = dataclasses.field(default_factory=dict)
+    # (kind, schema, name) of an object of the database's owner -> privileges that were revoked from this owner
+    withheld: t.Mapping[tuple[str, str, str], frozenset[str]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,6 +228,7 @@ def list_warnings(desired: DesiredState, current: CurrentState) -> list[str]:
         *(_describe_slot(name) for name in sorted(current.slots.keys() - set(desired.slots))),
         *(_describe_setting(one) for one in _settings(desired, current) if one.name not in HARMFUL_SETTINGS),
         *(line for database in desired.databases for line in _foreign_objects(database, desired, current)),
+        *(line for database in desired.databases for line in _withheld_privileges(database, current)),
     ]
 
 
@@ -246,6 +252,31 @@ def _foreign_objects(database: t.Mapping[str, t.Any], desired: DesiredState, cur
             )
 
 
+def _describe_place(kind: str, schema: str, name: str) -> str:
+    return f"{kind} {quote_ident(schema) if kind == 'SCHEMA' else f'{quote_ident(schema)}.{quote_ident(name)}'}"
+
+
+def _withheld_privileges(database: t.Mapping[str, t.Any], current: CurrentState) -> t.Iterator[str]:
+    name, owner = database["name"], database["owner"]
+    for place, privileges in sorted(_content(database, current).withheld.items()):
+        kept = ", ".join(sorted(privileges - OWNER_READS[place[0]]))
+        if kept:
+            where = _describe_place(*place)
+            grant = f"GRANT {kept} ON {where} TO {quote_ident(owner)}"
+            yield f"{name}: the owner {owner} lacks {kept} on {where}: keep it, or run {grant} in database {name}"
+
+
+def _owner_privileges(database: t.Mapping[str, t.Any], content: DatabaseContent) -> t.Iterator[Step]:
+    """Yield the steps after which the owner can read its own objects again."""
+    name, owner = database["name"], database["owner"]
+    for place, privileges in sorted(content.withheld.items()):
+        lost = ", ".join(sorted(privileges & OWNER_READS[place[0]]))
+        if lost:
+            where = _describe_place(*place)
+            text = f"{name}: grant {lost} on {where} to its owner {owner}".replace('"', "")
+            yield Step(text, f"GRANT {lost} ON {where} TO {quote_ident(owner)}", name)
+
+
 def plan(desired: DesiredState, current: CurrentState) -> list[Step]:
     """Return the steps from the current to the desired state, in order."""
     steps = [
@@ -264,6 +295,7 @@ def plan(desired: DesiredState, current: CurrentState) -> list[Step]:
         content = _content(database, current)
         steps += _transfer_objects(database, desired, current)
         steps += _extensions(database["name"], database["extensions"], content, known)
+        steps += _owner_privileges(database, content)
         steps += _content_grants(database, content)
     return steps
 
@@ -478,8 +510,7 @@ def _content_grants(database: t.Mapping[str, t.Any], content: DatabaseContent) -
         group = name + suffix
         for kind, schema, thing in everything:
             held = content.grants.get((group, kind, schema, thing), NOTHING)
-            where = quote_ident(schema) if kind == "SCHEMA" else f"{quote_ident(schema)}.{quote_ident(thing)}"
-            yield from _grant(name, group, f"{kind} {where}", held, privileges[kind])
+            yield from _grant(name, group, _describe_place(kind, schema, thing), held, privileges[kind])
         for kind in ("SCHEMA", "TABLE", "SEQUENCE"):
             held = content.defaults.get((group, kind), NOTHING)
             owner = f"ALTER DEFAULT PRIVILEGES FOR ROLE {quote_ident(database['owner'])}"

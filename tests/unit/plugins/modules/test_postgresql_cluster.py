@@ -40,6 +40,8 @@ class Host:
             "psql SELECT": (0, "", ""),
             "psql TIMELINE_HISTORY": (0, "00000002.history|1\t0/3000000\tno recovery target specified\n\n", ""),
             "psql READ_REPLICATION_SLOT": (0, "physical|0/3000000|1\n", ""),
+            # The last of the settings that recovery needs
+            "psql SHOW max_locks_per_transaction": (0, "100\n8\n10\n0\n64\n", ""),
             "pg_ctl": (3, "no server running", ""),
         }
         self.cluster = host.Cluster("17", "main", self.run, str(root))
@@ -51,8 +53,8 @@ class Host:
         if words[0] == "pg_createcluster":
             self.write("etc/postgresql/17/main/postgresql.conf")
         self.queries.append(words[-1])
-        special = f"{words[0]} {words[-1].split()[0]}"
-        return self.answers.get(special, self.answers.get(words[0], (0, "", "")))
+        keys = (f"{words[0]} {words[-1]}", f"{words[0]} {words[-1].split()[0]}", words[0])
+        return next((self.answers[key] for key in keys if key in self.answers), (0, "", ""))
 
     def write(self, path: str, text: str = "") -> pathlib.Path:
         file = self.root / path
@@ -297,6 +299,23 @@ def test_backup_with_wal_that_a_restore_discarded_is_not_used(former: Standby) -
     actions = former.rebuild(restore=["pgbackrest", "restore"])
     assert "contains WAL that a restore discarded" in actions[1]
     assert "pg_basebackup" in former.calls
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("max_connections setting:              300", "max_connections is 100, and the WAL needs 300"),
+        ("max_prepared_xacts setting:           5", "max_prepared_transactions is 0, and the WAL needs 5"),
+        ("max_connections setting:              100", ""),
+    ],
+)
+def test_backup_with_higher_settings_than_the_primary_is_not_used(former: Standby, setting: str, message: str) -> None:
+    former.write("var/lib/postgresql/17/main/standby.signal")
+    former.answers["pg_controldata"] = (0, f"{CONTROL}{setting}\n", "")
+    actions = former.rebuild(restore=["pgbackrest", "restore"])
+    # A standby from it would not start.
+    assert ("pg_basebackup" in former.calls) == bool(message)
+    assert message in " ".join(actions)
 
 
 def test_backup_with_an_unknown_end_is_not_used(former: Standby) -> None:

@@ -410,6 +410,35 @@ def test_closed_database_is_opened_before_its_content_is_read() -> None:
     assert objects.plan_entry(DESIRED, settled()) == []
 
 
+@pytest.mark.parametrize(
+    ("place", "withheld", "granted", "reported"),
+    [
+        (
+            ("TABLE", "public", "t"),
+            {"SELECT", "INSERT"},
+            'SELECT ON TABLE "public"."t"',
+            'INSERT on TABLE "public"."t"',
+        ),
+        (("TABLE", "public", "t"), {"SELECT"}, 'SELECT ON TABLE "public"."t"', ""),
+        # An application may revoke from itself what would change a table that only grows.
+        (("TABLE", "public", "log"), {"DELETE", "UPDATE"}, "", 'DELETE, UPDATE on TABLE "public"."log"'),
+        (("SCHEMA", "s", "s"), {"USAGE", "CREATE"}, 'USAGE ON SCHEMA "s"', 'CREATE on SCHEMA "s"'),
+        (("SEQUENCE", "public", "n"), {"SELECT"}, 'SELECT ON SEQUENCE "public"."n"', ""),
+    ],
+)
+def test_owner_reads_its_own_objects_and_other_revoked_privileges_are_reported(
+    place: tuple[str, str, str], withheld: set[str], granted: str, reported: str
+) -> None:
+    current = with_owners({})
+    content = dataclasses.replace(current.databases["edu"].content, withheld={place: frozenset(withheld)})
+    databases = {**current.databases, "edu": dataclasses.replace(current.databases["edu"], content=content)}
+    current = dataclasses.replace(current, databases=databases)
+    assert [step.sql for step in objects.plan(DESIRED, current)] == ([f'GRANT {granted} TO "own"'] if granted else [])
+    warnings = objects.list_warnings(DESIRED, current)
+    assert len(warnings) == bool(reported)
+    assert not reported or f"edu: the owner own lacks {reported}: keep it, or run GRANT " in warnings[0]
+
+
 def test_owner_without_its_privileges_gets_them_again() -> None:
     [step] = objects.plan(DESIRED, with_owners({}, owner_grants=frozenset({"CREATE"})))
     assert step.sql == 'GRANT ALL ON DATABASE "edu" TO "own"'
