@@ -47,9 +47,13 @@ down: ## Remove the sandbox: hosts, images, network, secrets
 drill: world docs ## Rebuild the sandbox's platform from its backups on a fresh host; measure RPO and RTO
 	ansible-playbook -i inventories/drill playbooks/drill.yml
 
-.PHONY: status
-status: setup ## List the containers and services of the sandbox
+.PHONY: sandbox-status
+sandbox-status: setup ## List the containers and services of the sandbox
 	python sandbox/sandbox.py status
+
+.PHONY: status
+status: setup ## Report what runs on the hosts of INVENTORY, backups, proofs, what needs attention (ARGS='-e status_file=status.json')
+	ansible-playbook -i $(INVENTORY) playbooks/status.yml $(ARGS)
 
 .PHONY: converge
 converge: docs $(if $(filter inventories/development,$(INVENTORY)),secrets) ## Run site.yml on the hosts of INVENTORY (ARGS='--check --diff', ...)

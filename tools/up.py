@@ -135,7 +135,7 @@ def describe_mail(listing: dict[str, Any]) -> list[str]:
 
 WORLD_LINES = [
     "world (172.30.0.2) simulates the internet outside the platform: DNS, ACME, APIs, mail, object storage",
-    "  list services  make status",
+    "  list services  make sandbox-status",
     "  query its DNS  docker exec world dig @172.30.0.2 docs.vln.test",
 ]
 

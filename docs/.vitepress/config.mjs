@@ -70,6 +70,7 @@ export default defineConfig({
           { text: 'Architecture', link: '/architecture' },
           { text: 'How a component works', link: '/how-component-works' },
           { text: 'Daily work', link: '/daily-work' },
+          { text: 'Check and status', link: '/checking' },
           { text: 'Data and its backups', link: '/backups' },
           { text: 'Mail', link: '/mail' },
           { text: 'DNS', link: '/dns' },

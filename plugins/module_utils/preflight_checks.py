@@ -263,14 +263,14 @@ def describe_plaintext(path: str, names: Collection[str]) -> Problem:
     return Problem(path, f"{count} in plain text: {shown}", advice)
 
 
-def explain_failure(result: Variables) -> str:
-    """Return why the module did not run on a host, as one problem."""
+def explain_failure(result: Variables, failed: str = "preflight failed") -> str:
+    """Return why a module did not run on a host, as one problem; any other failure begins with the given words."""
     text = " ".join(str(result.get("msg") or "").split()).removeprefix("Task failed: ")
     output = " ".join(f"{result.get('module_stdout') or ''} {result.get('module_stderr') or ''}".split())
     for pattern, line in FAILURES:
         if re.search(pattern, f"{text} {output}", re.IGNORECASE):
             return line.format(text=text)
-    return f"{'cannot be reached' if result.get('unreachable') else 'preflight failed'}: {text or output}"
+    return f"{'cannot be reached' if result.get('unreachable') else failed}: {text or output}"
 
 
 def write_report(results: Mapping[str, Variables]) -> str:

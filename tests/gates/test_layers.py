@@ -39,6 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "tls": HOST,
     "pgbackrest": {"host", "postgresql"},
     "restore_proof": {"host", "postgresql", "redis", "restic"},
+    "host_status": {"base", "component", "host", "pgbackrest", "postgresql", "restic"},
     "login_checks": {"description"},
     "role_options": {"description", "model"},
     "inventory_checks": {"description", "model"},

@@ -45,6 +45,7 @@ OPTIONAL = {
     "drill_check",
     "promote_standby",
     "restore_database",
+    "status",
     "upgrade_mail",
     "upgrade_postgresql",
 }
