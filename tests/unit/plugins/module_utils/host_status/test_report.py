@@ -37,7 +37,7 @@ def test_host_without_findings_is_a_table() -> None:
 
 
 def test_host_that_is_not_reached_is_a_row_and_needs_attention() -> None:
-    results = {"web-1": {"status": STATUS}, "db-1": {"unreachable": True}}
+    results: dict[str, Any] = {"web-1": {"status": STATUS}, "db-1": {"unreachable": True}}
     document = report.build_document(results, {"db-1": "cannot be reached: timed out"}, RUN)
     text = report.format_text(document)
     assert not document["ok"]
