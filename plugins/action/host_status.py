@@ -28,12 +28,21 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         return result
 
     def _derive_components(self, variables: dict[str, t.Any]) -> list[str]:
-        """Return the components of the host; none if the description cannot be evaluated."""
+        """Return the components of the host; none if the sites cannot be evaluated.
+
+        The status of a host is wanted also while its description has a fault, which preflight reports.
+        """
+        sites = self._evaluate("sites", variables, {})
+        # Repositories that cannot be evaluated exist.
+        backups = self._evaluate("backup_repositories", variables, True)
         try:
-            sites = self._templar.template(variables.get("sites", {}))
-            backups = self._templar.template(variables.get("backup_repositories", {}))
             found = preflight_checks.list_components({"sites": sites}, variables)
-        except (AnsibleError, topology.TopologyError, KeyError, TypeError, AttributeError):
-            # The status of a host is wanted also while its description has a fault, which preflight reports.
+        except (topology.TopologyError, KeyError, TypeError, AttributeError):
             return []
         return [name for name in found if name != "pgbackrest" or backups]
+
+    def _evaluate(self, name: str, variables: dict[str, t.Any], unknown: t.Any) -> t.Any:
+        try:
+            return self._templar.template(variables.get(name, {}))
+        except AnsibleError:
+            return unknown

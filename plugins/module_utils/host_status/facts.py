@@ -44,7 +44,7 @@ SELECT json_build_object(
       'name', coalesce(nullif(application_name, ''), host(client_addr)), 'state', state,
       'lag_bytes', pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn()
         ELSE pg_current_wal_lsn() END, replay_lsn))), '[]') FROM pg_stat_replication
-      WHERE backend_type = 'walsender' AND application_name NOT LIKE 'pg_basebackup%'),
+      WHERE application_name <> 'pg_basebackup'),
   'lost_slots', (SELECT coalesce(json_agg(slot_name), '[]') FROM pg_replication_slots WHERE NOT active),
   'receives', EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming'),
   'lag_seconds', CASE WHEN NOT pg_is_in_recovery() OR pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0

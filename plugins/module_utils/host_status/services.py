@@ -93,7 +93,7 @@ class Status:
 
     def report(self, service: str, text: str, remedy: str, *, note: bool = False) -> None:
         """Add what needs attention; a note is only information."""
-        finding = {"service": service, "text": text, "remedy": remedy, "note": note}
+        finding = {"service": service, "text": " ".join(text.split()), "remedy": remedy, "note": note}
         if finding not in self.findings:
             self.findings.append(finding)
 
@@ -257,6 +257,13 @@ def judge_containers(status: Status, _expected: t.Sequence[str]) -> None:
     row.version = status.facts.get("mailcow_version", "")
 
 
+def find_unit(component: str) -> str:
+    """Return the main unit of a component."""
+    if base_name(component) == "postgresql":
+        return f"{component.replace('-', '@', 1)}-main.service"
+    return UNITS.get(component, f"{component}.service")
+
+
 def judge_certificates(status: Status, _expected: t.Sequence[str]) -> None:
     """Judge the certificates that services really present."""
     places: dict[tuple[str, str, str], list[str]] = {}
@@ -265,7 +272,7 @@ def judge_certificates(status: Status, _expected: t.Sequence[str]) -> None:
         row = status.row(name)
         if "error" in one:
             set_state(status, name, "no answer")
-            remedy = f"on the host: systemctl status {UNITS.get(name, name)}; then {run_stage(name)}"
+            remedy = f"on the host: systemctl status {find_unit(name)}; then {run_stage(name)}"
             places.setdefault((name, f"no certificate at {{}}: {one['error']}", remedy), []).append(one["place"])
             continue
         days = (one["end"] - status.now) // DAY
@@ -301,7 +308,7 @@ def judge_replication(status: Status, _expected: t.Sequence[str]) -> None:
         if "error" in one:
             set_state(status, name, "no answer")
             text = f"PostgreSQL does not answer: {one['error']}"
-            status.report(name, text, f"on the host: journalctl -u '{name.replace('-', '@', 1)}-main' -n 50")
+            status.report(name, text, f"on the host: journalctl -u {find_unit(name)} -n 50")
             continue
         row.version = one["version"]
         row.replication = describe_replication(one)
@@ -462,7 +469,7 @@ def judge_differences(status: Status, _expected: t.Sequence[str]) -> None:
             shown = "; ".join(" ".join(str(one).split())[:200] for one in differences[:3])
             more = f"; and {len(differences) - 3} more" if len(differences) > 3 else ""
             text = f"it differs from its last run: {shown}{more}"
-            status.report(name, text, f"{run_stage(name)} with --check --diff, then without")
+            status.report(name, text, f"{run_stage(name)} (first with --check --diff)")
 
 
 def judge_host(status: Status, _expected: t.Sequence[str]) -> None:

@@ -36,7 +36,10 @@ def test_components_follow_from_groups_and_sites() -> None:
     assert run(VARIABLES)["components"] == ["admin_users", "ssh", "nginx", "redis"]
 
 
-@pytest.mark.parametrize(("repositories", "expected"), [({}, False), ({"first": {}}, True)])
+@pytest.mark.parametrize(
+    ("repositories", "expected"),
+    [([], False), ([{"name": "a"}], True), (trust_as_template("{{ vault_missing }}"), True)],
+)
 def test_backups_of_databases_are_expected_only_with_a_repository(repositories: Any, expected: bool) -> None:
     variables = VARIABLES | {"groups": {"all": ["a"], "database": ["a"]}, "backup_repositories": repositories}
     assert ("pgbackrest" in run(variables)["components"]) == expected

@@ -113,7 +113,7 @@ def test_healthy_host_has_rows_and_no_finding() -> None:
             "postgresql-17",
             "no answer",
             "PostgreSQL does not answer: timed out",
-            "journalctl -u 'postgresql@17-main'",
+            "journalctl -u postgresql@17-main.service",
         ),
     ],
 )
