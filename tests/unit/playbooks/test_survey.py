@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.vise.platform.plugins.callback import survey
+from ansible_collections.vise.platform.plugins.callback import summary, survey
 
 from tools.collection import ROOT
 
@@ -53,10 +53,11 @@ def test_only_the_run_of_all_stages_surveys() -> None:
     assert first["vars"] == {"preflight_survey": True}
 
 
-def test_project_enables_the_callback() -> None:
+def test_project_enables_the_callbacks() -> None:
     settings = configparser.ConfigParser()
     settings.read(ROOT / "ansible.cfg")
-    assert settings["defaults"]["callbacks_enabled"] == survey.CallbackModule.CALLBACK_NAME
+    names = [survey.CallbackModule.CALLBACK_NAME, summary.CallbackModule.CALLBACK_NAME]
+    assert settings["defaults"]["callbacks_enabled"].split(", ") == names
 
 
 def test_no_task_of_the_site_ends_the_surveys_without_a_change() -> None:
