@@ -90,6 +90,7 @@ class Status:
         self.now = int(facts.get("now", 0))
         self.rows: dict[str, Row] = {}
         self.findings: list[Data] = []
+        self.down: set[str] = set()  # services with a unit that does not run: what follows from it is not reported
 
     def report(self, service: str, text: str, remedy: str, *, note: bool = False) -> None:
         """Add what needs attention; a note is only information."""
@@ -205,6 +206,7 @@ def judge_units(status: Status, _expected: t.Sequence[str]) -> None:
             text = f"{unit} is {describe_unit(one)}"
             status.report(name, text, f"on the host: journalctl -u {unit} -n 50; then systemctl start {unit}")
         if down:
+            status.down.add(name)
             set_state(status, name, next(iter(down.values())).get("ActiveState", "unknown"))
         elif known and not row.state:
             row.state = "scheduled" if all(unit.endswith(".timer") for unit in known) else "running"
@@ -270,6 +272,8 @@ def judge_certificates(status: Status, _expected: t.Sequence[str]) -> None:
     for one in status.facts.get("certificates", ()):
         name = one["service"]
         row = status.row(name)
+        if "error" in one and name in status.down:
+            continue
         if "error" in one:
             set_state(status, name, "no answer")
             remedy = f"on the host: systemctl status {find_unit(name)}; then {run_stage(name)}"
@@ -304,6 +308,8 @@ def judge_replication(status: Status, _expected: t.Sequence[str]) -> None:
             row.state, row.replication = "fenced", "fenced"
             remedy = "run vise.platform.rebuild_standby, or vise.platform.unfence_primary if it is the only server"
             status.report(name, "the server is fenced after a promotion and must not start", remedy)
+            continue
+        if "error" in one and name in status.down:
             continue
         if "error" in one:
             set_state(status, name, "no answer")

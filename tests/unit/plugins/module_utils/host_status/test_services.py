@@ -257,8 +257,10 @@ def test_sites_with_the_same_cause_are_one_finding() -> None:
     ]
 
 
-def test_stopped_service_is_reported_once_and_not_as_a_difference_too() -> None:
-    _rows, findings = evaluate(units={"nginx.service": FAILED}, differences={"nginx": ["start nginx.service"]})
+def test_stopped_service_is_reported_once_and_not_by_its_consequences() -> None:
+    certificates = [{"service": "nginx", "place": "a.test 443", "error": "refused"}]
+    differences = {"nginx": ["start nginx.service"]}
+    _rows, findings = evaluate(units={"nginx.service": FAILED}, differences=differences, certificates=certificates)
     assert len(findings) == 1
 
 
