@@ -91,6 +91,10 @@ release: docs ## Publish the build of a site (SITE=docs)
 rollback: setup ## Roll a site back to its previous release (SITE=docs)
 	ansible-playbook -i $(INVENTORY) playbooks/rollback_site.yml -e rollback_site=$(call needs,SITE,rollback,docs) $(ARGS)
 
+.PHONY: init
+init: setup ## Write the repository of your company, or add to it (INTO=../platform)
+	ansible-playbook playbooks/init.yml -e init_folder=$(or $(INTO),$(error INTO is missing: make init INTO=../platform)) $(ARGS)
+
 ##### Prerequisites
 
 .PHONY: setup

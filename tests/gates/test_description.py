@@ -26,7 +26,7 @@ KEYWORDS = {
     *("type", "enum", "pattern", "required", "properties", "additionalProperties", "propertyNames", "items"),
     *("$comment", "title", "description", "examples"),
     *("x-topic", "x-groups", "x-groups-of", "x-needs", "x-secret", "x-host"),
-    *("x-group", "x-readers", "x-host-of", "x-name"),
+    *("x-group", "x-readers", "x-host-of", "x-name", "x-generate", "x-issued"),
 }
 
 

@@ -40,10 +40,12 @@ ALLOWED: dict[str, set[str]] = {
     "pgbackrest": {"host", "postgresql"},
     "restore_proof": {"host", "postgresql", "redis", "restic"},
     "host_status": {"base", "component", "host", "pgbackrest", "postgresql", "restic"},
+    "company_repository": {"description", "model"},
     "login_checks": {"description"},
     "role_options": {"description", "model"},
     "inventory_checks": {"description", "model"},
     "preflight_checks": {"description", "model", "role_options"},
+    "secret_values": {"description", "tls"},
 }
 
 
