@@ -143,7 +143,7 @@ hosts: world ## Create the sandbox's platform host and its DNS names
 
 .PHONY: secrets
 secrets: $(if $(filter inventories/development,$(INVENTORY)),world,setup) ## Generate the missing secrets of INVENTORY
-	python -m tools.make_secrets $(INVENTORY)
+	$(if $(filter inventories/development,$(INVENTORY)),python -m tools.make_secrets,ansible-playbook -i $(INVENTORY) playbooks/make_secrets.yml $(ARGS))
 
 .PHONY: docs
 docs: $(MANUAL) ## Build the manual (docs/.vitepress/dist)

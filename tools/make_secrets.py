@@ -1,37 +1,39 @@
-"""Generate the missing secrets of an inventory's vault file; existing values are never replaced.
+"""Generate the missing secrets of the sandbox; existing values are never replaced.
 
-Usage: python -m tools.make_secrets [INVENTORY]      the default is inventories/development
+Usage: python -m tools.make_secrets
 
-For the development inventory this includes the credentials of the sandbox's services. For another inventory, the
-credentials that a provider issues are not generated.
+They include the credentials that the sandbox's services accept. Several inventories of the tests use them, so that the
+names do not depend on one of them. The playbook make_secrets.yml generates the secrets of other inventories.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import secrets as randomness
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import yaml
 
-from plugins.module_utils.tls.x509 import make_ca
+from plugins.module_utils.secret_values import (
+    make_authority,
+    make_password,
+    make_token,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 DEVELOPMENT = ROOT / "inventories/development"
 VAULT = "group_vars/all/vault.yml"
 SANDBOX = ROOT / ".cache/sandbox"
 HEAD = "---\n# Written by `make secrets`, which adds missing values and never replaces existing ones.\n"
-ENCRYPTED = "$ANSIBLE_VAULT;"
 
 Secrets = Mapping[str, str]
 
 
 def create_internal_ca() -> dict[str, str]:
     """Return the certificate and key of a new internal CA."""
-    certificate, key = make_ca("vise internal CA")
+    certificate, key = make_authority()
     return {"vault_internal_ca": certificate, "vault_internal_ca_key": key}
 
 
@@ -49,12 +51,12 @@ def read_storage_keys() -> dict[str, str]:
 
 def password_maker(name: str) -> Callable[[], dict[str, str]]:
     """Return a function that generates a password for programs, not for typing."""
-    return lambda: {name: randomness.token_urlsafe(24)}
+    return lambda: {name: make_password()}
 
 
 def token_maker(name: str, length: int) -> Callable[[], dict[str, str]]:
     """Return a function that generates hexadecimal digits, for programs that accept no other characters."""
-    return lambda: {name: randomness.token_hex(length)[:length]}
+    return lambda: {name: make_token(length)}
 
 
 PASSWORDS = (
@@ -82,7 +84,7 @@ MAKERS: dict[tuple[str, ...], Callable[[], Mapping[str, str]]] = {
     **{(name,): token_maker(name, length) for name, length in TOKENS.items()},
 }
 
-# Issued by a provider; in the sandbox, by its fakes.
+# Issued by a provider; in the sandbox, by its test doubles.
 PROVIDER_SECRETS: dict[tuple[str, ...], Callable[[], Mapping[str, str]]] = {
     ("vault_cloudflare_token",): read_cloudflare_token,
     (
@@ -133,35 +135,21 @@ def write_vault(path: Path, secrets: Secrets) -> None:
 
 
 def read_vault(path: Path) -> dict[str, str]:
-    """Return the secrets of a vault file; raises SystemExit when it is encrypted."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    if text.startswith(ENCRYPTED):
-        raise SystemExit(
-            f"{path} is encrypted: decrypt it first (ansible-vault decrypt {path}), or add the missing values "
-            f"yourself (ansible-vault edit {path})"
-        )
-    return yaml.safe_load(text) or {}
+    """Return the secrets of a vault file; none if it does not exist."""
+    return (yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None) or {}
 
 
-def main(arguments: list[str]) -> int:
-    """Complete the vault file of an inventory."""
-    inventory = Path(arguments[0]).resolve() if arguments else DEVELOPMENT
-    if not inventory.is_dir():
-        raise SystemExit(f"{inventory} is not a directory: use that of an inventory, such as inventories/production")
-    path = Path(os.path.relpath(inventory / VAULT))
+def main() -> int:
+    """Complete the vault file of the sandbox."""
+    path = Path(os.path.relpath(DEVELOPMENT / VAULT))
     present = read_vault(path)
-    in_sandbox = inventory == DEVELOPMENT
-    secrets = add_missing(present, {**MAKERS, **(PROVIDER_SECRETS if in_sandbox else {})})
+    secrets = add_missing(present, {**MAKERS, **PROVIDER_SECRETS})
     if secrets != present:
         write_vault(path, secrets)
         print(f"added {', '.join(sorted(secrets.keys() - present.keys()))} to {path}")
     path.chmod(0o600)
-    if not in_sandbox:
-        absent = ", ".join(name for names in PROVIDER_SECRETS for name in names if name not in secrets)
-        add = f"add the credentials of your providers that your hosts need ({absent}), then " if absent else ""
-        print(f"Next: {add}encrypt the file before you commit it: ansible-vault encrypt {path}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

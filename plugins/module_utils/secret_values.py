@@ -8,8 +8,8 @@ import secrets as randomness
 import typing as t
 from collections.abc import Collection, Mapping
 
-from ansible_collections.vise.platform.plugins.module_utils.description import Schema
-from ansible_collections.vise.platform.plugins.module_utils.tls.x509 import make_ca
+from .description import Schema
+from .tls.x509 import make_ca
 
 AUTHORITY = "authority"
 TOKEN = "token-"  # noqa: S105  # the prefix of a kind

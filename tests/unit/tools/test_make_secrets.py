@@ -54,26 +54,16 @@ def test_both_credentials_of_the_storage_are_read(tmp_path: Path, monkeypatch: p
     }
 
 
-def test_other_inventory_gets_no_provider_secrets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert make_secrets.main([str(tmp_path)]) == 0
-    secrets = yaml.safe_load((tmp_path / "group_vars/all/vault.yml").read_text())
-    assert secrets["vault_internal_ca"].startswith("-----BEGIN CERTIFICATE-----")
-    assert not {name for names in make_secrets.PROVIDER_SECRETS for name in names} & secrets.keys()
-    output = capsys.readouterr().out
-    assert "vault_cloudflare_token" in output
-    assert "ansible-vault encrypt" in output
-    assert not [value for value in secrets.values() if value in output]
-
-
-def test_encrypted_file_is_refused_and_not_changed(tmp_path: Path) -> None:
-    path = tmp_path / "group_vars/all/vault.yml"
-    path.parent.mkdir(parents=True)
-    path.write_text("$ANSIBLE_VAULT;1.1;AES256\n1234\n")
-    with pytest.raises(SystemExit, match="is encrypted: decrypt it first"):
-        make_secrets.main([str(tmp_path)])
-    assert path.read_text().endswith("\n1234\n")
-
-
-def test_missing_inventory_directory_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="use that of an inventory"):
-        make_secrets.main([str(tmp_path / "production")])
+def test_secrets_of_the_sandbox_are_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = {kind: {"key": kind, "secret": kind} for kind in ("full", "append")}
+    (tmp_path / "s3.json").write_text(json.dumps(pair))
+    (tmp_path / "cloudflare.token").write_text("token\n")
+    monkeypatch.setattr(make_secrets, "SANDBOX", tmp_path)
+    monkeypatch.setattr(make_secrets, "DEVELOPMENT", tmp_path)
+    assert make_secrets.main() == 0
+    text = (tmp_path / "group_vars/all/vault.yml").read_text()
+    secrets = yaml.safe_load(text)
+    names = {name for group in (*make_secrets.MAKERS, *make_secrets.PROVIDER_SECRETS) for name in group}
+    assert set(secrets) == names
+    assert make_secrets.main() == 0
+    assert (tmp_path / "group_vars/all/vault.yml").read_text() == text
