@@ -15,10 +15,12 @@ from ansible.template import trust_as_template
 from ansible_collections.vise.platform.plugins.module_utils.component import programs
 from ansible_collections.vise.platform.plugins.module_utils.component.origins import MANAGED
 from ansible_collections.vise.platform.plugins.module_utils.component.spec import ARGUMENT_SPEC
+from ansible_collections.vise.platform.plugins.module_utils.host import leases
 from ansible_collections.vise.platform.plugins.plugin_utils import (
     apt_environment,
     new_login,
     outside,
+    run_lease,
     surveys,
     taken_over,
 )
@@ -48,7 +50,8 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         if self._is_surveyed_right(arguments, task_vars):
             return build_unchanged_result(arguments["generation"], self._task.diff)
         permitted = taken_over.read_services(self, task_vars)
-        arguments |= {"code": surveys.CODE_DIGEST, "take_over": permitted}
+        lease = run_lease.identify(self, task_vars)
+        arguments |= {"code": surveys.CODE_DIGEST, "take_over": permitted, "lease": lease}
         result, answers = self._apply(arguments, task_vars)
         if result.get("changed") or result.get("failed"):
             # Before the callback gets this result, a loop can apply further components.
@@ -75,7 +78,7 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         Returns:
             The result, and what the host answered to this controller before the change.
         """
-        first = self._call("vise.platform.component", arguments, task_vars)
+        first = self._call_first(arguments, task_vars)
         earlier = first.pop("awaited_answers", None)
         if earlier is None or first.get("failed"):
             return self._complete(arguments, first, task_vars), {}
@@ -85,6 +88,18 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         arguments = {**arguments, "confirm": {**arguments["confirm"], "answers": outside.to_json(answers)}}
         result = self._call("vise.platform.component", arguments, task_vars)
         return self._complete(arguments, result, task_vars), answers
+
+    def _call_first(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Run the module, unless another run changes the host; the lease of a dead run of this controller ends."""
+        result = self._call("vise.platform.component", arguments, task_vars)
+        if (other := result.get("held_by")) and run_lease.has_ended(other):
+            lease = {**arguments["lease"], "ends": other["run"]}
+            result = self._call("vise.platform.component", {**arguments, "lease": lease}, task_vars)
+        if other := result.get("held_by"):
+            msg = f"{arguments['name']}: refused, nothing was changed: {leases.describe(other)}"
+            return {"failed": True, "msg": msg, "actions": []}
+        run_lease.mark_used(task_vars["inventory_hostname"])
+        return result
 
     def _complete(
         self, arguments: dict[str, t.Any], result: dict[str, t.Any], task_vars: dict[str, t.Any]

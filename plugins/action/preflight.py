@@ -24,6 +24,7 @@ from ansible_collections.vise.platform.plugins.module_utils import (
     role_options,
 )
 from ansible_collections.vise.platform.plugins.module_utils.description import Problem, Schema
+from ansible_collections.vise.platform.plugins.module_utils.host import leases
 from ansible_collections.vise.platform.plugins.module_utils.login_checks import read_keys
 from ansible_collections.vise.platform.plugins.module_utils.preflight_checks import (
     find_further_secrets,
@@ -31,7 +32,13 @@ from ansible_collections.vise.platform.plugins.module_utils.preflight_checks imp
     root_variable,
     shorten_path,
 )
-from ansible_collections.vise.platform.plugins.plugin_utils import controller_keys, definitions, surveys, warm_up
+from ansible_collections.vise.platform.plugins.plugin_utils import (
+    controller_keys,
+    definitions,
+    run_lease,
+    surveys,
+    warm_up,
+)
 
 Variables = dict[str, t.Any]
 
@@ -98,20 +105,27 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
             ],
             "users": self._read_users(options["models"], task_vars),
             "base": self._read_base_options(options["roles"], specs, task_vars),
+            "run": "" if self._task.check_mode else run_lease.find_run(),
         }
         result = self._inspect_host(arguments, task_vars)
-        login = result.pop("login", None)
+        login, holder = result.pop("login", None), result.pop("held_by", {})
         of_login = self._find_login_problems(login, valid, options["roles"], task_vars) if login else []
         vault = choose_vault(defined, task_vars)
         lines = [
             {"text": preflight_checks.locate_problem(problem, defined, vault).line(), "of_host": problem in of_login}
             for problem in dict.fromkeys([*problems, *of_login])
         ]
-        found = [*lines, *result.get("problems", ())]
+        held = [{"text": leases.describe(holder), "of_host": True}] if self._is_held(holder, task_vars) else []
+        found = [*lines, *result.get("problems", ()), *held]
         # A description with problems does not show which functions a host has.
         left = {} if found else result.get("left", {})
         warnings = [preflight_checks.describe_left(task_vars["inventory_hostname"], *one) for one in left.items()]
         return {**result, "problems": found, "warnings": [*result.get("warnings", ()), *warnings]}
+
+    def _is_held(self, holder: Variables, task_vars: Variables) -> bool:
+        """Return whether another run changes the host and goes on."""
+        ends = run_lease.identify(self, task_vars)["ends"] if holder else ""
+        return bool(holder) and holder["run"] != ends and not run_lease.has_ended(holder)
 
     def _find_inventory_problems(
         self, filled: set[str], valid: Variables, schema: Schema, options: Variables, task_vars: Variables

@@ -388,6 +388,13 @@ options:
     description: Whether packages, groups and users are complete. The action plugin sets it for the second execution.
     type: bool
     default: false
+  lease:
+    description:
+      - The run that changes the host, as in C(run), C(who) and C(command). The action plugin sets it.
+      - Another run is refused until this one has ended, or has given no sign for ten minutes. C(ends) names the run
+        whose lease ends earlier. The action plugin sets it from the variable C(end_lease).
+    type: dict
+    default: {}
 attributes:
   check_mode:
     description: Reports all steps and changes nothing. O(check) runs unless packages, groups or users differ.
@@ -483,6 +490,13 @@ awaited_answers:
   type: list
   elements: list
   sample: []
+held_by:
+  description:
+    - The lease of another run, which changes the host now. The action plugin refuses the task, or ends the lease of a
+      run that is dead, and removes the key, so the result of a task does not contain it.
+  returned: when another run has the lease of the host, not in check mode
+  type: dict
+  sample: {who: alice, origin: laptop, command: site.yml, since: 1796000000, silent: 12}
 unconfirmed:
   description:
     - Whether the change waits for the controller to confirm it. The action plugin does this and removes the key, so the
@@ -509,7 +523,7 @@ from ansible_collections.vise.platform.plugins.module_utils.component import (
 from ansible_collections.vise.platform.plugins.module_utils.component.model import Wanted
 from ansible_collections.vise.platform.plugins.module_utils.component.spec import ARGUMENT_SPEC
 from ansible_collections.vise.platform.plugins.module_utils.component.store import Store
-from ansible_collections.vise.platform.plugins.module_utils.host import accounts, programs
+from ansible_collections.vise.platform.plugins.module_utils.host import accounts, leases, programs
 
 
 def converge(
@@ -601,6 +615,9 @@ def main() -> None:
     wanted = Wanted.from_params(module.params)
     store = Store(wanted.name)
     try:
+        other = leases.take(module.params["lease"]) if module.params["lease"] and not module.check_mode else {}
+        if other:
+            module.exit_json(changed=False, held_by=other, generation=wanted.generation, invocation={})
         # No lock in check mode, because a lock creates a file.
         with contextlib.nullcontext() if module.check_mode else store.lock():
             permitted, prepared = module.params["take_over"], module.params["prepared"]

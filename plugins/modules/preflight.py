@@ -78,6 +78,10 @@ options:
         such as C(--tags), leaves out tasks.
     type: raw
     default: false
+  run:
+    description: The identity of this run. The action plugin sets it. In check mode it is empty.
+    type: str
+    default: ""
   components:
     description:
       - The components that the run applies to the host. What was there before the first run of one is a problem, such
@@ -141,6 +145,12 @@ surveyed:
   returned: always
   type: dict
   sample: {nginx: {generation: 3f2a9c81d0b7, differences: []}}
+held_by:
+  description:
+    - The lease of another run that changes the host now. The action plugin makes a problem of it and removes the key.
+  returned: always
+  type: dict
+  sample: {}
 left:
   description:
     - The components that no function of the host needs any more, by the function that they belonged to. Each function
@@ -157,7 +167,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vise.platform.plugins.module_utils.base import clock
 from ansible_collections.vise.platform.plugins.module_utils.component import foreign_state, retirement, survey
-from ansible_collections.vise.platform.plugins.module_utils.host import programs
+from ansible_collections.vise.platform.plugins.module_utils.host import leases, programs
 from ansible_collections.vise.platform.plugins.module_utils.model import base_settings
 
 MIB = 1024 * 1024
@@ -316,6 +326,7 @@ def main() -> None:
             "disk_mb": {"type": "dict", "default": {}},
             "names": {"type": "dict", "default": {}},
             "survey": {"type": "raw", "default": False},
+            "run": {"type": "str", "default": ""},
             "components": {"type": "list", "elements": "str", "default": []},
             "home_accounts": {"type": "list", "elements": "str", "default": []},
             "users": {"type": "list", "elements": "dict", "default": []},
@@ -343,6 +354,7 @@ def main() -> None:
     # The action plugin replaces V(true) by the digest of its code.
     surveyed = survey.survey(params["survey"]) if isinstance(params["survey"], str) else {}
     result = {"problems": problems, "login": read_login(), "surveyed": surveyed}
+    result["held_by"] = leases.find_other(params["run"]) if params["run"] else {}
     result["left"] = retirement.find_left(params["components"])
     module.exit_json(changed=False, **result)
 

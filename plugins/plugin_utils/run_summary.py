@@ -161,7 +161,7 @@ def describe_changes(run: Run) -> list[str]:
 
 def describe_warnings(run: Run) -> list[str]:
     """Return what tasks reported, each text once."""
-    lines = [f"  - {', '.join(hosts)}: {text}" for text, hosts in run.warnings.items()]
+    lines = [f"  - {', '.join(sorted(hosts))}: {text}" for text, hosts in run.warnings.items()]
     return lines[:SHOWN] + ([f"  - {len(lines) - SHOWN} more, in the output above"] if len(lines) > SHOWN else [])
 
 

@@ -64,6 +64,14 @@ def test_drift_before_a_run_and_within_it_is_found_by_a_surveyed_run(converged: 
     on_host(ADDRESS, "test -s /etc/vise/cloudflare-ranges.json")
 
 
+def test_run_leaves_a_record_of_its_changes_and_no_lease(converged: str, on_host: Shell) -> None:
+    assert converged
+    on_host(ADDRESS, "test ! -e /run/vise/lease.json")
+    record = json.loads(on_host(ADDRESS, "cat $(ls /var/lib/vise/runs/*.json | head -1)").stdout)
+    assert record["playbook"] == "site.yml"
+    assert any("nginx" in task for task in record["changed"][HOST])
+
+
 @pytest.mark.parametrize(
     ("target", "typed", "answer"),
     [

@@ -48,6 +48,8 @@ EXCEPTIONS = {
     "module_utils/mailcow_host/commands.py": {"subprocess.run"},
     # On the controller: the keys that ssh itself would offer, those of the agent included
     "plugin_utils/controller_keys.py": {"os.environ", "os.environ.get", "subprocess.run"},
+    # On the controller: the user who called sudo, and the run that has started this one
+    "plugin_utils/run_lease.py": {"os.environ.get", "os.environ.setdefault"},
 }
 # Programs that read a file of the user's home directory from the list of accounts, whatever HOME is.
 DOTFILES = {"curl": r"^(-\w*q\w*|--disable)$"}

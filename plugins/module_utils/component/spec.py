@@ -80,4 +80,5 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "code": {"type": "str", "default": ""},
     "take_over": _strings(),
     "prepared": OFF,
+    "lease": {"type": "dict", "default": {}},
 }

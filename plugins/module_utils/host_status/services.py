@@ -36,7 +36,7 @@ UNITS = {
     "redis": "redis-server.service",
 }
 # The components of functions; a host that has one without the function has left it.
-FUNCTIONS = ("docker", "mailcow", "nginx", "pgbackrest", "pgbouncer", "postgresql", "redis")
+FUNCTIONS = ("certificates", "docker", "mailcow", "nginx", "pgbackrest", "pgbouncer", "postgresql", "redis")
 # The stage of site.yml that applies a component
 STAGES = {
     "docker": "edge",
@@ -163,7 +163,10 @@ def judge_components(status: Status, expected: t.Sequence[str]) -> None:
         if base_name(name) not in expected:
             text = "the host still has it, and the description has no such function for this host"
             status.report(
-                name, text, "put the host back into the group, or remove the service from the host", note=True
+                name,
+                text,
+                "remove it by the playbook retire_function.yml, or put the host back into the group",
+                note=True,
             )
 
 

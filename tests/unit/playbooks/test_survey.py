@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.vise.platform.plugins.callback import summary, survey
+from ansible_collections.vise.platform.plugins.callback import record, summary, survey
 
 from tools.collection import ROOT
 
@@ -56,7 +56,7 @@ def test_only_the_run_of_all_stages_surveys() -> None:
 def test_project_enables_the_callbacks() -> None:
     settings = configparser.ConfigParser()
     settings.read(ROOT / "ansible.cfg")
-    names = [survey.CallbackModule.CALLBACK_NAME, summary.CallbackModule.CALLBACK_NAME]
+    names = [one.CallbackModule.CALLBACK_NAME for one in (survey, record, summary)]
     assert settings["defaults"]["callbacks_enabled"].split(", ") == names
 
 

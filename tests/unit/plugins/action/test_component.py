@@ -16,7 +16,7 @@ from ansible.utils.display import Display
 from ansible_collections.vise.platform.plugins.action import component
 from ansible_collections.vise.platform.plugins.module_utils.component import origins, programs, transaction
 from ansible_collections.vise.platform.plugins.modules import component as module
-from ansible_collections.vise.platform.plugins.plugin_utils import new_login, outside, surveys
+from ansible_collections.vise.platform.plugins.plugin_utils import new_login, outside, run_lease, surveys
 
 from tests import machines
 
@@ -186,6 +186,9 @@ GOOD, BAD = outside.Answer(outside.ANSWERED, "status 200"), outside.Answer(outsi
 CONFIRM = {"open_ports": [], "sites": [{"domain": "docs.example.org", "port": 443, "locked": False}], "answers": None}
 
 
+HOST = {"inventory_hostname": "a"}
+
+
 class Action(component.ActionModule):
     """The action plugin, whose module returns given results."""
 
@@ -218,13 +221,13 @@ def probes(monkeypatch: pytest.MonkeyPatch) -> list[list[outside.Target]]:
 
 def test_run_without_a_change_probes_nothing(probes: list[list[outside.Target]]) -> None:
     action = Action({"changed": False})
-    assert action._apply({"name": "demo", "confirm": CONFIRM}, {}) == ({"changed": False}, {})
+    assert action._apply({"name": "demo", "confirm": CONFIRM}, HOST) == ({"changed": False}, {})
     assert (action.sent_answers, probes) == ([None], [])
 
 
 def test_host_is_probed_before_its_first_change(probes: list[list[outside.Target]]) -> None:
     action = Action({"changed": False, "awaited_answers": []}, {"changed": True})
-    result, answers = action._apply({"name": "demo", "confirm": CONFIRM}, {})
+    result, answers = action._apply({"name": "demo", "confirm": CONFIRM}, HOST)
     assert (result, answers, probes) == ({"changed": True}, {SITE: BAD}, [[SITE]])
     assert action.sent_answers == [None, outside.to_json({SITE: BAD})]
 
@@ -233,9 +236,37 @@ def test_host_is_probed_before_its_first_change(probes: list[list[outside.Target
 def test_answers_from_before_an_unconfirmed_change_count() -> None:
     earlier = outside.to_json({SITE: GOOD})
     action = Action({"changed": False, "awaited_answers": earlier}, {"changed": True})
-    assert action._apply({"name": "demo", "confirm": CONFIRM}, {})[1] == {SITE: GOOD}
+    assert action._apply({"name": "demo", "confirm": CONFIRM}, HOST)[1] == {SITE: GOOD}
     # The next change of this component replaces the record of the host.
     assert action.sent_answers == [None, earlier]
+
+
+HELD = {"run": "ansible-local-1abcdefgh", "who": "bob", "origin": "desk", "command": "site.yml", "machine": "other"}
+
+
+@pytest.mark.usefixtures("probes")
+def test_host_that_another_run_changes_is_refused() -> None:
+    action = Action({"changed": False, "held_by": {**HELD, "since": 0, "silent": 5}})
+    result, _answers = action._apply({"name": "demo", "confirm": None, "lease": {"run": "own"}}, {})
+    assert result["failed"]
+    assert "demo: refused, nothing was changed: bob runs site.yml from desk on this host" in result["msg"]
+
+
+@pytest.mark.usefixtures("probes")
+def test_lease_of_a_dead_run_of_this_controller_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_lease, "has_ended", lambda lease: lease["run"] == HELD["run"])
+    marked: list[str] = []
+    monkeypatch.setattr(run_lease, "mark_used", marked.append)
+    action = Action({"changed": False, "held_by": HELD}, {"changed": True})
+    result, _answers = action._apply(
+        {"name": "demo", "confirm": None, "lease": {"run": "own"}}, {"inventory_hostname": "a"}
+    )
+    assert result == {"changed": True}
+    assert [arguments["lease"] for _module, arguments in action.calls] == [
+        {"run": "own"},
+        {"run": "own", "ends": HELD["run"]},
+    ]
+    assert marked == ["a"]
 
 
 @pytest.mark.parametrize("show_diff", [True, False])
@@ -281,7 +312,7 @@ def test_copies_of_both_executions_are_reported_and_the_second_one_does_not_sear
         {"changed": True},
         {"changed": True, "actions": ["write /etc/a"], "copies": [more], "warnings": ["b"]},
     )
-    result, _answers = action._apply({"name": "demo", "take_over": ["nginx"]}, {})
+    result, _answers = action._apply({"name": "demo", "take_over": ["nginx"]}, HOST)
     assert (result["copies"], result["warnings"]) == ([kept, more], ["a", "b"])
     assert [(name, options.get("prepared"), options.get("take_over")) for name, options in action.calls] == [
         ("component", None, ["nginx"]),

@@ -33,7 +33,7 @@ def run(variables: dict[str, Any], **arguments: Any) -> dict[str, Any]:
 
 
 def test_components_follow_from_groups_and_sites() -> None:
-    assert run(VARIABLES)["components"] == ["admin_users", "ssh", "nginx", "redis"]
+    assert run(VARIABLES)["components"] == ["admin_users", "ssh", "nginx", "certificates", "redis"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,81 @@
+# Copyright: vise.platform contributors
+# GNU General Public License v3.0-or-later (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Record what each run of a playbook of the collection has changed."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: record
+type: aggregate
+short_description: Record on the controller and on the hosts what a run has changed
+version_added: 0.1.0
+description:
+  - A run that has changed a host writes a record to C(reports/runs) in the directory in which it was started, also when
+    it failed. It contains who ran which playbook and when, the commit of the description, and the names of the changed
+    tasks. It contains no values of variables, and so no secret.
+  - M(vise.platform.run_record) writes the same to the hosts at the end of C(site.yml).
+requirements:
+  - Enable it by C(callbacks_enabled = vise.platform.record) in the section C([defaults]) of C(ansible.cfg).
+author:
+  - vise.platform contributors (@vise-platform)
+"""
+
+import contextlib
+import os
+import typing as t
+from pathlib import Path
+
+from ansible import context
+from ansible.plugins.callback import CallbackBase
+from ansible_collections.vise.platform.plugins.plugin_utils import run_lease, run_records
+from ansible_collections.vise.platform.plugins.plugin_utils.run_checks import PLAYBOOKS
+
+
+class CallbackModule(CallbackBase):  # type: ignore[misc,unused-ignore]  # ansible-core ships no type hints
+    """Collects the changed tasks of a run."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "vise.platform.record"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self, *arguments: t.Any, **options: t.Any) -> None:
+        super().__init__(*arguments, **options)
+        self._recorded = False
+
+    def v2_playbook_on_start(self, playbook: t.Any) -> None:
+        """Record only playbooks of the collection, and those that import one."""
+        run_lease.announce()
+        self._recorded = not context.CLIARGS.get("check") and is_of_collection(str(getattr(playbook, "_file_name", "")))
+
+    def v2_runner_on_ok(self, result: t.Any) -> None:
+        """Note a change."""
+        if self._recorded and result.is_changed():
+            run_records.note_change(run_lease.find_directory(), result.host.name, str(result.task.get_name()))
+
+    def v2_playbook_on_stats(self, _stats: t.Any) -> None:
+        """Write the record."""
+        changes = run_records.read_changes(run_lease.find_directory()) if self._recorded else {}
+        if not changes:
+            return
+        sources = [source for source in context.CLIARGS.get("inventory") or () if "," not in source]
+        folder = os.path.dirname(os.path.abspath(sources[0])) if sources else "."
+        lease = {"who": run_lease.find_user(), "origin": run_lease.find_origin(), "command": run_lease.name_command()}
+        record = run_records.build(lease, folder, changes)
+        try:
+            path = run_records.write(Path.cwd(), record)
+        except OSError as error:
+            self._display.warning(f"the record of this run cannot be written: {error}")
+            return
+        self._display.display(f"Recorded in {os.path.relpath(path)}")
+
+
+def is_of_collection(path: str) -> bool:
+    """Return whether a playbook is one of the collection, or imports one."""
+    if not path:
+        return False
+    if PLAYBOOKS.resolve() in Path(path).resolve().parents:
+        return True
+    with contextlib.suppress(OSError):
+        return "import_playbook: vise.platform." in Path(path).read_text(encoding="utf-8")
+    return False
