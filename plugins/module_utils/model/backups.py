@@ -19,7 +19,7 @@ from .topology import Entry, Groups, HostVars
 
 Entries = Sequence[Mapping[str, t.Any]]
 # Keys of a set that the role backup_verify reads, and the role restic does not.
-PROOF = ("redis_dump", "redis_keys")
+PROOF = ("redis_dump", "redis_keys", "may_be_empty")
 
 
 class BackupsError(ValueError):

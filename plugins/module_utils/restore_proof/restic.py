@@ -80,9 +80,10 @@ def prove_set(
     # The next set needs the space.
     shutil.rmtree(target)
     outcome.facts[f"{entry.name}_files"], outcome.facts[f"{entry.name}_bytes"] = found.files, found.bytes
+    needs_files = newest.had_files and not entry.may_be_empty
     outcome.problems += [
         f"set {entry.name}: {text}"
-        for text in verdicts.find_restore_problems(*result.parts, expected, found, newest.had_files)
+        for text in verdicts.find_restore_problems(*result.parts, expected, found, needs_files)
     ]
 
 

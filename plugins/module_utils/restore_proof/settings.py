@@ -28,6 +28,7 @@ class ResticSet:
     name: str
     redis_dump: str = ""
     redis_keys: str = ""
+    may_be_empty: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -276,11 +276,12 @@ def parse_total_size(status: int, out: str, err: str) -> int:
 
 
 def find_restore_problems(
-    status: int, out: str, err: str, expected: Count, found: Count, had_files: bool = True
+    status: int, out: str, err: str, expected: Count, found: Count, needs_files: bool = True
 ) -> list[str]:
     """Return problems of a restore: restic's errors, and differences to the list of the snapshot.
 
-    A set may consist of an empty directory. When it had files in the days before, these are probably not mounted.
+    A set may consist of an empty directory. When it had files in the days before, it needs some, because these are
+    probably not mounted.
     """
     messages = parse_messages(out) + parse_messages(err)
     problems = extract_restic_errors(messages)[:4]
@@ -294,8 +295,11 @@ def find_restore_problems(
             f"the snapshot lists {expected.files} files with {expected.bytes} bytes, "
             f"but {found.files} with {found.bytes} were restored"
         )
-    if not expected.files and had_files:
-        problems.append("the snapshot contains no file, earlier ones do: check that the file systems are mounted")
+    if not expected.files and needs_files:
+        problems.append(
+            "the snapshot contains no file, earlier ones do: check that the file systems are mounted, or write "
+            "`may_be_empty: true` into the set if it is empty on purpose"
+        )
     return problems or ([f"exit {status}"] if status else [])
 
 

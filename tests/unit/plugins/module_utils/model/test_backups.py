@@ -27,7 +27,7 @@ PASSWORDS = {
     "D.test": "580b360c4bebbe807e8bcaf969512adcc1ee96914c1d3c18fd8616b3d0330c4d",
 }
 SETS = [
-    {"name": "hosts", "group": "all", "paths": ["/etc"]},
+    {"name": "hosts", "group": "all", "paths": ["/etc"], "may_be_empty": True},
     {"name": "redis", "group": "cache", "paths": ["/var/tmp/redis.rdb"], "redis_dump": "/var/tmp/redis.rdb"},
 ]
 
@@ -50,8 +50,11 @@ def test_host_backs_up_the_sets_of_its_groups(host: str, names: list[str]) -> No
     assert all(one.keys() == {"name", "paths"} for one in found)
 
 
-def test_proof_contains_the_path_of_a_dump() -> None:
-    assert of("c")["proofs"] == [{"name": "hosts"}, {"name": "redis", "redis_dump": "/var/tmp/redis.rdb"}]
+def test_proof_contains_its_own_keys_of_a_set() -> None:
+    assert of("c")["proofs"] == [
+        {"name": "hosts", "may_be_empty": True},
+        {"name": "redis", "redis_dump": "/var/tmp/redis.rdb"},
+    ]
 
 
 def test_files_have_their_own_path_per_host_and_credentials_that_cannot_delete() -> None:
