@@ -165,6 +165,12 @@ def test_invalid_input_is_refused(role: Role, host: Host) -> None:
         ({"backup_verify_scratch": "/var/lib/postgresql/proofs"}, "scratch directory"),
         ({"backup_verify_restic_sets": []}, "no restic_sets to restore"),
         ({"backup_verify_restic_sets": [{"name": "files"}, {"name": "files"}]}, "set files"),
+        # As YAML reads `off` and `2024` without quotes.
+        (
+            {"backup_verify_restic_sets": [{"name": False}]},
+            "YAML reads it as true or false: quote it, as in `.{0,2}off",
+        ),
+        ({"backup_verify_restic_sets": [{"name": 2024}]}, r"backup_verify_restic_sets\[0\].name: .*a number: quote it"),
     ]
     role.assert_refused(cases)
     assert host.check_output(state) == before
