@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -13,7 +13,7 @@ from testinfra.host import Host
 
 from tests import machines, storage
 from tests.databases import query, wait_until_archived
-from tests.scenario import Role
+from tests.scenario import ADDRESS, NAME, Role
 
 INCREMENTAL = "vise-pgbackrest@incr"
 METRICS = "cat /var/lib/prometheus/node-exporter/vise_*.prom"
@@ -264,6 +264,86 @@ def test_failing_repository_is_reported_and_harms_nothing_else(host: Host, kind:
     assert outcome.other_repository_has_it
     assert outcome.write_seconds < 10
     assert_recovers(host)
+
+
+# Each request commits a row and reads it back.
+SITE = """
+import http.server, subprocess
+PSQL = ["runuser", "-u", "postgres", "--", "psql", "-XAtqc", "INSERT INTO visits DEFAULT VALUES RETURNING number"]
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        done = subprocess.run(PSQL, cwd="/", capture_output=True, text=True)
+        self.send_response(503 if done.returncode else 200)
+        self.end_headers()
+        self.wfile.write(done.stdout.encode())
+    def log_message(self, *_):
+        pass
+http.server.ThreadingHTTPServer(("", 8080), Page).serve_forever()
+"""
+VISITS = f"""
+rm -f /tmp/visited.{NAME}
+until [ -e /tmp/visited.{NAME} ]; do
+  curl --max-time 10 --silent --output /dev/null --write-out '%{{http_code}}\n' http://{ADDRESS}:8080/ || true
+  sleep 0.2
+done
+"""
+
+
+@pytest.fixture
+def visits(host: Host, world: Host) -> Iterator[Callable[[], list[str]]]:
+    """A site that commits a row for each visit is visited from outside; call it for the status of all visits so far."""
+    query(host, "CREATE TABLE visits (number serial)")
+    host.check_output("printf %%s %s >/srv/site.py", SITE)
+    host.check_output("systemd-run --quiet --collect --unit=site python3 /srv/site.py")
+    assert machines.eventually(lambda: world.run(f"curl --silent --fail http://{ADDRESS}:8080/").rc == 0, 20)
+
+    def end() -> list[str]:
+        world.check_output(f"touch /tmp/visited.{NAME}")
+        return visitor.communicate(timeout=60)[0].split()
+
+    with machines.session(["docker", "exec", machines.WORLD, "bash", "-c", VISITS]) as visitor:
+        yield end
+    world.check_output(f"touch /tmp/visited.{NAME}")
+    host.check_output("systemctl stop site; rm /srv/site.py")
+    query(host, "DROP TABLE visits")
+
+
+@pytest.mark.deep
+@pytest.mark.usefixtures("impatient")
+def test_outage_of_both_repositories_fails_the_backup_while_a_site_commits_every_visit(
+    host: Host, visits: Callable[[], list[str]]
+) -> None:
+    began = time.time()
+    journal = f"journalctl -u {INCREMENTAL} -o cat --since=@{began:.0f}"
+    query(host, "CREATE TABLE under_fault AS SELECT 0 AS id, md5(g::text) AS body FROM generate_series(1, 60000) AS g")
+    machines.script(host, BEGIN_BACKUP)
+    with storage.fault("s3_a", "outage"), storage.fault("s3_b", "outage"):
+        host.check_output(f"systemctl kill --signal=CONT {INCREMENTAL}")
+        # Within the limit of the queue, which is six segments.
+        for _segment in range(2):
+            query(host, WRITE, SWITCH)
+        assert machines.eventually(lambda: host.run(f"systemctl is-failed {INCREMENTAL}").rc == 0, 300)
+        host.check_output("systemctl start vise-archive-queue")
+        assert metric(host, "vise_archive_queue_bytes") >= 2 * 16777216
+        query(host, WRITE)
+    messages = host.check_output(journal)
+    for number, name in ((1, "a"), (2, "b")):
+        reported = rf"repository {number} \(s3-{name}.vln.test\) failed: .*The database continues to run; its WAL stays"
+        assert re.search(reported, messages), messages
+        assert metric(host, "vise_backup_last_failure_timestamp_seconds", "incr", number) >= began - 1
+    statuses = visits()
+    assert len(statuses) > 20
+    assert set(statuses) == {"200"}
+    # By itself: PostgreSQL tries again after a minute, and the timer starts the next backup.
+    wait_until_archived(host, 150)
+    began = time.time()
+    host.check_output(f"systemctl start {INCREMENTAL}")
+    for number in (1, 2):
+        assert metric(host, "vise_backup_last_success_timestamp_seconds", "incr", number) >= began - 1
+    assert int(query(host, "SELECT count(*) FROM visits")) > len(statuses)
+    assert query(host, "SELECT count(*) FROM under_fault WHERE id > 0") == "300"
+    query(host, "DROP TABLE under_fault")
+    host.check_output(CHECK)
 
 
 # A link that a program with postgres' account can make, so that root overwrites a file and makes it readable.

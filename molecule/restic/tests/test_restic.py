@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import shlex
 import time
@@ -358,6 +359,31 @@ def test_sparse_file_is_restored_to_a_disk_smaller_than_its_size(role: Role, hos
     role.apply()
 
 
+# Another program takes the space as soon as the restore writes.
+FULL_DISK = """
+mkdir -p /srv/small
+mount -t tmpfs -o size=200m tmpfs /srv/small
+systemd-run --quiet --collect --unit=filler bash -c '
+  until ls -d /srv/small/whole/srv/.vise-restore-*; do sleep 0.01; done
+  fallocate -l $(( $(df --output=avail -B1 /srv/small | tail -1) - 1000000 )) /srv/small/filler'
+"""
+
+
+@pytest.mark.deep
+def test_full_disk_during_a_restore_leaves_nothing_and_the_next_run_succeeds(host: Host) -> None:
+    machines.script(host, FULL_DISK)
+    try:
+        refused = host.run("vise-restic restore odd /srv/small/whole")
+        assert refused.rc != 0
+        assert "nothing was changed: the disk became full" in refused.stderr
+        assert "free space, then run the same restore again" in refused.stderr
+        assert host.check_output("ls -A /srv/small; ls -A /srv/small/whole") == "filler\nwhole"
+        host.check_output("rm /srv/small/filler; vise-restic restore odd /srv/small/whole")
+        assert is_equal(host, "/srv/small/whole/srv/odd")
+    finally:
+        host.run("systemctl stop filler; umount /srv/small; rmdir /srv/small")
+
+
 # A snapshot of a path, at another time than now.
 DATED = f"""
 dated() {{ vise-restic with a backup --quiet --host={NAME} --tag=odd --time="$(date -d "$1" '+%F %T')" "$2"; }}
@@ -392,6 +418,62 @@ def test_prune_removes_old_snapshots_and_no_forged_one_replaces_a_real_one(role:
     assert not [one for one in kept if "T03:10" in one["time"]]
     assert len(snapshots(host, "/srv/tree.py")) == 3
     assert metric(host, "last_success_timestamp_seconds", "prune")
+
+
+# One snapshot for each day that is given, with the day as its content; two at a time, as restic permits.
+BACK_UP_DAYS = f"""
+one() {{
+  mkdir -p /srv/years/$1/srv
+  echo $1 >/srv/years/$1/day
+  vise-restic with a backup --quiet --host={NAME} --tag=years --time="$1 02:10:00" /srv/years/$1/day
+}}
+export -f one
+printf '%s\n' {{days}} | xargs -P 2 -I {{{{}}}} bash -c 'one {{{{}}}}'
+rm -r /srv/years
+"""
+
+
+def list_days(host: Host) -> list[datetime.date]:
+    """Return the days of the snapshots that the repository lists, oldest first."""
+    found = json.loads(host.check_output("vise-restic with a snapshots --no-cache --json --tag years"))
+    return sorted(datetime.date.fromisoformat(one["time"][:10]) for one in found)
+
+
+@pytest.mark.deep
+def test_retention_keeps_over_three_years_what_the_manual_promises(role: Role, host: Host) -> None:
+    full = "{{ repositories.0 | combine({'key': s3.full.key, 'key_secret': s3.full.secret}) }}"
+    role.apply(restic_prune_repositories=[full])
+    today = datetime.date.fromisoformat(host.check_output("date +%F"))
+    # Every fifth night of the first years, every night of the last four months.
+    nights = [today - datetime.timedelta(days=age) for age in range(1095, -1, -1) if age < 120 or age % 5 == 0]
+    every = list[datetime.date]()
+    for number in range(0, len(nights), 16):
+        chunk = nights[number : number + 16]
+        machines.script(host, BACK_UP_DAYS.format(days=" ".join(map(str, chunk))))
+        host.check_output("systemctl start restic-prune@a")
+        every += chunk
+        kept = list_days(host)
+        # At each moment: the newest, all of the last 30 days, and the last one of each week of 90 days.
+        assert set(every[-30:]) & {day for day in every if chunk[-1] - day < datetime.timedelta(days=30)} <= set(kept)
+        weeks = {day.isocalendar()[:2]: day for day in every if chunk[-1] - day < datetime.timedelta(days=90)}
+        assert set(weeks.values()) <= set(kept)
+        # The last one of each year, for ever.
+        years = {day.year: day for day in every}
+        assert set(years.values()) <= set(kept)
+        # Nothing else: restic also keeps the oldest, as long as there are fewer years than it may keep.
+        recent = {day for day in every if chunk[-1] - day <= datetime.timedelta(days=30)}
+        weekly = set(weeks.values())
+        last_weeks = {
+            day for day in kept if datetime.timedelta(days=84) <= chunk[-1] - day <= datetime.timedelta(days=91)
+        }
+        assert set(kept) <= recent | weekly | last_weeks | set(years.values()) | {every[0]}
+    # Each of them can be restored.
+    for day in [every[-1], *years.values(), kept[0]]:
+        command = f"vise-restic restore years /root/out {day + datetime.timedelta(days=1)}"
+        host.check_output(f"rm -rf /root/out; {command}")
+        assert host.check_output("cat /root/out/srv/years/*/day") == str(day)
+    host.check_output("rm -rf /root/out; systemctl start restic-check@a")
+    role.apply()
 
 
 @pytest.mark.deep
@@ -652,3 +734,46 @@ def test_repaired_repository_is_whole(host: Host) -> None:
 
 def test_variables_of_a_login_have_no_effect(role: Role, host: Host) -> None:
     role.assert_login_environment_has_no_effect(host, "vise-restic ready", "vise-restic with a snapshots --no-cache")
+
+
+STORES = [f"/var/lib/world/s3-{letter}/vise-backups/restic/{NAME}" for letter in "ab"]
+HIDDEN = f"/root/hidden.{NAME}"
+
+
+@pytest.fixture
+def damaged_newest(host: Host, world: Host) -> Iterator[None]:
+    """What only the newest snapshots need is missing in both repositories; the ones before them are whole."""
+    host.check_output("systemctl start restic-backup@odd:a restic-backup@odd:b")
+    host.check_output("python3 /srv/tree.py show /srv/odd >/root/wanted; head -c 1000000 /dev/urandom >/srv/odd/more")
+    world.check_output(f"mkdir -p {HIDDEN}")
+    for store in STORES:
+        before = f"{HIDDEN}/before"
+        world.check_output(f"find {store}/data -type f | sort >{before}")
+        host.check_output(f"systemctl start restic-backup@odd:{store[18]}")
+        added = f"find {store}/data -type f | sort | comm -13 {before} - >{HIDDEN}/added; test -s {HIDDEN}/added"
+        machines.script(
+            world, f"{added}; xargs cp -p --parents -t {HIDDEN}/ <{HIDDEN}/added; xargs rm <{HIDDEN}/added; sleep 1.2"
+        )
+    yield
+    machines.script(world, f"cp -a {HIDDEN}/var /; rm -r {HIDDEN}; sleep 1.2")
+    host.check_output("rm -rf /srv/odd/more /srv/odd.before-restore-*")
+
+
+@pytest.mark.deep
+@pytest.mark.usefixtures("damaged_newest")
+def test_snapshot_before_a_damaged_one_is_restored_only_with_consent(role: Role, host: Host) -> None:
+    before = host.check_output("ls -A /srv /srv/odd")
+    refused = restore(role, f"restore_replace_live={NAME}")
+    assert refused.code != 0
+    for message in (
+        "nothing was changed",
+        "older snapshots, not tried: ",
+        "add -e restore_snapshot=",
+        "older_backup=true",
+    ):
+        assert message in " ".join(refused.output.split())
+    assert host.check_output("ls -A /srv /srv/odd") == before
+    run = restore(role, f"restore_replace_live={NAME}", "restore_older_backup=true")
+    assert run.code == 0, run.tail
+    assert "Changes between these times are lost" in " ".join(run.output.split())
+    assert is_equal(host, "/srv/odd")
