@@ -787,7 +787,14 @@ def _undo_build(request: Request, plan: Plan) -> None:
         return
     roll_back(request, request.note.read())
     if plan.live and not instance.get_pid(request.data):
-        _systemctl("start", request.unit)
+        try:
+            _systemctl("start", request.unit)
+        except UnusableSetError as error:
+            raise RestoreError(
+                f"the restored files were removed, but the existing cluster has stopped meanwhile and does not start: "
+                f"{error}. Its data were not changed: free space in {os.path.dirname(request.data)}, then run "
+                f"systemctl start {request.unit}"
+            ) from error
 
 
 def _describe_state(request: Request) -> str:

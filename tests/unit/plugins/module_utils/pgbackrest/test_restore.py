@@ -611,6 +611,22 @@ def test_full_disk_is_no_damage_of_a_set_and_leaves_nothing(
     assert calls == ([] if pid else ["start"])
 
 
+def test_cluster_that_does_not_start_after_a_full_disk_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two_sets: tuple[restore.Plan, list[str]]
+) -> None:
+    def fail(*_: str) -> None:
+        raise restore.UnusableSetError("systemctl start: no space for WAL")
+
+    monkeypatch.setattr(instance, "get_pid", lambda _data: 0)
+    monkeypatch.setattr(restore, "_systemctl", fail)
+    fail_with(monkeypatch, tmp_path, restore.UnusableSetError("No space left on device"), "incr")
+    with pytest.raises(
+        targets.RestoreError, match=r"no space for WAL.*free space in .*systemctl start postgresql@17-main"
+    ):
+        restore._build(make_request(), two_sets[0])
+    assert not (tmp_path / "main.restoring").exists()
+
+
 def test_full_disk_during_an_overwriting_restore_names_the_state_of_the_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two_sets: tuple[restore.Plan, list[str]]
 ) -> None:
