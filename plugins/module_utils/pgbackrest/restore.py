@@ -43,8 +43,8 @@ CHECKPOINT_SECONDS = 3600.0
 TITLE = re.compile(r"startup (?:recovering|waiting for) ([0-9A-F]{24})")
 FOUND = re.compile(r"(?:invalid|missing|error|other)[^:]*: [1-9]")
 DAMAGE = re.compile(r"(?:WARN|ERROR|FATAL|PANIC|DETAIL).*", re.IGNORECASE)
-# The texts of ENOSPC and EDQUOT.
-FULL = re.compile(r"No space left on device|Disk quota exceeded")
+# The texts of ENOSPC and EDQUOT, and pgBackRest's error when only a part of a block fits.
+FULL = re.compile(r"No space left on device|Disk quota exceeded|unable to write '/")
 RESERVE = 128 << 20  # bytes that recovery leaves to the other programs of the host, such as the running cluster
 
 

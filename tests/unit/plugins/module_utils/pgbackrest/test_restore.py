@@ -588,10 +588,11 @@ def test_sets_that_remain_are_named_when_the_requested_one_is_damaged(
     [
         restore.UnusableSetError("ERROR: [041]: unable to write '/x': [28] No space left on device"),
         restore.UnusableSetError("FATAL:  could not extend file: Disk quota exceeded"),
+        restore.UnusableSetError("ERROR: [064]: raised from local-1 protocol: unable to write '/x/base/4/2662'"),
         restore.FullDiskError("recovery stopped"),
         OSError(28, "No space left on device", "/x"),
     ],
-    ids=["restore", "quota", "reserve", "note"],
+    ids=["restore", "quota", "a part is written", "reserve", "note"],
 )
 @pytest.mark.parametrize("pid", [7, 0], ids=["the cluster runs", "the full disk has stopped the cluster"])
 def test_full_disk_is_no_damage_of_a_set_and_leaves_nothing(
