@@ -55,6 +55,10 @@ sandbox-status: setup ## List the containers and services of the sandbox
 status: setup ## Report what runs on the hosts of INVENTORY, backups, proofs, what needs attention (ARGS='-e status_file=status.json')
 	ansible-playbook -i $(INVENTORY) playbooks/status.yml $(ARGS)
 
+.PHONY: check
+check: setup ## Check everything that can be known before a run on the hosts of INVENTORY: description, secrets, logins, DNS, tokens, storage
+	ansible-playbook -i $(INVENTORY) playbooks/check.yml $(ARGS)
+
 .PHONY: converge
 converge: docs $(if $(filter inventories/development,$(INVENTORY)),secrets) ## Run site.yml on the hosts of INVENTORY (ARGS='--check --diff', ...)
 	@$(if $(filter file,$(origin INVENTORY)),echo 'No INVENTORY is given: this run is for the sandbox ($(INVENTORY)).')

@@ -31,6 +31,8 @@ ALLOWED: dict[str, set[str]] = {
     "mailcow_host": HOST,
     "nginx": HOST,
     "pgbouncer": {"host", "postgresql"},
+    "object_storage": HOST,
+    "platform_check": {"host_status"},
     "postgresql": {"host", "model"},
     "redis": HOST,
     "releases": HOST,

@@ -50,7 +50,15 @@ def make_tls_context(ca_file: str = "", ca_data: str = "") -> ssl.SSLContext:
     return context
 
 
-def open_url(url: str, *, headers: t.Mapping[str, str] | None = None, timeout: float, proxy: str = "") -> t.Any:
+def open_url(
+    url: str,
+    *,
+    headers: t.Mapping[str, str] | None = None,
+    timeout: float,
+    proxy: str = "",
+    method: str = "GET",
+    data: bytes | None = None,
+) -> t.Any:
     """Open a URL without a proxy, or through the given one; the response is a context.
 
     Raises:
@@ -61,4 +69,5 @@ def open_url(url: str, *, headers: t.Mapping[str, str] | None = None, timeout: f
             urllib.request.ProxyHandler({"http": proxy, "https": proxy} if proxy else {}),
             urllib.request.HTTPSHandler(context=make_tls_context()),
         )
-    return opener.open(urllib.request.Request(url, headers=dict(headers or {})), timeout=timeout)  # noqa: S310
+    request = urllib.request.Request(url, data, dict(headers or {}), method=method)  # noqa: S310
+    return opener.open(request, timeout=timeout)

@@ -40,6 +40,7 @@ REQUIRED = {
     "ssh_config": {"ssh_config_file"},
 }
 OPTIONAL = {
+    "check",
     "drill",
     "drill_backups",
     "drill_check",
