@@ -13,7 +13,7 @@ import typing as t
 from pathlib import Path
 
 from ansible import context
-from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.vise.platform.plugins.module_utils import (
@@ -178,7 +178,11 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         )
         started = surveys.read_clock()
         code = {"survey": surveys.CODE_DIGEST} if survey else {}
-        result: Variables = self._execute_module("vise.platform.preflight", {**arguments, **code}, task_vars=task_vars)
+        try:
+            result: Variables = self._execute_module("vise.platform.preflight", {**arguments, **code}, task_vars=task_vars)
+        except AnsibleConnectionFailure as error:
+            # The problems of the description are found without the host.
+            return {"unreachable": True, "msg": str(error)}
         surveyed = result.pop("surveyed", {})
         if survey and not result.get("failed"):
             surveys.keep(surveys.identify(self, task_vars["inventory_hostname"]), started, surveyed)

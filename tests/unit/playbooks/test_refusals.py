@@ -57,6 +57,30 @@ def test_drill_refuses_hosts_that_are_not_for_drills(
 
 
 @pytest.mark.parametrize(
+    ("playbook", "reported"),
+    [
+        ("preflight", ["db-1, db-2: cannot be reached: ", "vault_database_replication (", "vault_backup_first_key ("]),
+        (
+            "check",
+            [
+                "- preflight: db-1, db-2: cannot be reached: ",
+                "preflight: vault_database_replication (",
+                "not reached: db-1, db-2",
+            ],
+        ),
+        (
+            "status",
+            ["db-1: NOT REACHED db-2: NOT REACHED", "Needs attention (2):", "- db-2, host: cannot be reached: "],
+        ),
+    ],
+)
+def test_hosts_that_are_not_reached_are_reported(playbook: str, reported: list[str], tmp_path: Path) -> None:
+    path = inventory(tmp_path, "hosts", dns_zones=[])
+    output = refused(playbook, f"--inventory={path}")
+    assert [text for text in reported if text not in output] == []
+
+
+@pytest.mark.parametrize(
     ("groups", "missing"),
     [
         (["database", "cache", "mail"], set()),
