@@ -179,7 +179,9 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         started = surveys.read_clock()
         code = {"survey": surveys.CODE_DIGEST} if survey else {}
         try:
-            result: Variables = self._execute_module("vise.platform.preflight", {**arguments, **code}, task_vars=task_vars)
+            result: Variables = self._execute_module(
+                "vise.platform.preflight", {**arguments, **code}, task_vars=task_vars
+            )
         except AnsibleConnectionFailure as error:
             # The problems of the description are found without the host.
             return {"unreachable": True, "msg": str(error)}
