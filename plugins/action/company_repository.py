@@ -72,9 +72,7 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         settings = writing.Settings(
             version=read_version(),
             playbooks={path.stem for path in (COLLECTION / "playbooks").glob("*.yml")},
-            collection=os.path.abspath(name)
-            if (name := options["collection"]).endswith(".tar.gz")
-            else name or "vise.platform",
+            collection=locate_collection(folder, options["collection"]),
             password_file=password.name,
         )
         render = make_renderer()
@@ -158,6 +156,17 @@ def read_password_name(folder: Path) -> str:
     config = configparser.ConfigParser(interpolation=None)
     config.read(folder / "ansible.cfg", encoding="utf-8")
     return config.get("defaults", "vault_password_file", fallback="")
+
+
+def locate_collection(folder: Path, name: str) -> str:
+    """Return the collection as requirements.yml names it: an archive in the repository by its path there."""
+    if not name.endswith(".tar.gz"):
+        return name or "vise.platform"
+    path = os.path.abspath(os.path.expanduser(name))
+    if not os.path.isfile(path):
+        raise Refusal(f"init_collection: {name} does not exist; build it with `ansible-galaxy collection build`")
+    relative = os.path.relpath(path, folder)
+    return path if relative.startswith("..") else f"./{relative}"
 
 
 def read_present(folder: Path) -> dict[str, str]:
@@ -259,6 +268,12 @@ def complete_vault(folder: Path, secrets: vault_files.Secrets) -> vault_completi
     return vault_completion.complete_vault(hosts, folder / writing.VAULT, secrets, loader)
 
 
+def write_login(host: reading.Host, user: str) -> str:
+    """Return the command that logs in to a host."""
+    port = f"-p {host.port} " if host.port != reading.SSH_PORT else ""
+    return f"ssh {port}{user}@{host.addresses[0]}"
+
+
 def list_mail_steps(whole: reading.Answers) -> list[str]:
     """Return what only the user can do for a new mail server."""
     addresses = [address for name in whole.functions["mail"] for address in whole.host(name).addresses]
@@ -297,6 +312,11 @@ def list_steps(
     if foreign and whole.dns == "cloudflare":
         steps.append(f"add the zones of {', '.join(foreign)} to dns_zones in {writing.TOPICS}/dns.yml")
     steps += list_mail_steps(whole) if "mail" in whole.functions and "mail" not in existing.functions else []
+    steps += [
+        f"log in once, so that ssh knows the key of the server: `{write_login(host, whole.user)}`"
+        for host in whole.hosts
+        if host not in existing.hosts
+    ]
     if not existing.hosts:
         steps.append("commit the folder: `git init && git add --all && git commit -m 'Describe the platform'`")
         steps.append("run `make setup`, which installs Ansible and the collection into this folder")

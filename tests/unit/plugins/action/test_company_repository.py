@@ -170,6 +170,7 @@ def test_last_lines_are_what_the_user_has_to_do(company: tuple[Path, str]) -> No
     assert "docs.example.org A 192.0.2.10" in steps
     assert "docs.example.org AAAA 2001:db8::10" in steps
     assert "store the password of the vault, which is in .vault-password" in steps
+    assert "`ssh debian@192.0.2.10`" in steps
     assert "make converge" in steps
 
 
@@ -229,6 +230,18 @@ def test_password_of_the_user_encrypts_the_vault(tmp_path: Path) -> None:
     assert f"vault_password_file = {tmp_path}/mine" in (tmp_path / "new/ansible.cfg").read_text()
     vault = (tmp_path / "new/inventory/group_vars/all/vault.yml").read_bytes()
     assert b"vault_internal_ca:" in VaultLib([("default", VaultSecret(b"my password"))]).decrypt(vault)
+
+
+def test_archive_of_the_collection_is_named_by_its_path_in_the_repository(tmp_path: Path) -> None:
+    for path in ("platform/x.tar.gz", "y.tar.gz"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text("")
+    folder = tmp_path / "platform"
+    assert action.locate_collection(folder, f"{folder}/x.tar.gz") == "./x.tar.gz"
+    assert action.locate_collection(folder, f"{tmp_path}/y.tar.gz") == f"{tmp_path}/y.tar.gz"
+    assert action.locate_collection(folder, "") == "vise.platform"
+    with pytest.raises(action.Refusal, match=r"z\.tar\.gz does not exist; build it"):
+        action.locate_collection(folder, "z.tar.gz")
 
 
 def test_missing_password_file_is_refused(tmp_path: Path) -> None:
