@@ -182,13 +182,19 @@ def read_present(folder: Path) -> dict[str, str]:
 def read_repository(present: dict[str, str]) -> reading.Answers:
     """Return what the files of a repository contain."""
     try:
-        return writing.read_existing(present)
+        existing = writing.read_existing(present)
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
         text = " ".join(str(error).split())
         raise Refusal(
             f"The files of the repository cannot be read: {text}. Run `ansible-playbook vise.platform.preflight`, "
             "which names the file and the line. Nothing was written."
         ) from error
+    if writing.HOSTS in present and not existing.hosts:
+        raise Refusal(
+            f"{writing.HOSTS} exists and has no `all: {{hosts: ...}}`, so that init cannot add to it; choose another folder, or "
+            "write the hosts below `all.hosts` and the groups below `all.children`. Nothing was written."
+        )
+    return existing
 
 
 def complete_answers(options: dict[str, t.Any], existing: reading.Answers) -> reading.Answers:
@@ -268,6 +274,22 @@ def complete_vault(folder: Path, secrets: vault_files.Secrets) -> vault_completi
     return vault_completion.complete_vault(hosts, folder / writing.VAULT, secrets, loader)
 
 
+def list_new_records(whole: reading.Answers, existing: reading.Answers) -> list[str]:
+    """Return the DNS records that the repository did not need before."""
+    known = writing.list_records(existing)
+    return [record for record in writing.list_records(whole) if record not in known]
+
+
+def list_dns_steps(whole: reading.Answers, existing: reading.Answers) -> list[str]:
+    """Return what the user has to do so that the names resolve."""
+    if whole.dns == "cloudflare":
+        foreign = [site.domain for site in whole.sites if not f".{site.domain}".endswith(f".{whole.domain}")]
+        return [f"add the zones of {', '.join(foreign)} to dns_zones in {writing.TOPICS}/dns.yml"] if foreign else []
+    records = [f"    {record}" for record in list_new_records(whole, existing)]
+    head = "create these DNS records, because certificates are issued only for names that resolve:"
+    return [head, *records] if records else []
+
+
 def write_login(host: reading.Host, user: str) -> str:
     """Return the command that logs in to a host."""
     port = f"-p {host.port} " if host.port != reading.SSH_PORT else ""
@@ -303,14 +325,7 @@ def list_steps(
     if outcome.issued:
         steps.append(f"run `ansible-vault edit {writing.VAULT}`, and write there:")
         steps += [f"    {line}" for line in outcome.advice()]
-    records = [] if whole.dns == "cloudflare" else writing.list_records(whole)
-    known = [] if whole.dns == "cloudflare" else writing.list_records(existing)
-    if records := [record for record in records if record not in known]:
-        steps.append("create these DNS records, because certificates are issued only for names that resolve:")
-        steps += [f"    {record}" for record in records]
-    foreign = [site.domain for site in whole.sites if not f".{site.domain}".endswith(f".{whole.domain}")]
-    if foreign and whole.dns == "cloudflare":
-        steps.append(f"add the zones of {', '.join(foreign)} to dns_zones in {writing.TOPICS}/dns.yml")
+    steps += list_dns_steps(whole, existing)
     steps += list_mail_steps(whole) if "mail" in whole.functions and "mail" not in existing.functions else []
     steps += [
         f"log in once, so that ssh knows the key of the server: `{write_login(host, whole.user)}`"
@@ -320,4 +335,6 @@ def list_steps(
     if not existing.hosts:
         steps.append("commit the folder: `git init && git add --all && git commit -m 'Describe the platform'`")
         steps.append("run `make setup`, which installs Ansible and the collection into this folder")
+    publish = ["run `ansible-playbook vise.platform.publish_dns`: certificates are issued only for names that resolve"]
+    steps += publish if whole.dns == "cloudflare" and list_new_records(whole, existing) else []
     return [*steps, "run `make check`, then `make converge`"]

@@ -174,6 +174,21 @@ def test_last_lines_are_what_the_user_has_to_do(company: tuple[Path, str]) -> No
     assert "make converge" in steps
 
 
+def test_steps_name_the_secrets_of_providers_the_zones_and_the_publication(tmp_path: Path) -> None:
+    answers = {**SHAPES["one host with everything"], "init_sites": "docs my-shop=shop.example.net:3000"}
+    status, output = init(tmp_path / "new", answers)
+    assert status == 0, output
+    steps = output.partition('"Next:"')[2]
+    for expected in (
+        "vault_cloudflare_token: create an API token at Cloudflare",
+        "vault_backup_first_append_key, vault_backup_first_append_secret, vault_backup_first_key",
+        "set the reverse DNS of 192.0.2.10, 2001:db8::10 to mail.example.org",
+        "add the zones of shop.example.net to dns_zones",
+        "run `ansible-playbook vise.platform.publish_dns`",
+    ):
+        assert expected in steps
+
+
 def test_second_call_with_the_same_answers_changes_nothing(company: tuple[Path, str]) -> None:
     folder, _output = company
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and ".git/" not in str(path)}
@@ -249,6 +264,15 @@ def test_missing_password_file_is_refused(tmp_path: Path) -> None:
     assert status == 2
     assert "init_vault_password_file: ~/no-such-file does not exist; create it" in output
     assert list(tmp_path.iterdir()) == []
+
+
+def test_inventory_of_another_form_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "inventory").mkdir()
+    (tmp_path / "inventory/hosts.yml").write_text("production: {hosts: {web-1: {}}}\n")
+    status, output = init(tmp_path, DOCS)
+    assert status == 2
+    assert "inventory/hosts.yml exists and has no `all: {hosts: ...}`" in output
+    assert [path.name for path in tmp_path.iterdir()] == ["inventory"]
 
 
 def test_folder_of_a_collection_is_refused(tmp_path: Path) -> None:
