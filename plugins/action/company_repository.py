@@ -191,8 +191,8 @@ def read_repository(present: dict[str, str]) -> reading.Answers:
         ) from error
     if writing.HOSTS in present and not existing.hosts:
         raise Refusal(
-            f"{writing.HOSTS} exists and has no `all: {{hosts: ...}}`, so that init cannot add to it; choose another folder, or "
-            "write the hosts below `all.hosts` and the groups below `all.children`. Nothing was written."
+            f"{writing.HOSTS} exists and has no `all: {{hosts: ...}}`, so that init cannot add to it; choose another "
+            "folder, or write the hosts below `all.hosts` and the groups below `all.children`. Nothing was written."
         )
     return existing
 
