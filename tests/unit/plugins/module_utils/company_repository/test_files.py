@@ -114,6 +114,15 @@ def test_makefile_has_only_commands_whose_playbooks_exist() -> None:
     assert verbs("site", "preflight", "check", "status") == {"check": "check", "converge": "site", "status": "status"}
 
 
+def test_makefile_names_only_playbooks_of_the_collection_and_verbs_of_the_clone() -> None:
+    exist = {path.stem for path in (ROOT / "playbooks").glob("*.yml")}
+    text = files.write_files(complete(EVERYTHING), SETTINGS._replace(playbooks=exist), RENDER)["Makefile"]
+    assert set(re.findall(r"vise\.platform\.(\w+)", text)) <= exist
+    verb = re.compile(r"^([a-z]+):.*## ", re.M)
+    # `check` of a clone is the playbook of the same name.
+    assert set(verb.findall(text)) - {"check"} <= set(verb.findall((ROOT / "Makefile").read_text()))
+
+
 def test_password_file_is_ignored_by_git() -> None:
     assert ".vault-password" in write(EVERYTHING)[".gitignore"].splitlines()
 
