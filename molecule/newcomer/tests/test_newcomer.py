@@ -6,9 +6,11 @@ import json
 import os
 import re
 import subprocess
+import uuid
 from pathlib import Path
 
 import pytest
+import yaml
 from testinfra.host import Host
 
 from tests import machines, scenario
@@ -17,6 +19,7 @@ WORKER = os.environ.get("VISE_WORKER", "1")
 DOMAIN = f"kiosk{WORKER}.vln.test"
 SCRATCH = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 COMPANY = SCRATCH / "company"
+VAULT = "inventory/group_vars/all/vault.yml"
 
 
 def run(*command: str, check: bool = True, **environment: str) -> str:
@@ -86,9 +89,53 @@ def test_wrong_and_missing_vault_passwords_are_named(tmp_path: Path) -> None:
         assert "PLAY RECAP" not in output
 
 
+def edit_vault(values: dict[str, str], scratch: Path) -> None:
+    """Add secrets of a provider by the command that init prints, with an editor that appends lines."""
+    lines = scratch / "lines"
+    lines.write_text("".join(f"{name}: {value}\n" for name, value in values.items()))
+    editor = scratch / "editor"
+    editor.write_text(f'#!/bin/sh\ncat {lines} >>"$1"\n')
+    editor.chmod(0o700)
+    run("ansible-vault", "edit", VAULT, EDITOR=str(editor))
+
+
 @pytest.mark.deep
 def test_second_site_is_added_and_served(world: Host) -> None:
     init(sites="notes")
     run("ansible-playbook", "vise.platform.site")
     assert f"<h1>notes.{DOMAIN}</h1>" in request(world, "notes")
     assert f"<h1>handbook.{DOMAIN}</h1>" in request(world, "handbook")
+
+
+@pytest.mark.deep
+def test_application_gets_a_database_and_a_cache_with_backups(host: Host, tmp_path: Path) -> None:
+    buckets = "s3-a.vln.test/eu-central-1/vise-backups s3-b.vln.test/eu-west-1/vise-backups"
+    output = init(functions="database cache", applications="shop", storage=buckets)
+    assert "vault_backup_first_append_key, vault_backup_first_append_secret, vault_backup_first_key" in output
+    # What differs in the sandbox: a new path for each run, because the buckets are shared and never emptied.
+    backups = COMPANY / "inventory/group_vars/all/backups.yml"
+    place = f"    path: /{DOMAIN}-{uuid.uuid4().hex[:8]}\n    uri_style: path\n    append:"
+    backups.write_text(backups.read_text().replace("    append:", place))
+    pairs = json.loads((machines.ROOT / ".cache/sandbox/s3.json").read_text())
+    issued = {
+        f"vault_backup_{name}_{'append_' if kind == 'append' else ''}{part}": pairs[kind][part]
+        for name in ("first", "second")
+        for kind in ("append", "full")
+        for part in ("key", "secret")
+    }
+    missing = run("ansible-playbook", "vise.platform.preflight", check=False)
+    assert f"vault_backup_second_secret ({VAULT}): is missing, and backup_repositories needs it" in missing
+    edit_vault(issued, tmp_path)
+    assert "no secret that can be generated is missing" in run("ansible-playbook", "vise.platform.make_secrets")
+    run("ansible-playbook", "vise.platform.site")
+    secrets = yaml.safe_load(run("ansible-vault", "view", VAULT))
+    authority = "/etc/vise/tls/internal/ca.pem"
+    login = f"host={scenario.ADDRESS} port=6432 dbname=shop user=shop sslmode=verify-full sslrootcert={authority}"
+    words = f"PGPASSWORD={secrets['vault_database_shop']} psql -XAtc 'SELECT current_user' '{login}'"
+    assert machines.script(host, words) == "shop"
+    words = f"REDISCLI_AUTH={secrets['vault_cache_shop']} redis-cli --tls --cacert {authority} -h {scenario.ADDRESS}"
+    words += " --user shop SET shop:a 1"
+    assert machines.script(host, words) == "OK"
+    output = run("ansible-playbook", "vise.platform.site")
+    assert re.search(r"^box-1 .*changed=0 .*failed=0 ", output, re.MULTILINE), output[-6000:]
+    assert "box-1" in run("ansible-playbook", "vise.platform.status", check=False)
