@@ -137,8 +137,7 @@ def choose_password(folder: Path, name: str, exists: bool) -> Password:
     given = list(current.secrets or ()) if current else []
     listed = [*(context.CLIARGS.get("vault_password_files") or ()), constants.DEFAULT_VAULT_PASSWORD_FILE]
     if exists and not name:
-        name = read_password_name(folder)
-        return Password(folder, name or writing.PASSWORD_FILE, () if name else given)
+        return find_password(folder, given)
     if name:
         if name != writing.PASSWORD_FILE and not (folder / os.path.expanduser(name)).exists():
             raise Refusal(
@@ -149,6 +148,19 @@ def choose_password(folder: Path, name: str, exists: bool) -> Password:
         file = next((str(one) for one in listed if one), "")
         return Password(folder, file, given)
     return Password(folder, writing.PASSWORD_FILE)
+
+
+def find_password(folder: Path, given: vault_files.Secrets) -> Password:
+    """Return the password of a repository that exists; a new one would not decrypt its vault."""
+    name = read_password_name(folder)
+    if name and (folder / os.path.expanduser(name)).exists():
+        return Password(folder, name)
+    if given or not (folder / writing.VAULT).exists():
+        return Password(folder, name or writing.PASSWORD_FILE, given)
+    raise Refusal(
+        f"The vault {writing.VAULT} exists, and its password is missing; write it into {folder}/"
+        f"{name or writing.PASSWORD_FILE}, or set ANSIBLE_VAULT_PASSWORD_FILE to the file with it. Nothing was written."
+    )
 
 
 def read_password_name(folder: Path) -> str:

@@ -4,12 +4,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import typing as t
 from pathlib import Path
 
+from ansible import constants
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible_collections.vise.platform.plugins.module_utils import secret_values
+from ansible_collections.vise.platform.plugins.module_utils.host import locks
 from ansible_collections.vise.platform.plugins.plugin_utils import definitions, needed_secrets, vault_files
 
 ROLES = Path(__file__).parent.parent.parent / "roles"
@@ -52,16 +56,29 @@ def complete_vault(
         VaultFileError: the file cannot be read or written.
         SecretError: only a part of the platform's authority is missing.
     """
-    file = vault_files.read_file(path, secrets)
+    # A wrong password ends the run before anything is evaluated.
+    vault_files.read_file(path, secrets)
     schema = needed_secrets.load_schema(ROLES)
     missing = needed_secrets.find_missing(hosts, ROLES, schema, loader)
     decision = secret_values.decide(missing, schema)
     values = secret_values.generate(decision, missing)
-    if values and not dry_run:
-        vault_files.add_secrets(file, values, secrets, plaintext)
-    elif not dry_run:
-        vault_files.restrict_access(file.path)
+    if not dry_run:
+        values = write_values(path, values, secrets, plaintext)
     return Outcome(sorted(values), dict(sorted(decision.issued.items())))
+
+
+def write_values(path: Path, values: dict[str, str], secrets: vault_files.Secrets, plaintext: bool) -> dict[str, str]:
+    """Add those values that no other process has added meanwhile, and return them."""
+    name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    with locks.lock(os.path.join(str(constants.ANSIBLE_HOME), f"vise-vault-{name}.lock")):
+        file = vault_files.read_file(path, secrets)
+        present = vault_files.load(path, file.text)
+        absent = {name: value for name, value in values.items() if name not in present}
+        if absent:
+            vault_files.add_secrets(file, absent, secrets, plaintext)
+        else:
+            vault_files.restrict_access(file.path)
+    return absent
 
 
 def read_hosts(folder: Path, loader: DataLoader) -> dict[str, dict[str, t.Any]]:

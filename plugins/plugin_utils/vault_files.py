@@ -97,14 +97,19 @@ def add_secrets(file: VaultFile, values: t.Mapping[str, str], secrets: Secrets, 
     files.replace_file(str(file.path), content, mode=MODE)
 
 
-def check_text(file: VaultFile, text: str, values: t.Mapping[str, str]) -> None:
-    """Raise VaultFileError if the new text does not contain exactly the old secrets and the new ones."""
+def load(path: Path, text: str) -> t.Any:
+    """Return the variables of a text."""
     try:
-        old, new = insertions.load(file.text) or {}, insertions.load(text)
+        return insertions.load(text) or {}
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise VaultFileError(f"{file.path}{line}: the YAML is not valid; correct it by `ansible-vault edit`") from error
+        raise VaultFileError(f"{path}{line}: the YAML is not valid; correct it by `ansible-vault edit`") from error
+
+
+def check_text(file: VaultFile, text: str, values: t.Mapping[str, str]) -> None:
+    """Raise VaultFileError if the new text does not contain exactly the old secrets and the new ones."""
+    old, new = load(file.path, file.text), load(file.path, text)
     if not isinstance(old, dict) or {name: new.get(name) for name in old} != old or set(new) != {*old, *values}:
         raise VaultFileError(f"{file.path} has an unusual form; add {', '.join(values)} by `ansible-vault edit`")
 

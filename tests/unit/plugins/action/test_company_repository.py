@@ -259,6 +259,15 @@ def test_archive_of_the_collection_is_named_by_its_path_in_the_repository(tmp_pa
         action.locate_collection(folder, "z.tar.gz")
 
 
+def test_missing_password_of_an_existing_vault_is_not_generated(tmp_path: Path) -> None:
+    write(tmp_path, DOCS)
+    (tmp_path / "ansible.cfg").write_text("[defaults]\nvault_password_file = .vault-password\n")
+    (tmp_path / ".vault-password").unlink()
+    with pytest.raises(action.Refusal, match="its password is missing; write it into"):
+        action.choose_password(tmp_path, "", True)
+    assert not (tmp_path / ".vault-password").exists()
+
+
 def test_missing_password_file_is_refused(tmp_path: Path) -> None:
     status, output = init(tmp_path / "new", {**DOCS, "init_vault_password_file": "~/no-such-file"})
     assert status == 2
