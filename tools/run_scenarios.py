@@ -27,7 +27,18 @@ LOGS = ROOT / ".cache/logs"
 SECONDS = ROOT / ".cache/scenario-seconds.json"
 TAIL = 80
 # Scenarios that take minutes, for a machine that has not measured them yet.
-LONG = ("backup_verify", "baseline", "firewall", "mailcow", "nginx", "pgbackrest", "postgresql", "restic", "ssh")
+LONG = (
+    "backup_verify",
+    "baseline",
+    "firewall",
+    "mailcow",
+    "newcomer",
+    "nginx",
+    "pgbackrest",
+    "postgresql",
+    "restic",
+    "ssh",
+)
 # In the words of .config/molecule/config.yml.
 CONTRACT = {"PYTEST_ADDOPTS": "-m 'not deep'", "VISE_VERIFY": "verify.yml"}
 DEEP = {"PYTEST_ADDOPTS": "-m deep", "VISE_VERIFY": "faults.yml"}
