@@ -138,4 +138,3 @@ def test_application_gets_a_database_and_a_cache_with_backups(host: Host, tmp_pa
     assert machines.script(host, words) == "OK"
     output = run("ansible-playbook", "vise.platform.site")
     assert re.search(r"^box-1 .*changed=0 .*failed=0 ", output, re.MULTILINE), output[-6000:]
-    assert "box-1" in run("ansible-playbook", "vise.platform.status", check=False)
