@@ -115,7 +115,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vise.platform.plugins.module_utils import object_storage
 from ansible_collections.vise.platform.plugins.module_utils.host import clients
 
-REPOSITORY = {
+REPOSITORY: dict[str, dict[str, t.Any]] = {
     "name": {"type": "str", "required": True},
     "endpoint": {"type": "str", "required": True},
     "region": {"type": "str", "required": True},

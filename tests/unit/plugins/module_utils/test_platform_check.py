@@ -92,7 +92,12 @@ def test_backup_without_a_proof_is_missing() -> None:
 
 def test_check_of_several_hosts_is_one_item() -> None:
     one = {"area": "ACME", "state": "problem", "text": "no answer", "remedy": "open it"}
-    results = {"a": {"checks": [one]}, "b": {"checks": [one]}, "c": {"unreachable": True}, "d": {"msg": "no memory"}}
+    results: dict[str, dict[str, Any]] = {
+        "a": {"checks": [one]},
+        "b": {"checks": [one]},
+        "c": {"unreachable": True},
+        "d": {"msg": "no memory"},
+    }
     assert platform_check.list_host_checks(results) == [Item("ACME", "problem", "a, b: no answer", "open it")]
     assert platform_check.list_failed_checks(results) == [
         Item("host", "unknown", "d: its checks did not run: no memory", "correct the cause")

@@ -26,7 +26,7 @@ PASSWORDS = {
     "c": "0f4680b0839ec42bf93891c6d587ae6833470beb5650a5a658c0853546e73728",
     "D.test": "580b360c4bebbe807e8bcaf969512adcc1ee96914c1d3c18fd8616b3d0330c4d",
 }
-SETS = [
+SETS: list[dict[str, Any]] = [
     {"name": "hosts", "group": "all", "paths": ["/etc"], "may_be_empty": True},
     {"name": "redis", "group": "cache", "paths": ["/var/tmp/redis.rdb"], "redis_dump": "/var/tmp/redis.rdb"},
 ]
