@@ -428,7 +428,7 @@ one() {{
   vise-restic with a backup --quiet --host={NAME} --tag=years --time="$1 02:10:00" /srv/years/$1/day
 }}
 export -f one
-printf '%s\n' {{days}} | xargs -P 2 -I {{{{}}}} bash -c 'one {{{{}}}}'
+printf '%s\n' {{days}} | xargs -P 2 -I {{}} bash -c 'one {{}}'
 rm -r /srv/years
 """
 
@@ -444,12 +444,12 @@ def test_retention_keeps_over_three_years_what_the_manual_promises(role: Role, h
     full = "{{ repositories.0 | combine({'key': s3.full.key, 'key_secret': s3.full.secret}) }}"
     role.apply(restic_prune_repositories=[full])
     today = datetime.date.fromisoformat(host.check_output("date +%F"))
-    # Every fifth night of the first years, every night of the last four months.
-    nights = [today - datetime.timedelta(days=age) for age in range(1095, -1, -1) if age < 120 or age % 5 == 0]
+    # One night of each week of the first years, every night of the last hundred days.
+    nights = [today - datetime.timedelta(days=age) for age in range(1095, -1, -1) if age < 100 or age % 7 == 0]
     every = list[datetime.date]()
-    for number in range(0, len(nights), 16):
-        chunk = nights[number : number + 16]
-        machines.script(host, BACK_UP_DAYS.format(days=" ".join(map(str, chunk))))
+    for number in range(0, len(nights), 27):
+        chunk = nights[number : number + 27]
+        machines.script(host, BACK_UP_DAYS.replace("{days}", " ".join(map(str, chunk))))
         host.check_output("systemctl start restic-prune@a")
         every += chunk
         kept = list_days(host)
