@@ -71,7 +71,10 @@ class Graph:
         if not full.is_file():
             return frozenset()
         text = full.read_text(errors="ignore")
-        found = {*self._named(text), *self._playbooks(path, text)}
+        found = {*self._playbooks(path, text)}
+        # A library runs no plugin or playbook; it names some in messages.
+        if not path.startswith("plugins/module_utils/"):
+            found |= {*self._named(text)}
         if path.endswith(".py"):
             found |= {*self._imports(path, text)}
         return frozenset(found)
