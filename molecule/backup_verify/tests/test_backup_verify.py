@@ -168,9 +168,9 @@ def test_invalid_input_is_refused(role: Role, host: Host) -> None:
         # As YAML reads `off` and `2024` without quotes.
         (
             {"backup_verify_restic_sets": [{"name": False}]},
-            "YAML reads it as true or false: quote it, as in `.{0,2}off",
+            "YAML reads it as true or false; quote it, as in `.{0,2}off",
         ),
-        ({"backup_verify_restic_sets": [{"name": 2024}]}, r"backup_verify_restic_sets\[0\].name: .*a number: quote it"),
+        ({"backup_verify_restic_sets": [{"name": 2024}]}, r"backup_verify_restic_sets\[0\].name: .*a number; quote it"),
     ]
     role.assert_refused(cases)
     assert host.check_output(state) == before
