@@ -25,7 +25,7 @@ import os
 import typing as t
 from pathlib import Path
 
-from ansible import context
+from ansible import constants, context
 from ansible.plugins.callback import CallbackBase
 from ansible_collections.vise.platform.plugins.plugin_utils import run_lease, run_records
 from ansible_collections.vise.platform.plugins.plugin_utils.run_checks import PLAYBOOKS
@@ -49,8 +49,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc,unused-ignore]  # ansib
         self._recorded = not context.CLIARGS.get("check") and is_of_collection(str(getattr(playbook, "_file_name", "")))
 
     def v2_runner_on_ok(self, result: t.Any) -> None:
-        """Note a change."""
-        if self._recorded and result.is_changed():
+        """Note a change of a host; files that a run writes on the controller are not one."""
+        if self._recorded and result.is_changed() and result.host.name not in constants.LOCALHOST:
             run_records.note_change(run_lease.find_directory(), result.host.name, str(result.task.get_name()))
 
     def v2_playbook_on_stats(self, _stats: t.Any) -> None:

@@ -22,7 +22,13 @@ def run(folder: Path, tasks: list[dict[str, Any]], *options: str, mark: str = MA
     """Run tasks on a host; return the records."""
     play = {"hosts": "all", "gather_facts": False, "vars": {"secret": "canary-4b1d"}, "tasks": tasks}
     (folder / "play.yml").write_text(mark + yaml.safe_dump([play]))
-    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "a,", "-c", "local", *options, "play.yml"]
+    command = [
+        str(Path(sys.executable).with_name("ansible-playbook")),
+        *(options if "-i" in options else ["-i", "a,", *options]),
+        "-c",
+        "local",
+        "play.yml",
+    ]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "SUDO_USER": "alice"}
     subprocess.run(command, cwd=folder, capture_output=True, check=False, env=environment)
     return [json.loads(path.read_text()) for path in (folder / "reports/runs").glob("*")]
@@ -36,7 +42,8 @@ def test_run_that_changed_something_leaves_a_record_without_values(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("tasks", "options", "mark"), [([FAILURE], [], MARK), ([CHANGE], ["--check"], MARK), ([CHANGE], [], "")]
+    ("tasks", "options", "mark"),
+    [([FAILURE], [], MARK), ([CHANGE], ["--check"], MARK), ([CHANGE], [], ""), ([CHANGE], ["-i", "localhost,"], MARK)],
 )
 def test_other_runs_leave_none(tmp_path: Path, tasks: list[dict[str, Any]], options: list[str], mark: str) -> None:
     assert run(tmp_path, tasks, *options, mark=mark) == []
