@@ -428,6 +428,23 @@ def test_start_after_a_fault_keeps_what_is_whole(host: Host, fault: str) -> None
     machines.script(host, fault)
 
 
+def test_dumps_for_several_repositories_begin_at_the_same_time(host: Host) -> None:
+    cli(host, "SET", "edu:slow", "1")
+    cli(host, "CONFIG", "SET", "rdb-key-save-delay", "300000")
+    try:
+        machines.script(
+            host,
+            """
+            vise-redis dump /root/one.rdb & one=$!
+            vise-redis dump /root/other.rdb & other=$!
+            wait $one && wait $other
+            rm /root/one.rdb /root/other.rdb
+            """,
+        )
+    finally:
+        cli(host, "CONFIG", "SET", "rdb-key-save-delay", "0")
+
+
 @pytest.fixture(scope="module")
 def dump(role: Role, host: Host) -> None:
     """A dump and a broken one on the controller, and data that has changed since."""

@@ -59,10 +59,20 @@ class Client:
         with translate_errors():
             self._redis.acl_load()
 
-    def begin_snapshot(self) -> None:
-        """Begin a snapshot, after a rewrite of the append-only file that is running."""
-        with translate_errors():
-            self._redis.bgsave(schedule=True)
+    def begin_snapshot(self) -> bool:
+        """Begin a snapshot, after a rewrite of the append-only file that is running.
+
+        Returns:
+            False when another snapshot is running: it may not contain the newest data.
+        """
+        try:
+            with translate_errors():
+                self._redis.bgsave(schedule=True)
+        except RedisError as error:
+            if "in progress" not in str(error):
+                raise
+            return False
+        return True
 
 
 @contextlib.contextmanager

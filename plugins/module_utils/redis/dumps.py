@@ -20,7 +20,9 @@ def write(settings: Settings, target: str) -> None:
     """Write a dump of the current data, which only root can read."""
     client = live.connect(settings)
     before = int(wait_for_snapshot(client, 0)["rdb_saves"])
-    client.begin_snapshot()
+    # The backup to another repository, or Redis itself, may have begun a snapshot in between.
+    while not client.begin_snapshot():
+        before = int(wait_for_snapshot(client, 0)["rdb_saves"])
     if wait_for_snapshot(client, before + 1)["rdb_last_bgsave_status"] != "ok":
         raise RedisError(f"the snapshot failed; see journalctl -u {UNIT}")
     source = data.open_last_dump(settings)

@@ -39,7 +39,7 @@ def test_commands_are_sent(server: Server) -> None:
     client = Client("/s", "x")
     client.change_settings({"hz": "5", "tls-key-file": "/key"})
     client.load_users()
-    client.begin_snapshot()
+    assert client.begin_snapshot()
     assert client.read_info() == {"loading": 0}
     assert server.calls == [
         ("connect",),
@@ -74,6 +74,11 @@ def test_errors_of_the_library_are_raised_as_those_of_the_program(
         client.load_users()
         client.begin_snapshot()
     assert (type(found.value), str(found.value)) == (raised, str(error))
+
+
+def test_running_snapshot_is_no_error(server: Server) -> None:
+    server.errors["bgsave"] = [LibraryError("Background save already in progress")]
+    assert not Client("/s", "x").begin_snapshot()
 
 
 def test_missing_library_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from ansible_collections.vise.platform.plugins.module_utils.host import programs
 from ansible_collections.vise.platform.plugins.module_utils.redis import client, data, dumps, isolated, live
 from ansible_collections.vise.platform.plugins.module_utils.redis.settings import LONGEST_LOAD, RedisError, Settings
 
-from .stand_ins import Server
+from .stand_ins import LibraryError, Server
 
 
 def content(directory: Path) -> dict[str, bytes]:
@@ -90,6 +90,17 @@ class TestDump:
         assert stat.S_IMODE((tmp_path / "target").stat().st_mode) == 0o600
         assert not (tmp_path / "target.new").exists()
         assert [call[0] for call in connected.calls] == ["connect", "info", "info", "bgsave", "info", "info", "info"]
+
+    def test_dump_waits_for_the_snapshot_of_another_backup(
+        self, settings: Settings, connected: Server, tmp_path: Path
+    ) -> None:
+        connected.infos = [snapshot(3), snapshot(4, 1), snapshot(4), snapshot(4), snapshot(5)]
+        connected.errors["bgsave"] = [LibraryError("Background save already in progress")]
+        (Path(settings.data) / "dump.rdb").write_text("the dump")
+        dumps.write(settings, str(tmp_path / "target"))
+        assert (tmp_path / "target").read_text() == "the dump"
+        steps = ["connect", "info", "bgsave", "info", "info", "bgsave", "info", "info"]
+        assert [call[0] for call in connected.calls] == steps
 
     def test_failed_snapshot_keeps_the_previous_dump(
         self, settings: Settings, connected: Server, tmp_path: Path
