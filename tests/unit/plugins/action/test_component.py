@@ -135,7 +135,8 @@ def test_commands_of_a_program_end_with_it(
     host = Path(component.MODULE_UTILS) / "host/programs.py"
     main = f"""from ..host import programs
 def main(arguments):
-    programs.run(["sh", "-c", "echo $$ >{note}.new; mv {note}.new {note}; exec sleep 60"])
+    # It sleeps first, so that the program waits for it when the signal comes.
+    programs.run(["sh", "-c", "sleep 0.5; echo $$ >{note}.new; mv {note}.new {note}; exec sleep 60"])
 """
     argv = install({"demo/main.py": main, "host/programs.py": host.read_text()})
     with subprocess.Popen(argv) as program:
