@@ -32,8 +32,9 @@ def remove_all() -> None:
             ):
                 if ids := _list_ids(*argv):
                     run("docker", *remove, *ids)
-            # By label, because an image that was replaced by a newer build has no name.
-            built = run("docker", "image", "ls", "--quiet", "--filter", f"label={names.INPUTS}").split()
+            # By label, because an image that was replaced by a newer build has no name. With --all, because a build
+            # that was interrupted leaves images that depend on others, and Docker lists these first.
+            built = run("docker", "image", "ls", "--all", "--quiet", "--filter", f"label={names.INPUTS}").split()
             base = [names.BASE_IMAGE] if succeeds("docker", "image", "inspect", names.BASE_IMAGE) else []
             if images := [*dict.fromkeys(built), *base]:
                 run("docker", "image", "rm", "--force", *images)
