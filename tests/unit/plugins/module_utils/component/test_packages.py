@@ -21,6 +21,7 @@ neovim	amd64	0.10.4-8	editor, vim (= 2:9.1)	installed
 less	amd64	668-1	pager	half-configured
 old	amd64	1.0-1		config-files
 """)
+NAMES = ("htop", "htdig", "nginx", "nginx-core")
 POLICY = "{}:\n  Installed: (none)\n  Candidate: {}\n  Version table:\n"
 HTOP = "Inst htop [3.4.1-5] (3.5.0-1~bpo13+1 Debian Backports:stable-backports [amd64])\nConf htop (3.5.0-1~bpo13+1)\n"
 REMOVAL = (
@@ -52,7 +53,7 @@ class Apt:
         if argv[:2] == ["apt-cache", "policy"]:
             return programs.Result(0, POLICY.format(argv[2], self.candidates.get(argv[2], "(none)")))
         if argv[:2] == ["apt-cache", "pkgnames"]:
-            return programs.Result(0, "htop\nhtdig\n")
+            return programs.Result(0, "".join(f"{name}\n" for name in NAMES if name.startswith(argv[2])))
         if argv[:2] == ["dpkg", "--compare-versions"]:
             return programs.Result(int(argv[2] < argv[4]), "")
         return self.update if argv[-1] == "update" else programs.Result(0, self.simulations.pop(0))
@@ -123,6 +124,12 @@ def test_unwanted_package_is_removed_unless_only_its_configuration_remains() -> 
 def test_release_becomes_the_version_that_apt_chose(apt: Apt) -> None:
     apt.simulations = [HTOP]
     assert packages.resolve(["htop:amd64/trixie-backports", "less"], []) == ["htop:amd64=3.5.0-1~bpo13+1", "less"]
+
+
+def test_package_with_exchanged_letters_is_recognized(apt: Apt) -> None:
+    apt.simulations = ["E: Unable to locate package ngnix\n"] * 2
+    with pytest.raises(HostError, match=r"did you mean nginx\?"):
+        packages.resolve(["ngnix"], [])
 
 
 def test_unknown_packages_are_all_named_with_the_nearest_name_after_an_update(apt: Apt) -> None:

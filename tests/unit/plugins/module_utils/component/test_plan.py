@@ -108,6 +108,10 @@ def test_command_runs_when_a_watched_file_changes_or_a_probe_failed(
     assert len(plan.plan_commands([Command(("ufw", "reload"), ("/etc/ufw/*",))], paths, stale)) == expected
 
 
+def test_command_without_a_changed_file_does_not_run_by_default() -> None:
+    assert plan.plan_commands([Command(("ufw", "reload"), ("/etc/ufw/*",))], ["/etc/other"]) == []
+
+
 @pytest.mark.parametrize(
     ("state", "paths", "expected"),
     [
@@ -174,3 +178,16 @@ def test_files_of_a_program_are_one_action_without_a_diff(before: Node, after: N
     assert expected in plan.describe_changes(changes)
     assert "create /etc/a" in plan.describe_changes(changes)
     assert not [diff for diff in plan.build_diffs(changes) if library in diff["before_header"]]
+
+
+@pytest.mark.parametrize(
+    ("path", "after", "removed"),
+    [
+        ("/usr/local/lib/vise/demo/run", ABSENT, True),
+        ("/usr/local/sbin/vise-demo", ABSENT, True),
+        ("/usr/local/sbin/vise-demo", Node("link", "../lib/vise/demo/run"), False),
+        ("/etc/demo.conf", ABSENT, False),
+    ],
+)
+def test_programs_are_removed_only_after_what_uses_them(path: str, after: Node, removed: bool) -> None:
+    assert plan.removes_program(Change(path, Node("file", "old"), after)) is removed
