@@ -23,6 +23,7 @@ TABLE = "create table bench as select decode(md5(g::text), $$hex$$) body from ge
 ROWS = f"{PSQL} 'drop table if exists bench' && {PSQL} '{TABLE}' && systemctl stop 'vise-*.timer'"
 FILES = """
 mkdir -p /srv/odd/bench
+ln -sfn odd /srv/link
 for number in $(seq 400); do head -c 1000000 /dev/urandom >/srv/odd/bench/$number; done
 systemctl stop 'restic-*.timer'
 """

@@ -481,8 +481,9 @@ POSITION = (
 )
 
 
-# Wait events of recovery at the end of the available WAL: fetching the next segment, or waiting to retry.
-FETCHING = ("RestoreCommand", "RecoveryRetrieveRetryInterval")
+# Wait events of recovery at the end of the available WAL, and the seconds without progress after which it has ended:
+# the next segment may still come, or could not be fetched.
+FETCHING = {"RestoreCommand": 2.0, "RecoveryRetrieveRetryInterval": 0.5}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -529,7 +530,7 @@ def _is_at_target(
         return False
     whole = not newest_wal or repository.parse_lsn(position) > repository.segment_start(newest_wal)
     # A segment may be in transit, therefore it counts as damaged only after STALL_SECONDS.
-    if seconds <= (2 if whole else STALL_SECONDS):
+    if seconds <= (FETCHING[waits] if whole else STALL_SECONDS):
         return False
     if not whole:
         raise UnusableSetError(

@@ -50,6 +50,11 @@ def test_latest_is_reached_after_the_newest_segment() -> None:
     assert restore.wait_for_target(make_request(), make_answers(*rows), WAL) == restore.RecoveryEnd("0/A000060", 7.5)
 
 
+def test_segment_that_is_being_fetched_is_awaited() -> None:
+    rows = [["0/A000060", "not paused", "RestoreCommand", "7"], ["0/B000060", "not paused", WAITS, "9"]]
+    assert restore.wait_for_target(make_request(), make_answers(*rows), WAL) == restore.RecoveryEnd("0/B000060", 9)
+
+
 def test_wal_that_ends_before_the_archive_is_damaged() -> None:
     with pytest.raises(restore.UnusableSetError, match="WAL ends at 0/9000060"):
         restore.wait_for_target(make_request(), make_answers(["0/9000060", "not paused", WAITS, ""]), WAL)
