@@ -3,7 +3,8 @@
 """Releases of a built site on a host: one directory for each release, and a link to the live one.
 
 ``releases/<id>`` is a release, ``releases/<id>.json`` its manifest, ``current`` and ``previous`` are links to releases.
-``pending.json`` exists from the switch to a release until the proof that visitors get it.
+``pending.json`` exists from the switch to a release until the proof that visitors get it. ``prepare`` leaves it,
+because the virtual host does not exist yet.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import time
 import typing as t
 import zlib
 
+from .host import files as host_files
 from .host import journal, locks
 from .host.files import make_directories, read_json, write_json
 
@@ -30,6 +32,9 @@ LONGEST_NAME = 255  # bytes; the limit of Linux' file systems
 ARGUMENTS = 64 << 10  # bytes in one command line
 # Copies that editors leave; the role nginx refuses the same names.
 BACKUP = re.compile(r".*(~|\.(bak|orig|swo|swp))|#.*#", re.DOTALL)
+
+# The configurations that can make a site's directory public
+CONFIGURATIONS = ("/etc/nginx",)
 
 Run = t.Callable[[t.Sequence[str]], tuple[int, str]]
 
@@ -219,6 +224,17 @@ def apply(wanted: Wanted, archive: str, run: Run) -> None:
         raise ReleaseError(f"release {target} was rolled back: {failure}\n{outcome}")
     _pending(wanted.root).remove()
     remove_old(wanted.root, wanted.keep)
+
+
+def prepare(wanted: Wanted, archive: str, run: Run) -> None:
+    """Make the wanted release live without a proof; `apply` proves it when visitors can get it."""
+    remove_staged(wanted.root)
+    _switch(wanted.root, inspect(wanted).target or create(wanted, archive, run))
+
+
+def is_in_use(root: str, places: t.Iterable[str] = CONFIGURATIONS) -> bool:
+    """Return whether a configuration of the web server refers to a site's directory, so that visitors get its files."""
+    return host_files.is_referenced(root, places)
 
 
 def remove_staged(root: str) -> None:

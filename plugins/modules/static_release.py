@@ -44,6 +44,14 @@ options:
       - Without a URL, only the files on disk are compared.
     type: str
     default: ""
+  prepare:
+    description:
+      - Makes the release live without a proof, if no configuration of nginx refers to the directory of the site, so
+        that no visitor gets it yet. For the files of a virtual host that the role nginx creates afterwards.
+      - Changes nothing if there is such a configuration.
+      - When this returns C(unproven), a second execution without this option releases or proves the rest.
+    type: bool
+    default: false
   files:
     description: Path and SHA-256 of each file. The action plugin sets it.
     type: dict
@@ -79,6 +87,11 @@ release:
   returned: always
   type: str
   sample: 3f2a9c81d0b7
+unproven:
+  description: Whether an execution without O(prepare) must follow.
+  returned: with O(prepare)
+  type: bool
+  sample: true
 prerequisites:
   description:
     - Files or packages (brotli) that the action plugin must provide first.
@@ -104,23 +117,35 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "root": {"type": "path", "default": "/srv/sites"},
     "keep": {"type": "int", "default": 5},
     "url": {"type": "str", "default": ""},
+    "prepare": {"type": "bool", "default": False},
     "files": {"type": "dict"},
     "archive": {"type": "path"},
 }
 
 
-def converge(
-    wanted: releases.Wanted, archive: str, check_mode: bool, run: releases.Run
-) -> tuple[releases.Current, list[str]]:
-    """Bring the site to the wanted release; return the state before, and the missing prerequisites."""
+class Options(t.NamedTuple):
+    """How to bring a site to its release: an archive that was sent, or none; only to prepare it; only to report."""
+
+    archive: str = ""
+    prepare: bool = False
+    check_mode: bool = False
+
+
+def converge(wanted: releases.Wanted, options: Options, run: releases.Run) -> tuple[releases.Current, bool, list[str]]:
+    """Bring the site to the wanted release; return the state before, whether it changes, and missing prerequisites."""
     current = releases.inspect(wanted)
-    if check_mode or not current.changed:
-        return current, []
-    if not current.target and not archive:
-        return current, ["files"] if shutil.which("brotli") else ["files", "brotli"]
+    if options.prepare:
+        differs = not current.target or current.live != current.target
+        changed = differs and not releases.is_in_use(wanted.root)
+    else:
+        changed = current.changed
+    if options.check_mode or not changed:
+        return current, changed, []
+    if not current.target and not options.archive:
+        return current, changed, ["files"] if shutil.which("brotli") else ["files", "brotli"]
     with releases.lock(wanted.root):
-        releases.apply(wanted, archive, run)
-    return current, []
+        (releases.prepare if options.prepare else releases.apply)(wanted, options.archive, run)
+    return current, changed, []
 
 
 def main() -> None:
@@ -139,13 +164,16 @@ def main() -> None:
         return result.code, result.out or result.err
 
     try:
-        current, prerequisites = converge(wanted, params["archive"] or "", module.check_mode, run)
+        options = Options(params["archive"] or "", params["prepare"], module.check_mode)
+        current, changed, prerequisites = converge(wanted, options, run)
     except (releases.ReleaseError, OSError) as error:
         module.fail_json(msg=f"{params['name']}: {error}", invocation={})
-    result: dict[str, t.Any] = {"changed": current.changed, "release": current.target or release, "invocation": {}}
+    result: dict[str, t.Any] = {"changed": changed, "release": current.target or release, "invocation": {}}
+    if params["prepare"]:
+        result["unproven"] = changed or current.changed
     if prerequisites:
         result["prerequisites"] = prerequisites
-    if module._diff and current.changed:
+    if module._diff and changed:
         result["diff"] = current.build_diff()
     module.exit_json(**result)
 

@@ -56,6 +56,14 @@ def test_page_is_served_with_a_certificate(world: Host) -> None:
     assert "Pebble" in issuer
 
 
+def test_no_visitor_got_an_error_during_the_first_run(world: Host) -> None:
+    log = f"/tmp/first-run-{WORKER}"
+    machines.script(world, f"test ! -e {log}.taken || exit 0; touch {log}.end; mv {log} {log}.taken")
+    answers = machines.script(world, f"cat {log}.taken").split()
+    # Until nginx runs, nothing answers; from then on, each answer is the page.
+    assert {*answers} == {"000", "200"}, {status: answers.count(status) for status in {*answers}}
+
+
 def test_administrator_of_the_answers_logs_in_and_becomes_root() -> None:
     for user in ("maria", "debian"):
         command = [*machines.ssh_command(scenario.ADDRESS, user=user), "sudo -n id -un"]

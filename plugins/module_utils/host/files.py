@@ -9,6 +9,7 @@ import grp
 import json
 import os
 import pwd
+import re
 import typing as t
 
 # The leading dot and the unknown suffix make programs that read a drop-in directory ignore a staged file.
@@ -143,3 +144,20 @@ def sync_directory(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def is_referenced(text: str, places: t.Iterable[str]) -> bool:
+    """Return whether a file in these directories contains a path, or a path below it."""
+    wanted = re.compile(re.escape(text).encode() + rb"(?![\w.-])")
+    for place in places:
+        for directory, _directories, names in os.walk(place):
+            for path in [os.path.join(directory, name) for name in names]:
+                if os.path.isfile(path) and wanted.search(_read_bytes(path)):
+                    return True
+    return False
+
+
+def _read_bytes(path: str) -> bytes:
+    with contextlib.suppress(FileNotFoundError), open(path, "rb") as handle:
+        return handle.read()
+    return b""

@@ -289,6 +289,7 @@ def host_services(plan: Topology, host: str, challenge: str) -> Entry:
         "firewall_allow": firewall(plan, host),
         "static_sites": static_sites(plan, host),
         "internal_names": [host, *plan.addresses(host, "internal"), *map(internal_name, [*served, *named])],
+        "forwards": any(host in plan.proxying(site) for site in plan.sites.values()),
         "cloudflare": any(site.get("proxied") for site in entered),
         "trusted_proxies": [address for edge in edges for address in plan.internal(edge)],
         "public_urls": [f"https://{names(site)[0]}/" for site in entered],

@@ -392,7 +392,7 @@ def find_unused(settings: Settings, root: str = store.ROOT) -> list[str]:
     """
     unwanted = set(store.list_names(root)) - {wanted.name for wanted in settings.wanted} - set(RESERVED)
     places = CONFIGURATION_DIRECTORIES
-    return [name for name in sorted(unwanted) if not store.is_referenced(os.path.join(root, name), places)]
+    return [name for name in sorted(unwanted) if not files.is_referenced(os.path.join(root, name), places)]
 
 
 def remove_unused(settings: Settings, command: store.Command, outcome: Outcome, root: str = store.ROOT) -> None:

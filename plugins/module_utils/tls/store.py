@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import grp
 import os
-import re
 import secrets
 import shutil
 import stat
@@ -130,23 +129,6 @@ def list_names(root: str = ROOT) -> list[str]:
         return sorted(os.listdir(os.path.join(root, ".versions")))
     except FileNotFoundError:
         return []
-
-
-def is_referenced(text: str, places: t.Iterable[str]) -> bool:
-    """Return whether a file in these directories contains a path, or a path below it."""
-    wanted = re.compile(re.escape(text).encode() + rb"(?![\w.-])")
-    for place in places:
-        for directory, _directories, names in os.walk(place):
-            for path in [os.path.join(directory, name) for name in names]:
-                if os.path.isfile(path) and wanted.search(_read_bytes(path)):
-                    return True
-    return False
-
-
-def _read_bytes(path: str) -> bytes:
-    with contextlib.suppress(FileNotFoundError), open(path, "rb") as handle:
-        return handle.read()
-    return b""
 
 
 def activate(stores: t.Iterable[Store], units: t.Iterable[str], command: Command) -> tuple[list[str], list[str]]:

@@ -21,7 +21,7 @@ FOLDER = collection.ROOT / "playbooks"
 PLAYBOOKS = sorted(FOLDER.glob("*.yml"))
 # Keys whose values are expressions without braces
 EXPRESSIONS = ("changed_when", "failed_when", "that", "until", "when")
-STAGES = ("preflight", "baseline", "data", "edge", "sites", "backups", "smoke")
+STAGES = ("preflight", "baseline", "data", "edge", "backups", "smoke")
 HOST = "host-1"
 # All that a description must say, with the secrets that every host needs.
 MINIMUM = {

@@ -62,6 +62,15 @@ class Host:
         with releases.lock(wanted.root):
             releases.apply(wanted, archive, self.run)
 
+    def prepare(self, text: str) -> releases.Wanted:
+        """Build and prepare the release, as before the virtual host exists; return it."""
+        wanted = self.wanted(self.build(text), url="https://docs.test/")
+        archive = str(self.source.parent / "site.tar.gz")
+        pack(str(self.source), sorted(wanted.files), archive)
+        with releases.lock(wanted.root):
+            releases.prepare(wanted, archive, self.run)
+        return wanted
+
     def release(self, text: str, **files: str) -> str:
         """Build and release; return the id."""
         wanted = self.wanted(self.build(text, **files))
@@ -244,6 +253,47 @@ def test_release_that_visitors_get_stays_live(host: Host) -> None:
     host.apply(host.wanted(host.build("one"), url="https://docs.test/"))
     assert host.commands[-1][-1] == "https://docs.test/"
     assert host.page == "one"
+
+
+def test_prepared_release_is_live_and_proven_by_the_next_execution(host: Host) -> None:
+    wanted = host.prepare("one")
+    assert host.page == "one"
+    assert [command for command in host.commands if command[0] == "curl"] == []
+    assert releases.inspect(wanted).changed
+    host.apply(wanted)
+    assert host.commands[-1][-1] == "https://docs.test/"
+    assert not releases.inspect(wanted).changed
+
+
+def test_prepared_release_that_visitors_do_not_get_is_rolled_back_by_the_proof(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr("time.monotonic", iter(range(0, 1000, 3)).__next__)
+    host.release("left behind")
+    wanted = host.prepare("one")
+    # As after a killed run
+    host.prepare("one")
+    host.page_answer = "another page"
+    with pytest.raises(releases.ReleaseError, match="is live again"):
+        host.apply(wanted)
+    assert host.page == "left behind"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("root {root}/current;", True),
+        ('root "{root}/current";', True),
+        ("root {root}-two/current;", False),
+        ("proxy_pass https://site_docs;", False),
+    ],
+)
+def test_site_is_in_use_when_a_configuration_refers_to_its_directory(tmp_path: Path, line: str, expected: bool) -> None:
+    root = str(tmp_path / "srv/docs")
+    (tmp_path / "nginx/sites-enabled").mkdir(parents=True)
+    (tmp_path / "nginx/sites-enabled/any.conf").write_text(line.format(root=root))
+    assert releases.is_in_use(root, [str(tmp_path / "nginx")]) is expected
 
 
 def test_received_files_that_differ_are_refused(host: Host) -> None:

@@ -41,6 +41,16 @@ def of(host: str, groups: dict[str, list[str]], sites: Any = SITES, **more: Any)
 
 @pytest.mark.parametrize(
     ("host", "groups", "expected"),
+    [("a", ONE, False), ("e", EACH, True), ("d", EACH, False), ("m", EACH, False), ("a", SEVERAL, False)],
+)
+def test_host_that_forwards_requests_follows_the_hosts_behind_it(
+    host: str, groups: dict[str, list[str]], expected: bool
+) -> None:
+    assert of(host, groups)["forwards"] is expected
+
+
+@pytest.mark.parametrize(
+    ("host", "groups", "expected"),
     [
         ("a", ONE, {"docs": "root"}),
         ("e", EACH, {"docs": "upstream"}),
