@@ -30,4 +30,6 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         arguments = {"run": lease["run"], "record": record}
         result: dict[str, t.Any] = self._execute_module("vise.platform.run_record", arguments, task_vars=task_vars)
         result.pop("invocation", None)
+        if not (result.get("failed") or result.get("unreachable")):
+            run_lease.unmark_used(host)
         return result

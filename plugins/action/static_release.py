@@ -15,7 +15,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.vise.platform.plugins.module_utils import releases
 from ansible_collections.vise.platform.plugins.module_utils.model import names
 from ansible_collections.vise.platform.plugins.modules.static_release import ARGUMENT_SPEC
-from ansible_collections.vise.platform.plugins.plugin_utils import apt_environment
+from ansible_collections.vise.platform.plugins.plugin_utils import apt_environment, run_lease
 
 TASK_OPTIONS = {key: option for key, option in ARGUMENT_SPEC.items() if key not in ("files", "archive")}
 MODULE = "vise.platform.static_release"
@@ -54,6 +54,9 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         prerequisites = result.pop("prerequisites", None)
         if prerequisites is None or result.get("failed"):
             return result
+        taken = run_lease.take(self, task_vars or {})
+        if taken.get("failed"):
+            return taken
         if "brotli" in prerequisites:
             installation = self._call("ansible.builtin.apt", {**BROTLI, "lock_timeout": 300}, task_vars)
             if installation.get("failed"):

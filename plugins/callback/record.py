@@ -7,13 +7,16 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: record
 type: aggregate
-short_description: Record on the controller and on the hosts what a run has changed
+short_description: Record on the controller and on the hosts what a run has changed, and end its leases
 version_added: 0.1.0
 description:
   - A run that has changed a host writes a record to C(reports/runs) in the directory in which it was started, also when
     it failed. It contains who ran which playbook and when, the commit of the description, and the names of the changed
     tasks. It contains no values of variables, and so no secret.
-  - M(vise.platform.run_record) writes the same to the hosts at the end of C(site.yml).
+  - M(vise.platform.run_record) writes the same to the hosts. It is the last task of C(site.yml). At the end of any
+    other run, and of one that failed, this callback executes it on each host of which the run still has the lease, so
+    that the next run can start at once. A run that is interrupted by Ctrl-C keeps its leases, because its last task may
+    still run on a host; another run of the same controller ends them.
 requirements:
   - Enable it by C(callbacks_enabled = vise.platform.record) in the section C([defaults]) of C(ansible.cfg).
 author:
@@ -27,7 +30,7 @@ from pathlib import Path
 
 from ansible import constants, context
 from ansible.plugins.callback import CallbackBase
-from ansible_collections.vise.platform.plugins.plugin_utils import run_lease, run_records
+from ansible_collections.vise.platform.plugins.plugin_utils import last_tasks, run_lease, run_records
 from ansible_collections.vise.platform.plugins.plugin_utils.run_checks import PLAYBOOKS
 
 
@@ -42,6 +45,16 @@ class CallbackModule(CallbackBase):  # type: ignore[misc,unused-ignore]  # ansib
     def __init__(self, *arguments: t.Any, **options: t.Any) -> None:
         super().__init__(*arguments, **options)
         self._recorded = False
+        self._play: t.Any = None
+        self._passwords: dict[str, str | None] = {}
+
+    def set_play_context(self, play_context: t.Any) -> None:
+        """Keep the passwords that an operator has entered for this run; the last tasks need them."""
+        self._passwords = {"conn_pass": play_context.password, "become_pass": play_context.become_pass}
+
+    def v2_playbook_on_play_start(self, play: t.Any) -> None:
+        """Note the play, which knows the inventory."""
+        self._play = play
 
     def v2_playbook_on_start(self, playbook: t.Any) -> None:
         """Record only playbooks of the collection, and those that import one."""
@@ -53,8 +66,17 @@ class CallbackModule(CallbackBase):  # type: ignore[misc,unused-ignore]  # ansib
         if self._recorded and result.is_changed() and result.host.name not in constants.LOCALHOST:
             run_records.note_change(run_lease.find_directory(), result.host.name, str(result.task.get_name()))
 
-    def v2_playbook_on_stats(self, _stats: t.Any) -> None:
-        """Write the record."""
+    def v2_playbook_on_stats(self, stats: t.Any) -> None:
+        """Write the record, and end the leases that the run still has."""
+        self._write_record()
+        held = [host for host in sorted(stats.processed) if host not in stats.dark and run_lease.is_used(host)]
+        if held and self._play and not last_tasks.run(self._play, held, self._passwords):
+            self._display.warning(
+                f"the lease of {', '.join(held)} could not be ended; a run of this controller can start at once, "
+                "one of another controller when the lease has ended by itself"
+            )
+
+    def _write_record(self) -> None:
         changes = run_records.read_changes(run_lease.find_directory()) if self._recorded else {}
         if not changes:
             return

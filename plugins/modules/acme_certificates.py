@@ -105,7 +105,7 @@ import dataclasses
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vise.platform.plugins.module_utils.host import programs
+from ansible_collections.vise.platform.plugins.module_utils.host import leases, programs
 from ansible_collections.vise.platform.plugins.module_utils.tls import acme
 
 WANTED = {
@@ -126,6 +126,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
 def main() -> None:
     """Run as a module."""
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    leases.keep_alive(module.check_mode)
     fields = [field.name for field in dataclasses.fields(acme.Settings)]
     settings = acme.Settings.from_dict({name: module.params[name] for name in fields})
     problems = acme.find_problems(settings)

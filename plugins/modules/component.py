@@ -618,10 +618,14 @@ def main() -> None:
         other = leases.take(module.params["lease"]) if module.params["lease"] and not module.check_mode else {}
         if other:
             module.exit_json(changed=False, held_by=other, generation=wanted.generation, invocation={})
+        leases.keep_alive(module.check_mode)
         # No lock in check mode, because a lock creates a file.
         with contextlib.nullcontext() if module.check_mode else store.lock():
             permitted, prepared = module.params["take_over"], module.params["prepared"]
             steps, incomplete, kept = converge(wanted, store, module.check_mode, permitted, prepared)
+            if incomplete and module.params["lease"]:
+                # apt may wait for a slow mirror, and the next execution of this module renews the lease.
+                leases.take(module.params["lease"], leases.LONG_SECONDS)
             awaited = confirmation.read_answers(store) if incomplete and needs_answers(wanted, steps) else None
             for warning in change_accounts(steps.prerequisites) if incomplete and awaited is None else ():
                 module.warn(warning)

@@ -147,6 +147,7 @@ import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vise.platform.plugins.module_utils.host import leases
 from ansible_collections.vise.platform.plugins.module_utils.pgbackrest import restore, targets
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
@@ -187,6 +188,7 @@ def build_request(options: t.Mapping[str, t.Any], now: float) -> restore.Request
 def main() -> None:
     """Run as a module."""
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    leases.keep_alive(module.check_mode)
     result: dict[str, t.Any] = {"changed": True}
     try:
         request = build_request(module.params, time.time())

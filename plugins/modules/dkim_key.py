@@ -134,6 +134,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vise.platform.plugins.module_utils.dkim import keys, store
+from ansible_collections.vise.platform.plugins.module_utils.host import leases
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
     "directory": {"type": "path", "default": store.ROOT},
@@ -300,6 +301,7 @@ def describe_keys(found: list[dict[str, t.Any]]) -> str:
 def main() -> None:
     """Run as a module."""
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    leases.keep_alive(module.check_mode)
     params = module.params
     found = problems(params["keys"], params["private_keys"])
     if params["keys"] and not keys.HAS_CRYPTOGRAPHY and not module.check_mode:

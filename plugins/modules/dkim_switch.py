@@ -80,6 +80,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vise.platform.plugins.module_utils.dkim import keys, signer, store
+from ansible_collections.vise.platform.plugins.module_utils.host import leases
 
 # This file exists while mailcow's Redis may have changes that are not on disk.
 UNSAVED = ".unsaved"
@@ -165,6 +166,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    leases.keep_alive(module.check_mode)
     wrong = problems(module.params["keys"])
     if wrong:
         module.fail_json(msg="\n".join(wrong))

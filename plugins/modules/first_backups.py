@@ -60,7 +60,7 @@ running:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vise.platform.plugins.module_utils.host import programs, units
+from ansible_collections.vise.platform.plugins.module_utils.host import leases, programs, units
 from ansible_collections.vise.platform.plugins.module_utils.pgbackrest import jobs as pgbackrest
 from ansible_collections.vise.platform.plugins.module_utils.pgbackrest import program as pgbackrest_program
 from ansible_collections.vise.platform.plugins.module_utils.restic import jobs as restic
@@ -99,6 +99,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    leases.keep_alive(module.check_mode)
     if module.check_mode:
         module.exit_json(changed=False, complete=[], running=[])
     list_missing, seconds = TOOLS[module.params["tool"]], module.params["seconds"]

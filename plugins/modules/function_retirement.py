@@ -66,7 +66,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vise.platform.plugins.module_utils.component import host, retirement
 from ansible_collections.vise.platform.plugins.module_utils.component.store import Store
-from ansible_collections.vise.platform.plugins.module_utils.host import programs
+from ansible_collections.vise.platform.plugins.module_utils.host import leases, programs
 
 ARGUMENT_SPEC = {
     "function": {"type": "str", "required": True, "choices": list(retirement.FUNCTIONS)},
@@ -77,6 +77,7 @@ ARGUMENT_SPEC = {
 def main() -> None:
     """Run as a module."""
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    leases.keep_alive(module.check_mode)
     os.umask(0o022)
     function = module.params["function"]
     parts = [part for part in retirement.FUNCTIONS[function] if part not in module.params["needed"]]

@@ -85,7 +85,7 @@ actions:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vise.platform.plugins.module_utils.host import programs
+from ansible_collections.vise.platform.plugins.module_utils.host import leases, programs
 from ansible_collections.vise.platform.plugins.module_utils.tls import internal, store, x509
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
@@ -136,6 +136,7 @@ def converge(module: AnsibleModule, deployed: store.Store) -> dict[str, t.Any]:
 def main() -> None:
     """Run as a module."""
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    leases.keep_alive(module.check_mode)
     options = module.params
     problems = internal.find_problems(options["names"])
     if options["ca_key"]:

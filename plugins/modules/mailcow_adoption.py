@@ -74,6 +74,7 @@ import typing as t
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vise.platform.plugins.module_utils.host import leases
 from ansible_collections.vise.platform.plugins.module_utils.mailcow_host import adoption
 from ansible_collections.vise.platform.plugins.module_utils.mailcow_host.settings import Problem, Settings
 
@@ -89,6 +90,7 @@ OPTIONS: dict[str, t.Any] = {
 def main() -> None:
     """Run as a module."""
     module = AnsibleModule(OPTIONS, supports_check_mode=True)
+    leases.keep_alive(module.check_mode)
     params = module.params
     config = Settings(Path(params["directory"]), "", params["version"], "", "", 0, 0)
     # The snapshot contains mails and keys

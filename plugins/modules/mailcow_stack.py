@@ -73,7 +73,7 @@ import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vise.platform.plugins.module_utils.host import files, programs
+from ansible_collections.vise.platform.plugins.module_utils.host import files, leases, programs
 
 PROGRAM = "/usr/local/sbin/vise-mailcow"
 # Exists from before a change until the controller has confirmed it, so that the run after a killed one compares too.
@@ -121,6 +121,7 @@ def read_answers() -> list[t.Any]:
 def main() -> None:
     """Run as a module."""
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    leases.keep_alive(module.check_mode)
     if module.params["state"] == "confirmed":
         files.remove_file(ANSWERS)
         module.exit_json(changed=False, actions=[])

@@ -151,6 +151,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vise.platform.plugins.module_utils.component import foreign_state
+from ansible_collections.vise.platform.plugins.module_utils.host import leases
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import cluster as model
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import host
 
@@ -249,6 +250,7 @@ def converge(cluster: host.Cluster, options: dict[str, t.Any], check_mode: bool)
 def main() -> None:
     """Run as a module."""
     module = AnsibleModule(ARGUMENT_SPEC, required_if=[("state", "standby", ["primary"])], supports_check_mode=True)
+    leases.keep_alive(module.check_mode)
     options = module.params
 
     cluster = host.Cluster(options["version"], options["name"], host.run_program)

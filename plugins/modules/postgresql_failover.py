@@ -108,6 +108,7 @@ import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vise.platform.plugins.module_utils.host import leases
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import cluster as model
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import host
 
@@ -212,6 +213,7 @@ def accepts_connections(address: str, port: int) -> bool:
 def main() -> None:
     """Run as a module."""
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    leases.keep_alive(module.check_mode)
     options = module.params
 
     cluster = host.Cluster(options["version"], options["name"], host.run_program)

@@ -165,6 +165,7 @@ import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible_collections.vise.platform.plugins.module_utils.host import leases
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import catalog, description, locales, objects
 
 NAME: dict[str, t.Any] = {"type": "str", "required": True}
@@ -230,6 +231,7 @@ def refuse_problems(desired: objects.DesiredState, current: objects.CurrentState
 def main() -> None:
     """Run as a module."""
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    leases.keep_alive(module.check_mode)
     options = module.params
     problems = description.find_problems(options["databases"], options["users"])
     if problems:

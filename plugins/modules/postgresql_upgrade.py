@@ -118,6 +118,7 @@ import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vise.platform.plugins.module_utils.host import leases
 from ansible_collections.vise.platform.plugins.module_utils.host.journal import Journal
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import cluster as model
 from ansible_collections.vise.platform.plugins.module_utils.postgresql import host, upgrade, upgrade_host
@@ -352,6 +353,7 @@ def report(note: Note) -> dict[str, t.Any]:
 def main() -> None:
     """Run as a module."""
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    leases.keep_alive(module.check_mode)
     options = module.params
 
     new = host.Cluster(options["version"], options["name"], host.run_program)

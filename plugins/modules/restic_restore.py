@@ -128,6 +128,7 @@ lost:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vise.platform.plugins.module_utils.host import leases
 from ansible_collections.vise.platform.plugins.module_utils.restic import jobs, restoring
 
 
@@ -145,6 +146,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    leases.keep_alive(module.check_mode)
     given = module.params
     target = (given["target"] or "").rstrip("/")
     # Without a target the files are restored in place, which requires explicit consent.

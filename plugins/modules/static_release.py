@@ -108,7 +108,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vise.platform.plugins.module_utils import releases
-from ansible_collections.vise.platform.plugins.module_utils.host import programs
+from ansible_collections.vise.platform.plugins.module_utils.host import leases, programs
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
     "name": {"type": "str", "required": True},
@@ -151,6 +151,7 @@ def converge(wanted: releases.Wanted, options: Options, run: releases.Run) -> tu
 def main() -> None:
     """Run as a module."""
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    leases.keep_alive(module.check_mode)
     # A stricter umask of the calling user would close the site's directories to nginx.
     os.umask(0o022)
     params = module.params

@@ -21,6 +21,7 @@ from pathlib import Path
 from ansible import constants, context
 from ansible_collections.vise.platform.plugins.module_utils.host import files, leases
 
+MODULE = "vise.platform.run_lease"
 VARIABLE = "end_lease"
 OUTER = "VISE_PLATFORM_RUN"  # in the environment of what a run starts
 # The process of a temporary directory, before eight random characters
@@ -38,6 +39,30 @@ def identify(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> dict[str, str]:
         "command": name_command(),
         "ends": str(action._templar.template(task_vars[VARIABLE])) if VARIABLE in task_vars else "",
     }
+
+
+def take(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Take the lease of a host; return the result of the module, which has failed if another run changes the host.
+
+    In check mode nothing is executed.
+    """
+    if action._task.check_mode:
+        return {"changed": False}
+
+    def call(lease: dict[str, str]) -> dict[str, t.Any]:
+        result: dict[str, t.Any] = action._execute_module(MODULE, {"lease": lease}, task_vars=task_vars)
+        result.pop("invocation", None)
+        return result
+
+    lease = identify(action, task_vars)
+    result = call(lease)
+    if (other := result.get("held_by")) and has_ended(other):
+        result = call({**lease, "ends": other["run"]})
+    if other := result.get("held_by"):
+        return {"failed": True, "msg": f"refused, nothing was changed: {leases.describe(other)}"}
+    if not result.get("failed"):
+        mark_used(task_vars["inventory_hostname"])
+    return result
 
 
 def find_run() -> str:
@@ -106,6 +131,12 @@ def mark_used(host: str) -> None:
 def is_used(host: str) -> bool:
     """Return whether a host has a lease of this run."""
     return _find_mark(host).exists()
+
+
+def unmark_used(host: str) -> None:
+    """Note that the lease of a host has ended."""
+    with contextlib.suppress(OSError):
+        _find_mark(host).unlink()
 
 
 def _find_mark(host: str) -> Path:

@@ -11,7 +11,7 @@ import sys
 import typing as t
 from pathlib import Path
 
-from ..host import locks
+from ..host import leases, locks
 from . import administrator, copies, images, repository, settings, stack
 from .settings import Problem, Settings
 
@@ -31,6 +31,8 @@ USAGE = """usage: vise-mailcow COMMAND [ARGUMENT]
   restore DIRECTORY  replace the data by a backup; the previous data are kept as a snapshot"""
 # These change something, so only one of them may run.
 EXCLUSIVE = ("up", "certificates", "begin", "keep", "revert", "dump", "restore")
+# The commands of runbooks; they can take longer than the lease of the host.
+LONG = ("begin", "keep", "revert", "restore")
 
 
 def plan(config: Settings) -> dict[str, t.Any]:
@@ -87,6 +89,8 @@ def run(name: str, rest: t.Sequence[str]) -> t.Any:
     """Run a command and return its answer: a text, or data, or None."""
     config = settings.read_settings()
     lock = locks.lock(str(settings.STATE / "lock"), directory_mode=0o700)
+    if name in LONG:
+        leases.keep_alive()
     with lock if name in EXCLUSIVE else contextlib.nullcontext():
         return COMMANDS_WITH_ARGUMENT[name](config, rest[0]) if rest else COMMANDS[name](config)
 

@@ -12,7 +12,7 @@ import inspect
 import sys
 import typing as t
 
-from ..host import programs
+from ..host import leases, programs
 from . import data, dumps, included, isolated, live, repairs
 from .settings import RedisError, Settings
 
@@ -62,6 +62,7 @@ def load(settings: Settings, source: str) -> None:
 
 def restore(settings: Settings, source: str) -> None:
     """Replace the data with a dump; print where the previous data is."""
+    leases.keep_alive()
     keys, aside = dumps.restore(settings, source)
     print(f"{keys} keys are live; the previous data is in {aside}")
 

@@ -21,6 +21,7 @@ FAILURE = {"name": "Break it", "ansible.builtin.fail": {"msg": "no"}}
 def run(folder: Path, tasks: list[dict[str, Any]], *options: str, mark: str = MARK) -> list[dict[str, Any]]:
     """Run tasks on a host; return the records."""
     play = {"hosts": "all", "gather_facts": False, "vars": {"secret": "canary-4b1d"}, "tasks": tasks}
+    play["serial"] = "{{ batch | default(0) }}"
     (folder / "play.yml").write_text(mark + yaml.safe_dump([play]))
     command = [
         str(Path(sys.executable).with_name("ansible-playbook")),
@@ -47,3 +48,48 @@ def test_run_that_changed_something_leaves_a_record_without_values(tmp_path: Pat
 )
 def test_other_runs_leave_none(tmp_path: Path, tasks: list[dict[str, Any]], options: list[str], mark: str) -> None:
     assert run(tmp_path, tasks, *options, mark=mark) == []
+
+
+@pytest.fixture
+def interpreter(tmp_path: Path) -> Path:
+    """Return an interpreter of the host that notes which module it got and succeeds."""
+    path = tmp_path / "python"
+    names = r"vise\.platform\.run_[a-z]*"
+    path.write_text(f"#!/bin/sh\ngrep -ao '{names}' | head -n 1 >>{tmp_path}/executed\necho '{{\"changed\": false}}'\n")
+    path.chmod(0o700)
+    return path
+
+
+LEASE = {"name": "Take it", "vise.platform.run_lease": None}
+END = {"name": "End it", "vise.platform.run_record": None}
+
+
+@pytest.mark.parametrize(
+    ("tasks", "options", "executed"),
+    [
+        ([LEASE], [], ["run_lease", "run_record"]),
+        ([LEASE, FAILURE], [], ["run_lease", "run_record"]),
+        ([LEASE, FAILURE], ["--start-at-task", "Take it"], ["run_lease", "run_record"]),
+        ([{**LEASE, "tags": "x"}, FAILURE], ["--tags", "x"], ["run_lease", "run_record"]),
+        ([LEASE, END, FAILURE], [], ["run_lease", "run_record"]),
+        ([LEASE, FAILURE], ["--check"], []),
+        ([FAILURE], [], []),
+    ],
+)
+def test_lease_ends_with_its_run(
+    tmp_path: Path, interpreter: Path, tasks: list[dict[str, Any]], options: list[str], executed: list[str]
+) -> None:
+    run(tmp_path, tasks, "-e", f"ansible_python_interpreter={interpreter}", *options)
+    found = tmp_path / "executed"
+    assert (
+        [line.rpartition(".")[2] for line in found.read_text().split()] == executed if executed else not found.exists()
+    )
+
+
+@pytest.mark.parametrize(("batch", "count"), [(0, 3), (1, 2)])
+def test_leases_of_all_hosts_end_when_one_host_fails(tmp_path: Path, interpreter: Path, batch: int, count: int) -> None:
+    failure = {**FAILURE, "when": "inventory_hostname == 'b'"}
+    (tmp_path / "hosts").write_text("a\nb\nc\n")
+    options = ["-i", "hosts", "-e", f"ansible_python_interpreter={interpreter}", "-e", f"batch={batch}"]
+    run(tmp_path, [LEASE, failure], *options)
+    assert (tmp_path / "executed").read_text().split().count("vise.platform.run_record") == count

@@ -90,3 +90,54 @@ def test_message_names_who_from_where_since_when_and_what_to_do() -> None:
     text = leases.describe({**ALICE, "since": 1796000400, "silent": 61})
     assert text.startswith("alice runs site.yml from laptop on this host since 01:00 UTC; its last sign was 61 s ago")
     assert text.endswith("wait until that run has ended; if it is dead, add `-e end_lease=a`, or wait 9 min")
+
+
+def test_run_that_waits_for_others_has_more_time(clock: list[float]) -> None:
+    leases.take(ALICE, leases.LONG_SECONDS)
+    clock[0] += leases.LONG_SECONDS - 1
+    assert leases.take(BOB)["run"] == "a"
+    assert "or wait 1 min" in leases.describe(leases.find_other("b"))
+    leases.take(ALICE)
+    clock[0] += leases.SECONDS
+    assert leases.take(BOB) == {}
+
+
+def test_task_renews_the_lease_while_it_runs(
+    tmp_path: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "RENEWAL", 0)
+    leases.take(ALICE)
+    clock[0] += 500
+    thread = leases.keep_alive()
+    assert thread
+    assert thread.daemon
+    while read(tmp_path)["renewed"] != clock[0]:
+        pass
+    clock[0] += 500
+    while read(tmp_path)["renewed"] != clock[0]:
+        pass
+    assert leases.take(BOB)["run"] == "a"
+    # The run ends its lease in a later task, also when this one still waits for its end.
+    leases.end("a")
+    thread.join()
+    assert not (tmp_path / "vise/lease.json").exists()
+
+
+def test_task_renews_no_lease_of_a_later_run(clock: list[float]) -> None:
+    leases.take(ALICE)
+    clock[0] += leases.SECONDS
+    leases.take(BOB)
+    assert not leases.renew("a")
+    assert leases.renew("b")
+
+
+@pytest.mark.parametrize(("check_mode", "later"), [(True, 0), (False, leases.SECONDS), (False, -2000)])
+def test_task_renews_nothing_in_check_mode_and_no_lease_that_has_ended(
+    tmp_path: Path, clock: list[float], check_mode: bool, later: int
+) -> None:
+    assert leases.keep_alive() is None
+    leases.take(ALICE)
+    renewed = read(tmp_path)["renewed"]
+    clock[0] += later
+    assert leases.keep_alive(check_mode) is None
+    assert read(tmp_path)["renewed"] == renewed
