@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import difflib
+import re
 import typing as t
 
+from ansible import context
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
@@ -20,6 +22,8 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     **{relation: {"type": "list", "elements": "list", "default": []} for relation in RELATIONS},
     "required_by": {"type": "dict", "default": {}},
 }
+# The prefix of playbooks of the installed collection, whose inventory is that of ansible.cfg
+COLLECTION = "vise.platform."
 # Keys of an option that an argument specification does not have
 OWN_KEYS = ("group", "in_run")
 # How similar a name without a known prefix must be to an option to count as a misspelt one
@@ -47,7 +51,8 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         validated, invalid = check(arguments, values, load_extra_vars(self._loader), variables)
         problems += invalid
         if problems:
-            return {"failed": True, "msg": message(problems, arguments["usage"])}
+            usage = name_usage(arguments["usage"], context.CLIARGS.get("args") or ())
+            return {"failed": True, "msg": message(problems, usage)}
         return {"changed": False, "options": validated}
 
     def _values(self, options: Options, variables: t.Mapping[str, t.Any]) -> tuple[dict[str, t.Any], list[str]]:
@@ -133,6 +138,13 @@ def validate(values: dict[str, t.Any], arguments: t.Mapping[str, t.Any]) -> tupl
     relations = {relation: arguments.get(relation) or None for relation in (*RELATIONS, "required_by")}
     result = ArgumentSpecValidator(spec, **relations).validate(values)
     return dict(result.validated_parameters), list(result.error_messages)
+
+
+def name_usage(usage: str, started: t.Iterable[str]) -> str:
+    """Return the usage with the names of the installed collection if the playbooks were started by such a name."""
+    if not any(name.startswith(COLLECTION) for name in started):
+        return usage
+    return re.sub(r"ansible-playbook -i INVENTORY playbooks/(\w+)\.yml", rf"ansible-playbook {COLLECTION}\1", usage)
 
 
 def message(problems: t.Iterable[str], usage: str) -> str:

@@ -122,16 +122,24 @@ def _find_target(wanted: Wanted) -> str:
     if wanted.release == "previous":
         name = read_link(wanted.root, "previous")
         if not name or not is_intact(wanted.root, name):
-            raise ReleaseError(f"{wanted.root} has no previous release, or it is damaged")
+            raise ReleaseError(
+                f"{wanted.root} has no previous release, or it is damaged; releases on the host: "
+                f"{_list_ids(wanted.root)} ({_release_id(read_link(wanted.root, 'current')) or 'none'} is live)"
+            )
         return name
     complete = [
         name for name in list_names(wanted.root) if _release_id(name) == wanted.release and is_intact(wanted.root, name)
     ]
     if not complete and not wanted.files:
-        available = ", ".join(sorted({_release_id(name) for name in list_names(wanted.root)})) or "none"
-        raise ReleaseError(f"{wanted.root} has no complete release {wanted.release}; releases on the host: {available}")
+        raise ReleaseError(
+            f"{wanted.root} has no complete release {wanted.release}; releases on the host: {_list_ids(wanted.root)}"
+        )
     live = read_link(wanted.root, "current")
     return live if live in complete else (complete or [""])[0]
+
+
+def _list_ids(root: str) -> str:
+    return ", ".join(sorted({_release_id(name) for name in list_names(root)})) or "none"
 
 
 def _release_id(name: str) -> str:

@@ -23,8 +23,13 @@ VARIABLES: dict[str, Any] = {
     "groups": {"all": [HOST], "database": [HOST], "database_standby": [HOST]},
     "ansible_play_hosts_all": [HOST],
     "playbook_dir": "/playbooks",
-    "sites": {"docs": {}},
+    "built_sites": ["docs"],
     "dns_mail": {"domains": ["example.org"]},
+}
+SITES = {
+    "docs": {"domain": "docs.example.org", "group": "docs", "source": "/x"},
+    "notes": {"domain": "notes.example.org", "group": "docs", "release": "3f2a9c81d0b7"},
+    "shop": {"domain": "shop.example.org", "group": "docs", "upstream": {"port": 3000}},
 }
 # A value that the type cannot be converted from; everything is a text.
 INVALID = {"int": "many", "bool": "perhaps", "list": {"a": 1}}
@@ -50,6 +55,8 @@ OPTIONAL = {
     "upgrade_mail",
     "upgrade_postgresql",
 }
+# site.yml, and runbooks that change nothing, or that decide by the description and by the hosts. init prints its usage.
+WITHOUT_ARGUMENTS = {"init", "make_secrets", "probe_mail", "publish_dns", "site", "unfence_primary"}
 
 
 def first_task(playbook: Path) -> dict[str, Any]:
@@ -94,6 +101,12 @@ def options() -> list[Any]:
 
 def test_runbooks_with_options_validate_them() -> None:
     assert OPTIONAL | set(REQUIRED) <= set(RUNBOOKS)
+
+
+def test_each_other_playbook_is_a_stage_or_needs_no_argument() -> None:
+    stages = re.findall(r"import_playbook: (\w+)\.yml", (collection.ROOT / "playbooks/site.yml").read_text())
+    every = {path.stem for path in (collection.ROOT / "playbooks").glob("*.yml")}
+    assert every - set(RUNBOOKS) == {*stages, *WITHOUT_ARGUMENTS} - set(RUNBOOKS)
 
 
 @each_runbook
@@ -223,7 +236,7 @@ def test_run_with_wrong_options_ends_after_its_first_task_with_the_usage(
     runbook: str, arguments: list[str], tmp_path: Path
 ) -> None:
     unreachable = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
-    variables = {**unreachable, "sites": {"docs": {"domain": "docs.example.org", "group": "docs"}}}
+    variables = {**unreachable, "sites": SITES}
     hosts: dict[str, dict[str, Any]] = {"hosts": {HOST: {}, "host-2": {}}}
     children = {"database_standby": hosts, "database": hosts}
     inventory = tmp_path / "hosts.json"
@@ -240,3 +253,27 @@ def test_run_with_wrong_options_ends_after_its_first_task_with_the_usage(
     assert done.stdout.count("TASK [") == 1, done.stdout
     assert "        Usage:\n" in done.stdout
     assert f"playbooks/{runbook}.yml" in done.stdout
+
+
+@pytest.mark.parametrize("runbook", ["release_site", "rollback_site"])
+@pytest.mark.parametrize("site", ["nots", "shop"])
+def test_site_that_is_unknown_or_has_no_releases_is_refused_with_the_names_of_the_others(
+    runbook: str, site: str, tmp_path: Path
+) -> None:
+    variables = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+    # The description of the clone is next to its playbooks.
+    given = json.dumps({"sites": SITES, runbook: site})
+    inventory = tmp_path / "hosts.json"
+    inventory.write_text(json.dumps({"docs": {"hosts": {HOST: {}}, "vars": variables}}))
+    done = subprocess.run(
+        ["ansible-playbook", "--inventory", str(inventory), f"vise.platform.{runbook}", "-e", given],
+        cwd=collection.ROOT,
+        env={**os.environ, "ANSIBLE_CONFIG": "ansible.cfg"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert f"value of {runbook} must be one of: docs, notes, got: {site}" in done.stdout
+    assert f"ansible-playbook vise.platform.{runbook} -e {runbook}=SITE" in done.stdout
+    assert done.stdout.count("TASK [") == 1, done.stdout
