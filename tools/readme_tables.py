@@ -6,6 +6,7 @@ Usage: python -m tools.readme_tables [ROLE...]
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import Any
 
@@ -13,6 +14,11 @@ from tools import collection
 
 BEGIN = "<!-- variables: begin -->"
 END = "<!-- variables: end -->"
+HEADING = "## Variables"
+# A section that lists variables by hand, under whatever name
+SECTION = re.compile(r"^#+ +(?:all |role |the )*(?:variables|options|parameters)\b.*$", re.IGNORECASE | re.MULTILINE)
+# Ansible's documentation markup, such as C(text) or P(vise.platform.survey#callback)
+MARKUP = re.compile(r"\b[BCEIMOPV]\(([^()#]*)(?:#\w+)?\)")
 Options = dict[str, dict[str, Any]]
 
 
@@ -40,7 +46,7 @@ def format_description(option: dict[str, Any]) -> str:
     if option.get("options"):
         keys = (f"`{key}`{' (required)' if sub.get('required') else ''}" for key, sub in option["options"].items())
         parts.append("Keys: " + ", ".join(keys) + ".")
-    return " ".join(" ".join(str(part).split()) for part in parts)
+    return MARKUP.sub(r"`\1`", " ".join(" ".join(str(part).split()) for part in parts))
 
 
 def build_table(options: Options) -> str:
@@ -65,9 +71,15 @@ def update_table(text: str, options: Options) -> str:
     """Return a README with an updated table; without markers, table and markers are added at its end."""
     block = f"{BEGIN}\n{build_table(options)}{END}"
     if BEGIN not in text or END not in text:
-        return f"{text.rstrip()}\n\n## Variables\n\n{block}\n"
+        return f"{text.rstrip()}\n\n{HEADING}\n\n{block}\n"
     before, _, rest = text.partition(BEGIN)
     return before + block + rest.partition(END)[2]
+
+
+def find_sections(text: str) -> list[str]:
+    """Return the headings of sections that list variables; the README has one, above its table."""
+    without_code = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    return [found[0] for found in SECTION.finditer(without_code)]
 
 
 def main(names: list[str]) -> int:

@@ -98,7 +98,18 @@ def readme(role: Path) -> list[str]:
         complaints.append(f"{role.name}: README.md lacks the markers {readme_tables.BEGIN} and {readme_tables.END}")
     elif readme_tables.update_table(text, collection.role_options(role)) != text:
         complaints.append(f"{role.name}: README.md's table of variables is out of date; run `make docs-tables`")
+    elif readme_tables.find_sections(text) != [readme_tables.HEADING] or not is_last(text):
+        found = ", ".join(readme_tables.find_sections(text)) or "none"
+        complaints.append(
+            f"{role.name}: README.md must end with one section {readme_tables.HEADING}, which is the generated table; "
+            f"sections that list variables: {found}"
+        )
     return complaints
+
+
+def is_last(text: str) -> bool:
+    """Return whether the generated table is the last section of a README."""
+    return f"{readme_tables.HEADING}\n\n{readme_tables.BEGIN}\n" in text and text.endswith(f"{readme_tables.END}\n")
 
 
 def template_headers(role: Path) -> list[str]:

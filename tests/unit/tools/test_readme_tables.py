@@ -16,6 +16,7 @@ OPTION = {"type": "int", "default": 80, "description": "Where it\nlistens"}
         ({"type": "str", "default": "", "description": "D"}, '| `x` | str | `""` | D |'),
         ({"type": "str", "required": True, "description": ["D.", "E."]}, "| `x` | str | required | D. E. |"),
         ({"type": "bool", "default": False, "description": "a|b"}, "| `x` | bool | `false` | a\\|b |"),
+        ({"type": "str", "default": "", "description": "C(a) of P(b.c#callback) (d)"}, "| `a` of `b.c` (d) |"),
         ({"type": "list", "elements": "str", "default": [], "description": "D"}, "| `x` | list of str | `[]` | D |"),
         ({"type": "str", "default": "a", "choices": ["a", "b"], "description": "D."}, "D. One of `a`, `b`. |"),
         (
