@@ -126,6 +126,7 @@ lock: setup ## Lock the newest versions that requirements/*.in allow
 	for name in uv core-2.19 controller world bench; do $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	  --output-file requirements/$$name.txt requirements/$$name.in; done
+	python -m tools.runtime_requirements
 
 .PHONY: docker
 docker: setup ## Install and start Docker if it is missing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 import yaml
 from ansible_collections.vise.platform.plugins.action import company_repository as action
 from ansible_collections.vise.platform.plugins.module_utils.company_repository import answers, files, insertions, plan
+
+from tools import runtime_requirements
 
 ROOT = Path(__file__).resolve().parents[5]
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHUZ0M0gjkBaqSVdVF9XW2hLHZHGZxgXoPIPr7oz4xv2"
@@ -107,11 +110,41 @@ def test_makefile_has_only_commands_whose_playbooks_exist() -> None:
     def verbs(*playbooks: str) -> dict[str, str]:
         text = files.write_files(complete(EVERYTHING), SETTINGS._replace(playbooks=playbooks), RENDER)["Makefile"]
         return dict(
-            re.findall(r"^(\w+): setup ## .*\n\tansible-playbook vise\.platform\.(\w+) \$\(ARGS\)$", text, re.M)
+            re.findall(
+                r"^(\w+): (?:password )?setup ## .*\n\tansible-playbook vise\.platform\.(\w+) \$\(ARGS\)$", text, re.M
+            )
         )
 
     assert verbs("site", "preflight") == {"check": "preflight", "converge": "site"}
     assert verbs("site", "preflight", "check", "status") == {"check": "check", "converge": "site", "status": "status"}
+
+
+@pytest.mark.parametrize(
+    ("content", "variable", "reported"),
+    [(None, "", True), ("", "", True), ("secret\n", "", False), (None, "/elsewhere", False)],
+)
+def test_missing_password_of_the_vault_is_reported_with_what_to_write(
+    content: str | None, variable: str, reported: bool, tmp_path: Path
+) -> None:
+    settings = SETTINGS._replace(playbooks=("site",))
+    (tmp_path / "Makefile").write_text(files.write_files(complete(EVERYTHING), settings, RENDER)["Makefile"])
+    if content is not None:
+        (tmp_path / ".vault-password").write_text(content)
+    # `setup` is done.
+    for name in (".venv/ready", ".ansible/ready", "requirements.txt", "requirements.yml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/ansible-playbook").write_text("#!/bin/sh\necho started\n")
+    (tmp_path / "bin/ansible-playbook").chmod(0o700)
+    environment = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "ANSIBLE_VAULT_PASSWORD_FILE": variable}
+    command = ["make", "--always-make", "--old-file=.venv/ready", "--old-file=.ansible/ready", "converge"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode != 0, "started\n" in done.stdout) == (reported, not reported), done.stdout + done.stderr
+    if reported:
+        assert done.stderr.startswith(
+            ".vault-password is missing or empty: write the password of the vault into this file"
+        )
 
 
 def test_makefile_names_only_playbooks_of_the_collection_and_verbs_of_the_clone() -> None:
@@ -142,11 +175,9 @@ def test_requirements_list_the_packages_that_plugins_import() -> None:
     imported = set(
         re.findall(r"^ *(?:from|import) (cloudflare|cryptography|dkim|dns|docker|jsonschema|requests)\b", text, re.M)
     )
-    packages = {
-        re.split("[<>=~!]", line)[0] for line in write(EVERYTHING)["requirements.txt"].splitlines() if line[:1] != "#"
-    }
     names = {"dkimpy": "dkim", "dnspython": "dns"}
-    assert {names.get(name, name) for name in packages} == imported | {"ansible-core"}
+    assert {names.get(name, name) for name in runtime_requirements.PACKAGES} == imported | {"ansible-core"}
+    assert write(EVERYTHING)["requirements.txt"] == runtime_requirements.TEMPLATE.read_text()
 
 
 def test_login_of_a_provider_keeps_its_key() -> None:
