@@ -116,6 +116,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc,unused-ignore]  # ansib
         found = result.result
         if result.task.action == SITE_PROBE:
             self._note_probes(run, found)
+        found = find_failed_item(found)
         lines = str(found.get("msg") or text).strip().splitlines() or [text]
         more = f" ({len(lines) - 1} more lines above)" if len(lines) > 1 else ""
         failure = run_summary.Failure(
@@ -142,6 +143,13 @@ class CallbackModule(CallbackBase):  # type: ignore[misc,unused-ignore]  # ansib
             return run_summary.list_services(plan, databases, caches, mail, run)
         except (topology.TopologyError, AttributeError, KeyError, TypeError):
             return []
+
+
+def find_failed_item(found: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return the first failed item of a loop, whose own message only counts its items; or the result itself."""
+    items = [one for one in found.get("results") or () if isinstance(one, dict)]
+    # Some versions of ansible-core give callbacks an exception instead of the word.
+    return next((one for one in items if one.get("failed") or "exception" in one), found)
 
 
 def evaluate(templar: t.Any, value: t.Any, unknown: t.Any) -> t.Any:

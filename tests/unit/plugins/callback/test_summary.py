@@ -78,6 +78,18 @@ def test_failed_run_has_a_summary_with_host_and_task(tmp_path: Path) -> None:
     assert "Failed:\n  b: Stage, task `Break it`\n    first line (1 more lines above)\n" in summary(output)
 
 
+def test_failed_item_of_a_loop_is_reported_by_its_own_message(tmp_path: Path) -> None:
+    loop = {
+        "name": "Break one",
+        "ansible.builtin.fail": {"msg": "item {{ item }} is wrong"},
+        "when": "item == 2 and inventory_hostname == 'b'",
+        "loop": [1, 2, 3],
+    }
+    code, output = run(tmp_path, [loop])
+    assert code == 2
+    assert "Failed:\n  b: Stage, task `Break one`\n    item 2 is wrong\n" in summary(output)
+
+
 def test_failure_that_was_rescued_is_no_failure(tmp_path: Path) -> None:
     code, output = run(tmp_path, [RESCUED, {**FAILURE, "ignore_errors": True}])
     assert code == 0
