@@ -277,3 +277,20 @@ def test_site_that_is_unknown_or_has_no_releases_is_refused_with_the_names_of_th
     assert f"value of {runbook} must be one of: docs, notes, got: {site}" in done.stdout
     assert f"ansible-playbook vise.platform.{runbook} -e {runbook}=SITE" in done.stdout
     assert done.stdout.count("TASK [") == 1, done.stdout
+
+
+@pytest.mark.parametrize("settings", ["/home/alice/platform/ansible.cfg", None])
+def test_stage_of_a_drill_has_the_settings_of_the_drill(settings: str | None) -> None:
+    tasks = yaml.safe_load((collection.ROOT / "playbooks/tasks/drill_stage.yml").read_text())
+    (environment,) = [task["environment"] for task in tasks if "environment" in task]
+    variables = {"drill": {"report": "/x/1.json"}, "ansible_config_file": settings}
+    found = Templar(loader=DataLoader(), variables=variables).template(trusted(environment))
+    assert found == {"ANSIBLE_LOG_PATH": "/x/1.log", **({"ANSIBLE_CONFIG": settings} if settings else {})}
+
+
+@pytest.mark.parametrize(("runbook", "option"), [("drill", "drill_reports"), ("upgrade_mail", "mail_upgrade_reports")])
+def test_reports_are_written_to_the_present_directory(
+    runbook: str, option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PWD", "/home/alice/platform")
+    assert arguments(runbook)["options"][option]["default"].startswith("/home/alice/platform/reports/")
