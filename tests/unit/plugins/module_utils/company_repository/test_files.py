@@ -110,13 +110,28 @@ def test_makefile_has_only_commands_whose_playbooks_exist() -> None:
     def verbs(*playbooks: str) -> dict[str, str]:
         text = files.write_files(complete(EVERYTHING), SETTINGS._replace(playbooks=playbooks), RENDER)["Makefile"]
         return dict(
-            re.findall(
-                r"^(\w+): (?:password )?setup ## .*\n\tansible-playbook vise\.platform\.(\w+) \$\(ARGS\)$", text, re.M
-            )
+            re.findall(r"^(\w+): inputs setup ## .*\n\tansible-playbook vise\.platform\.(\w+) \$\(ARGS\)$", text, re.M)
         )
 
     assert verbs("site", "preflight") == {"check": "preflight", "converge": "site"}
     assert verbs("site", "preflight", "check", "status") == {"check": "check", "converge": "site", "status": "status"}
+
+
+def make(folder: Path, variable: str = "") -> tuple[int, str, str]:
+    """Run `make converge` in a repository where `setup` is done; return exit status and output."""
+    (folder / "Makefile").write_text(
+        files.write_files(complete(EVERYTHING), SETTINGS._replace(playbooks=("site",)), RENDER)["Makefile"]
+    )
+    for name in (".venv/ready", ".ansible/ready", "requirements.txt", "requirements.yml", "inventory/hosts.yml"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    (folder / "bin").mkdir()
+    (folder / "bin/ansible-playbook").write_text("#!/bin/sh\necho started\n")
+    (folder / "bin/ansible-playbook").chmod(0o700)
+    environment = {"PATH": f"{folder}/bin:/usr/bin:/bin", "ANSIBLE_VAULT_PASSWORD_FILE": variable}
+    command = ["make", "--old-file=.venv/ready", "--old-file=.ansible/ready", "converge"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -126,25 +141,34 @@ def test_makefile_has_only_commands_whose_playbooks_exist() -> None:
 def test_missing_password_of_the_vault_is_reported_with_what_to_write(
     content: str | None, variable: str, reported: bool, tmp_path: Path
 ) -> None:
-    settings = SETTINGS._replace(playbooks=("site",))
-    (tmp_path / "Makefile").write_text(files.write_files(complete(EVERYTHING), settings, RENDER)["Makefile"])
     if content is not None:
         (tmp_path / ".vault-password").write_text(content)
-    # `setup` is done.
-    for name in (".venv/ready", ".ansible/ready", "requirements.txt", "requirements.yml"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/ansible-playbook").write_text("#!/bin/sh\necho started\n")
-    (tmp_path / "bin/ansible-playbook").chmod(0o700)
-    environment = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "ANSIBLE_VAULT_PASSWORD_FILE": variable}
-    command = ["make", "--always-make", "--old-file=.venv/ready", "--old-file=.ansible/ready", "converge"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode != 0, "started\n" in done.stdout) == (reported, not reported), done.stdout + done.stderr
-    if reported:
-        assert done.stderr.startswith(
-            ".vault-password is missing or empty: write the password of the vault into this file"
-        )
+    code, out, error = make(tmp_path, variable)
+    assert (code != 0, "started\n" in out) == (reported, not reported), out + error
+    expected = (
+        ".vault-password is missing or empty: write the password of the vault into this file, from where you stored it"
+    )
+    assert error.startswith(expected) == reported
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "reported"),
+    [
+        ("hosts.yml", "\tweb-1: {}", True),
+        ("group_vars/all/sites.yml", "\t- x", True),
+        ("group_vars/all/sites.yml", "  text: a\tb", False),
+        ("group_vars/all/notes.txt", "\tx", False),
+    ],
+)
+def test_tab_is_reported_with_file_and_line(file: str, line: str, reported: bool, tmp_path: Path) -> None:
+    (tmp_path / ".vault-password").write_text("x")
+    path = tmp_path / "inventory" / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"all:\n  hosts:\n{line}\n")
+    code, out, error = make(tmp_path)
+    assert (code != 0, "started\n" in out) == (reported, not reported), out + error
+    assert (f"inventory/{file}:3:{line}" in out) == reported
+    assert error.startswith("These lines begin with a tab, which YAML does not allow: write spaces") == reported
 
 
 def test_makefile_names_only_playbooks_of_the_collection_and_verbs_of_the_clone() -> None:
