@@ -131,3 +131,29 @@ def test_no_key_of_the_description_is_read_through_hostvars() -> None:
         *(collection.ROOT / "roles").rglob("*.yml"),
     ]
     assert [path.name for path in files if through.search(path.read_text())] == []
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Yield all texts in a value of YAML."""
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    for one in value if isinstance(value, list) else []:
+        yield from texts(one)
+    if isinstance(value, str):
+        yield value
+
+
+def test_yearly_backups_of_each_repository_are_verified_by_their_own_configuration() -> None:
+    (play,) = load("playbooks/backups.yml")
+    (role,) = [one for one in play["roles"] if one["role"] == "vise.platform.backup_verify"]
+    scope = {"verified_repositories": [{"name": "first"}, {"name": "second"}]}
+    found = Templar(loader=DataLoader(), variables=scope).template(role["vars"]["backup_verify_pgbackrest_yearly"])
+    assert found == ["/etc/pgbackrest/yearly-1.conf", "/etc/pgbackrest/yearly-2.conf"]
+
+
+def test_groups_of_regular_expressions_are_written_for_their_kind_of_text() -> None:
+    """In a block of YAML, a backslash is itself; in quotes it is written twice."""
+    files = [*(collection.ROOT / "playbooks").rglob("*.yml"), *(collection.ROOT / "roles").rglob("*.yml")]
+    doubled = re.compile(r"\\\\[0-9]")
+    found = [path.name for path in files for text in texts(yaml.safe_load(path.read_text())) if doubled.search(text)]
+    assert found == []
