@@ -76,6 +76,7 @@ export default defineConfig({
           { text: 'Connect an application', link: '/applications' },
           { text: 'Update the collection', link: '/updating' },
           { text: 'Replace a server', link: '/replacing-a-server' },
+          { text: 'Certificates', link: '/certificates' },
           { text: 'Data and its backups', link: '/backups' },
           { text: 'Mail', link: '/mail' },
           { text: 'DNS', link: '/dns' },

@@ -34,6 +34,7 @@ CERTBOT_TIMEOUT = 300
 ACCOUNT = re.compile(
     r"accountDoesNotExist|[Aa]ccount is not valid|[Aa]ccount .*(deactivated|revoked)|/accounts/.*\.json"
 )
+OTHER_KEY = "the certificate has another key, although a TLSA record in the DNS may contain the previous one"
 NOISE = re.compile(r"^(Saving debug log|Ask for help|Hint: |Some challenges|Requesting a|Renewing an|Plugins sel|- -)")
 
 
@@ -136,11 +137,17 @@ def explain_issue(wanted: Wanted, settings: Settings, current: Current, now: dat
 
 
 def plan_actions(
-    wanted: Wanted, settings: Settings, current: Current, now: datetime.datetime, *, paused: bool = False
+    wanted: Wanted,
+    settings: Settings,
+    current: Current,
+    now: datetime.datetime,
+    *,
+    paused: bool = False,
+    forced: str = "",
 ) -> list[str]:
     """Return the actions of a run for one certificate, when nothing fails; a paused one is not issued."""
     actions = [] if current.served or current.lineage else [f"create a placeholder for {wanted.name}"]
-    reason = "" if paused else explain_issue(wanted, settings, current, now)
+    reason = "" if paused else explain_issue(wanted, settings, current, now) or forced
     if current.lineage_problem:
         actions.append(f"move the damaged files of {wanted.name} to {LINEAGES}/damaged")
     if reason:
@@ -212,8 +219,8 @@ def build_certbot_call(arguments: t.Sequence[str]) -> list[str]:
     return ["unshare", "--mount", "sh", "-c", WITHOUT_SETTINGS, shared, *argv] if os.path.exists(shared) else argv
 
 
-def certbot_command(wanted: Wanted, settings: Settings, port_80_free: bool) -> list[str]:
-    """Return the certbot command that issues a certificate."""
+def certbot_command(wanted: Wanted, settings: Settings, port_80_free: bool, options: t.Sequence[str] = ()) -> list[str]:
+    """Return the certbot command that issues a certificate, with further options."""
     if wanted.challenge == "dns-01":
         proof = ["--dns-cloudflare", "--dns-cloudflare-credentials", CREDENTIALS]
         proof += ["--dns-cloudflare-propagation-seconds", str(settings.dns_propagation_seconds)]
@@ -228,6 +235,7 @@ def certbot_command(wanted: Wanted, settings: Settings, port_80_free: bool) -> l
         # --force-renewal: explain_issue has already decided. --break-my-certs: allow a return to the staging directory.
         # --reuse-key: a TLSA record in the DNS may contain the key.
         *("--key-type", "ecdsa", "--reuse-key", "--force-renewal", "--renew-with-new-domains", "--break-my-certs"),
+        *options,
         *proof,
     ]
     return ["timeout", str(CERTBOT_TIMEOUT), *build_certbot_call(arguments)]
@@ -247,11 +255,11 @@ def explain_failure(code: int, output: str) -> str:
     return text
 
 
-def issue(wanted: Wanted, settings: Settings, command: store.Command) -> str:
+def issue(wanted: Wanted, settings: Settings, command: store.Command, options: t.Sequence[str] = ()) -> str:
     """Issue a certificate with certbot; return the reason of a failure, or an empty string."""
     if wanted.challenge == "dns-01" and not os.path.exists(CREDENTIALS):
         return "challenge dns-01 needs a Cloudflare API token: set certificates_cloudflare_token"
-    code, output = command(certbot_command(wanted, settings, port_80_is_free()))
+    code, output = command(certbot_command(wanted, settings, port_80_is_free(), options))
     return explain_failure(code, output) if code else ""
 
 
@@ -268,6 +276,26 @@ def repair(wanted: Wanted, deployed: store.Store, current: Current) -> str:
     if pair:
         damaged.create(pair)
     return f"move the damaged files of {wanted.name} to {place}"
+
+
+def explain_same(before: x509.Facts | None, after: x509.Facts | None, new_key: bool) -> str:
+    """Return why a forced renewal did not have its effect, or an empty string."""
+    if before is None or after is None:
+        return ""
+    if before.serial == after.serial:
+        return "the certificate is still the previous one"
+    if new_key and before.key == after.key:
+        return "the certificate still has the previous key"
+    if not new_key and before.key != after.key:
+        return OTHER_KEY
+    return ""
+
+
+def keep_key(wanted: Wanted, deployed: store.Store) -> None:
+    """Give certbot the deployed chain and key again, because it has issued a certificate with another key."""
+    kept = Lineage(LINEAGES, wanted.name)
+    kept.move_away()
+    kept.create({file: deployed.read(file) for file in (store.CHAIN, store.KEY)})
 
 
 def explain_no_effect(wanted: Wanted, reason: str) -> str:
@@ -314,23 +342,46 @@ def find_foreign(settings: Settings, root: str) -> list[str]:
 
 
 def converge(
-    wanted: Wanted, settings: Settings, deployed: store.Store, command: store.Command, outcome: Outcome
+    wanted: Wanted,
+    settings: Settings,
+    deployed: store.Store,
+    command: store.Command,
+    outcome: Outcome,
+    *,
+    forced: str = "",
+    new_key: bool = False,
 ) -> None:
-    """Bring one certificate to the wanted state; after a failure the previous pair stays in place."""
+    """Bring one certificate to the wanted state; after a failure the previous pair stays in place.
+
+    Args:
+        wanted: the certificate.
+        settings: the settings of the host.
+        deployed: where services read it.
+        command: runs programs.
+        outcome: gets what was done.
+        forced: why a certificate is issued that is not due; empty when it is not.
+        new_key: whether the issued certificate gets a new key.
+    """
     now = x509.now()
     current = inspect(wanted, deployed)
-    reason = explain_issue(wanted, settings, current, now)
+    reason = explain_issue(wanted, settings, current, now) or forced
     if current.lineage_problem:
         outcome.actions.append(repair(wanted, deployed, current))
         current = inspect(wanted, deployed)
-    failure = find_pause(wanted, settings, deployed, now) if reason else ""
+    failure = find_pause(wanted, settings, deployed, now) if reason and not forced else ""
     if reason and not failure:
-        failure = issue(wanted, settings, command)
+        before = current.lineage
+        failure = issue(wanted, settings, command, ["--new-key"] if new_key else [])
         if not failure:
             current = inspect(wanted, deployed)
             left = explain_issue(wanted, settings, current, x509.now())
+            if forced and not left:
+                left = explain_same(before, current.lineage, new_key)
             failure = explain_no_effect(wanted, left) if left else ""
             record_issue(wanted, settings, deployed, None if left else current.lineage)
+            if left == OTHER_KEY:
+                keep_key(wanted, deployed)
+                current = inspect(wanted, deployed)
     if reason and not failure:
         outcome.actions.append(f"issue {wanted.name} by {wanted.challenge}: {reason}")
     if (

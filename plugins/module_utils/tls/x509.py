@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import hashlib
 import ipaddress
 import typing as t
 
@@ -37,6 +38,8 @@ class Facts:
     begin: datetime.datetime
     end: datetime.datetime
     self_signed: bool
+    serial: int = 0
+    key: str = ""  # SHA-256 of the public key, as TLSA records of selector 1 contain it
 
 
 def now() -> datetime.datetime:
@@ -86,7 +89,15 @@ def read_facts(chain: str) -> Facts | None:
         begin=certificate.not_valid_before_utc,
         end=certificate.not_valid_after_utc,
         self_signed=certificate.issuer == certificate.subject,
+        serial=certificate.serial_number,
+        key=hash_key(certificate),
     )
+
+
+def hash_key(certificate: x509.Certificate) -> str:
+    """Return the SHA-256 of a certificate's public key in hexadecimal digits."""
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return hashlib.sha256(certificate.public_key().public_bytes(serialization.Encoding.DER, form)).hexdigest()
 
 
 def is_due(found: Facts, renew_days: int, at: datetime.datetime) -> bool:
@@ -186,6 +197,20 @@ def _usage(**allowed: bool) -> x509.KeyUsage:
     usages = ["digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"]
     usages += ["key_cert_sign", "crl_sign", "encipher_only", "decipher_only"]
     return x509.KeyUsage(**{name: allowed.get(name, False) for name in usages})
+
+
+def find_authority_problem(pem: str) -> str:
+    """Return why a text is not the certificate of one authority, or an empty string."""
+    try:
+        authority = load_certificate(pem)
+        constraints = authority.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except TlsError as error:
+        return str(error)
+    except x509.ExtensionNotFound:
+        return "not the certificate of an authority"
+    if pem.count("-----BEGIN CERTIFICATE-----") > 1:
+        return "it has several certificates: list each one separately"
+    return "" if constraints.ca else "not the certificate of an authority"
 
 
 def find_ca_problem(ca: str, ca_key: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import itertools
 import re
 import shutil
 from collections.abc import Callable
@@ -11,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vise.platform.plugins.module_utils.tls import acme, lineage, store, x509
+
+from .certbot import Server
 
 NOW = datetime.datetime(2030, 1, 31, tzinfo=datetime.UTC)
 DIRECTORY = "https://acme.example.com/dir"
@@ -122,56 +123,6 @@ def test_token_is_not_in_the_error_message(tmp_path: Path, monkeypatch: pytest.M
     output = "Saving debug log to /var/log/x\nError: token very-secret is wrong\nAsk for help or search"
     assert acme.explain_failure(1, output) == "Error: token ******** is wrong"
     assert acme.explain_failure(124, "") == "certbot timed out after 300 seconds"
-
-
-class Server:
-    """A fake of certbot and systemctl: fails on request, and writes lineages as certbot does."""
-
-    def __init__(self, root: Path) -> None:
-        self.root, self.down, self.reload, self.calls = root, False, 0, list[str]()
-        self.futile = False
-        self.ca = x509.make_ca("issuer")
-
-    def __call__(self, argv: list[str]) -> tuple[int, str]:
-        self.calls.append("certbot" if "certbot" in argv else " ".join(argv))
-        if argv[0] == "systemctl":
-            return self.reload, "Job failed" if self.reload else ""
-        if self.down:
-            return 1, "connection refused"
-        if "delete" in argv:
-            self.remove(argv[-1])
-            return 0, ""
-        if self.futile:
-            return 0, "Successfully received certificate."
-        options = dict(itertools.pairwise(argv))
-        self.issue(options["--cert-name"], options["--domains"].split(","), options["--server"], 90)
-        return 0, ""
-
-    def issue(self, name: str, names: list[str], server: str, days: int) -> None:
-        key = x509.make_key()
-        self.remove(name)
-        chain = x509.sign(x509.make_request(key, names), *self.ca, names, days) + self.ca[0]
-        lineage.Lineage(str(self.root), name).create({"fullchain.pem": chain, "privkey.pem": key})
-        with (self.root / "renewal" / f"{name}.conf").open("a") as renewal:
-            renewal.write(f"server = {server}\n")
-
-    def remove(self, name: str) -> None:
-        for kind in ("live", "archive"):
-            shutil.rmtree(self.root / kind / name, ignore_errors=True)
-        (self.root / "renewal" / f"{name}.conf").unlink(missing_ok=True)
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
-    monkeypatch.setattr(acme, "LINEAGES", str(tmp_path / "letsencrypt"))
-    monkeypatch.setattr(acme, "port_80_is_free", lambda: True)
-    (tmp_path / "letsencrypt").mkdir()
-    return Server(tmp_path / "letsencrypt")
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> str:
-    return str(tmp_path / "tls")
 
 
 def served(root: str) -> x509.Facts:
