@@ -32,6 +32,10 @@ options:
         password verifiers. They are read only for hosts that need them.
     type: dict
     default: {}
+  sites:
+    description: The sites by name. The former hosts of a site that is moved stay clients of its databases and caches.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -63,9 +67,10 @@ def data_services(
     hostvars: topology.HostVars,
     caches: datastores.Stores | None = None,
     passwords: t.Mapping[str, str] | None = None,
+    sites: topology.Sites | None = None,
 ) -> dict[str, t.Any]:
     """Return the databases and caches of one host."""
-    plan = topology.Topology({}, {}, groups, hostvars)
+    plan = topology.Topology(sites or {}, {}, groups, hostvars)
     wanted = datastores.Description(databases or {}, caches or {}, passwords or {})
     try:
         return datastores.data_services(plan, host, wanted)

@@ -49,6 +49,8 @@ _value:
     - C(nginx_sites), C(certificates_wanted), C(firewall_allow) and C(static_sites), in the format of the roles.
     - C(internal_names), the names of the host's internal certificate, and C(trusted_proxies), the addresses of the
       hosts that forward requests to it.
+    - C(certificates_later), the certificates of sites that move to this host, and C(new_places), where such a site must
+      answer before this host forwards requests to it.
     - C(forwards), whether it forwards requests to other hosts, which must be ready before it.
     - C(cloudflare), whether Cloudflare forwards requests to it.
     - C(public_urls) and C(public_addresses), at which visitors reach this host.

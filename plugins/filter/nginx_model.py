@@ -91,6 +91,7 @@ SITE: Site = {
     "restricted": {},
     "texts": {},
     "rate_limits": [],
+    "acme_peers": [],
     "max_body_size": "1m",
     "static": {},
 }
@@ -289,6 +290,11 @@ def _find_problems(site: Site, zones: set[str], cloudflare: bool, origin_pull_ca
     if not site["domains"]:
         yield f"{name} has no domains"
     yield from (f"{name}: {d!r} is not a valid domain name" for d in site["domains"] if not _is_domain(d))
+    yield from (
+        f"{name}: acme_peers: {server!r} is not an address with a port, such as 10.0.0.5:80"
+        for server in site["acme_peers"]
+        if not SERVER.fullmatch(server)
+    )
     if site["redirect_to"] and not re.fullmatch(r"https?://[^\s/;{}\"'$]+", site["redirect_to"]):
         yield f"{name}: redirect_to must be a URL without a path, for example https://docs.example.org"
     yield from (f"{name}: {text}" for text in _find_reference_problems(site, zones, cloudflare, origin_pull_ca))

@@ -126,7 +126,7 @@ def derive_names(
         *find_missing_token([one["name"] for one in certificates if one["challenge"] == "dns-01"], valid),
         *find_locked_sites(plan, valid),
     ]
-    names = {domain: plan.public(sites[one["name"]]) for one in by_http for domain in one["domains"]}
+    names = {domain: plan.reachable(sites[one["name"]]) for one in by_http for domain in one["domains"]}
     return names, problems
 
 

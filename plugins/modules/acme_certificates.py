@@ -49,6 +49,13 @@ options:
         type: str
         choices: [http-01, dns-01]
         default: http-01
+  later:
+    description:
+      - Names of certificates that a later execution issues, because an authority cannot reach this host yet. Until then
+        a placeholder or the present certificate is located there.
+    type: list
+    elements: str
+    default: []
   email:
     description: E-mail address of the ACME account. Without it, the account is registered without an address.
     type: str
@@ -120,6 +127,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "renew_days": {"type": "int", "default": 30},
     "dns_propagation_seconds": {"type": "int", "default": 10},
     "reload_units": {"type": "list", "elements": "str", "default": []},
+    "later": {"type": "list", "elements": "str", "default": []},
 }
 
 

@@ -31,7 +31,7 @@ options:
     type: str
     default: ""
   status:
-    description: HTTP status that each page must have.
+    description: HTTP status that each page must have; V(0) permits each one below 500.
     type: int
     default: 200
   timeout:
@@ -99,7 +99,7 @@ def request_status(url: str, address: str, context: ssl.SSLContext, timeout: int
     parts = urlsplit(url)
     connection = Connection(parts.hostname or "", parts.port or 443, address, context, timeout)
     try:
-        connection.request("GET", parts.path or "/")
+        connection.request("GET", parts.path or "/", headers={"User-Agent": "vise-probe"})
         return connection.getresponse().status
     finally:
         connection.close()
@@ -116,8 +116,10 @@ def probe(url: str, address: str, context: ssl.SSLContext, params: dict[str, t.A
         if getattr(error, "verify_code", 0) in UNKNOWN_AUTHORITY:
             result["problem"] += "; if the authority is not public, add its root certificate to smoke_ca"
         return result
+    if params["status"] == 0 and result["status"] < 500:
+        return result
     if result["status"] != params["status"]:
-        result["problem"] = f"status {result['status']} instead of {params['status']}"
+        result["problem"] = f"status {result['status']} instead of {params['status'] or 'one below 500'}"
     return result
 
 

@@ -45,6 +45,12 @@ def primary(plan: Topology) -> str:
     return hosts[0] if hosts else ""
 
 
+def clients(plan: Topology, group: str) -> list[str]:
+    """Return the hosts whose applications use a store, also those of a site that is moved."""
+    moved = [host for site in plan.sites.values() if site.get("group") == group for host in plan.former(site, "group")]
+    return list(dict.fromkeys([*plan.members(group), *moved]))
+
+
 def networks(plan: Topology, hosts: Sequence[str]) -> list[str]:
     """Return the addresses of hosts as networks with one address each."""
     found = [address for host in hosts for address in plan.internal(host)]
@@ -76,7 +82,7 @@ def users(plan: Topology, wanted: Description) -> list[Entry]:
         {
             "name": name,
             "password": database["password"],
-            "addresses": networks(plan, plan.members(database["clients"])),
+            "addresses": networks(plan, clients(plan, database["clients"])),
         }
         for name, database in wanted.databases.items()
     ]
@@ -107,8 +113,8 @@ def replication_source(plan: Topology, host: str, wanted: Description) -> Entry:
 
 def client_hosts(plan: Topology, host: str, stores: Stores) -> list[str]:
     """Return the other hosts whose applications connect to this one."""
-    clients = {client for store in stores.values() for client in plan.members(store["clients"])}
-    return sorted(clients - {host})
+    found = {client for store in stores.values() for client in clients(plan, store["clients"])}
+    return sorted(found - {host})
 
 
 def rule(plan: Topology, port: int, hosts: Sequence[str], comment: str) -> list[Entry]:
@@ -122,10 +128,10 @@ def firewall(plan: Topology, host: str, wanted: Description) -> list[Entry]:
     found: list[Entry] = []
     cluster = [*plan.members(PRIMARY), *plan.members(STANDBY)]
     if host in cluster:
-        clients = client_hosts(plan, host, wanted.databases)
+        own = client_hosts(plan, host, wanted.databases)
         peers = [other for other in cluster if other != host]
-        found += rule(plan, DATABASE_PORT, [*clients, *peers], "database for its clients and standbys")
-        found += rule(plan, POOL_PORT, clients, "database pool")
+        found += rule(plan, DATABASE_PORT, [*own, *peers], "database for its clients and standbys")
+        found += rule(plan, POOL_PORT, own, "database pool")
     if host in plan.members(CACHE):
         found += rule(plan, CACHE_PORT, client_hosts(plan, host, wanted.caches), "cache")
     return found

@@ -18,7 +18,7 @@ COMPONENTS = {
 def needed_components(plan: topology.Topology, host: str) -> list[str]:
     """Return the components that the functions of a host need, without versions and without those of every host."""
     sites = [site for site in plan.sites.values() if "group" in site]
-    serves = any(host in plan.entrance(site) or (host in plan.serving(site) and plan.proxying(site)) for site in sites)
+    serves = any(host in plan.edges(site) or plan.forwarders(site, host) for site in sites)
     of_groups = [
         name
         for names, groups in COMPONENTS.items()

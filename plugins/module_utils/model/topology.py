@@ -70,13 +70,41 @@ class Topology(t.NamedTuple):
         """Return the hosts that visitors of a site connect to."""
         return self.members(site.get("entrance") or EDGE)
 
+    def former(self, site: Mapping[str, t.Any], key: str) -> list[str]:
+        """Return the hosts of the former `group` or `entrance` of a site that is moved; they still do their part."""
+        current = self.serving(site) if key == "group" else self.entrance(site)
+        places = (site.get("moved_from") or {}).get(key) or ()
+        hosts = [host for place in places for host in (self.members(place) or [place])]
+        return [host for host in dict.fromkeys(hosts) if host not in current and host in self.hostvars]
+
+    def edges(self, site: Mapping[str, t.Any]) -> list[str]:
+        """Return the hosts that visitors of a site connect to, or still may: a resolver keeps old addresses."""
+        return [*self.entrance(site), *self.former(site, "entrance")]
+
+    def is_moved(self, site: Mapping[str, t.Any]) -> bool:
+        """Return whether a site has a former place that still does its part."""
+        return bool(self.former(site, "group") or self.former(site, "entrance"))
+
     def public(self, site: Mapping[str, t.Any]) -> list[str]:
         """Return the public addresses to which the names of a site resolve."""
         return [address for host in self.entrance(site) for address in self.addresses(host, "public")]
 
+    def reachable(self, site: Mapping[str, t.Any]) -> list[str]:
+        """Return the public addresses to which the names of a site may resolve, also during a move."""
+        return [address for host in self.edges(site) for address in self.addresses(host, "public")]
+
     def proxying(self, site: Mapping[str, t.Any]) -> list[str]:
         """Return the hosts that visitors connect to and that forward the requests to another host."""
-        return [host for host in self.entrance(site) if host not in self.serving(site)]
+        return [host for host in self.edges(site) if host not in self.serving(site)]
+
+    def forwarders(self, site: Mapping[str, t.Any], host: str) -> list[str]:
+        """Return the edge hosts that forward requests for a site to this host.
+
+        During a move, each edge host may have the former description or the new one.
+        """
+        if host not in self.serving(site) and host not in self.former(site, "group"):
+            return []
+        return [edge for edge in self.edges(site) if edge != host] if self.is_moved(site) else self.proxying(site)
 
 
 def find_misspelt_groups(groups: Iterable[str], own: Sequence[str] = ()) -> dict[str, str]:
@@ -99,6 +127,20 @@ def refuse_misspelt_groups(plan: Topology, host: str) -> None:
             f"group {group}: unknown group; did you mean `{function}`? Rename it in the inventory, or, for a group of "
             f"your own, write `preflight_own_groups: [{group}]`"
         )
+
+
+def refuse_unknown_places(plan: Topology) -> None:
+    """Raise TopologyError for a former place that is not in the inventory, and for a move that cannot be done."""
+    for name, site in plan.sites.items():
+        former = site.get("moved_from") or {}
+        for key, place in [(kind, one) for kind in former for one in former[kind]]:
+            if place not in plan.groups and place not in plan.hostvars:
+                known = sorted(plan.hostvars)
+                meant = difflib.get_close_matches(place, known, n=1)
+                hint = f"did you mean `{meant[0]}`?" if meant else f"write one of {', '.join(known)}"
+                raise TopologyError(
+                    f"sites.{name}.moved_from.{key}: {place} is neither a host nor a group of the inventory; {hint}"
+                )
 
 
 def is_address(text: str) -> bool:
@@ -175,13 +217,19 @@ def without_unused_upstream(described: Mapping[str, t.Any], options: Mapping[str
     return {key: value for key, value in options.items() if key != "upstream" or key in described}
 
 
+def challenge_peers(plan: Topology, host: str, site: Mapping[str, t.Any]) -> Entry:
+    """Return the other edge hosts of a site that is moved: an authority may request a proof at any address."""
+    peers = [other for other in plan.edges(site) if other != host] if plan.former(site, "entrance") else []
+    return {"acme_peers": [with_port(plan.internal(other)[0], 80) for other in peers]} if peers else {}
+
+
 def edge_sites(plan: Topology, host: str) -> t.Iterator[Entry]:
     """Yield the virtual hosts that visitors connect to."""
     for name, site in plan.sites.items():
-        if host not in plan.entrance(site):
+        if host not in plan.edges(site):
             continue
         local = host in plan.serving(site)
-        base = {"name": name, "domains": names(site), "tls": certificate(name)}
+        base = {"name": name, "domains": names(site), "tls": certificate(name), **challenge_peers(plan, host, site)}
         options = dict(site.get("nginx") or {})
         if not local:
             # The pages are located on the serving host; the edge only needs the patterns of immutable files.
@@ -198,7 +246,7 @@ def edge_sites(plan: Topology, host: str) -> t.Iterator[Entry]:
 def internal_sites(plan: Topology, host: str) -> t.Iterator[Entry]:
     """Yield the virtual hosts for the edge, where an edge host forwards requests to this host."""
     for name, site in plan.sites.items():
-        if host in plan.serving(site) and plan.proxying(site):
+        if plan.forwarders(site, host):
             base = {
                 "name": f"{name}.internal",
                 "domains": [*names(site), internal_name(name)],
@@ -224,19 +272,39 @@ def certificates(plan: Topology, host: str, challenge: str) -> list[Entry]:
             "challenge": site.get("challenge") or challenge,
         }
         for name, site in plan.sites.items()
-        if host in plan.entrance(site)
+        if host in plan.edges(site)
+    ]
+
+
+def later_certificates(plan: Topology, host: str) -> list[str]:
+    """Return the certificates that a host can get only when the former edge hosts forward the proofs to it."""
+    return [name for name, site in plan.sites.items() if host in plan.entrance(site) and plan.former(site, "entrance")]
+
+
+def new_places(plan: Topology, host: str) -> list[Entry]:
+    """Return the URL and the addresses at which hosts must serve a moved site before this host forwards to them."""
+    return [
+        {
+            "url": f"https://{with_port(internal_name(name), INTERNAL_PORT)}/",
+            "addresses": [plan.internal(other)[0] for other in plan.serving(site)],
+            # An application may answer its first page with a redirection or demand a login.
+            "status": 0 if site.get("port") else 200,
+        }
+        for name, site in plan.sites.items()
+        if site.get("moved_from") and host in plan.proxying(site)
     ]
 
 
 def proxies(plan: Topology, host: str) -> list[str]:
     """Return the edge hosts that forward requests to this host."""
-    found = {edge for site in plan.sites.values() if host in plan.serving(site) for edge in plan.proxying(site)}
+    found = {edge for site in plan.sites.values() for edge in plan.forwarders(site, host)}
     return sorted(found)
 
 
 def firewall(plan: Topology, host: str) -> list[Entry]:
     """Return the open ports of a host with the addresses that may connect."""
-    groups = [group for group in plan.open_ports if group == "all" or host in plan.members(group)]
+    left = {site.get("entrance") or EDGE for site in plan.sites.values() if host in plan.former(site, "entrance")}
+    groups = [group for group in plan.open_ports if group == "all" or group in left or host in plan.members(group)]
     ports = dict.fromkeys((port, group) for group in groups for port in plan.open_ports[group])
     seen: dict[str, Entry] = {}
     for port, group in ports:
@@ -279,16 +347,21 @@ def static_sites(plan: Topology, host: str) -> list[Entry]:
 def host_services(plan: Topology, host: str, challenge: str) -> Entry:
     """Return everything that one host needs to serve the sites."""
     refuse_misspelt_groups(plan, host)
+    refuse_unknown_places(plan)
     edges = proxies(plan, host)
-    served = [name for name, site in plan.sites.items() if host in plan.serving(site)]
+    served = [
+        name for name, site in plan.sites.items() if host in plan.serving(site) or host in plan.former(site, "group")
+    ]
     named = [group for group in NAMED if host in plan.members(group)]
-    entered = [site for site in plan.sites.values() if host in plan.entrance(site)]
+    entered = [site for site in plan.sites.values() if host in plan.edges(site)]
     return {
         "nginx_sites": nginx_sites(plan, host),
         "certificates_wanted": certificates(plan, host, challenge),
+        "certificates_later": later_certificates(plan, host),
         "firewall_allow": firewall(plan, host),
         "static_sites": static_sites(plan, host),
         "internal_names": [host, *plan.addresses(host, "internal"), *map(internal_name, [*served, *named])],
+        "new_places": new_places(plan, host),
         "forwards": any(host in plan.proxying(site) for site in plan.sites.values()),
         "cloudflare": any(site.get("proxied") for site in entered),
         "trusted_proxies": [address for edge in edges for address in plan.internal(edge)],

@@ -57,12 +57,20 @@ class Settings:
     renew_days: int = 30
     dns_propagation_seconds: int = 10
     reload_units: tuple[str, ...] = ()
+    later: tuple[str, ...] = ()  # names of certificates that this run does not issue
 
     @classmethod
     def from_dict(cls, data: dict[str, t.Any]) -> Settings:
         """Build settings from the module's parameters or from the settings file of the timer."""
         wanted = tuple(Wanted(**{**entry, "domains": tuple(entry["domains"])}) for entry in data["wanted"])
-        return cls(**{**data, "wanted": wanted, "reload_units": tuple(data["reload_units"])})
+        return cls(
+            **{
+                **data,
+                "wanted": wanted,
+                "reload_units": tuple(data["reload_units"]),
+                "later": tuple(data.get("later") or ()),
+            }
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -364,7 +372,7 @@ def converge(
     """
     now = x509.now()
     current = inspect(wanted, deployed)
-    reason = explain_issue(wanted, settings, current, now) or forced
+    reason = "" if wanted.name in settings.later else explain_issue(wanted, settings, current, now) or forced
     if current.lineage_problem:
         outcome.actions.append(repair(wanted, deployed, current))
         current = inspect(wanted, deployed)
@@ -426,7 +434,7 @@ def preview(settings: Settings, root: str = store.ROOT) -> Outcome:
         deployed, now = store.Store(wanted.name, root), x509.now()
         current = inspect(wanted, deployed)
         pause = find_pause(wanted, settings, deployed, now) if explain_issue(wanted, settings, current, now) else ""
-        steps = plan_actions(wanted, settings, current, now, paused=bool(pause))
+        steps = plan_actions(wanted, settings, current, now, paused=bool(pause) or wanted.name in settings.later)
         outcome.notes += [f"{wanted.name}: not issued: {pause}"] if pause else []
         outcome.actions += steps
         reloads = reloads or bool(steps) or not current.is_live

@@ -40,6 +40,16 @@ def test_probe_reports_problem_and_skip(
     assert (result["problem"], result["skipped"]) == (problem, skipped)
 
 
+@pytest.mark.parametrize(
+    ("status", "problem"), [(200, ""), (302, ""), (401, ""), (502, "status 502 instead of one below 500")]
+)
+def test_each_status_below_500_is_permitted_on_request(
+    monkeypatch: pytest.MonkeyPatch, status: int, problem: str
+) -> None:
+    monkeypatch.setitem(PARAMS, "status", 0)
+    assert run_probe(monkeypatch, status)["problem"] == problem
+
+
 def test_unknown_authority_is_named_with_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     error = ssl.SSLCertVerificationError(1, "certificate verify failed")
     error.verify_code = 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import re
 import shutil
@@ -149,6 +150,19 @@ def test_first_run_issues_and_second_does_nothing(server: Server, root: str) -> 
     server.calls.clear()
     assert acme.run(SETTINGS, server, root) == acme.preview(SETTINGS, root) == acme.Outcome()
     assert server.calls == []
+
+
+def test_later_certificate_has_a_placeholder_until_a_run_issues_it(server: Server, root: str) -> None:
+    later = dataclasses.replace(SETTINGS, later=("docs",))
+    assert acme.preview(later, root).actions == [FIRST[0], FIRST[-1]]
+    assert acme.run(later, server, root).failures == []
+    assert served(root).self_signed
+    assert [argv for argv in server.calls if "certonly" in argv] == []
+    assert acme.run(later, server, root).actions == []
+    acme.run(SETTINGS, server, root)
+    assert not served(root).self_signed
+    # The timer reads the settings without it.
+    assert acme.Settings.from_dict({"directory": DIRECTORY, "wanted": [], "reload_units": []}).later == ()
 
 
 def test_placeholder_is_deployed_and_run_fails_while_acme_is_down(server: Server, root: str) -> None:
