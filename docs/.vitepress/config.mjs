@@ -70,6 +70,7 @@ export default defineConfig({
           { text: 'Architecture', link: '/architecture' },
           { text: 'How a component works', link: '/how-component-works' },
           { text: 'Daily work', link: '/daily-work' },
+          { text: 'Moving a site', link: '/moving-a-site' },
           { text: 'Check and status', link: '/checking' },
           { text: 'Read a failed run', link: '/failed-runs' },
           { text: 'Release and roll back a site', link: '/releases' },

@@ -35,6 +35,7 @@ SITES = {
 INVALID = {"int": "many", "bool": "perhaps", "list": {"a": 1}}
 REQUIRED = {
     "drill_lost": {"drill_found"},
+    "move_site": {"move_site"},
     "rebuild_standby": {"standby_host"},
     "release_site": {"release_site"},
     "restore_files": {"restore_set", "restore_host", "restore_replace_live"},
