@@ -83,7 +83,7 @@ import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vise.platform.plugins.module_utils.host import programs
+from ansible_collections.vise.platform.plugins.module_utils.host import leases, programs
 from ansible_collections.vise.platform.plugins.module_utils.tls import acme, program, rotation, store
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
@@ -116,6 +116,7 @@ def act(settings: acme.Settings, names: list[str], params: dict[str, t.Any], che
 def main() -> None:
     """Run as a module."""
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    leases.keep_alive(module.check_mode)
     params = module.params
     if not os.path.exists(program.SETTINGS):
         module.exit_json(changed=False, actions=[], certificates=[])

@@ -94,6 +94,7 @@ import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vise.platform.plugins.module_utils.host import leases
 from ansible_collections.vise.platform.plugins.module_utils.nginx import site_traces
 
 STATES = ("queried", "recorded", "switched", "current", "ended")
@@ -119,6 +120,7 @@ def wanted_record(params: t.Mapping[str, t.Any], record: site_traces.Record, now
 def main() -> None:
     """Run as a module."""
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    leases.keep_alive(module.check_mode)
     params, name = module.params, module.params["name"]
     now = int(time.time())
     record = site_traces.read_record(name)

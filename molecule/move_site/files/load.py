@@ -1,6 +1,6 @@
 """Request a site 20 times per second, as visitors do: load.py NAME LOG. The file LOG.end ends it.
 
-Each request resolves the name, connects by one of its addresses and verifies the certificate. One line for each request.
+Each request resolves the name, connects by one of its addresses and verifies the certificate, and writes one line.
 """
 
 import pathlib
