@@ -125,7 +125,7 @@ def test_same_domains_in_another_order_share_a_limit() -> None:
     ],
 )
 def test_key_in_tlsa_records_is_never_replaced(tlsa: list[str], new_key: bool, hosts: list[str], text: str) -> None:
-    given = {"tlsa": tlsa, "new_key": new_key, "mail_host": "mail.example.org", "mail_hosts": hosts}
+    given: dict[str, Any] = {"tlsa": tlsa, "new_key": new_key, "mail_host": "mail.example.org", "mail_hosts": hosts}
     problems = " ".join(plan({"m": [certificate("mail"), certificate()]}, ["all"], **given)["problems"])
     assert (text in problems) if text else problems == ""
 

@@ -6,6 +6,7 @@ import datetime
 from pathlib import Path
 
 import pytest
+from ansible_collections.vise.platform.plugins.module_utils.host import files
 from ansible_collections.vise.platform.plugins.module_utils.tls import acme, brake, rotation, store, x509
 
 from .certbot import Server
@@ -124,7 +125,7 @@ def test_survey_counts_what_was_issued_in_seven_days(issued: Server, root: str) 
     brake.add(root, brake.Issued(key, old.timestamp(), 0))
     for entry in entries:
         # Written without the pruning of a later entry
-        brake.files.write_json(brake.path(root), [*brake.read(root), entry])
+        files.write_json(brake.path(root), [*brake.read(root), entry])
     docs, mail = rotation.survey(SETTINGS, 24, root)
     assert (len(docs["issued"]), len(mail["issued"])) == (1, 0)
     assert (docs["young"], docs["problem"], docs["serial"]) == (True, "", f"{read('docs', root).serial:X}")
