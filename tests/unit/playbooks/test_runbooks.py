@@ -24,6 +24,7 @@ VARIABLES: dict[str, Any] = {
     "ansible_play_hosts_all": [HOST],
     "playbook_dir": "/playbooks",
     "built_sites": ["docs"],
+    "sites": {"docs": {}},
     "dns_mail": {"domains": ["example.org"]},
 }
 SITES = {
