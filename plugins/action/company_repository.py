@@ -7,6 +7,7 @@ from __future__ import annotations
 import configparser
 import json
 import os
+import re
 import secrets as randomness
 import typing as t
 from pathlib import Path
@@ -18,6 +19,8 @@ from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultSecret, VaultSecretsContext, get_file_vault_secret
 from ansible.plugins.action import ActionBase
+from ansible.utils.vars import load_extra_vars
+from ansible_collections.vise.platform.plugins.action import runbook_options
 from ansible_collections.vise.platform.plugins.filter.admin_accounts import admin_accounts
 from ansible_collections.vise.platform.plugins.module_utils import secret_values
 from ansible_collections.vise.platform.plugins.module_utils.company_repository import answers as reading
@@ -25,11 +28,17 @@ from ansible_collections.vise.platform.plugins.module_utils.company_repository i
 from ansible_collections.vise.platform.plugins.module_utils.company_repository import plan
 from ansible_collections.vise.platform.plugins.module_utils.description import write_yaml
 from ansible_collections.vise.platform.plugins.module_utils.host import files
-from ansible_collections.vise.platform.plugins.plugin_utils import needed_secrets, vault_completion, vault_files
+from ansible_collections.vise.platform.plugins.plugin_utils import (
+    extra_values,
+    needed_secrets,
+    vault_completion,
+    vault_files,
+)
 
 COLLECTION = Path(__file__).parent.parent.parent
 TEMPLATES = COLLECTION / "playbooks/templates/init"
 ANSWERS = ("domain", "user", "hosts", "functions", "applications", "sites", "people", "dns", "storage")
+PREFIX = "init_"
 ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "folder": {"type": "path", "required": True},
     "usage": {"type": "str", "default": ""},
@@ -55,6 +64,16 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         """Return the task's result."""
         super().run(tmp, task_vars)
         _result, options = self.validate_argument_spec(ARGUMENT_SPEC)
+        extra = load_extra_vars(self._loader)
+        names: dict[str, dict[str, str]] = {
+            name: {} for name in re.findall(rf"^ +({PREFIX}\w+)", options["usage"], re.MULTILINE)
+        }
+        lost = [
+            *extra_values.find_separated(extra, [PREFIX]),
+            *runbook_options.unknown_names([name for name in extra if name.startswith(PREFIX)], names, [PREFIX]),
+        ]
+        if lost:
+            return {"failed": True, "msg": runbook_options.message(lost, options["usage"])}
         try:
             return self._write(Path(os.path.abspath(os.path.expanduser(options["folder"]))), options)
         except (Refusal, vault_files.VaultFileError, secret_values.SecretError) as error:

@@ -13,6 +13,7 @@ from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
+from ansible_collections.vise.platform.plugins.plugin_utils import extra_values
 
 RELATIONS = ("mutually_exclusive", "required_together", "required_one_of", "required_if")
 ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
@@ -48,8 +49,9 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         variables = task_vars or {}
         _result, arguments = self.validate_argument_spec(ARGUMENT_SPEC)
         values, problems = self._values(arguments["options"], variables)
-        validated, invalid = check(arguments, values, load_extra_vars(self._loader), variables)
-        problems += invalid
+        extra = load_extra_vars(self._loader)
+        validated, invalid = check(arguments, values, extra, variables)
+        problems += [*extra_values.find_separated(extra, arguments["prefixes"]), *invalid]
         if problems:
             usage = name_usage(arguments["usage"], context.CLIARGS.get("args") or ())
             return {"failed": True, "msg": message(problems, usage)}
@@ -97,7 +99,7 @@ def unknown_names(given: t.Iterable[str], options: Options, prefixes: t.Iterable
     A misspelt target of a restore would otherwise restore to the latest state.
     """
     problems = []
-    for name in sorted(set(given) - set(options)):
+    for name in sorted(set(given) - {*options, extra_values.REST}):
         prefixed = name.startswith(tuple(prefixes))
         near = difflib.get_close_matches(name, sorted(options), n=1, cutoff=0.6 if prefixed else SIMILAR)
         near = near or [option for option in sorted(options) if is_part(name, option)]

@@ -149,3 +149,31 @@ def test_group_without_hosts_gives_no_warning(company: Path, settings: str) -> N
     assert done.returncode == 0, output
     assert "Could not match supplied host pattern" not in output
     assert "play #3 (database:cache)" in output
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        # What a shell leaves of -e 'init_functions=docs cache'
+        ("init_functions=docs cache", "cache: this is separated from its value by a space, and would have no effect"),
+        ("init_hosts=web-1=192.0.2.10 db-1=192.0.2.11", "db-1=192.0.2.11: this is separated from its value by a space"),
+        ("init_function=docs", "init_function: this runbook has no such option; did you mean init_functions?"),
+    ],
+)
+def test_answer_that_would_have_no_effect_is_named_and_nothing_is_written(
+    answer: str, problem: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "platform"
+    given = ["-e", f"init_folder={folder}", "-e", "init_domain=example.org", "-e", answer]
+    done = subprocess.run(
+        ["ansible-playbook", "vise.platform.init", *given],
+        cwd=tmp_path,
+        env={**os.environ, "ANSIBLE_CONFIG": str(collection.ROOT / "ansible.cfg")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert problem in done.stdout
+    assert not folder.exists()

@@ -229,6 +229,9 @@ def test_target_of_a_restore_follows_from_its_option(values: dict[str, str], tar
         *((runbook, []) for runbook in sorted(REQUIRED)),
         # It would restore to the latest state.
         ("restore_database", ["--extra-vars=restore_targt_time=2026-03-01T12:30:00+00:00"]),
+        # A shell has removed the outer quotes: it would restore to midnight.
+        ("restore_database", ["--extra-vars=restore_target_time=2026-03-01 12:30:00+00:00"]),
+        ("restore_database", ["--extra-vars=restore_target_name=before drop-all=1"]),
         ("promote_standby", ["--extra-vars=standby=host-1"]),
         ("upgrade_postgresql", ["--extra-vars=upgrade_rolback=true", "--check"]),
         ("rotate_certificates", ["--extra-vars=certificate=docs"]),
