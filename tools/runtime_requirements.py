@@ -22,7 +22,7 @@ PACKAGES = {
 }
 HEAD = """\
 # The Python packages that running the platform needs, with versions and hashes; `make setup` installs them into .venv.
-# After an update of the collection, remove this file: `make init` writes that of the new version.
+# After an update of the collection, remove this file and run `make setup`, which writes that of the new version.
 """
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 

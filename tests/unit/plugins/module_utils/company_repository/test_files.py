@@ -151,6 +151,20 @@ def test_missing_password_of_the_vault_is_reported_with_what_to_write(
     assert error.startswith(expected) == reported
 
 
+def test_removed_list_of_packages_is_written_by_init(tmp_path: Path) -> None:
+    (tmp_path / ".vault-password").write_text("x")
+    make(tmp_path)
+    (tmp_path / "requirements.txt").unlink()
+    for name, text in (("ansible-playbook", 'echo "$@" >requirements.txt'), ("pip", 'echo "$@" >installed')):
+        (tmp_path / ".venv/bin").mkdir(exist_ok=True)
+        (tmp_path / ".venv/bin" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / ".venv/bin" / name).chmod(0o700)
+    command = ["make", "PYTHON=true", "--old-file=.ansible/ready", "setup"]
+    subprocess.run(command, cwd=tmp_path, env={"PATH": "/usr/bin:/bin"}, capture_output=True, check=True)
+    assert (tmp_path / "requirements.txt").read_text() == "vise.platform.init\n"
+    assert (tmp_path / "installed").read_text() == "install --quiet --no-compile --requirement requirements.txt\n"
+
+
 @pytest.mark.parametrize(
     ("file", "line", "reported"),
     [
