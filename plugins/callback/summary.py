@@ -118,6 +118,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc,unused-ignore]  # ansib
             self._note_probes(run, found)
         found = find_failed_item(found)
         lines = str(found.get("msg") or text).strip().splitlines() or [text]
+        if len(lines) > 1 and lines[0].endswith("nothing was changed"):
+            # The heading of a list of problems does not name the cause.
+            lines[:2] = [f"{lines[0]}: {lines[1].removeprefix('- ')}"]
         more = f" ({len(lines) - 1} more lines above)" if len(lines) > 1 else ""
         failure = run_summary.Failure(
             self._play.get_name() if self._play else "", result.task.get_name(), run_summary.shorten(lines[0]) + more

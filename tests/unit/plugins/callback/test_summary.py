@@ -78,6 +78,13 @@ def test_failed_run_has_a_summary_with_host_and_task(tmp_path: Path) -> None:
     assert "Failed:\n  b: Stage, task `Break it`\n    first line (1 more lines above)\n" in summary(output)
 
 
+def test_refusal_is_reported_with_its_first_problem(tmp_path: Path) -> None:
+    text = "2 problems; nothing was changed\n- b: cannot be reached\n- other"
+    refusal = {"name": "Refuse", "ansible.builtin.fail": {"msg": text}, "when": "inventory_hostname == 'b'"}
+    _code, output = run(tmp_path, [refusal])
+    assert "    2 problems; nothing was changed: b: cannot be reached (1 more lines above)\n" in summary(output)
+
+
 def test_failed_item_of_a_loop_is_reported_by_its_own_message(tmp_path: Path) -> None:
     loop = {
         "name": "Break one",
