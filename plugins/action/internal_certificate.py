@@ -28,6 +28,10 @@ class ActionModule(ActionBase):  # type: ignore[misc,unused-ignore]  # ansible-c
         error = x509.find_ca_problem(options["ca"], options["ca_key"] or "")
         if error:
             return {"failed": True, "msg": f"internal CA: {error}"}
+        for number, pem in enumerate(options["trusted"], 1):
+            error = x509.find_authority_problem(pem)
+            if error:
+                return {"failed": True, "msg": f"trusted authority {number} (internal_ca_trusted): {error}"}
         host_options = {name: value for name, value in options.items() if name not in CONTROLLER_OPTIONS}
         first = self._call(host_options, task_vars)
         if first.get("failed") or "request" not in first:

@@ -47,8 +47,11 @@ def make_value(kind: str) -> str:
 
 
 def make_authority() -> tuple[str, str]:
-    """Return the certificate and the key of a new authority of the platform."""
-    return make_ca("vise internal CA")
+    """Return the certificate and the key of a new authority of the platform.
+
+    Each has its own name: of two trusted authorities with the same name, some TLS libraries try only the first one.
+    """
+    return make_ca(f"vise internal CA {make_token(8)}")
 
 
 def decide(missing: Readers, schema: Schema) -> Decision:

@@ -13,9 +13,9 @@ description:
     services. The three files are replaced atomically.
   - The host creates its private key, which never leaves it. The key of the CA never leaves the controller. The host
     creates a signing request, the action plugin signs it.
-  - A new certificate is issued when no certificate exists, its names, its CA or the owner or mode of its key differ,
-    the key does not match, or two thirds of the lifetime have passed. When nothing differs, the task needs one module
-    execution.
+  - A new certificate is issued when no certificate exists, its names, its issuer or the owner or mode of its key
+    differ, the key does not match, or two thirds of the lifetime have passed. When nothing differs, the task needs one
+    module execution.
 extends_documentation_fragment: [vise.platform.attributes.actions]
 author:
   - vise.platform contributors (@vise-platform)
@@ -29,6 +29,13 @@ options:
       - Private key of the CA in PEM format, on an elliptic curve and without a passphrase.
       - Required by the action plugin, which never sends it to the host.
     type: str
+  trusted:
+    description:
+      - Certificates of further authorities in PEM format that C(ca.pem) contains after O(ca). While an authority is
+        replaced, all hosts trust the previous and the next one. A change of them does not issue a certificate.
+    type: list
+    elements: str
+    default: []
   names:
     description: Host names and IP addresses of the certificate. The first is also the common name.
     type: list
@@ -91,6 +98,7 @@ from ansible_collections.vise.platform.plugins.module_utils.tls import internal,
 ARGUMENT_SPEC: dict[str, t.Any] = {
     "ca": {"type": "str", "required": True},
     "ca_key": {"type": "str", "no_log": True},
+    "trusted": {"type": "list", "elements": "str", "default": []},
     "names": {"type": "list", "elements": "str", "required": True},
     "days": {"type": "int", "default": 365},
     "group": {"type": "str", "default": "root"},
@@ -112,18 +120,21 @@ def converge(module: AnsibleModule, deployed: store.Store) -> dict[str, t.Any]:
         return result.code, f"{result.out}\n{result.err}"
 
     planned: list[str] = []
+    trust = internal.join_authorities([options["ca"], *options["trusted"]])
     if options["certificate"]:
-        internal.install_certificate(deployed, options["version"], options["certificate"], options["ca"])
+        internal.install_certificate(deployed, options["version"], options["certificate"], options["ca"], trust)
     else:
         reason = internal.explain_renewal(deployed, options["ca"], options["names"], x509.now())
         closed = [f"set the permissions of {path}" for path in deployed.find_closed()]
         planned = [f"issue an internal certificate: {reason}"] if reason else closed
+        trust_reason = "" if reason else internal.explain_trust(deployed, trust)
+        planned += [f"replace {internal.CA}: {trust_reason}"] if trust_reason else []
         if module.check_mode:
-            planned += (
-                [f"reload {unit}" for unit in options["reload_units"]] if reason or not deployed.is_live() else []
-            )
-            return {"actions": planned}
+            late = reason or trust_reason or not deployed.is_live()
+            return {"actions": planned + [f"reload {unit}" for unit in (options["reload_units"] if late else ())]}
         deployed.open_to_readers()
+        if trust_reason:
+            internal.install_trust(deployed, trust)
         if reason:
             version, request = internal.make_request(deployed, options["names"])
             return {"actions": planned, "version": version, "request": request}

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import typing as t
@@ -67,10 +68,15 @@ def complete_vault(
     return Outcome(sorted(values), dict(sorted(decision.issued.items())))
 
 
+def lock(path: Path) -> contextlib.AbstractContextManager[None]:
+    """Wait for the lock of a vault file on this controller and hold it."""
+    name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    return locks.lock(os.path.join(str(constants.ANSIBLE_HOME), f"vise-vault-{name}.lock"))
+
+
 def write_values(path: Path, values: dict[str, str], secrets: vault_files.Secrets, plaintext: bool) -> dict[str, str]:
     """Add those values that no other process has added meanwhile, and return them."""
-    name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
-    with locks.lock(os.path.join(str(constants.ANSIBLE_HOME), f"vise-vault-{name}.lock")):
+    with lock(path):
         file = vault_files.read_file(path, secrets)
         present = vault_files.load(path, file.text)
         absent = {name: value for name, value in values.items() if name not in present}

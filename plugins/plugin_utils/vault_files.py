@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 from pathlib import Path
 
@@ -82,15 +83,62 @@ def add_secrets(file: VaultFile, values: t.Mapping[str, str], secrets: Secrets, 
     Raises:
         VaultFileError: the file has another form, or no password is given.
     """
-    if "\nsops:" in file.text:
-        raise VaultFileError(f"{file.path} is encrypted by SOPS; add {', '.join(values)} with `sops {file.path}`")
-    identity, secret = (file.identity, file.secret) if file.secret else choose_secret(secrets)
-    if secret is None and not plaintext:
-        raise VaultFileError(f"{file.path} must be encrypted, and no password is given; {ADVICE}")
+    identity, secret = find_secret(file, values, secrets, plaintext)
     added = write_encrypted(values, identity, secret) if file.encrypts_values else write_plain(values)
     base = file.text or HEAD
     text = f"{base}{'' if base.endswith(chr(10)) else chr(10)}{added}"
     check_text(file, text, values)
+    replace_text(file, text, identity, secret, plaintext)
+
+
+def rename_secrets(
+    file: VaultFile, renames: t.Mapping[str, str | None], secrets: Secrets, plaintext: bool = False
+) -> None:
+    """Rename secrets and remove those without a new name, in place; values and all other content stay.
+
+    Args:
+        file: the file as it was read.
+        renames: the new name of each secret; none for a secret that is removed.
+        secrets: the passwords of the vault.
+        plaintext: whether a file in plain text stays as it is.
+
+    Raises:
+        VaultFileError: the file has another form, or no password is given.
+    """
+    identity, secret = find_secret(file, renames, secrets, plaintext)
+    text = KEY.sub(lambda found: _rename(found, renames), file.text)
+    old, new = load(file.path, file.text), load(file.path, text)
+    wanted = [(renames.get(name, name), value) for name, value in old.items()] if isinstance(old, dict) else []
+    kept = [(name, value) for name, value in wanted if name is not None]
+    # A new name that is already in use would hide a value.
+    if not set(renames) <= set(old) or new != dict(kept) or len(dict(kept)) != len(kept):
+        raise VaultFileError(f"{file.path} has an unusual form; edit {', '.join(renames)} by `ansible-vault edit`")
+    replace_text(file, text, identity, secret, plaintext)
+
+
+# An entry at the top level: its name, and its value with all indented and empty lines
+KEY = re.compile(r"^([A-Za-z_]\w*)([ \t]*:.*(?:\n(?:[ \t]+.*|(?=\n)))*\n?)", re.MULTILINE)
+
+
+def _rename(found: re.Match[str], renames: t.Mapping[str, str | None]) -> str:
+    name = renames.get(found[1], found[1])
+    return "" if name is None else f"{name}{found[2]}"
+
+
+def find_secret(
+    file: VaultFile, names: t.Iterable[str], secrets: Secrets, plaintext: bool
+) -> tuple[str | None, VaultSecret | None]:
+    """Return the password that encrypts a file, with its identity; raises VaultFileError when there is none."""
+    if "\nsops:" in file.text:
+        raise VaultFileError(f"{file.path} is encrypted by SOPS; add {', '.join(names)} with `sops {file.path}`")
+    identity, secret = (file.identity, file.secret) if file.secret else choose_secret(secrets)
+    if secret is None and not plaintext:
+        raise VaultFileError(f"{file.path} must be encrypted, and no password is given; {ADVICE}")
+    return identity, secret
+
+
+def replace_text(file: VaultFile, text: str, identity: str | None, secret: VaultSecret | None, plaintext: bool) -> None:
+    """Replace a file atomically, encrypted as it was; only its owner can read it."""
     whole = secret is not None and not file.encrypts_values and (file.secret is not None or not plaintext)
     content = VaultLib(None).encrypt(text, secret, vault_id=identity) if whole else text.encode()
     files.make_directories(str(file.path.parent))

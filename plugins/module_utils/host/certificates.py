@@ -34,6 +34,7 @@ def read_served(
     prepare: t.Callable[[socket.socket], None] | None = None,
     client: tuple[str, str] | None = None,
     name: str = "",
+    context: ssl.SSLContext | None = None,
 ) -> bytes | None:
     """Return the certificate that a service presents, in DER.
 
@@ -43,13 +44,16 @@ def read_served(
         prepare: what to send and receive before TLS begins.
         client: certificate and key to present, for a service that requires a certificate of its clients.
         name: the name to request, for a service that has several certificates.
+        context: verifies the certificate; without it, nothing is verified.
 
     Raises:
+        ssl.SSLCertVerificationError: the context does not accept the certificate.
         OSError: the service cannot be reached, or does not use TLS.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # No validation: the certificate is only compared with the one on disk, which may be invalid too.
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if context is None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        # No validation: the certificate is only compared with the one on disk, which may be invalid too.
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if client:
         context.load_cert_chain(*client)
     with socket.create_connection((LOCAL.get(address, address), port), 10) as plain:

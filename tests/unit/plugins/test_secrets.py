@@ -56,6 +56,8 @@ DERIVED = [
     if re.search(r"vise\.platform\.(data|backup)_services\(", str(value))
 ]
 SCHEMA = description.inline_references(json.loads((ROOT / "roles/preflight/files/description.schema.json").read_text()))
+# Without a token nothing is published, and the others exist only while the authority is replaced.
+OPTIONAL = {"vault_cloudflare_token", "vault_internal_ca_next", "vault_internal_ca_previous"}
 SECRETS = set(re.findall(r"\bvault_\w+", str(DESCRIPTION)))
 
 
@@ -119,7 +121,7 @@ def stages(seen: Variables) -> None:
         (["edge", "mail"], CA | MAIL | REPOSITORIES | FILES),
         (["edge", "database"], CA | DATABASE | REPOSITORIES),
         (["edge", "database", "database_standby"], CA | DATABASE | REPOSITORIES | {"vault_database_replication"}),
-        (sorted(HOSTS), SECRETS - {"vault_cloudflare_token"}),
+        (sorted(HOSTS), SECRETS - OPTIONAL),
     ],
 )
 def test_preflight_asks_for_the_secrets_of_groups_that_have_a_host(groups: list[str], expected: set[str]) -> None:

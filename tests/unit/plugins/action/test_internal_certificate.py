@@ -10,7 +10,8 @@ from ansible_collections.vise.platform.plugins.action import internal_certificat
 from ansible_collections.vise.platform.plugins.module_utils.tls import x509
 
 CA, CA_KEY = x509.make_ca("ours")
-OPTIONS = {"ca": CA, "ca_key": CA_KEY, "names": ["db-1"], "days": 30, "version": None, "certificate": None}
+OPTIONS: dict[str, t.Any] = {"ca": CA, "ca_key": CA_KEY, "trusted": [], "names": ["db-1"], "days": 30}
+OPTIONS |= {"version": None, "certificate": None}
 
 
 class Action(internal_certificate.ActionModule):  # type: ignore[misc,unused-ignore]
@@ -55,6 +56,26 @@ def test_unusable_ca_is_refused_before_the_module_runs(key: str) -> None:
     result = action.run()
     assert result["failed"]
     assert result["msg"].startswith("internal CA: its key")
+
+
+@pytest.mark.parametrize(
+    ("pem", "text"),
+    [
+        ("nonsense", "not a certificate in PEM format"),
+        (CA_KEY, "not a certificate in PEM format"),
+        (CA + CA, "several certificates"),
+        (
+            x509.sign(x509.make_request(x509.make_key(), ["db-1"]), CA, CA_KEY, ["db-1"], 9),
+            "not the certificate of an auth",
+        ),
+        (x509.make_placeholder(["db-1"], x509.now())[0], "not the certificate of an authority"),
+    ],
+)
+def test_unusable_trusted_authority_is_refused_before_the_module_runs(pem: str, text: str) -> None:
+    result = Action([], trusted=[CA, pem]).run()
+    assert result["failed"]
+    assert result["msg"].startswith("trusted authority 2 (internal_ca_trusted): ")
+    assert text in result["msg"]
 
 
 @pytest.mark.parametrize("failing", [0, 1])

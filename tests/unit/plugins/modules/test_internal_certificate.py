@@ -14,6 +14,7 @@ from ansible_collections.vise.platform.plugins.module_utils.tls import store, x5
 from ansible_collections.vise.platform.plugins.modules import internal_certificate
 
 CA, CA_KEY = x509.make_ca("ours")
+NEXT, NEXT_KEY = x509.make_ca("the next one")
 NAMES = ["db-1", "10.0.0.1"]
 
 
@@ -54,6 +55,32 @@ def test_no_difference_is_no_change_and_no_request(host: Host) -> None:
     host.finish(host.call())
     answer = host.call()
     assert (answer["changed"], "request" in answer) == (False, False)
+
+
+def test_further_authority_is_trusted_without_a_new_certificate(host: Host, tmp_path: pathlib.Path) -> None:
+    host.finish(host.call())
+    before = {name: (tmp_path / f"internal/{name}").read_text() for name in ("fullchain.pem", "privkey.pem")}
+    expected = ["replace ca.pem: the trusted authorities differ"]
+    (tmp_path / "internal/.live").touch()
+    planned = host.call(trusted=[NEXT], reload_units=["x.service"], _ansible_check_mode=True)["actions"]
+    assert planned == [*expected, "reload x.service"]
+    answer = host.call(trusted=[NEXT.rstrip("\n")])
+    assert (answer["actions"], "request" in answer) == (expected, False)
+    assert (tmp_path / "internal/ca.pem").read_text() == CA + NEXT
+    assert before == {name: (tmp_path / f"internal/{name}").read_text() for name in before}
+    assert host.call(trusted=[NEXT])["changed"] is False
+    assert host.call()["actions"] == expected
+    assert (tmp_path / "internal/ca.pem").read_text() == CA
+
+
+def test_other_authority_signs_while_both_are_trusted(host: Host, tmp_path: pathlib.Path) -> None:
+    host.finish(host.call())
+    first = host.call(ca=NEXT, trusted=[CA])
+    assert first["actions"] == ["issue an internal certificate: the CA differs"]
+    chain = x509.sign(first["request"], NEXT, NEXT_KEY, NAMES, 30)
+    host.call(ca=NEXT, trusted=[CA], version=first["version"], certificate=chain)
+    assert (tmp_path / "internal/ca.pem").read_text() == NEXT + CA
+    assert x509.is_issued_by((tmp_path / "internal/fullchain.pem").read_text(), NEXT)
 
 
 def test_certificate_that_readers_cannot_open_is_opened(host: Host, tmp_path: pathlib.Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 import yaml
@@ -118,3 +119,66 @@ def test_wrong_and_missing_passwords_are_refused(tmp_path: Path) -> None:
         vault_files.read_file(path, [])
     with pytest.raises(VaultFileError, match="cannot be decrypted: no password that is given fits"):
         vault_files.read_file(path, [("default", TWO)])
+
+
+RENAMES = {"vault_b": "vault_c", "vault_a": "vault_b"}
+BLOCKS = "---\n# Mine\nvault_b: |\n  one\n\n  two\n# Of a\nvault_a: 'x'  # quoted\nvault_aa: y\n"
+
+
+@pytest.mark.parametrize(
+    ("renames", "expected"),
+    [
+        (RENAMES, "---\n# Mine\nvault_c: |\n  one\n\n  two\n# Of a\nvault_b: 'x'  # quoted\nvault_aa: y\n"),
+        ({"vault_b": None}, "---\n# Mine\n# Of a\nvault_a: 'x'  # quoted\nvault_aa: y\n"),
+        ({"vault_aa": None}, BLOCKS.removesuffix("vault_aa: y\n")),
+    ],
+)
+def test_secrets_are_renamed_or_removed_and_everything_else_stays(
+    tmp_path: Path, renames: dict[str, str | None], expected: str
+) -> None:
+    path = tmp_path / "vault.yml"
+    encrypt(path, BLOCKS, TWO, "prod")
+    secrets = [("dev", ONE), ("prod", TWO)]
+    vault_files.rename_secrets(vault_files.read_file(path, secrets), renames, secrets)
+    assert path.read_text().startswith("$ANSIBLE_VAULT;1.2;AES256;prod\n")
+    assert decrypt(path.read_text(), secrets) == expected
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_renamed_secret_keeps_its_encrypted_value(tmp_path: Path) -> None:
+    path = tmp_path / "vault.yml"
+    path.write_text(f"vault_a: !vault |\n{indent(VaultLib(None).encrypt('x', ONE).decode(), '  ')}plain: 1\n")
+    vault_files.rename_secrets(vault_files.read_file(path, SECRETS), {"vault_a": "vault_b"}, SECRETS)
+    text = path.read_text()
+    assert text.startswith("vault_b: !vault |\n  $ANSIBLE_VAULT")
+    assert text.endswith("plain: 1\n")
+    vault_files.rename_secrets(vault_files.read_file(path, SECRETS), {"vault_b": None}, SECRETS)
+    assert path.read_text() == "plain: 1\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"vault_a": x\n',
+        "{vault_a: x}\n",
+        "other: x\n",
+        "vault_a: x\nvault_b: y\n",
+        "a: &x 1\nvault_a: x\nvault_b: *x\n",
+    ],
+)
+def test_renaming_in_an_unusual_file_is_refused_and_changes_nothing(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "vault.yml"
+    encrypt(path, text)
+    before = path.read_bytes()
+    with pytest.raises(VaultFileError, match="edit vault_a by"):
+        vault_files.rename_secrets(vault_files.read_file(path, SECRETS), {"vault_a": "vault_b"}, SECRETS)
+    assert path.read_bytes() == before
+
+
+def test_renaming_needs_the_password(tmp_path: Path) -> None:
+    path = tmp_path / "vault.yml"
+    path.write_text("vault_a: x\n")
+    with pytest.raises(VaultFileError, match="must be encrypted"):
+        vault_files.rename_secrets(vault_files.read_file(path, []), {"vault_a": "vault_b"}, [])
+    vault_files.rename_secrets(vault_files.read_file(path, []), {"vault_a": "vault_b"}, [], plaintext=True)
+    assert path.read_text() == "vault_b: x\n"

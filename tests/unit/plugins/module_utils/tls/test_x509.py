@@ -58,7 +58,7 @@ def deployed(tmp_path: Path) -> store.Store:
 
 def install(deployed: store.Store, days: int = 30) -> None:
     version, request = internal.make_request(deployed, NAMES)
-    internal.install_certificate(deployed, version, x509.sign(request, CA, CA_KEY, NAMES, days), CA)
+    internal.install_certificate(deployed, version, x509.sign(request, CA, CA_KEY, NAMES, days), CA, CA)
 
 
 def test_installed_internal_certificate_needs_no_renewal(deployed: store.Store) -> None:
@@ -98,9 +98,9 @@ def test_certificate_of_another_key_or_ca_is_not_installed(deployed: store.Store
     version, request = internal.make_request(deployed, NAMES)
     foreign = x509.sign(x509.make_request(x509.make_key(), NAMES), CA, CA_KEY, NAMES, 30)
     with pytest.raises(x509.TlsError, match="does not match the key"):
-        internal.install_certificate(deployed, version, foreign, CA)
+        internal.install_certificate(deployed, version, foreign, CA, CA)
     with pytest.raises(x509.TlsError, match="not issued by the internal CA"):
-        internal.install_certificate(deployed, version, x509.sign(request, OTHER_CA, OTHER_KEY, NAMES, 30), CA)
+        internal.install_certificate(deployed, version, x509.sign(request, OTHER_CA, OTHER_KEY, NAMES, 30), CA, CA)
     assert not os.path.lexists(deployed.link)
 
 
