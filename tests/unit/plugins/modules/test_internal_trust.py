@@ -50,7 +50,7 @@ class Service:
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[t.Callable[..., facts.Data]]:
     """Start services, each at a place."""
-    started = []
+    started: list[Service] = []
 
     def run(service: str, ca: tuple[str, str] = OLD, name: str = "db-1") -> facts.Data:
         begin = {"begin": facts.SSL_REQUEST} if service.startswith("postgresql") else {}
