@@ -23,7 +23,7 @@ from ansible_collections.vise.platform.plugins.module_utils.host import files, l
 
 MODULE = "vise.platform.run_lease"
 VARIABLE = "end_lease"
-OUTER = "VISE_PLATFORM_RUN"  # in the environment of what a run starts
+OUTER = "VISE_PLATFORM_RUN"  # in the environment of what a run starts: the temporary directory of this run
 # The process of a temporary directory, before eight random characters
 PROCESS = re.compile(r"ansible-local-(\d+).{8}")
 USED = "vise-lease-"
@@ -33,6 +33,8 @@ def identify(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> dict[str, str]:
     """Return the lease that this run takes on the hosts that it changes."""
     return {
         "run": find_run(),
+        # Users of one controller have different folders for their runs.
+        "directory": str(find_outer_directory()),
         "who": find_user(),
         "origin": find_origin(),
         "machine": identify_machine(),
@@ -67,12 +69,17 @@ def take(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 
 def find_run() -> str:
     """Return the identity of this run, or of the run that has started it."""
-    return os.environ.get(OUTER) or find_directory().name
+    return find_outer_directory().name
+
+
+def find_outer_directory() -> Path:
+    """Return the temporary directory of this run, or of the run that has started it."""
+    return Path(os.environ.get(OUTER) or find_directory())
 
 
 def announce() -> None:
     """Give the identity of this run to all that it starts; only the process that starts the workers can do it."""
-    os.environ.setdefault(OUTER, find_directory().name)
+    os.environ.setdefault(OUTER, str(find_directory()))
 
 
 def find_directory() -> Path:
@@ -108,7 +115,19 @@ def has_ended(lease: leases.Lease) -> bool:
     """Return whether the run of a lease was on this controller and exists no more."""
     if lease["machine"] != identify_machine() or not (found := PROCESS.fullmatch(lease["run"])):
         return False
-    return not (is_running(int(found[1])) and (find_directory().parent / lease["run"]).is_dir())
+    directory = Path(lease.get("directory") or find_directory().parent / lease["run"])
+    return not (is_running(int(found[1])) and is_present(directory))
+
+
+def is_present(directory: Path) -> bool:
+    """Return whether a directory exists, or may exist in a folder that only another user can read."""
+    try:
+        os.stat(directory)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def is_running(process: int) -> bool:

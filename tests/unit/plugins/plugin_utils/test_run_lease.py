@@ -57,6 +57,27 @@ def test_hosts_with_a_lease_are_known(folder: Path) -> None:
 def test_run_that_a_task_starts_belongs_to_its_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(run_lease.OUTER, "")
     assert run_lease.find_run() == folder.name
-    monkeypatch.setenv(run_lease.OUTER, "ansible-local-7abcdefgh")
+    monkeypatch.setenv(run_lease.OUTER, "/home/alice/.ansible/tmp/ansible-local-7abcdefgh")
     run_lease.announce()
     assert run_lease.find_run() == "ansible-local-7abcdefgh"
+    assert run_lease.identify(ACTION, {})["directory"] == "/home/alice/.ansible/tmp/ansible-local-7abcdefgh"
+
+
+def test_run_of_another_user_of_this_controller_goes_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder of each user has the directories of its runs, and only this user can read it."""
+    name = f"ansible-local-{os.getpid()}hgfedcba"
+    other = tmp_path / "bob" / name
+    other.mkdir(parents=True)
+    lease = {"run": name, "machine": run_lease.identify_machine(), "directory": str(other)}
+    assert folder.is_dir()
+    assert not run_lease.has_ended(lease)
+    other.rmdir()
+    assert run_lease.has_ended(lease)
+
+    def refuse(_path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "stat", refuse)
+    assert not run_lease.has_ended(lease)
