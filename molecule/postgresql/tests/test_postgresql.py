@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from testinfra.host import Host
 
 from tests import machines
 from tests.databases import TLS, login, query
-from tests.scenario import ADDRESS, NAME, SECOND_ADDRESS, Role
+from tests.scenario import ADDRESS, NAME, SECOND, SECOND_ADDRESS, Role
 
 FILES = Path(__file__).resolve().parents[1] / "files"
 UNIT = "postgresql@17-main"
@@ -338,6 +343,106 @@ def test_wiped_standby_is_built_again_by_the_role(role: Role, second: Host) -> N
     machines.script(second, f"systemctl stop {UNIT}; find /var/lib/postgresql/17/main -mindepth 1 -delete")
     role.apply(**STANDBY)
     second.check_output(LIVE)
+
+
+# An application that verifies the server and opens a new connection each time; it reads the authorities of its host.
+VISITOR = f"""
+export PGPASSWORD=app-word
+while :; do
+  if psql -XAtqw 'host=SERVER connect_timeout=5 {TLS} {APP}' -c 'SELECT 1'; then echo yes; else echo no; fi
+done >/root/visits 2>/root/visits.errors
+"""
+
+
+@pytest.fixture
+def visitors(host: Host, second: Host) -> Iterator[None]:
+    """Applications on both hosts, each of which connects to the other host until the end; none of them may fail."""
+    for machine, server in ((second, ADDRESS), (host, SECOND_ADDRESS)):
+        machine.check_output("systemd-run --unit=visitor bash -c %s", VISITOR.replace("SERVER", server))
+    yield
+    for machine in (host, second):
+        machine.check_output("systemctl stop visitor")
+        assert machine.run("grep -c yes /root/visits").stdout.strip() not in ("", "0")
+        assert machine.run("grep -c no /root/visits").stdout.strip() == "0", machine.run(
+            "cat /root/visits.errors"
+        ).stdout
+
+
+def write_inventory(folder: Path) -> Path:
+    """Write the inventory of an operator, with the authority of the scenario in a file of secrets."""
+    connection = {
+        "ansible_user": "root",
+        "ansible_ssh_private_key_file": str(machines.ROOT / ".cache/sandbox/id_ed25519"),
+        "ansible_ssh_common_args": "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null",
+    }
+    # Variables of hosts override the description of the clone.
+    own = {**connection, "domain": "example.org", "sites": {}, "preflight_plaintext_secrets": True}
+    hosts = {name: {**own, "ansible_host": at} for name, at in ((NAME, ADDRESS), (SECOND, SECOND_ADDRESS))}
+    (folder / "group_vars/all").mkdir(parents=True)
+    (folder / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
+    scratch = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
+    pair = {"vault_internal_ca": "ca.pem", "vault_internal_ca_key": "ca.key"}
+    secrets = {name: (scratch / file).read_text() for name, file in pair.items()}
+    (folder / "group_vars/all/vault.yml").write_text(yaml.safe_dump(secrets))
+    return folder
+
+
+def rotate(inventory: Path, stage: str, *options: str) -> subprocess.Popen[str]:
+    """Start a stage of the runbook."""
+    playbook = str(machines.ROOT / "playbooks/rotate_certificates.yml")
+    argv = [
+        "ansible-playbook",
+        "-i",
+        str(inventory / "hosts.json"),
+        playbook,
+        "-e",
+        f"rotate_authority={stage}",
+        *options,
+    ]
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.Popen(argv, cwd=machines.ROOT, text=True, start_new_session=True, **pipes)  # type: ignore[call-overload, no-any-return]
+
+
+def finish(run: subprocess.Popen[str], code: int = 0) -> str:
+    """Return the output of a run as one line."""
+    output = " ".join(run.communicate(timeout=300)[0].split())
+    assert run.returncode == code, output
+    return output
+
+
+ISSUER = "openssl x509 -in /etc/vise/tls/internal/fullchain.pem -noout -issuer_hash"
+TRUSTED = "grep -c BEGIN /etc/vise/tls/internal/ca.pem"
+
+
+@pytest.mark.deep
+@pytest.mark.usefixtures("visitors")
+def test_authority_is_replaced_in_stages_without_a_failed_connection(host: Host, second: Host, tmp_path: Path) -> None:
+    inventory, old = write_inventory(tmp_path / "company"), host.check_output(ISSUER)
+    vault = inventory / "group_vars/all/vault.yml"
+    before = vault.read_bytes()
+    assert "first: -e rotate_authority=trust" in finish(rotate(inventory, "issue"), 2)
+    assert f"--limit excludes {SECOND}" in finish(rotate(inventory, "trust", "--limit", NAME), 2)
+    assert "Nothing was changed." in finish(rotate(inventory, "trust", "--check", "--diff"))
+    assert (vault.read_bytes(), host.check_output(TRUSTED)) == (before, "1")
+    assert "Next: -e rotate_authority=issue." in finish(rotate(inventory, "trust"))
+    assert [machine.check_output(f"{TRUSTED}; {ISSUER}") for machine in (host, second)] == [f"2\n{old}"] * 2
+    assert "changed=0" in finish(rotate(inventory, "trust"))
+
+    # Killed after the first host: both authorities are in use, and all connections are verified.
+    killed = rotate(inventory, "issue")
+    assert machines.eventually(lambda: host.check_output(ISSUER) != old, 120)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    new = host.check_output(ISSUER)
+    assert "presents a certificate of another authority; first run -e rotate_authority=issue" in finish(
+        rotate(inventory, "retire"), 2
+    )
+    assert "connect: -e rotate_authority=retire." in finish(rotate(inventory, "issue"))
+    assert [machine.check_output(f"{TRUSTED}; {ISSUER}") for machine in (host, second)] == [f"2\n{new}"] * 2
+    assert "Nothing is left to do" in finish(rotate(inventory, "retire"))
+    assert [machine.check_output(f"{TRUSTED}; {ISSUER}") for machine in (host, second)] == [f"1\n{new}"] * 2
+    assert "vault_internal_ca_previous" not in vault.read_text()
+    assert query(host, "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == "1"
 
 
 @pytest.fixture(scope="module")
