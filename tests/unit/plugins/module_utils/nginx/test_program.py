@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -114,6 +116,32 @@ def test_files_that_nginx_rejects_or_that_contradict_the_role_are_refused(
     answer({"nginx": result})
     with pytest.raises(program.NginxError, match=problem):
         program.check(SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("message", "accepted"),
+    [
+        ('[emerg] cannot load certificate "/tls/docs.pem": BIO_new_file() failed', True),
+        ('[emerg] cannot load certificate "/tls/other.pem": BIO_new_file() failed', False),
+        ("[emerg] unknown directive", False),
+    ],
+)
+def test_plan_accepts_only_a_certificate_that_a_run_creates_first(
+    answer: Callable[..., None], message: str, accepted: bool
+) -> None:
+    answer({"nginx": programs.Result(1, "", message)})
+    with contextlib.nullcontext() if accepted else pytest.raises(program.NginxError):
+        program.plan(SETTINGS)
+
+
+def test_certificate_that_exists_and_cannot_be_loaded_is_refused_by_the_plan(
+    answer: Callable[..., None], tmp_path: Path
+) -> None:
+    damaged = tmp_path / "docs.pem"
+    damaged.write_text("")
+    answer({"nginx": programs.Result(1, "", f'[emerg] cannot load certificate "{damaged}": no start line')})
+    with pytest.raises(program.NginxError, match="no start line"):
+        program.plan(program.Settings("/run/status.sock", (dataclasses.replace(SITE, certificate=str(damaged)),)))
 
 
 @pytest.mark.parametrize(
