@@ -78,6 +78,7 @@ export default defineConfig({
           { text: 'Update the collection', link: '/updating' },
           { text: 'Replace a server', link: '/replacing-a-server' },
           { text: 'Certificates', link: '/certificates' },
+          { text: 'Updates', link: '/updates' },
           { text: 'Data and its backups', link: '/backups' },
           { text: 'Mail', link: '/mail' },
           { text: 'DNS', link: '/dns' },

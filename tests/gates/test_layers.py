@@ -32,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "nginx": HOST,
     "pgbouncer": {"host", "postgresql"},
     "object_storage": HOST,
+    "package_updates": {"base", "component", "host"},
     "platform_check": {"host_status"},
     "postgresql": {"host", "model"},
     "redis": HOST,

@@ -54,6 +54,29 @@ chmod 0755 slow/DEBIAN/postinst && dpkg-deb --build slow
 (! dpkg --install slow.deb)
 (! apt-get --yes install hello) 2>&1 | grep 'dpkg was interrupted'
 """
+# An archive of others with a new version of two packages, one of them on hold. The installation of the other one kills
+# dpkg the first time.
+ARCHIVE = """
+install -d -m 0755 /srv/archive && cd /srv/archive && rm -f /run/probe-killed
+for name in vise-probe vise-held; do
+  for version in 1 2; do
+    install -d -m 0755 $name/DEBIAN
+    printf '%s\\n' "Package: $name" "Version: $version" 'Architecture: all' 'Maintainer: x' 'Description: x' \\
+      >$name/DEBIAN/control
+    printf '#!/bin/sh\\ntest %s = 1 || test -e /run/probe-killed || { touch /run/probe-killed; kill -9 $PPID; }\\n' \\
+      $version >$name/DEBIAN/postinst
+    chmod 0755 $name/DEBIAN/postinst
+    dpkg-deb --build $name ${name}_$version.deb
+  done
+done
+dpkg --install *_1.deb
+apt-mark hold vise-held
+for file in *_2.deb; do
+  dpkg-deb --field $file
+  printf 'Filename: ./%s\\nSize: %s\\nSHA256: %s\\n\\n' $file $(stat -c %s $file) $(sha256sum <$file | cut -c-64)
+done >Packages
+echo 'deb [trusted=yes] file:/srv/archive ./' >/etc/apt/sources.list.d/probe.list
+"""
 # A container: a PID namespace and a root file system of its own
 CONTAINER = """
 cp /usr/lib/x86_64-linux-gnu/libz.so.1 /usr/lib/libstale.so
@@ -230,6 +253,36 @@ def test_installation_that_dpkg_was_killed_in_is_completed_and_reported(role: Ro
     assert "complete the interrupted installation of slow" in run.output
     assert host.check_output("dpkg-query -W -f '${db:Status-Status}' slow") == "installed"
     assert host.run("apt-get --simulate --yes install hello").rc == 0
+
+
+def test_updates_are_planned_and_complete_what_a_killed_dpkg_left(role: Role, host: Host) -> None:
+    machines.script(host, ARCHIVE)
+    try:
+        install = {"vise.platform.package_updates": {"state": "updated"}}
+        results = role.results(
+            [
+                {"name": "Plan", "vise.platform.package_updates": {}, "register": "planned"},
+                {"name": "Preview", **install, "check_mode": True, "register": "previewed"},
+                {"name": "Update and be killed", **install, "ignore_errors": True, "register": "killed"},
+                {"name": "Update again", **install, "register": "completed"},
+                {"name": "Update once more", **install, "register": "again"},
+            ]
+        )
+        plan = results["planned"]["plan"]
+        (probe,) = [one for one in plan["updates"] if one["name"] == "vise-probe"]
+        assert (probe["from"], probe["to"], probe["security"], probe["foreign"] != "") == ("1", "2", False, True)
+        assert (plan["held"], plan["problems"], results["planned"]["changed"]) == (["vise-held"], [], False)
+        assert [one for one in results["previewed"]["actions"] if one.startswith("vise-probe 1 -> 2 (from ")]
+        assert results["killed"]["failed"]
+        assert "apt failed" in results["killed"]["msg"]
+        assert "complete the interrupted installation of vise-probe" in results["completed"]["actions"]
+        assert (results["again"]["changed"], results["again"]["plan"]["updates"]) == (False, [])
+        versions = host.check_output("dpkg-query --show --showformat '${Package} ${Version} ' vise-probe vise-held")
+        assert versions.split() == ["vise-held", "1", "vise-probe", "2"]
+    finally:
+        machines.script(
+            host, "rm -r /etc/apt/sources.list.d/probe.list /srv/archive; dpkg --purge vise-probe vise-held"
+        )
 
 
 @pytest.mark.deep

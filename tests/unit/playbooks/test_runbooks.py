@@ -55,6 +55,7 @@ OPTIONAL = {
     "restore_database",
     "rotate_certificates",
     "status",
+    "update_dependencies",
     "upgrade_mail",
     "upgrade_postgresql",
 }
@@ -235,6 +236,7 @@ def test_target_of_a_restore_follows_from_its_option(values: dict[str, str], tar
         ("promote_standby", ["--extra-vars=standby=host-1"]),
         ("upgrade_postgresql", ["--extra-vars=upgrade_rolback=true", "--check"]),
         ("rotate_certificates", ["--extra-vars=certificate=docs"]),
+        ("update_dependencies", ["--extra-vars=update=all"]),
         ("rebuild_standby", ["--extra-vars=standby_host=host-1", "--limit=host-2"]),
         ("rebuild_standby", ["--tags=postgresql"]),
     ],
