@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -72,7 +73,7 @@ def test_needed_space_is_read(text: str, needs: tuple[int, int]) -> None:
 def test_full_file_system_is_named_with_the_remedy(
     monkeypatch: pytest.MonkeyPatch, free: dict[str, int], kernel: bool, mounts: list[str], full: list[str]
 ) -> None:
-    monkeypatch.setattr(package_updates.os.path, "ismount", lambda path: path in mounts)
+    monkeypatch.setattr(os.path, "ismount", lambda path: path in mounts)
     found = package_updates.find_space_problems(10**8, 10**8, kernel, lambda path: free.get(path, 10**12))
     assert [text.split()[0] for text in found] == full
     assert all("apt-get clean" in text for text in found)
