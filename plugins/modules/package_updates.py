@@ -66,7 +66,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vise.platform.plugins.module_utils import package_updates
 from ansible_collections.vise.platform.plugins.module_utils.component.host import HostError
-from ansible_collections.vise.platform.plugins.module_utils.host import programs
+from ansible_collections.vise.platform.plugins.module_utils.host import leases, programs
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
     "state": {"type": "str", "choices": ["planned", "updated"], "default": "planned"},
@@ -76,6 +76,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
 def main() -> None:
     """Run as a module."""
     module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    leases.keep_alive(module.check_mode)
     updates = module.params["state"] == "updated"
     try:
         error = "" if module.check_mode or updates else package_updates.refresh()

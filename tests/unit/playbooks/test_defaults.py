@@ -86,6 +86,8 @@ def evaluated(stage: str, groups: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
         if not {"all", *groups} & set(pattern.split(":")):
             continue
         scope = {**variables(groups), **play.get("vars", {})}
+        for path in play.get("vars_files", ()):
+            scope |= load(f"playbooks/{path}")
         for role in play["roles"]:
             seen = {**scope, **role.get("vars", {})}
             templar = Templar(loader=DataLoader(), variables=seen)
