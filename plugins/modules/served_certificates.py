@@ -93,7 +93,8 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "seconds": {"type": "int", "default": 30},
     "timeout": {"type": "int", "default": 5},
 }
-WEB, MAIL = 443, (465, 993)
+WEB = 443
+MAIL = (465, 993)
 OTHER_NAME = 62  # OpenSSL's code for a certificate that does not have the name
 
 Place = dict[str, t.Any]
