@@ -377,7 +377,7 @@ head -c 4096 /dev/zero >>"$tail"
 (! systemctl start redis-server)
 sleep 2
 (! vise-redis verify) 2>&1 | grep 'Bad file format reading the append only file'
-(! vise-redis verify) 2>&1 | grep 'Run `vise-redis repair`'
+(! vise-redis verify) 2>&1 | tee /dev/stderr | grep 'Run `vise-redis repair`'
 vise-redis repair | tee /dev/stderr | grep '^4096 bytes were cut off, 0 of them not NUL'
 test "$(vise-redis cli GET edu:whole)" = 1
 vise-redis verify

@@ -29,7 +29,8 @@ def is_failing() -> bool:
     """Return whether Redis failed, or is started again after a failure."""
     restarts = programs.run(["systemctl", "show", "--property=NRestarts", "--value", UNIT]).out.strip()
     status = systemctl("is-active").out.strip()
-    return status == "failed" or (status == "activating" and restarts not in ("", "0"))
+    # Between two starts, systemd also reports that it deactivates the unit.
+    return status == "failed" or (status in ("activating", "deactivating") and restarts not in ("", "0"))
 
 
 def read_reason() -> str:

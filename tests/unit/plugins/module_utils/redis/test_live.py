@@ -172,6 +172,7 @@ def test_failed_start_contains_the_last_words_and_the_way_out(settings: Settings
     [
         (UnreachableError("no answer"), "activating", 3, True),
         (LoadingError("no answer"), "activating", 3, True),
+        (UnreachableError("no answer"), "deactivating", 3, True),
         (UnreachableError("no answer"), "failed", 0, True),
         # Its first start, which may take long.
         (LoadingError("no answer"), "activating", 0, False),
