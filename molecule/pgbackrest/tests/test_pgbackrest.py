@@ -101,14 +101,22 @@ def test_restored_backup_has_every_row(role: Role, host: Host) -> None:
     host.check_output(CHECK)
 
 
-def test_wrong_key_is_refused_and_is_in_no_output(role: Role, host: Host) -> None:
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        pytest.param(["key", "key_secret", "cipher_pass"], "InvalidAccessKeyId", id="key"),
+        pytest.param(["cipher_pass"], "cannot be read with this `cipher_pass`", id="passphrase"),
+    ],
+)
+def test_wrong_credential_is_refused_and_is_in_no_output(role: Role, host: Host, names: list[str], reason: str) -> None:
+    wrong = {name: WRONG[name] for name in names}
     path = role.scratch / "wrong.json"
     path.write_text(
-        json.dumps({"pgbackrest_repositories": ["{{ first_repository | combine(wrong) }}"], "wrong": WRONG})
+        json.dumps({"pgbackrest_repositories": ["{{ first_repository | combine(wrong) }}"], "wrong": wrong})
     )
     run = role.play(role.folder / "converge.yml", "-vvv", f"--extra-vars=@{path}")
     assert run.code != 0
-    for message in ("nothing was changed", "repository 1 (s3-a.vln.test) cannot be used", "InvalidAccessKeyId"):
+    for message in ("nothing was changed", "repository 1 (s3-a.vln.test) cannot be used", reason):
         assert message in run.output
     assert "canary" not in run.output.lower()
     # The brackets keep the search from finding itself.

@@ -10,6 +10,8 @@ import re
 import typing as t
 
 OK, NO_BACKUPS, OTHER = 0, 2, 99  # status codes of a repository; with any other code, the stanza does not exist
+# pgBackRest does not compare the passphrase itself; it prints what it decrypted with it.
+UNDECIPHERABLE = re.compile(r"(?:CryptoError|FormatError)\] unable to load info file")
 SEGMENT = 16 << 20  # bytes of a WAL segment; PostgreSQL's default, which Debian uses
 
 
@@ -120,6 +122,11 @@ def _backup(entry: dict[str, t.Any], cluster: dict[str, t.Any]) -> Backup:
 
 def extract_error(text: str) -> str:
     """Return pgBackRest's first error line and the code and message of S3, without HTTP headers."""
+    if UNDECIPHERABLE.search(text):
+        return (
+            "its content cannot be read with this `cipher_pass`: use the one with which the repository was created, or"
+            " another `path` for a new repository. A damaged backup.info or archive.info has the same effect"
+        )
     lines = [line.strip() for line in text.strip().splitlines()] or [""]
     begin = max((number for number, line in enumerate(lines) if "ERROR:" in line), default=0)
     head, *more = lines[begin:]

@@ -32,7 +32,7 @@ def test_error_with_unescaped_line_breaks_is_parsed() -> None:
     )
     repo = repository.parse_info(text, "main")[0]
     assert not repo.reachable
-    assert repo.message.startswith("[CryptoError] unable to load info file")
+    assert repo.message.startswith("its content cannot be read with this `cipher_pass`")
 
 
 REFUSED = """[ProtocolError] HTTP failed with 403:
@@ -51,11 +51,23 @@ authorization: <redacted>
         ),
         ("2026-01-01 10:00:00.123 P00  ERROR: [058]: no match\n   more", "ERROR: [058]: no match"),
         ("WARN: odd\nERROR: [041]: gone", "ERROR: [041]: gone"),
+        (
+            "[FileMissingError] unable to load info file '/repo/backup/main/backup.info'",
+            "[FileMissingError] unable to load info file '/repo/backup/main/backup.info'",
+        ),
         ("", ""),
     ],
 )
 def test_error_is_one_line(text: str, expected: str) -> None:
     assert repository.extract_error(text) == expected
+
+
+@pytest.mark.parametrize("kind", ["[FormatError]", "[CryptoError]", "ERROR: [031]: P00 [FormatError]"])
+def test_wrong_passphrase_is_named_without_the_undeciphered_bytes(kind: str) -> None:
+    text = f"{kind} unable to load info file '/repo/backup/main/backup.info' or '/repo/backup/main/backup.info.copy':"
+    found = repository.extract_error(f"{text}\nFormatError: key/value found outside of section at line 1: z\x07\u02d8")
+    assert "use the one with which the repository was created" in found
+    assert found.isprintable()
 
 
 def test_segments_cross_a_log_file() -> None:
